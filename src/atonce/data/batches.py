@@ -1,0 +1,107 @@
+"""Batches of like length under a token budget, in an order that depends on nothing but seed and epoch."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from atonce.data.examples import Examples
+from atonce.data.tokenizer import Tokenizer
+from atonce.shapes import Bool, Int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model is trained on in one step. Masks: True is real, False is padding."""
+
+    source: Int[Tensor, "batch source_len"]
+    source_mask: Bool[Tensor, "batch source_len"]
+    target_in: Int[Tensor, "batch target_len"]
+    """`bos`, then the target without its `eos`: what the decoder is given."""
+    target_out: Int[Tensor, "batch target_len"]
+    """The target with its `eos`: what the decoder is to say, at the same positions."""
+    target_mask: Bool[Tensor, "batch target_len"]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on another device."""
+        tensors = (self.source, self.source_mask, self.target_in, self.target_out, self.target_mask)
+        moved = Batch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+        # Counted here once: to count on a GPU is to wait for it.
+        moved.__dict__.update(target_tokens=self.target_tokens, padding_share=self.padding_share)
+        return moved
+
+    @cached_property
+    def target_tokens(self) -> int:
+        """Real target positions, `eos` included."""
+        return int(self.target_mask.sum())
+
+    @cached_property
+    def padding_share(self) -> float:
+        """The part of all source and target positions that is padding, from 0 to 1."""
+        positions = self.source_mask.numel() + self.target_mask.numel()
+        return 1 - (int(self.source_mask.sum()) + self.target_tokens) / positions
+
+
+def plan_batches(
+    source_lengths: Int[np.ndarray, " pairs"],
+    target_lengths: Int[np.ndarray, " pairs"],
+    *,
+    batch_tokens: int,
+    seed: int,
+    epoch: int,
+) -> list[np.ndarray]:
+    """The batches of one epoch, each an array of indices of examples; together, every example once.
+
+    Rows times the longest side stay within `batch_tokens`; an example longer than that is a batch alone.
+    A pure function of its arguments.
+    """
+    draw = np.random.default_rng([seed, epoch])
+    order = _by_length(source_lengths, target_lengths, draw)
+    longest = np.maximum(source_lengths, target_lengths)[order].astype(np.int64)  # ascending
+    batches = []
+    start = 0
+    while start < len(order):
+        ahead = longest[start : start + batch_tokens]  # more rows cannot fit: each has a piece at least
+        size = ahead * np.arange(1, len(ahead) + 1)
+        rows = max(int(np.searchsorted(size, batch_tokens, side="right")), 1)
+        batches.append(order[start : start + rows])
+        start += rows
+    return [batches[index] for index in draw.permutation(len(batches))]
+
+
+def _by_length(
+    source_lengths: np.ndarray, target_lengths: np.ndarray, draw: np.random.Generator
+) -> np.ndarray:
+    """Examples from short to long by their longer side; those of equal lengths in random order.
+
+    Among those with an equally long longer side, by how much longer the source is than the target, up
+    and down in turn: so neighbours are alike on both sides, also from one length to the next.
+    """
+    shuffled = draw.permutation(len(source_lengths))
+    source, target = source_lengths[shuffled], target_lengths[shuffled]
+    _, nth_length = np.unique(longest := np.maximum(source, target), return_inverse=True)
+    difference = source - target
+    return shuffled[np.lexsort((np.where(nth_length % 2, -difference, difference), longest))]
+
+
+def collate(examples: Examples, indices: Int[np.ndarray, " batch"], tokenizer: Tokenizer) -> Batch:
+    """Pad the examples at `indices` to a batch."""
+    source, source_mask = _padded(examples, 2 * indices, tokenizer.pad)
+    target, target_mask = _padded(examples, 2 * indices + 1, tokenizer.pad)
+    target_in = np.full_like(target, tokenizer.bos)
+    target_in[:, 1:] = np.where(target_mask[:, 1:], target[:, :-1], tokenizer.pad)
+    arrays = (source, source_mask, target_in, target, target_mask)
+    return Batch(*(torch.from_numpy(values) for values in arrays))
+
+
+def _padded(examples: Examples, sequences: np.ndarray, pad: int) -> tuple[np.ndarray, np.ndarray]:
+    """The stored sequences of these numbers as int64 rows of equal length, and which positions are real."""
+    starts = examples.offsets[sequences]
+    lengths = examples.offsets[sequences + 1] - starts
+    position = np.arange(lengths.max(initial=0))
+    real = position < lengths[:, None]
+    ids = examples.pieces[np.where(real, starts[:, None] + position, 0)].astype(np.int64)
+    ids[~real] = pad
+    return ids, real

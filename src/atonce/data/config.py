@@ -1,0 +1,107 @@
+"""What can be trained on, and how text becomes pieces. No torch here: recipes are checked without it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from atonce.config import Config
+
+
+class _Splits(Config):
+    """What every corpus has: how much of it is kept apart, and which pairs are too long to train on."""
+
+    valid_size: int = Field(default=1000, ge=1)
+    """Validation pairs to cut off where the corpus brings none (at most a tenth of it)."""
+    test_size: int = Field(default=1000, ge=1)
+    """Test pairs to cut off where the corpus brings none (at most a tenth of it)."""
+    max_length: int = Field(default=256, ge=1)
+    """Training pairs with more pieces than this on either side are left out, and counted."""
+
+
+class _OwnFiles(_Splits):
+    """A corpus in the user's own files."""
+
+    source: str
+    """Source text: a path for `files`, a column for `tsv` (a name from the first line; or a number, from 1,
+    and then the first line is a pair like any other), a key for `jsonl`."""
+    target: str
+    """Target text, likewise."""
+
+
+class FilesConfig(_OwnFiles):
+    """Two line-aligned UTF-8 texts, plain or .gz."""
+
+    kind: Literal["files"] = "files"
+    valid_source: Path | None = None
+    """Validation text; without it, pairs are cut off the training text by hash."""
+    valid_target: Path | None = None
+    test_source: Path | None = None
+    """Test text; without it, pairs are cut off the training text by hash."""
+    test_target: Path | None = None
+
+    @model_validator(mode="after")
+    def _both_sides(self) -> "FilesConfig":
+        for split in ("valid", "test"):
+            sides = [getattr(self, f"{split}_{side}") for side in ("source", "target")]
+            if (sides[0] is None) != (sides[1] is None):
+                raise ValueError(
+                    f"only one side of the {split} text is given -> "
+                    f"give both data.{split}_source and data.{split}_target, or neither"
+                )
+        return self
+
+
+class TableConfig(_OwnFiles):
+    """Pairs as rows of a table: tab-separated columns, or one JSON object a line. Plain or .gz."""
+
+    kind: Literal["tsv", "jsonl"]
+    path: Path
+    """The table with the training pairs."""
+    valid_path: Path | None = None
+    """Validation pairs; without it, pairs are cut off the training pairs by hash."""
+    test_path: Path | None = None
+    """Test pairs; without it, pairs are cut off the training pairs by hash."""
+
+
+class LocalisationConfig(_Splits):
+    """Strings of a user interface in 30+ languages (Home Assistant, Apache-2.0), downloaded once with pip."""
+
+    kind: Literal["localisation"] = "localisation"
+    source: str = "en"
+    target: str = "de"
+    min_words: int = Field(default=3, ge=1)
+    """Strings with fewer source words are left out: most are single labels."""
+
+
+class TatoebaConfig(_Splits):
+    """Everyday sentences from tatoeba.org (CC BY 2.0): `$ATONCE_DATA/tatoeba-en-de`, or from its exports."""
+
+    kind: Literal["tatoeba"] = "tatoeba"
+    source: str = "en"
+    target: str = "de"
+
+
+class DatesConfig(_Splits):
+    """Dates written out in any of 30+ locales, to ISO 8601. Generated, so it needs no network."""
+
+    kind: Literal["dates"] = "dates"
+    pairs: int = Field(default=30_000, ge=100, le=300_000)
+    """How many to generate. Years are 1900 to 2099: with more, no date would be left to test on."""
+    seed: int = 1
+
+
+DataConfig = Annotated[
+    FilesConfig | TableConfig | LocalisationConfig | TatoebaConfig | DatesConfig, Field(discriminator="kind")
+]
+
+
+class VocabularyConfig(Config):
+    """The pieces that text is cut into: one vocabulary for both sides, learned from the training text."""
+
+    kind: Literal["bpe", "unigram", "words", "characters"] = "bpe"
+    """bpe and unigram: parts of words; words: what stands between spaces, punctuation included."""
+    size: int = Field(default=8000, ge=300)
+    """Pieces, the 256 bytes included that spell whatever no piece covers. Small corpora may fill fewer."""
+    split_digits: bool = True
+    """Every digit a piece of its own, so that numbers are copied, not memorised."""

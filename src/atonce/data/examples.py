@@ -1,0 +1,110 @@
+"""Tokenised pairs on disk, read through the page cache: a corpus may be larger than memory."""
+
+import json
+from array import array
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atonce.errors import RunError
+from atonce.shapes import Int
+
+_PIECES, _OFFSETS, _HEAD = "pieces.bin", "offsets.bin", "examples.json"
+_PAIRS_AT_ONCE = 10_000
+
+
+class Examples:
+    """Pairs of id sequences, stored as they are trained on: each source and each target ends with `eos`.
+
+    `pieces` holds all ids one after the other: source 0, target 0, source 1, ... Sequence k reaches from
+    `offsets[k]` to before `offsets[k + 1]`, so pair i has its source at 2 i and its target at 2 i + 1.
+    """
+
+    def __init__(self, pieces: np.ndarray, offsets: Int[np.ndarray, " offsets"]) -> None:
+        self.pieces, self.offsets = pieces, offsets
+
+    @classmethod
+    def write(
+        cls, folder: Path, pairs: Iterable[tuple[list[int], list[int]]], *, vocabulary_size: int = 65_536
+    ) -> "Examples":
+        """Stream `pairs` into a new folder and open it. 2 bytes an id up to 65,536 ids, else 4.
+
+        Raises OSError where the disk does.
+        """
+        folder.mkdir(parents=True)
+        id_type = np.dtype(np.uint16 if vocabulary_size <= 65_536 else np.uint32)
+        sequences, end = 0, 0
+        with (folder / _PIECES).open("wb") as pieces_file, (folder / _OFFSETS).open("wb") as offsets_file:
+            offsets_file.write(np.zeros(1, np.int64).tobytes())
+            ids, offsets = array("L"), array("q")
+            for pair in pairs:
+                for sequence in pair:
+                    ids.extend(sequence)
+                    end += len(sequence)
+                    offsets.append(end)
+                if len(offsets) >= 2 * _PAIRS_AT_ONCE:
+                    sequences += len(offsets)
+                    _flush(ids, pieces_file, id_type)
+                    _flush(offsets, offsets_file, np.dtype(np.int64))
+            sequences += len(offsets)
+            _flush(ids, pieces_file, id_type)
+            _flush(offsets, offsets_file, np.dtype(np.int64))
+        head = {"pairs": sequences // 2, "pieces": end, "id_type": id_type.name}
+        (folder / _HEAD).write_text(json.dumps(head), encoding="utf-8")
+        return Examples.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Examples":
+        """Map what `write` wrote. Raises RunError if it is missing or damaged."""
+        try:
+            head = json.loads((folder / _HEAD).read_text(encoding="utf-8"))
+            pieces = _mapped(folder / _PIECES, np.dtype(head["id_type"]), head["pieces"])
+            offsets = _mapped(folder / _OFFSETS, np.dtype(np.int64), 2 * head["pairs"] + 1)
+            if offsets[0] != 0 or offsets[-1] != len(pieces):
+                raise ValueError(f"{_OFFSETS} does not fit {_PIECES}")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"the stored examples in {folder} are damaged",
+                why=getattr(error, "strerror", None) or str(error),
+                fix="delete the folder and prepare the data again: start the training anew",
+            ) from None
+        return Examples(pieces, offsets)
+
+    def __len__(self) -> int:
+        return (len(self.offsets) - 1) // 2
+
+    def __getitem__(
+        self, index: int
+    ) -> tuple[Int[np.ndarray, " source_len"], Int[np.ndarray, " target_len"]]:
+        """Source and target ids of one pair."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        start, middle, end = self.offsets[2 * index : 2 * index + 3]
+        return self.pieces[start:middle].astype(np.int64), self.pieces[middle:end].astype(np.int64)
+
+    @cached_property
+    def source_lengths(self) -> Int[np.ndarray, " pairs"]:
+        """Pieces of each source, `eos` included."""
+        return (self.offsets[1::2] - self.offsets[:-1:2]).astype(np.int32)
+
+    @cached_property
+    def target_lengths(self) -> Int[np.ndarray, " pairs"]:
+        """Pieces of each target, `eos` included."""
+        return (self.offsets[2::2] - self.offsets[1::2]).astype(np.int32)
+
+
+def _flush(values: "array[int]", file: Any, dtype: np.dtype[Any]) -> None:
+    file.write(np.asarray(values).astype(dtype).tobytes())
+    del values[:]
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], length: int) -> np.ndarray:
+    """The file as an array. It must be exactly `length` long."""
+    if path.stat().st_size != length * dtype.itemsize:
+        raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes, not {length * dtype.itemsize:,}")
+    if length == 0:
+        return np.zeros(0, dtype)  # an empty file cannot be mapped
+    return np.memmap(path, dtype, mode="r").view(np.ndarray)

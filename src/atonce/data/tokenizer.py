@@ -1,0 +1,246 @@
+"""Text to pieces and back, without loss: sentencepiece, with bytes for whatever no piece covers."""
+
+import io
+import os
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice
+from math import exp, floor, log
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+
+from atonce.data.config import VocabularyConfig
+from atonce.errors import DataError, DiskError, RunError
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+MOST_LINES = 1_000_000
+"""Lines that pieces are learned from; of more, this many are drawn."""
+MOST_CHARACTERS = 4_000
+"""Of each line. Longer ones are cut, where sentencepiece would silently leave them out."""
+
+_SPACE = "\u2581"  # how sentencepiece writes a space inside a piece
+_SPACE_BYTES = _SPACE.encode()
+_WORTH_THREADS = 100  # lines: to start threads takes as long as to encode some dozens
+_KINDS = {"bpe": "bpe", "unigram": "unigram", "words": "word", "characters": "char"}
+_META_PIECES = 4 + 256
+_RARE = 0.0005  # share of the text whose characters are too rare to learn; bytes spell them
+_STAND_INS = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # "noncharacters": Unicode gives them no meaning
+# The trainer leaves out lines with NUL, tab or U+2585, which it uses inside. The rest: see `_encodable`.
+_UNTRAINABLE = str.maketrans(dict.fromkeys(["\0", "\t", "\u2585", "\n", "\r", _SPACE, *_STAND_INS], " "))
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Tokenizer:
+    """Pieces for both sides of a corpus. `decode(encode(text)) == text` for every text, whatever it holds.
+
+    Ids 0 to 3 are `pad`, `unk` (never produced), `bos` and `eos`. `encode` adds none of them.
+    """
+
+    pad, unk, bos, eos = PAD, UNK, BOS, EOS
+
+    def __init__(self, model: bytes) -> None:
+        """Use a serialised sentencepiece model. Raises ValueError if it is not one of ours."""
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
+        self._model = model
+        self._pieces: list[str] = [self._processor.id_to_piece(id) for id in range(self.size)]
+        self._bytes = [self._spelt(id) for id in range(self.size)]
+        self._byte_ids = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in range(256)]
+        specials = [getattr(self._processor, f"{name}_id")() for name in ("pad", "unk", "bos", "eos")]
+        if specials != [PAD, UNK, BOS, EOS] or not all(map(self._processor.is_byte, self._byte_ids)):
+            raise ValueError("its special pieces or its bytes are not where atonce puts them")
+
+    @classmethod
+    def train(cls, lines: Iterable[str], config: VocabularyConfig) -> "Tokenizer":
+        """Learn pieces from `lines`, which are streamed. The same lines and config give the same pieces.
+
+        A small corpus gets fewer pieces than `config.size`. Raises DataError if there is no text at all.
+        """
+        drawn = _sample((line.translate(_UNTRAINABLE)[:MOST_CHARACTERS] for line in lines), MOST_LINES)
+        drawn = [line for line in drawn if not line.isspace() and line]
+        if not drawn:
+            raise DataError(
+                "there is no text to learn a vocabulary from",
+                why="every line is empty",
+                fix="check which file, column or key the recipe names",
+            )
+        rare = _rare(drawn, config)
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(line.translate(rare) for line in drawn),
+            model_writer=model,
+            **_trainer_options(config),
+        )
+        return Tokenizer(model.getvalue())
+
+    @classmethod
+    def open(cls, path: Path) -> "Tokenizer":
+        """Read what `save` wrote. Raises RunError if it is missing or damaged."""
+        try:
+            return Tokenizer(path.read_bytes())
+        except OSError as error:
+            why = error.strerror or str(error)
+        except ValueError as error:
+            why = f"it is not a sentencepiece model of atonce: {error}"
+        raise RunError(f"cannot read the tokenizer {path}", why=why, fix="restore the file, or train again")
+
+    def save(self, path: Path) -> None:
+        """Write the model, as sentencepiece itself reads it. Appears whole or not at all: DiskError."""
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        try:
+            unfinished.write_bytes(self._model)
+            os.replace(unfinished, path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise DiskError(
+                f"cannot write {path}",
+                why=error.strerror or str(error),
+                fix="free some space, or write elsewhere",
+            ) from None
+
+    @property
+    def size(self) -> int:
+        """How many ids there are, special ones and bytes included."""
+        return int(self._processor.get_piece_size())
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of the text's pieces. No `bos`, no `eos`."""
+        return self.encode_lines([text])[0]
+
+    def encode_lines(self, lines: list[str]) -> list[list[int]]:
+        """The ids of each line, with all processors at work."""
+        texts, stand_ins = zip(*map(_encodable, lines), strict=True) if lines else ((), ())
+        threads = (os.cpu_count() or 1) if len(lines) >= _WORTH_THREADS else 1
+        encoded: list[list[int]] = self._processor.encode(list(texts), num_threads=threads)
+        return [self._exact(ids, stand_in) for ids, stand_in in zip(encoded, stand_ins, strict=True)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text that the ids spell. Special ones are passed over; broken characters become U+FFFD."""
+        return self._raw(ids).decode("utf-8", "replace").removeprefix(" ")
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """How each piece is written: U+2581 for a space, "<0xE2>" for a byte."""
+        return [self._pieces[id] for id in ids]
+
+    def piece_spans(self, text: str) -> list[tuple[int, int]]:
+        """For each id of `encode(text)`, from which character of the text to before which it reaches.
+
+        The spans follow one another without a gap. A space belongs to the piece that begins with it, and
+        bytes of one character all have its span. What stands for the beginning of the text is (0, 0).
+        """
+        ids = self.encode(text)
+        # Every text is encoded with a space before it, so that a word is the same piece at the beginning.
+        character_of_byte = [
+            index for index, character in enumerate(" " + _whole(text)) for _ in character.encode()
+        ]
+        ends = list(accumulate(len(self._bytes[id]) for id in ids))
+        return [
+            (max(character_of_byte[start] - 1, 0), character_of_byte[end - 1])
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+
+    def _spelt(self, id: int) -> bytes:
+        """The bytes that an id adds to a text."""
+        piece = self._pieces[id]
+        if self._processor.is_byte(id):
+            return bytes([int(piece[1:-1], 16)])
+        if self._processor.is_control(id) or self._processor.is_unknown(id):
+            return b""
+        return piece.replace(_SPACE, " ").encode()
+
+    def _raw(self, ids: Sequence[int]) -> bytes:
+        return b"".join([self._bytes[id] for id in ids])
+
+    def _exact(self, ids: list[int], stand_in: str) -> list[int]:
+        """Put right where bytes spell a space, and where a stand-in was encoded."""
+        if self._byte_ids[_SPACE_BYTES[0]] in ids:
+            # sentencepiece spells an unknown word together with the space before it, as a U+2581 of bytes
+            ids = self._respelt(ids, _SPACE_BYTES, b" ")
+        return self._respelt(ids, stand_in.encode(), _SPACE_BYTES) if stand_in else ids
+
+    def _respelt(self, ids: list[int], old: bytes, new: bytes) -> list[int]:
+        """Replace each run of byte pieces that spells `old` by one that spells `new`."""
+        run, replacement = [[self._byte_ids[byte] for byte in bytes_] for bytes_ in (old, new)]
+        respelt, index = [], 0
+        while index < len(ids):
+            found = ids[index] == run[0] and ids[index : index + len(run)] == run
+            respelt += replacement if found else ids[index : index + 1]
+            index += len(run) if found else 1
+        return respelt
+
+
+def _whole(text: str) -> str:
+    """Halves of characters (lone surrogates, which no UTF-8 can spell) become U+FFFD."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def _encodable(text: str) -> tuple[str, str]:
+    """The text with a stand-in for U+2581, which sentencepiece would take for a space; and the stand-in.
+
+    No vocabulary holds a stand-in, so bytes will spell it, and `_exact` puts others in their place. Without
+    U+2581 the stand-in is "".
+    """
+    text = _whole(text)
+    if _SPACE not in text:
+        return text, ""
+    stand_in = next((character for character in _STAND_INS if character not in text), "\ufffd")
+    return text.replace(_SPACE, stand_in), stand_in
+
+
+def _sample(lines: Iterator[str], most: int) -> list[str]:
+    """At most this many of the lines, each as likely as any other; always the same ones.
+
+    Li's Algorithm L (1994): draws how many lines to skip, not a number for each of them.
+    """
+    kept = list(islice(lines, most))
+    if len(kept) < most:
+        return kept
+    draw = random.Random(0)
+    weight = 1.0
+    while True:
+        weight *= exp(log(1 - draw.random()) / most)
+        skipped = floor(log(1 - draw.random()) / log(1 - weight))
+        line = next(islice(lines, skipped, None), None)
+        if line is None:
+            return kept
+        kept[draw.randrange(most)] = line
+
+
+def _trainer_options(config: VocabularyConfig) -> dict[str, Any]:
+    return {
+        "model_type": _KINDS[config.kind],
+        "vocab_size": config.size,
+        "hard_vocab_limit": False,
+        "character_coverage": 1.0,
+        "split_digits": config.split_digits,
+        "byte_fallback": True,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+        "allow_whitespace_only_pieces": True,
+        "max_sentence_length": 4 * MOST_CHARACTERS + 4,  # bytes
+        "num_threads": 4,  # fixed: sums of floats depend on how the work is divided
+        "minloglevel": 3,
+        **{"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS},
+    }
+
+
+def _rare(lines: list[str], config: VocabularyConfig) -> dict[int, str]:
+    """A table for str.translate that turns characters which get no piece of their own into spaces.
+
+    These are the rarest `_RARE` of all characters in the text, and whatever would fill more than half of
+    the vocabulary: the trainer gives up on a vocabulary that does not hold all characters it is shown.
+    """
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts.update(line)
+    room = (config.size - _META_PIECES) // (1 if config.kind == "characters" else 2) - 1  # 1: the space
+    common = counts.most_common()
+    covered = accumulate(count for _, count in common)
+    enough = sum(share < (1 - _RARE) * counts.total() for share in covered) + 1
+    return dict.fromkeys((ord(character) for character, _ in common[min(room, enough) :]), " ")

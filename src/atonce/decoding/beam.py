@@ -1,0 +1,126 @@
+"""Beam search: keep the best few beginnings, and let each of them grow."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from atonce.decoding.hypothesis import Hypothesis, Pieces, length_penalty, reorder
+from atonce.models.interface import Decoder, Memory
+from atonce.shapes import Float, Int
+
+
+class Beams(NamedTuple):
+    """The unfinished beginnings: `width` of them for each sentence that is still searched.
+
+    The decoder's state holds them as rows, sentence after sentence.
+    """
+
+    sentences: Int[Tensor, " sentences"]
+    """Which sentence of the batch each one is."""
+    pieces: Int[Tensor, "sentences width length"]
+    totals: Float[Tensor, "sentences width"]
+    """Log-probabilities; -inf where there are fewer beginnings than places."""
+
+
+@torch.inference_mode()
+def beam_search(
+    decoder: Decoder,
+    memory: Memory,
+    pieces: Pieces,
+    max_lengths: Int[Tensor, " batch"],
+    *,
+    width: int,
+    alpha: float = 1.0,
+) -> list[list[Hypothesis]]:
+    """The best hypotheses found for each sentence, at most `width`, best first; sentences in order.
+
+    `max_lengths`: pieces after which each output is cut off. `alpha`: exponent of the length penalty.
+    A sentence is done, and leaves the batch, once `width` hypotheses have ended and no beginning scores
+    better than the worst of them.
+    """
+    found: list[list[Hypothesis]] = [[] for _ in range(len(max_lengths))]
+    state = decoder.start(memory)
+    beams = _beginning(max_lengths, memory.states.dtype)
+    token = torch.full_like(max_lengths, pieces.bos)
+    for length in range(1, int(max_lengths.max()) + 1):
+        logits, state = decoder.step(token, state)
+        beams, parents, ended = _grow(beams, logits, pieces, width)
+        _collect(found, ended, alpha)
+        cut_off = max_lengths[beams.sentences] <= length
+        _collect(found, Beams(*(part[cut_off] for part in beams)), alpha)
+
+        open_rows = [
+            row
+            for row, (sentence, over, totals) in enumerate(
+                zip(beams.sentences.tolist(), cut_off.tolist(), beams.totals.tolist(), strict=True)
+            )
+            if not over and not _is_done(found[sentence], max(totals), length, width, alpha)
+        ]
+        if not open_rows:
+            break
+        rows = torch.tensor(open_rows, device=token.device)
+        beams = Beams(*(part[rows] for part in beams))
+        token, state = beams.pieces[:, :, -1].flatten(), reorder(state, parents[rows].flatten())
+    return [sorted(hypotheses, key=lambda h: -h.score)[:width] for hypotheses in found]
+
+
+def _beginning(max_lengths: Int[Tensor, " batch"], dtype: torch.dtype) -> Beams:
+    """One empty beginning for each sentence."""
+    count, device = len(max_lengths), max_lengths.device
+    return Beams(
+        torch.arange(count, device=device),
+        torch.empty(count, 1, 0, dtype=torch.long, device=device),
+        torch.zeros(count, 1, dtype=dtype, device=device),
+    )
+
+
+def _grow(
+    beams: Beams, logits: Float[Tensor, "rows vocab"], pieces: Pieces, width: int
+) -> tuple[Beams, Int[Tensor, "sentences width"], Beams]:
+    """Add a piece to each beginning.
+
+    Returns the best `width` new beginnings that go on, the row each one's parent has in the decoder's state,
+    and those that ended among the best `width`. Twice as many are looked at, so that enough go on.
+    """
+    sentences, places = beams.totals.shape
+    vocab = logits.shape[-1]
+    gains = logits.log_softmax(-1)
+    gains[:, list(pieces.never)] = -torch.inf
+    totals = (beams.totals[..., None] + gains.unflatten(0, (sentences, places))).flatten(1)
+    best, index = totals.topk(min(2 * width, totals.shape[1]), dim=1)
+    place, piece = index // vocab, index % vocab
+    grown = torch.cat(
+        [beams.pieces.gather(1, place[..., None].expand(-1, -1, beams.pieces.shape[2])), piece[..., None]], -1
+    )
+    is_end = piece == pieces.eos
+
+    ended_here = is_end[:, :width] & best[:, :width].isfinite()
+    sentence, rank = ended_here.nonzero(as_tuple=True)
+    ended = Beams(beams.sentences[sentence], grown[sentence, rank][:, None], best[sentence, rank][:, None])
+
+    goes_on = best.masked_fill(is_end, -torch.inf)
+    kept, order = goes_on.topk(min(width, goes_on.shape[1]), dim=1)
+    first_rows = torch.arange(sentences, device=place.device)[:, None] * places
+    parents = first_rows + place.gather(1, order)
+    kept_pieces = grown.gather(1, order[..., None].expand(-1, -1, grown.shape[2]))
+    return Beams(beams.sentences, kept_pieces, kept), parents, ended
+
+
+def _collect(found: list[list[Hypothesis]], beams: Beams, alpha: float) -> None:
+    """Add what is in `beams` to the hypotheses found for each sentence."""
+    for sentence, rows, totals in zip(*(part.tolist() for part in beams), strict=True):
+        for row, total in zip(rows, totals, strict=True):
+            if total > -torch.inf:
+                score = total / length_penalty(len(row), alpha)
+                found[sentence].append(Hypothesis(tuple(row), total, score))
+
+
+def _is_done(found: list[Hypothesis], best_total: float, length: int, width: int, alpha: float) -> bool:
+    """Whether no beginning, best of which is `best_total`, is worth going on with."""
+    if best_total == -torch.inf:
+        return True
+    if len(found) < width:
+        return False
+    worst_kept = sorted((hypothesis.score for hypothesis in found), reverse=True)[width - 1]
+    return best_total / length_penalty(length, alpha) <= worst_kept

@@ -1,0 +1,28 @@
+"""The table of piece vectors: from pieces to vectors, and from features back to scores of pieces."""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from atonce.shapes import Float, Int
+
+
+class PieceEmbedding(nn.Module):
+    """A vector for each piece. The same table may serve source, target and output (Press and Wolf 2017)."""
+
+    def __init__(self, vocab: int, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.normal_(nn.Embedding(vocab, dim).weight.detach(), std=dim**-0.5))
+        self.scale = math.sqrt(dim)
+
+    def forward(self, pieces: Int[Tensor, "batch len"]) -> Float[Tensor, "batch len dim"]:
+        """Vectors of about unit size in each dimension, though the table's are small for the output's sake.
+
+        Vaswani 2017, section 3.4.
+        """
+        return F.embedding(pieces, self.weight) * self.scale
+
+    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
+        """How well features match each piece."""
+        return F.linear(features, self.weight)

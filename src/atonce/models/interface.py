@@ -1,0 +1,60 @@
+"""What encoders give and decoders take. Training, search and pictures know no more of a model than this."""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from atonce.shapes import Bool, Float, Int
+
+
+class Memory(NamedTuple):
+    """What an encoder makes of the source."""
+
+    states: Float[Tensor, "batch source_len dim"]
+    """One vector for each position, in context."""
+    mask: Bool[Tensor, "batch source_len"]
+    """True where a position is real."""
+    summary: Float[Tensor, "batch dim"]
+    """One vector for the whole."""
+
+
+State = Any
+"""What a decoder carries from step to step; only it knows what is inside. Always nested tuples of tensors
+whose first dimension is the batch, so that one function reorders the state of any decoder."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Reads the whole source."""
+
+    def __call__(
+        self, source: Int[Tensor, "batch source_len"], mask: Bool[Tensor, "batch source_len"]
+    ) -> Memory:
+        """`mask`: True where a piece is real. More padding changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Writes the target. `logits(forward(...))` over a whole target equals `step` taken piece by piece."""
+
+    def start(self, memory: Memory) -> State:
+        """The state before the first piece."""
+        ...
+
+    def step(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch vocab"], State]:
+        """Scores of the next piece after `token`, and the state with `token` taken in."""
+        ...
+
+    def forward(
+        self, target_in: Int[Tensor, "batch target_len"], memory: Memory
+    ) -> Float[Tensor, "batch target_len dim"]:
+        """Teacher forcing: features of every position of a known target.
+
+        All positions at once wherever the architecture allows it, and a loop where it does not.
+        """
+        ...
+
+    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
+        """Scores of every piece from features."""
+        ...

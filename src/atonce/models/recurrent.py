@@ -1,0 +1,174 @@
+"""Recurrent nets: a state is carried along the sentence, and attention lets the decoder look back."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from atonce.layers.attention import AdditiveAttention, DotAttention, GeneralAttention, StateAttention
+from atonce.layers.dropout import dropout
+from atonce.layers.recurrence import Cell, LayerState, RecurrentEncoderLayer, RecurrentStack
+from atonce.models.config import AttentionKind
+from atonce.models.embedding import PieceEmbedding
+from atonce.models.interface import Memory
+from atonce.shapes import Bool, Float, Int
+
+
+class RecurrentEncoder(nn.Module):
+    """Recurrent layers over the source, in one direction or in both."""
+
+    def __init__(
+        self, embedding: PieceEmbedding, dim: int, *, cell: Cell, layers: int, bidirectional: bool,
+        dropout: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.embedding = embedding
+        self.dropout = dropout
+        self.layers = nn.ModuleList(
+            RecurrentEncoderLayer(cell, dim, bidirectional=bidirectional) for _ in range(layers)
+        )
+
+    def forward(
+        self, source: Int[Tensor, "batch source_len"], mask: Bool[Tensor, "batch source_len"]
+    ) -> Memory:
+        """Position after position; the summary is the state after the last one read in each direction."""
+        states = self.embedding(source)
+        for layer in self.layers:
+            states, summary = layer(dropout(states, self.dropout, self.training), mask)
+        return Memory(states, mask, summary)
+
+
+class Source(NamedTuple):
+    """What a recurrent decoder looks at: it does not change from step to step."""
+
+    keys: Float[Tensor, "batch source_len dim"]
+    values: Float[Tensor, "batch source_len dim"]
+    mask: Bool[Tensor, "batch source_len"]
+    summary: Float[Tensor, "batch dim"]
+
+
+class RecurrentState(NamedTuple):
+    """The layers' states, the mixture fed back into the next step, and the source."""
+
+    layers: tuple[LayerState, ...]
+    fed_back: Float[Tensor, "batch dim"]
+    source: Source
+
+
+class RecurrentDecoder(nn.Module):
+    """A recurrent net that writes the target, each step waiting for the one before.
+
+    Where the context c comes from, and when:
+    - `none`: it is the encoder's summary at each step (Cho 2014): all that is known of the source;
+    - `additive`: from the state *before* the step (Bahdanau 2015, section 3.1), and it goes into the step;
+    - `dot`, `general`: from the state *after* the step (Luong 2015, section 3.1).
+    Then the attentional state h̃ = tanh(W [s; c]) predicts the piece (Luong 2015, equation 5); with input
+    feeding it also goes into the next step.
+    """
+
+    def __init__(
+        self, embedding: PieceEmbedding, output: PieceEmbedding, dim: int, *, cell: Cell, layers: int,
+        attention: AttentionKind, input_feeding: bool, dropout: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.embedding = embedding
+        self.output = output
+        self.dropout = dropout
+        self.attention = build_attention(attention, dim)
+        self.looks_before = attention == "additive"
+        self.input_feeding = input_feeding
+        context_goes_in = attention in ("none", "additive")
+        self.stack = RecurrentStack(cell, dim * (1 + context_goes_in + input_feeding), dim, layers, dropout)
+        self.first_states = nn.Linear(dim, dim * layers)
+        self.combine = nn.Linear(2 * dim, dim)
+
+    def start(self, memory: Memory) -> RecurrentState:
+        """Every layer's hidden state from the summary, and nothing fed back yet."""
+        keys = memory.states if self.attention is None else self.attention.keys(memory.states)
+        source = Source(keys, memory.states, memory.mask, memory.summary)
+        hidden = self.first_states(memory.summary).tanh().chunk(len(self.stack.layers), dim=-1)
+        layers = tuple(
+            (first,) if layer.cell == "gru" else (first, torch.zeros_like(first))
+            for layer, first in zip(self.stack.layers, hidden, strict=True)
+        )
+        return RecurrentState(layers, torch.zeros_like(memory.summary), source)
+
+    def step(
+        self, token: Int[Tensor, " batch"], state: RecurrentState
+    ) -> tuple[Float[Tensor, "batch vocab"], RecurrentState]:
+        """One more piece."""
+        state = self._advance(self.embedding(token[:, None])[:, 0], state)
+        return self.logits(state.fed_back), state
+
+    def forward(
+        self, target_in: Int[Tensor, "batch target_len"], memory: Memory
+    ) -> Float[Tensor, "batch target_len dim"]:
+        """The states are a chain in any case. What can be taken out of it is taken out of it.
+
+        Where a step needs the mixture of the one before (attention from the previous state, input feeding)
+        the whole step is in the chain, attention and all. Otherwise only the fused recurrence is, and the
+        attention of all positions is one batch.
+        """
+        embedded = dropout(self.embedding(target_in), self.dropout, self.training)
+        state = self.start(memory)
+        if self.looks_before or self.input_feeding:
+            mixtures = []
+            for inputs in embedded.unbind(1):
+                state = self._advance(inputs, state)
+                mixtures.append(state.fed_back)
+            return self._dropped(torch.stack(mixtures, dim=1))
+        if self.attention is None:
+            summary = memory.summary[:, None].expand(-1, embedded.shape[1], -1)
+            hidden = self.stack(torch.cat([embedded, summary], -1), state.layers)
+            return self._dropped(self._mixture(hidden, summary))
+        hidden = self.stack(embedded, state.layers)
+        return self._dropped(self._mixture(hidden, self._context(hidden, state.source)))
+
+    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
+        """Scores of every piece from features."""
+        return self.output.logits(features)
+
+    def _advance(self, embedded: Float[Tensor, "batch dim"], state: RecurrentState) -> RecurrentState:
+        """Take in one piece. The order of the lines is the order of the waiting."""
+        inputs = [embedded]
+        if self.attention is None or self.looks_before:
+            hidden = state.layers[-1][0]
+            context = self._context(hidden[:, None], state.source)[:, 0]
+            inputs.append(context)
+        if self.input_feeding:
+            inputs.append(state.fed_back)
+        layers = self.stack.step(torch.cat(inputs, dim=-1), state.layers)
+        hidden = layers[-1][0]
+        if self.attention is not None and not self.looks_before:
+            context = self._context(hidden[:, None], state.source)[:, 0]
+        return RecurrentState(layers, self._mixture(hidden, context), state.source)
+
+    def _context(
+        self, hidden: Float[Tensor, "batch target_len dim"], source: Source
+    ) -> Float[Tensor, "batch target_len dim"]:
+        if self.attention is None:
+            return source.summary[:, None].expand_as(hidden)
+        return self.attention(hidden, source.keys, source.values, source.mask)
+
+    def _mixture(
+        self, hidden: Float[Tensor, "*batch dim"], context: Float[Tensor, "*batch dim"]
+    ) -> Float[Tensor, "*batch dim"]:
+        return self.combine(torch.cat([hidden, context], dim=-1)).tanh()
+
+    def _dropped(
+        self, features: Float[Tensor, "batch target_len dim"]
+    ) -> Float[Tensor, "batch target_len dim"]:
+        return dropout(features, self.dropout, self.training)
+
+
+def build_attention(kind: AttentionKind, dim: int) -> StateAttention | None:
+    """The attention of a recurrent decoder; None where it has none."""
+    match kind:
+        case "none":
+            return None
+        case "additive":
+            return AdditiveAttention(dim)
+        case "dot":
+            return DotAttention()
+        case "general":
+            return GeneralAttention(dim)

@@ -1,0 +1,147 @@
+"""The run folder: everything about one training, readable by people and programs, nothing pickled.
+
+recipe.toml          the effective recipe, every default written out; tells the format of the folder
+tokenizer.model      the vocabulary, as sentencepiece reads it
+model.safetensors    the weights
+scores.json          scores on the test text, with their signatures
+log.jsonl            one line for each validation and every few updates
+data.json            counts and hashes of the data
+examples/            the tokenised data, and validation and test texts
+checkpoints/         what a broken training resumes from
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from atonce.disk import disk_error, replacing, write_json, write_text
+from atonce.errors import RunError
+from atonce.runs.recipe import FORMAT, Recipe, dumps
+
+
+class RunFolder:
+    """One run. Make one with `create`, or `open` an old one."""
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        self.path = path
+        self.recipe = recipe
+
+    @classmethod
+    def create(cls, path: str | Path, recipe: Recipe) -> Self:
+        """A new run in `path`, which must not hold one yet. Raises RunError if it does."""
+        path = Path(path)
+        if (path / "recipe.toml").exists():
+            raise RunError(
+                f"{path} already holds a run",
+                why="a new one would overwrite it",
+                fix="go on with it by --resume, or choose another folder with --out",
+            )
+        write_text(path / "recipe.toml", dumps(recipe))
+        return cls(path, recipe)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """An existing run. Raises RunError if there is none, if it is damaged, or of a newer format."""
+        path = Path(path)
+        recipe_path = path / "recipe.toml"
+        try:
+            values = tomllib.loads(recipe_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(
+                f"{path} is not a run folder",
+                why="it holds no recipe.toml" if path.is_dir() else "there is no such folder",
+                fix="check the path, or train a run with: atonce train RECIPE --out RUN",
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"cannot read {recipe_path}", why=str(error.strerror), fix="check the path"
+            ) from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise _damaged(recipe_path, str(error)) from None
+        written = values.get("format", FORMAT)
+        if not isinstance(written, int) or written > FORMAT:
+            raise RunError(
+                f"{path} was written by a newer atonce",
+                why=f"its format is {written}, and this version reads up to {FORMAT}",
+                fix="pip install --upgrade atonce",
+            )
+        return cls(path, Recipe.parse(values, origin=str(recipe_path)))
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where resumable states of the training are kept."""
+        return self.path / "checkpoints"
+
+    def save_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Put these weights in place of the ones there are."""
+        save_tensors(self.path / "model.safetensors", weights)
+
+    def load_weights(self) -> dict[str, Tensor]:
+        """The weights by name. Raises RunError if there are none yet or the file is damaged."""
+        path = self.path / "model.safetensors"
+        if not path.exists():
+            raise RunError(
+                f"{self.path} has no weights yet",
+                why="its training broke off before the first validation",
+                fix="go on with it: atonce train RECIPE --out RUN --resume",
+            )
+        return load_tensors(path)
+
+    def save_scores(self, scores: Mapping[str, Any]) -> None:
+        """Put these scores in place of the ones there are."""
+        write_json(self.path / "scores.json", scores)
+
+    def log(self, **entry: Any) -> None:
+        """Add one line to the log."""
+        path = self.path / "log.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise disk_error(path, error) from error
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """The lines of the log. A last line cut off by a kill is left out."""
+        path = self.path / "log.jsonl"
+        entries = []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                entries.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return entries
+
+    def rewind_log(self, step: int) -> None:
+        """Forget what was logged after `step`: it will be trained again."""
+        kept = [entry for entry in self.read_log() if entry["step"] <= step]
+        write_text(self.path / "log.jsonl", "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in kept))
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors into a .safetensors file, whole or not at all. Raises DiskError."""
+    with replacing(path) as partial:
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+        except SafetensorError as error:  # it wraps what the system said, a full disk for one
+            raise OSError(None, str(error)) from error
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """What `save_tensors` wrote. Raises RunError if it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, str(error)) from None
+
+
+def _damaged(path: Path, why: str) -> RunError:
+    return RunError(
+        f"{path} is damaged", why=why, fix=f"restore {os.fspath(path)} from a copy, or train again"
+    )

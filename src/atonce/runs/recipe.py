@@ -1,0 +1,176 @@
+"""The recipe: one frozen typed config of a whole experiment, read from TOML and stored in the run."""
+
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import Field, model_validator
+
+from atonce.config import Config, nearest
+from atonce.data.config import DataConfig, VocabularyConfig
+from atonce.errors import RecipeError
+from atonce.models.config import ModelConfig
+
+FORMAT = 1
+"""The format of run folders that this version writes and reads."""
+
+
+class TrainingConfig(Config):
+    """How a model learns. Every rate is a pure function of the step."""
+
+    steps: int | None = Field(default=None, ge=1)
+    """Updates to make. Give this or `minutes`."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Time to train, validation included. The first steps' speed turns it into a number of steps."""
+    seed: int = 1
+    batch_tokens: int = Field(default=2048, ge=1)
+    """Pieces in a batch, padding included, on the longer side."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches whose gradients are added up for one update."""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """muon: orthogonalised momentum for the matrices, AdamW for the rest; adamw: AdamW for all."""
+    learning_rate: float = Field(default=4e-3, gt=0)
+    """Peak rate of AdamW."""
+    muon_learning_rate: float = Field(default=2e-2, gt=0)
+    """Peak rate of Muon."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    schedule: Literal["linear", "cosine", "inverse_sqrt", "constant"] = "linear"
+    """How the rate falls after the warm-up."""
+    warmup: int = Field(default=100, ge=0)
+    """Updates over which the rate rises to its peak."""
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Gradients longer than this are scaled down to it."""
+    average: float = Field(default=0.998, ge=0, lt=1)
+    """Decay of the running average of the weights, which is what is validated and kept; 0: no average."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: matrix products in bfloat16 where the device has hardware for them."""
+    validate_every: int | None = Field(default=None, ge=1)
+    """Updates between validations; without it, eight times in the run."""
+    validation_sentences: int = Field(default=200, ge=1)
+    """Validation sentences that are translated for chrF (the loss is taken over all)."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after this many validations without a lower loss."""
+    save_every: int | None = Field(default=None, ge=1)
+    """Updates between checkpoints; without it, at each validation."""
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "TrainingConfig":
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError(
+                "steps and minutes are both given -> keep one of training.steps and training.minutes"
+            )
+        return self
+
+
+class DecodingConfig(Config):
+    """How translations are searched for."""
+
+    beam: int = Field(default=4, ge=1)
+    """Hypotheses kept at each step; 1 is greedy."""
+    length_penalty: float = Field(default=1.0, ge=0)
+    """Exponent alpha of the length by which scores are divided (Wu 2016, equation 14); 0: none."""
+    max_length_ratio: float = Field(default=2.0, gt=0)
+    """An output has at most this many pieces for each piece of its source, plus 10."""
+    batch_tokens: int = Field(default=4096, ge=1)
+    """Source pieces that are searched at once, times the beam."""
+
+
+class Recipe(Config):
+    """Everything that decides an experiment: data, vocabulary, model, training, decoding."""
+
+    format: int = FORMAT
+    """Format of the run folder; written by atonce."""
+    about: str = ""
+    """One line for `atonce recipes`."""
+    data: DataConfig
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    decoding: DecodingConfig = DecodingConfig()
+
+
+def names() -> list[str]:
+    """The recipes that ship with the package, in alphabetical order."""
+    folder = resources.files("atonce") / "recipes"
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
+
+
+def load(recipe: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe by name or from a .toml file, then apply overrides such as "training.steps=2000".
+
+    Raises RecipeError if there is no such recipe, if it is not TOML, or if a key or value is not known.
+    """
+    values, origin = _read(recipe)
+    for override in overrides:
+        values, origin = _overridden(values, override), f"{origin} with --set"
+    return Recipe.parse(values, origin=origin)
+
+
+def dumps(recipe: Recipe) -> str:
+    """The recipe as TOML, every default written out. What is None has no key: TOML has no null."""
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def _read(recipe: str | Path) -> tuple[dict[str, Any], str]:
+    path = Path(recipe)
+    if path.suffix == ".toml":
+        origin = str(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise RecipeError(
+                f"cannot read the recipe {path}",
+                why=error.strerror or str(error),
+                fix="check the path; `atonce recipes` lists those that ship with atonce",
+            ) from None
+        except UnicodeDecodeError as error:
+            raise RecipeError(
+                f"{path} is not UTF-8", why=f"byte {error.start} is {error.reason}", fix="save it as UTF-8"
+            ) from None
+    elif str(recipe) in names():
+        origin = f"recipe {recipe}"
+        text = (resources.files("atonce") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
+    else:
+        raise RecipeError(
+            f"no recipe is called {str(recipe)!r}",
+            why="it is neither a recipe that ships with atonce nor a .toml file",
+            fix=nearest(recipe, names()),
+        )
+    try:
+        return tomllib.loads(text), origin
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{origin} is not TOML", why=str(error), fix="mend that line") from None
+
+
+def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
+    """`values` with one "a.b=value" applied. The value is read as TOML, or as text where it is no TOML."""
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted.strip():
+        raise RecipeError(
+            f"cannot read --set {override!r}",
+            why="it is not of the form key=value",
+            fix="for example: --set training.steps=2000",
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, key = dotted.strip().split(".")
+    changed = dict(values)
+    section = changed
+    for name in sections:
+        inner = section.get(name, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(
+                f"cannot apply --set {override!r}", why=f"{name} is not a section", fix="check the key"
+            )
+        section[name] = dict(inner)
+        section = section[name]
+    section[key] = value
+    return changed

@@ -1,0 +1,90 @@
+"""The training loop, from top to bottom. It learns; whoever iterates over it validates, saves, draws and stops."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from atonce.data.batches import Batch
+from atonce.models.seq2seq import Seq2Seq
+from atonce.runs.recipe import TrainingConfig
+from atonce.training.average import WeightAverage
+from atonce.training.budget import Budget
+from atonce.training.loss import batch_loss
+from atonce.training.precision import products
+from atonce.training.schedule import rate_factor
+from atonce.training.stream import Position
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one step did."""
+
+    step: int
+    position: Position
+    """How far the data were read."""
+    loss: float
+    """Mean over the target pieces, in nats, label smoothing included."""
+    gradient_norm: float
+    rate_factor: float
+    target_tokens: int
+    padding_share: float
+    batches: tuple[Batch, ...]
+
+    @property
+    def skipped(self) -> bool:
+        """Whether loss or gradient were not finite, so that nothing was learned."""
+        return not (math.isfinite(self.loss) and math.isfinite(self.gradient_norm))
+
+
+def updates(
+    model: Seq2Seq,
+    optimizers: list[torch.optim.Optimizer],
+    average: WeightAverage | None,
+    stream: Iterator[tuple[Batch, Position]],
+    config: TrainingConfig,
+    budget: Budget,
+    *,
+    done: int = 0,
+    seconds_before: float = 0.0,
+) -> Iterator[Update]:
+    """Train in place. Yields after every step, the first being `done` + 1, until the budget is used up.
+
+    `seconds_before`: how long the training has taken in earlier sittings.
+    """
+    device = next(model.parameters()).device
+    peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+    began = time.perf_counter() - seconds_before
+    step = done
+    while budget.steps is None or step < budget.steps:
+        step += 1
+        factor = rate_factor(step, schedule=config.schedule, warmup=config.warmup, steps=budget.steps)
+        for optimizer, peak in zip(optimizers, peaks, strict=True):
+            optimizer.param_groups[0]["lr"] = peak * factor
+
+        read = [next(stream) for _ in range(config.accumulate)]
+        batches = tuple(batch.to(device) for batch, _ in read)
+        tokens = sum(batch.target_tokens for batch in batches)
+        model.train()
+        loss = 0.0
+        with products(config.precision, device):
+            for batch in batches:
+                part = batch_loss(model, batch, config.label_smoothing).smoothed / tokens
+                part.backward()
+                loss += part.item()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm).item()
+            if math.isfinite(loss) and math.isfinite(norm):
+                for optimizer in optimizers:
+                    optimizer.step()
+                if average:
+                    average.update(model)
+        model.zero_grad()
+
+        for optimizer, peak in zip(optimizers, peaks, strict=True):
+            optimizer.param_groups[0]["lr"] = peak
+        budget.observe(step, time.perf_counter() - began)
+        padding = sum(batch.padding_share for batch in batches) / len(batches)
+        yield Update(step, read[-1][1], loss, norm, factor, tokens, padding, batches)

@@ -1,0 +1,39 @@
+"""In what precision matrices are multiplied."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def has_bfloat16_hardware(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 matrices faster than float32: AMX on a CPU, tensor cores on a GPU."""
+    if device.type == "cpu":
+        return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@contextmanager
+def products(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Within the block, multiply matrices in `precision`; everything else stays in float32.
+
+    On a CPU the factors are rounded to bfloat16 inside the product and sums are kept in float32, which costs
+    no conversions outside of it; on a GPU it is autocast.
+    """
+    reduced = precision == "bfloat16" or (precision == "auto" and has_bfloat16_hardware(device))
+    if not reduced:
+        yield
+    elif device.type == "cpu":
+        matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+        before = matmul.fp32_precision
+        matmul.fp32_precision = "bf16"
+        try:
+            yield
+        finally:
+            matmul.fp32_precision = before
+    else:
+        with torch.autocast(device.type, torch.bfloat16):
+            yield

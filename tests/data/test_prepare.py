@@ -1,0 +1,306 @@
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atonce.data import prepare as prepare_module
+from atonce.data.config import DataConfig, DatesConfig, FilesConfig, VocabularyConfig
+from atonce.data.corpora import Corpus, Pair, open_corpus
+from atonce.data.examples import Examples
+from atonce.data.prepare import Prepared, open_prepared, prepare
+from atonce.data.splits import Hashes, sharing
+from atonce.data.tokenizer import Tokenizer
+from atonce.errors import DataError, DiskError, RunError
+
+VOCABULARY = VocabularyConfig(size=500)
+
+
+def written(folder: Path, name: str, pairs: list[Pair]) -> dict[str, Any]:
+    """Two aligned files; returns the keys of a recipe that name them."""
+    prefix = "" if name == "train" else f"{name}_"
+    keys = {}
+    for side in ("source", "target"):
+        path = folder / f"{name}.{side}"
+        path.write_text("".join(getattr(pair, side) + "\n" for pair in pairs), encoding="utf-8")
+        keys[f"{prefix}{side}"] = str(path)
+    return keys
+
+
+def numbered(first: int, last: int) -> list[Pair]:
+    return [Pair(f"The number {n}.", f"Die Zahl {n}.") for n in range(first, last)]
+
+
+def decoded(tokenizer: Tokenizer, examples: Examples) -> list[Pair]:
+    return [
+        Pair(*(tokenizer.decode(ids.tolist()) for ids in examples[index])) for index in range(len(examples))
+    ]
+
+
+def consistent(prepared: Prepared) -> bool:
+    report = prepared.report
+    names = ("train_pairs", "valid_pairs", "test_pairs", "pairs_empty", "pairs_too_long", "pairs_leaking")
+    return report["pairs_read"] == sum(report[name] for name in (*names, "pairs_repeated"))
+
+
+def test_every_pair_goes_to_one_place(small_dates: DatesConfig, tmp_path: Path) -> None:
+    prepared = prepare(small_dates, VOCABULARY, tmp_path / "run")
+    train = decoded(prepared.tokenizer, prepared.train)
+    everything = [*train, *prepared.valid_pairs, *prepared.test_pairs]
+    assert sorted(everything) == sorted(open_corpus(small_dates).train())
+    assert (len(prepared.valid_pairs), len(prepared.test_pairs)) == (20, 30)
+    assert decoded(prepared.tokenizer, prepared.valid) == prepared.valid_pairs
+    hashes = [Hashes.of(pairs) for pairs in (train, prepared.valid_pairs, prepared.test_pairs)]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert not sharing(hashes[one], hashes[other]).any()
+    assert consistent(prepared)
+
+
+def test_the_report(small_dates: DatesConfig, tmp_path: Path) -> None:
+    prepared = prepare(small_dates, VOCABULARY, tmp_path)
+    report = json.loads((tmp_path / "data.json").read_text())
+    assert report == prepared.report
+    train = decoded(prepared.tokenizer, prepared.train)
+    text = "".join(f"{pair.source}\t{pair.target}\n" for pair in train)
+    assert report["training_sha256"] == sha256(text.encode()).hexdigest()
+    assert report["source_pieces"] == prepared.train.source_lengths.sum()
+    assert report["target_pieces"] == prepared.train.target_lengths.sum()
+    assert report["vocabulary_size"] == prepared.tokenizer.size
+    assert report["kind"] == "dates"
+    assert "Babel" in report["about"]
+
+
+def test_examples_end_with_eos(small_dates: DatesConfig, tmp_path: Path) -> None:
+    prepared = prepare(small_dates, VOCABULARY, tmp_path)
+    for examples in (prepared.train, prepared.valid):
+        for index in range(len(examples)):
+            for ids in examples[index]:
+                assert ids[-1] == prepared.tokenizer.eos
+                assert (ids[:-1] > prepared.tokenizer.eos).all()
+
+
+def test_what_is_prepared_can_be_opened_again(small_dates: DatesConfig, tmp_path: Path) -> None:
+    one, other = prepare(small_dates, VOCABULARY, tmp_path), open_prepared(tmp_path)
+    assert one.report == other.report
+    assert (one.valid_pairs, one.test_pairs) == (other.valid_pairs, other.test_pairs)
+    assert one.tokenizer.encode("Thursday 日") == other.tokenizer.encode("Thursday 日")
+    assert all((left == right).all() for left, right in zip(one.train[5], other.train[5], strict=True))
+
+
+def test_preparing_twice_gives_the_same_bytes(small_dates: DatesConfig, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        prepare(small_dates, VOCABULARY, tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert len(files) == 10
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+def test_only_training_pairs_teach_the_vocabulary(tmp_path: Path) -> None:
+    keys = {
+        **written(tmp_path, "train", numbered(0, 50)),
+        **written(tmp_path, "valid", [Pair("Ω", "ω")]),
+        **written(tmp_path, "test", [Pair("Ψ", "ψ")]),
+    }
+    tokenizer = prepare(FilesConfig(**keys), VOCABULARY, tmp_path / "run").tokenizer
+    assert not {"Ω", "Ψ"} & set(tokenizer.pieces(range(tokenizer.size)))
+
+
+def test_a_tokenizer_can_be_given(
+    small_dates: DatesConfig, dates_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    prepared = prepare(small_dates, VOCABULARY, tmp_path, tokenizer=dates_tokenizer)
+    assert prepared.report["vocabulary_size"] == dates_tokenizer.size != 500
+    assert prepared.tokenizer.encode("3 mai 2001") == dates_tokenizer.encode("3 mai 2001")
+
+
+def test_empty_sides_are_left_out_and_counted(tmp_path: Path) -> None:
+    pairs = [Pair("", "x"), *numbered(0, 40), Pair("x", " \t"), Pair("", "")]
+    prepared = prepare(FilesConfig(**written(tmp_path, "train", pairs)), VOCABULARY, tmp_path / "run")
+    assert prepared.report["pairs_empty"] == 3
+    assert prepared.report["pairs_read"] == 43
+    assert consistent(prepared)
+
+
+def test_too_long_pairs_do_not_train_and_are_counted(tmp_path: Path) -> None:
+    long = Pair("very " * 300 + "long", "lang")
+    keys = written(tmp_path, "train", [*numbered(0, 40), *[long] * 11])
+    prepared = prepare(FilesConfig(**keys, max_length=200), VOCABULARY, tmp_path / "run")
+    assert prepared.report["pairs_too_long"] == 11
+    assert prepared.train.source_lengths.max() <= 201
+    assert consistent(prepared)
+
+
+def test_pairs_that_share_a_side_with_given_ones_are_left_out_and_counted(tmp_path: Path) -> None:
+    train = [*numbered(0, 40), Pair("the NUMBER 40", "vierzig"), Pair("forty-one", "die Zahl: 41")]
+    keys = {
+        **written(tmp_path, "train", train),
+        **written(tmp_path, "valid", [*numbered(40, 45), Pair("The number 50!", "fünfzig")]),
+        **written(tmp_path, "test", [*numbered(41, 42), *numbered(50, 52)]),
+    }
+    prepared = prepare(FilesConfig(**keys), VOCABULARY, tmp_path / "run")
+    assert decoded(prepared.tokenizer, prepared.train) == numbered(0, 40)
+    assert prepared.valid_pairs == [*numbered(40, 41), *numbered(42, 45)]
+    assert prepared.test_pairs == [*numbered(41, 42), *numbered(50, 52)], "test pairs are never left out"
+    assert prepared.report["pairs_leaking"] == 2 + 2
+    assert consistent(prepared)
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_one_split_given_and_one_cut(tmp_path: Path, split: str) -> None:
+    keys = {**written(tmp_path, "train", numbered(0, 100)), **written(tmp_path, split, numbered(95, 105))}
+    prepared = prepare(FilesConfig(**keys), VOCABULARY, tmp_path / "run")
+    given, cut = prepared.valid_pairs, prepared.test_pairs
+    if split == "test":
+        given, cut = cut, given
+    assert given == numbered(95, 105)
+    assert len(cut) == 9, "a tenth of the 95 pairs left"
+    assert len(prepared.train) == 86
+    assert not set(cut) & set(given)
+
+
+def test_repeated_pairs_are_tested_once_and_counted(tmp_path: Path) -> None:
+    keys = written(tmp_path, "train", [pair for pair in numbered(0, 60) for _ in range(3)])
+    prepared = prepare(FilesConfig(**keys), VOCABULARY, tmp_path / "run")
+    for pairs in (prepared.valid_pairs, prepared.test_pairs):
+        assert len(pairs) == len(set(pairs)) == 6
+    assert prepared.report["pairs_repeated"] == 24
+    assert consistent(prepared)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "why"),
+    [([], "not a single pair"), ([Pair("", "a"), Pair("b", " ")], "of its 2 pairs, 2 have an empty side")],
+)
+def test_an_empty_corpus(tmp_path: Path, pairs: list[Pair], why: str) -> None:
+    with pytest.raises(DataError, match="the corpus is empty") as caught:
+        prepare(FilesConfig(**written(tmp_path, "train", pairs)), VOCABULARY, tmp_path / "run")
+    assert why in caught.value.why
+    assert "recipe names" in caught.value.fix
+
+
+def test_too_few_pairs_to_cut_off_a_tenth(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no validation pairs can be cut off the 9 training pairs") as caught:
+        prepare(FilesConfig(**written(tmp_path, "train", numbered(0, 9))), VOCABULARY, tmp_path / "run")
+    assert "whole groups" in caught.value.why
+    assert "validation text of its own" in caught.value.fix
+
+
+def test_nothing_left_to_train_on(tmp_path: Path) -> None:
+    keys = {**written(tmp_path, "train", numbered(0, 9)), **written(tmp_path, "test", numbered(0, 9))}
+    with pytest.raises(DataError, match="no pair is left to train on"):
+        prepare(FilesConfig(**keys), VOCABULARY, tmp_path / "run")
+
+
+def test_given_validation_pairs_that_are_all_test_pairs(tmp_path: Path) -> None:
+    keys = written(tmp_path, "train", numbered(0, 90))
+    keys |= {**written(tmp_path, "valid", numbered(95, 99)), **written(tmp_path, "test", numbered(95, 99))}
+    with pytest.raises(DataError, match="no validation pair is left") as caught:
+        prepare(FilesConfig(**keys), VOCABULARY, tmp_path / "run")
+    assert "shares a side with a test pair" in caught.value.why
+
+
+def test_everything_too_long(tmp_path: Path) -> None:
+    keys = written(tmp_path, "train", numbered(0, 40))
+    with pytest.raises(DataError, match="no training pair has at most 2 pieces") as caught:
+        prepare(FilesConfig(**keys, max_length=2), VOCABULARY, tmp_path / "run")
+    assert "raise data.max_length" in caught.value.fix
+
+
+@pytest.mark.parametrize("later", [40, 60])
+def test_a_corpus_that_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: int
+) -> None:
+    sizes = iter([50, later])
+
+    def train() -> Iterator[Pair]:
+        return iter(numbered(0, next(sizes)))
+
+    def changing(config: DataConfig, *, quiet: bool) -> Corpus:
+        return Corpus(train=train, valid=None, test=None, about="")
+
+    monkeypatch.setattr(prepare_module, "open_corpus", changing)
+    with pytest.raises(DataError, match="the corpus changed while it was read"):
+        prepare(DatesConfig(), VOCABULARY, tmp_path)
+
+
+def test_a_failure_leaves_what_was_there(small_dates: DatesConfig, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("mine")
+    before = prepare(small_dates, VOCABULARY, tmp_path).report
+    source = tmp_path / "s"
+    source.write_bytes(b"fine\n\xff\n")
+    with pytest.raises(DataError, match="not UTF-8"):
+        prepare(FilesConfig(source=str(source), target=str(source)), VOCABULARY, tmp_path)
+    assert open_prepared(tmp_path).report == before
+    assert (tmp_path / "recipe.toml").read_text() == "mine"
+    assert not (tmp_path / ".preparing").exists()
+
+
+def test_a_full_disk(small_dates: DatesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prepare(small_dates, VOCABULARY, tmp_path).report
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Examples, "write", full)
+    with pytest.raises(DiskError, match="cannot write the prepared data") as caught:
+        prepare(small_dates.model_copy(update={"seed": 2}), VOCABULARY, tmp_path)
+    assert caught.value.why == "No space left on device"
+    assert open_prepared(tmp_path).report == before
+
+
+def test_a_killed_preparation_is_not_taken_for_a_whole_one(
+    small_dates: DatesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before each of the moves that put the parts in their places, and after the last."""
+    replace, whole = os.replace, prepare(small_dates, VOCABULARY, tmp_path / "whole").report
+    for allowed in range(5):
+        folder, left = tmp_path / str(allowed), iter(range(allowed))
+
+        def killed(source: Path, target: Path, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt) if allowed < 4 else pytest.MonkeyPatch.context():
+            prepare(small_dates, VOCABULARY, folder)
+        monkeypatch.undo()
+        if allowed < 4:
+            with pytest.raises(RunError, match="not whole"):
+                open_prepared(folder)
+            assert prepare(small_dates, VOCABULARY, folder).report == whole, "and it can be done again"
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["data.json", "tokenizer.model", "examples", "examples/train/pieces.bin", "examples/valid.jsonl",
+     "examples/test.jsonl", "examples/valid"],
+)  # fmt: skip
+def test_missing_parts_are_errors(small_dates: DatesConfig, tmp_path: Path, part: str) -> None:
+    prepare(small_dates, VOCABULARY, tmp_path)
+    path = tmp_path / part
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(RunError):
+        open_prepared(tmp_path)
+
+
+def test_damaged_texts_are_errors(small_dates: DatesConfig, tmp_path: Path) -> None:
+    prepare(small_dates, VOCABULARY, tmp_path)
+    path = tmp_path / "examples" / "valid.jsonl"
+    for damaged in ('{"source": "half', '{"source": "no target"}\n', "[]\n", "3\n"):
+        path.write_text(damaged)
+        with pytest.raises(RunError, match="not whole") as caught:
+            open_prepared(tmp_path)
+        assert "training anew" in caught.value.fix
+
+
+def test_nothing_is_printed(
+    small_dates: DatesConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    prepare(small_dates, VOCABULARY, tmp_path)
+    assert capfd.readouterr() == ("", "")

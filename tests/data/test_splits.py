@@ -1,0 +1,114 @@
+from collections import defaultdict
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atonce.data.corpora import Pair
+from atonce.data.splits import LARGEST_GROUP_CUT, Hashes, Side, connected, cut, sharing, text_key
+
+words = st.sampled_from(["a", "A.", "b", "c", "(d)", "d", "e!", "e", "f", "g", "H", "h", "i", "?", "!"])
+corpora = st.lists(st.builds(Pair, words | st.text(max_size=3), words | st.text(max_size=3)), min_size=1)
+
+
+def groups_by_search(pairs: list[Pair]) -> list[frozenset[int]]:
+    """The groups, found the slow and plain way."""
+    by_key: defaultdict[tuple[int, str], set[int]] = defaultdict(set)
+    for index, pair in enumerate(pairs):
+        for side, text in enumerate(pair):
+            by_key[side, text_key(text)].add(index)
+    groups = []
+    left = set(range(len(pairs)))
+    while left:
+        group, reached = set(), {min(left)}
+        while reached:
+            group |= reached
+            keys = [(side, text_key(text)) for index in reached for side, text in enumerate(pairs[index])]
+            reached = {index for key in keys for index in by_key[key]} - group
+        groups.append(frozenset(group))
+        left -= group
+    return groups
+
+
+@given(corpora)
+def test_groups_are_what_a_search_finds(pairs: list[Pair]) -> None:
+    label = connected(Hashes.of(pairs))
+    for group in groups_by_search(pairs):
+        assert {int(label[index]) for index in group} == {min(group)}
+
+
+@given(corpora, st.integers(0, 10), st.integers(0, 10))
+def test_splits_never_leak(pairs: list[Pair], valid_size: int, test_size: int) -> None:
+    sides = cut(Hashes.of(pairs), valid_size=valid_size, test_size=test_size)
+    for group in groups_by_search(pairs):
+        assert len({int(sides[index]) for index in group}) == 1, "a group was torn apart"
+        assert len(group) <= LARGEST_GROUP_CUT or sides[min(group)] == Side.TRAIN
+    assert (sides == Side.VALID).sum() <= min(valid_size, len(pairs) // 10)
+    assert (sides == Side.TEST).sum() <= min(test_size, len(pairs) // 10)
+
+
+@given(st.randoms())
+def test_the_order_of_a_corpus_does_not_matter(random: Random) -> None:
+    pairs = [Pair(f"source {n // 2}", f"target {n}") for n in range(200)]
+    shuffled = pairs.copy()
+    random.shuffle(shuffled)
+    sides = [
+        dict(zip(order, cut(Hashes.of(order), valid_size=9, test_size=8).tolist(), strict=True))
+        for order in (pairs, shuffled)
+    ]
+    assert sides[0] == sides[1]
+    assert list(sides[0].values()).count(Side.VALID) >= 8
+
+
+def test_splits_are_the_same_on_every_machine() -> None:
+    """Numbers from one machine: a split that changes would test old models on what they were trained on."""
+    sides = cut(Hashes.of([Pair(f"s{n}", f"t{n}") for n in range(50)]), valid_size=3, test_size=2)
+    assert np.flatnonzero(sides == Side.VALID).tolist() == [8, 20, 22]
+    assert np.flatnonzero(sides == Side.TEST).tolist() == [25, 35]
+
+
+def test_sizes_are_reached_and_at_most_a_tenth() -> None:
+    hashes = Hashes.of([Pair(f"s{n}", f"t{n}") for n in range(1000)])
+    for asked, got in ((30, 30), (100, 100), (500, 100)):
+        assert (cut(hashes, valid_size=asked, test_size=7) == Side.VALID).sum() == got
+
+
+def test_a_long_chain_is_one_group() -> None:
+    """Neighbours share a side; the numbers are shuffled, as that is the hard case for passing labels on."""
+    n = 20_000
+    order = np.random.default_rng(0).permutation(n)
+    label = connected(Hashes(((order + 1) // 2).astype(np.int64), (order // 2).astype(np.int64)))
+    assert (label == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Hello, World!", "hello world"),
+        ("STRASSE", "Straße"),
+        ("¿Qué?", "que\u0301? ".replace("que", "Que")),
+        ("「東京」。", "東京"),
+        ("Ｆｕｌｌ ｗｉｄｔｈ", "full width"),
+    ],
+)
+def test_case_and_punctuation_do_not_count(one: str, other: str) -> None:
+    assert text_key(one) == text_key(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("की", "का"), ("...", "!"), ("é", "e"), ("पानी", "पनी"), ("1", "2"), ("ก่า", "กา")]
+)
+def test_letters_marks_and_digits_count(one: str, other: str) -> None:
+    assert text_key(one) != text_key(other)
+
+
+def test_sharing_either_side_is_enough() -> None:
+    given_pairs = Hashes.of([Pair("Yes.", "Ja."), Pair("no", "nein")])
+    pairs = [Pair("yes", "jawohl"), Pair("indeed", "ja!"), Pair("ja", "yes"), Pair("maybe", "vielleicht")]
+    assert sharing(Hashes.of(pairs), given_pairs).tolist() == [True, True, False, False]
+
+
+def test_nothing_to_split() -> None:
+    assert len(cut(Hashes.of([]), valid_size=1, test_size=1)) == 0

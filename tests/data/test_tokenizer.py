@@ -1,0 +1,201 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atonce.data import tokenizer as tokenizer_module
+from atonce.data.config import VocabularyConfig
+from atonce.data.dates import generate
+from atonce.data.tokenizer import Tokenizer
+from atonce.errors import DataError, DiskError, RunError
+
+KINDS = ["bpe", "unigram", "words", "characters"]
+STATES = {"house": "old", "device": "already configured", "key": "unknown", "window": "open"}
+ENGLISH = [f"The {noun} number {n} is {state}." for n in range(40) for noun, state in STATES.items()]
+STRANGE = [
+    "",
+    " ",
+    "  two  spaces  ",
+    "▁",
+    "▁a ▁ b▁",
+    " ▁",
+    "\0",
+    "a\0b",
+    "\t",
+    "\u2585",
+    "x\u2028y",
+    "Straße",
+]
+STRANGE += ["🙂‍↔️ 日本", "<unk> <s> </s>", "\ufdd0▁", "\ufffd▁", "ความ"]
+characters = st.characters(exclude_characters="\n\r", exclude_categories=["Cs"])
+anything = st.text(characters | st.sampled_from(" ▁\0aThe.\ufdd0"))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
+    return Tokenizer.train(ENGLISH, VocabularyConfig(kind=request.param, size=400))
+
+
+@given(anything)
+def test_nothing_is_lost(tokenizer: Tokenizer, text: str) -> None:
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert not {tokenizer.pad, tokenizer.unk, tokenizer.bos, tokenizer.eos} & set(ids)
+
+
+@pytest.mark.parametrize("text", STRANGE + ENGLISH[:3])
+def test_nothing_strange_is_lost(tokenizer: Tokenizer, text: str) -> None:
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@given(st.lists(anything, max_size=5))
+def test_lines_are_encoded_like_texts(tokenizer: Tokenizer, lines: list[str]) -> None:
+    assert tokenizer.encode_lines(lines) == [tokenizer.encode(line) for line in lines]
+
+
+@given(st.data())
+def test_any_ids_decode(tokenizer: Tokenizer, data: st.DataObject) -> None:
+    ids = data.draw(st.lists(st.integers(0, tokenizer.size - 1)))
+    assert isinstance(tokenizer.decode(ids), str)
+    assert len(tokenizer.pieces(ids)) == len(ids)
+
+
+def test_special_ids_spell_nothing(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode("The key")
+    assert tokenizer.decode([tokenizer.bos, *ids, tokenizer.eos, tokenizer.pad, tokenizer.pad]) == "The key"
+
+
+def test_half_a_character_becomes_one_that_says_so(tokenizer: Tokenizer) -> None:
+    assert tokenizer.decode(tokenizer.encode("a\ud800b")) == "a\ufffdb"
+    broken = tokenizer.encode("日")[:-1]
+    assert tokenizer.decode(broken).endswith("\ufffd")
+
+
+@given(anything)
+def test_spans_cover_the_text_without_a_gap(tokenizer: Tokenizer, text: str) -> None:
+    spans = tokenizer.piece_spans(text)
+    assert len(spans) == len(tokenizer.encode(text))
+    reached = 0
+    for start, end in spans:
+        assert start <= reached <= end, "a gap, or backwards"
+        assert start == reached or end == reached, "only bytes of one character share a span"
+        reached = end
+    assert reached == len(text)
+
+
+def test_spans_are_those_of_the_pieces() -> None:
+    tokenizer = Tokenizer.train(ENGLISH, VocabularyConfig(size=400))
+    text = "The device 日 is  old"
+    pieces = tokenizer.pieces(tokenizer.encode(text))
+    for piece, (start, end) in zip(pieces, tokenizer.piece_spans(text), strict=True):
+        if not piece.startswith("<0x"):
+            assert text[start:end] == piece.replace("▁", " ").removeprefix(" " if start == 0 else "")
+    day = [span for piece, span in zip(pieces, tokenizer.piece_spans(text), strict=True) if "<0x" in piece]
+    assert day == [(11, 12)] * 3
+
+
+def test_pieces_are_learned(tokenizer: Tokenizer) -> None:
+    pieces = tokenizer.pieces(tokenizer.encode("The device is old."))
+    assert "".join(pieces) == "▁The▁device▁is▁old."
+    assert tokenizer.size <= 400
+
+
+def test_kinds_cut_as_they_say() -> None:
+    def pieces(kind: str, text: str, split_digits: bool = True) -> list[str]:
+        config = VocabularyConfig(kind=kind, size=500, split_digits=split_digits)  # type: ignore[arg-type]
+        tokenizer = Tokenizer.train(ENGLISH, config)
+        return tokenizer.pieces(tokenizer.encode(text))
+
+    assert pieces("words", "The device is open.") == ["▁The", "▁device", "▁is", "▁open."]
+    assert pieces("characters", "old key") == ["▁", "o", "l", "d", "▁", "k", "e", "y"]
+    assert pieces("bpe", "number 12")[-2:] == ["1", "2"]
+    assert pieces("bpe", "number 12", split_digits=False)[-1] == "▁12"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_text_gives_the_same_pieces(kind: str, tmp_path: Path) -> None:
+    config = VocabularyConfig(kind=kind, size=500)  # type: ignore[arg-type]
+    for name in ("a", "b"):
+        Tokenizer.train(iter(ENGLISH), config).save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "lines", [["a"], ["one house"], ["日本語"], ["   x   "], ["\t\0y"], ["1"], ["x" * 9000]]
+)
+def test_a_tiny_corpus_gets_fewer_pieces(kind: str, lines: list[str]) -> None:
+    tokenizer = Tokenizer.train(lines, VocabularyConfig(kind=kind))  # type: ignore[arg-type]
+    assert 260 < tokenizer.size < 8000
+    assert tokenizer.decode(tokenizer.encode(lines[0])) == lines[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_characters_than_pieces(kind: str) -> None:
+    lines = ["".join(chr(0x4E00 + 20 * row + column) for column in range(20)) for row in range(60)]
+    tokenizer = Tokenizer.train(lines, VocabularyConfig(kind=kind, size=300))  # type: ignore[arg-type]
+    assert tokenizer.size <= 300
+    assert tokenizer.decode(tokenizer.encode(lines[7])) == lines[7]
+
+
+@pytest.mark.parametrize("lines", [[], ["", "  ", "\t"]])
+def test_no_text_is_an_error(lines: list[str]) -> None:
+    with pytest.raises(DataError, match="no text to learn a vocabulary from") as caught:
+        Tokenizer.train(lines, VocabularyConfig())
+    assert "recipe names" in caught.value.fix
+
+
+def test_training_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    Tokenizer.train(ENGLISH, VocabularyConfig(size=5000))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_of_many_lines_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = [tokenizer_module._sample(map(str, range(10_000)), 100) for _ in range(2)]
+    assert draws[0] == draws[1]
+    assert len(set(draws[0])) == 100
+    mean = sum(map(int, draws[0])) / 100
+    assert 4000 < mean < 6000, "each line is as likely as any other"
+
+
+def test_save_and_open(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.model"
+    tokenizer.save(path)
+    assert Tokenizer.open(path).encode("The house ▁ is 日本") == tokenizer.encode("The house ▁ is 日本")
+    assert [file.name for file in tmp_path.iterdir()] == ["tokenizer.model"]
+
+
+def test_a_full_disk_leaves_what_was_there(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tokenizer.model"
+    path.write_text("before")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DiskError, match="cannot write") as caught:
+        tokenizer.save(path)
+    assert caught.value.why == "No space left on device"
+    assert path.read_text() == "before"
+
+
+def test_a_damaged_model_is_an_error(dates_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.model"
+    dates_tokenizer.save(path)
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"no model", whole[5:]):
+        path.write_bytes(damaged)
+        with pytest.raises(RunError, match="cannot read the tokenizer") as caught:
+            Tokenizer.open(path)
+        assert "not a sentencepiece model" in caught.value.why
+    with pytest.raises(RunError, match="cannot read") as caught:
+        Tokenizer.open(tmp_path / "gone.model")
+    assert caught.value.why == "No such file or directory"
+
+
+def test_many_scripts(dates_tokenizer: Tokenizer) -> None:
+    for pair in generate(300, seed=9):
+        assert dates_tokenizer.decode(dates_tokenizer.encode(pair.source)) == pair.source

@@ -1,0 +1,101 @@
+"""Law 11: BLEU, chrF and TER are sacreBLEU's to the last digit."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sacrebleu
+
+from atonce.errors import DataError
+from atonce.evaluation.translation import chrf, score
+
+REFERENCES = [
+    "Das Gerät ist bereits eingerichtet.",
+    "Die Verbindung zu {host} ist fehlgeschlagen, versuche es erneut.",
+    "Wähle die Sprache, in der gesprochen wird.",
+    "Temperatur",
+    "Möchtest du {name} wirklich entfernen?",
+]
+OUTPUTS = [
+    "Das Gerät ist bereits eingerichtet.",
+    "Verbindung mit {host} fehlgeschlagen, bitte versuche es erneut.",
+    "Wähle in der Sprache wird gesprochen.",
+    "",
+    "Möchten Sie {name} entfernen?",
+]
+
+
+def test_scores_are_sacrebleus_to_the_last_digit() -> None:
+    scores = score(OUTPUTS, REFERENCES)
+    assert scores.bleu == sacrebleu.corpus_bleu(OUTPUTS, [REFERENCES]).score
+    assert scores.chrf == sacrebleu.corpus_chrf(OUTPUTS, [REFERENCES]).score
+    assert scores.ter == sacrebleu.corpus_ter(OUTPUTS, [REFERENCES]).score
+    assert scores.exact == 20
+    assert scores.sentences == 5
+
+
+@pytest.mark.parametrize("language", ["de", "zh"])
+def test_scores_and_signatures_are_those_of_the_command_line(tmp_path: Path, language: str) -> None:
+    outputs, references = (
+        (OUTPUTS, REFERENCES) if language == "de" else (["设备已配置。"], ["设备已经配置好。"])
+    )
+    (tmp_path / "outputs").write_text("\n".join(outputs) + "\n", encoding="utf-8")
+    (tmp_path / "references").write_text("\n".join(references) + "\n", encoding="utf-8")
+    options = ["-m", "bleu", "chrf", "ter", "-l", f"en-{language}", "--format", "json", "--width", "12"]
+    printed = subprocess.run(
+        [sys.executable, "-m", "sacrebleu", "references", "-i", "outputs", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    ours = score(outputs, references, target_language=language)
+    for theirs, name in zip(json.loads(printed), ["bleu", "chrf", "ter"], strict=True):
+        assert theirs["score"] == round(getattr(ours, name), 12)
+        # The command line also says which language it was told.
+        assert theirs["signature"].replace(f"|lang:en-{language}", "") == ours.signatures[name]
+
+
+def test_chrf_for_validation_is_the_same_chrf() -> None:
+    assert chrf(OUTPUTS, REFERENCES) == score(OUTPUTS, REFERENCES).chrf
+
+
+def test_the_references_themselves_are_perfect() -> None:
+    scores = score(REFERENCES, REFERENCES)
+    assert (scores.chrf, scores.ter, scores.exact) == (100, 0, 100)
+    assert scores.bleu == pytest.approx(100)
+
+
+def test_empty_outputs_score_nothing() -> None:
+    scores = score(["", ""], REFERENCES[:2])
+    assert (scores.bleu, scores.chrf, scores.ter, scores.exact) == (0, 0, 100, 0)
+
+
+@pytest.mark.parametrize("language", ["zh", "zh-Hans", "zh_TW", "ZH"])
+def test_chinese_is_cut_into_characters_for_bleu(language: str) -> None:
+    scores = score(["设备已配置。"], ["设备已经配置好。"], target_language=language)
+    assert "tok:zh" in scores.signatures["bleu"]
+    assert scores.bleu > 0
+
+
+@pytest.mark.parametrize("language", [None, "de", "ja", "zhx"])
+def test_every_other_language_takes_sacrebleus_default(language: str | None) -> None:
+    assert "tok:13a" in score(OUTPUTS, REFERENCES, target_language=language).signatures["bleu"]
+
+
+def test_as_one_json_object() -> None:
+    written = json.loads(json.dumps(score(OUTPUTS, REFERENCES).as_dict()))
+    assert list(written) == ["bleu", "chrf", "ter", "exact", "sentences", "signatures"]
+    assert list(written["signatures"]) == ["bleu", "chrf", "ter", "exact"]
+    assert f"version:{sacrebleu.__version__}" in written["signatures"]["bleu"]
+
+
+@pytest.mark.parametrize("measure", [score, chrf])
+def test_unequal_lengths_and_nothing_to_score_are_told(measure: object) -> None:
+    assert callable(measure)
+    with pytest.raises(DataError, match="2 outputs but 5 references"):
+        measure(OUTPUTS[:2], REFERENCES)
+    with pytest.raises(DataError, match="nothing to score"):
+        measure([], [])
