@@ -1,3 +1,41 @@
-"""Sequence models, from recurrence to attention: train them, see what they look at."""
+"""Sequence models, from recurrence to attention: train them on your text, see what they look at.
+
+import atonce
+run = atonce.train("localisation", out="runs/en-de", minutes=3)
+model = atonce.load("runs/en-de")
+model.translate(["The device is already configured."], beam=5)[0].text
+atonce.heatmap(model, "The device is already configured.").save("heatmap.svg")
+atonce.evaluate("runs/en-de").scores.bleu
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from atonce.decoding.translator import load
+    from atonce.errors import AtonceError
+    from atonce.explain.record import recorded_attention
+    from atonce.explain.translation import heatmap
+    from atonce.studies.demo import demo
+    from atonce.studies.evaluate import evaluate
+    from atonce.studies.experiment import train
 
 __version__ = "0.1.0"
+__all__ = ["AtonceError", "demo", "evaluate", "heatmap", "load", "recorded_attention", "train"]
+
+_HOMES = {
+    "AtonceError": "atonce.errors",
+    "demo": "atonce.studies.demo",
+    "evaluate": "atonce.studies.evaluate",
+    "heatmap": "atonce.explain.translation",
+    "load": "atonce.decoding.translator",
+    "recorded_attention": "atonce.explain.record",
+    "train": "atonce.studies.experiment",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for when it is asked for: `import atonce` alone does not import torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'atonce' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

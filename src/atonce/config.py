@@ -85,11 +85,11 @@ def _drop_tags(path: list[str], values: object) -> list[str]:
     """Pydantic adds the kind chosen to the path of an error inside a union; a reader does not write it."""
     kept = []
     for part in path:
-        inside = isinstance(values, Mapping)
-        if inside and part not in values and values.get("kind") == part:  # type: ignore[attr-defined]
-            continue
+        if isinstance(values, Mapping):
+            if part not in values and values.get("kind") == part:
+                continue
+            values = values.get(part)
         kept.append(part)
-        values = values.get(part) if inside else None  # type: ignore[attr-defined]
     return kept
 
 

@@ -18,6 +18,11 @@ class _Splits(Config):
     max_length: int = Field(default=256, ge=1)
     """Training pairs with more pieces than this on either side are left out, and counted."""
 
+    @property
+    def languages(self) -> tuple[str | None, str | None]:
+        """Tags of the source and target languages, where the recipe says which they are."""
+        return None, None
+
 
 class _OwnFiles(_Splits):
     """A corpus in the user's own files."""
@@ -64,22 +69,32 @@ class TableConfig(_OwnFiles):
     """Test pairs; without it, pairs are cut off the training pairs by hash."""
 
 
-class LocalisationConfig(_Splits):
+class _ByLanguage(_Splits):
+    """A corpus that has a name and several languages."""
+
+    source: str = "en"
+    """Tag of the source language."""
+    target: str = "de"
+    """Tag of the target language."""
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        """Tags of the source and target languages."""
+        return self.source, self.target
+
+
+class LocalisationConfig(_ByLanguage):
     """Strings of a user interface in 30+ languages (Home Assistant, Apache-2.0), downloaded once with pip."""
 
     kind: Literal["localisation"] = "localisation"
-    source: str = "en"
-    target: str = "de"
     min_words: int = Field(default=3, ge=1)
     """Strings with fewer source words are left out: most are single labels."""
 
 
-class TatoebaConfig(_Splits):
+class TatoebaConfig(_ByLanguage):
     """Everyday sentences from tatoeba.org (CC BY 2.0): `$ATONCE_DATA/tatoeba-en-de`, or from its exports."""
 
     kind: Literal["tatoeba"] = "tatoeba"
-    source: str = "en"
-    target: str = "de"
 
 
 class DatesConfig(_Splits):

@@ -7,8 +7,9 @@ line also ends at U+0085 and U+2028, which occur inside real sentences and would
 import gzip
 import io
 import json
+import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -68,13 +69,23 @@ def read_lines(path: Path) -> Iterator[str]:
 
     Raises DataError if the file cannot be read, is broken gzip, or is not UTF-8 (line and byte named).
     """
+    return _decoded(_raw_lines(path), str(path))
+
+
+def read_stdin() -> Iterator[str]:
+    """The lines of standard input, which must be UTF-8, without their line ends. Raises DataError."""
+    return _decoded(sys.stdin.buffer, "standard input")
+
+
+def _decoded(raw_lines: Iterable[bytes], name: str) -> Iterator[str]:
+    """Text without line ends from the bytes of the file called `name`. Raises DataError."""
     line_start = 0
-    for number, raw in enumerate(_raw_lines(path), start=1):
+    for number, raw in enumerate(raw_lines, start=1):
         try:
             line = raw.decode("utf-8")
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{path} is not UTF-8: line {number}, byte {line_start + error.start} (counted from 0)",
+                f"{name} is not UTF-8: line {number}, byte {line_start + error.start} (counted from 0)",
                 why=f"byte 0x{raw[error.start]:02x} is impossible there: {error.reason}",
                 fix="save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
             ) from None

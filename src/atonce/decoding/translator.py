@@ -173,3 +173,8 @@ class Translator:
     def _text(self, hypothesis: Hypothesis) -> str:
         """One line: a byte piece may spell a line break, which an output line cannot hold."""
         return " ".join(self.tokenizer.decode(hypothesis.pieces).splitlines())
+
+
+def load(run: str | Path, *, device: str | torch.device = "cpu") -> Translator:
+    """The model of a run folder, ready to translate. Raises RunError if it cannot be used."""
+    return Translator.open(run, device=device)

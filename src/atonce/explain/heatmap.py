@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atonce.errors import DiskError, RecipeError
+from atonce.disk import replacing
+from atonce.errors import RecipeError
 from atonce.explain import fonts, page
 from atonce.explain.figure import LIGHT, Palette, area, figure, vega_lite_version
 from atonce.explain.words import AttentionMap
@@ -80,14 +80,9 @@ class Heatmap:
         there before is then still whole. Warns (FontWarning) if a .png or .pdf lacks a font for some word.
         """
         path = Path(path)
-        suffix = path.suffix.lower()
-        if suffix not in FORMATS:
-            raise RecipeError(
-                f"cannot save a heat map as {path.name!r}",
-                why=f"the ending {suffix!r} is not a format it has" if suffix else "the name has no ending",
-                fix=f"end the name in one of {', '.join(FORMATS)}",
-            )
-        _write_atomically(path, self._rendered(suffix))
+        rendered = self._rendered(check_format(path))
+        with replacing(path) as partial:
+            partial.write_bytes(rendered)
 
     def _rendered(self, suffix: str) -> bytes:
         if suffix == ".json":
@@ -126,23 +121,18 @@ class Heatmap:
         }
 
 
+def check_format(path: Path) -> str:
+    """The ending of `path`, in small letters. Raises RecipeError if it is none of FORMATS."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise RecipeError(
+            f"cannot save a heat map as {path.name!r}",
+            why=f"the ending {suffix!r} is not a format it has" if suffix else "the name has no ending",
+            fix=f"end the name in one of {', '.join(FORMATS)}",
+        )
+    return suffix
+
+
 def _plain(weight: np.floating[Any]) -> float | None:
     # Through text: the shortest decimal that gives the same float32, 0.1 and not 0.10000000149011612.
     return None if np.isnan(weight) else float(str(weight))
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename: at any moment the earlier file or the new one is there, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DiskError(
-            f"could not write {path}",
-            why=error.strerror or str(error),
-            fix="make room, or give the path of a file in a folder that exists and that you may write to",
-        ) from error

@@ -134,7 +134,7 @@ def _products_are_reduced(query: Tensor) -> bool:
     The fused kernel makes one small product for each head and sentence, each then converted on its own:
     ten times slower than products of whole batches.
     """
-    return query.device.type == "cpu" and torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+    return query.device.type == "cpu" and torch.backends.mkldnn.matmul.fp32_precision == "bf16"  # type: ignore[attr-defined]
 
 
 class StateAttention(Attention):

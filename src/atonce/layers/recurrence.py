@@ -5,7 +5,7 @@ the same numbers.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ _SEQUENCES: dict[Cell, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": n
 
 
 class RecurrentLayer(nn.Module):
-    """One recurrent layer, left to right: GRU (Cho 2014, with torch's reset gate) or LSTM (Hochreiter 1997)."""
+    """One recurrent layer, left to right: GRU (Cho 2014, torch's variant) or LSTM (Hochreiter 1997)."""
 
     def __init__(self, cell: Cell, input_dim: int, dim: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class RecurrentStack(nn.Module):
         for number, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
             if number:
                 inputs = dropout(inputs, self.dropout, self.training)
-            after.append(layer.step(inputs, state))
+            after.append(cast(RecurrentLayer, layer).step(inputs, state))
             inputs = after[-1][0]
         return tuple(after)
 

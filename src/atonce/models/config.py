@@ -51,7 +51,7 @@ class RecurrentDecoderConfig(Config):
 
 
 class TransformerDecoderConfig(Config):
-    """Masked self-attention, attention to the source, and a feed-forward layer in each block (Vaswani 2017)."""
+    """Masked self-attention, attention to the source and a feed-forward layer a block (Vaswani 2017)."""
 
     kind: Literal["transformer"] = "transformer"
     layers: int = Field(default=3, ge=1)

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from atonce.models.embedding import PieceEmbedding
 from atonce.shapes import Bool, Float, Int
 
 
@@ -37,6 +38,9 @@ class Encoder(Protocol):
 @runtime_checkable
 class Decoder(Protocol):
     """Writes the target. `logits(forward(...))` over a whole target equals `step` taken piece by piece."""
+
+    output: PieceEmbedding
+    """The table whose rows the features are compared with: `logits` is `output.logits`."""
 
     def start(self, memory: Memory) -> State:
         """The state before the first piece."""

@@ -11,7 +11,6 @@ checkpoints/         what a broken training resumes from
 """
 
 import json
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,6 +141,4 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _damaged(path: Path, why: str) -> RunError:
-    return RunError(
-        f"{path} is damaged", why=why, fix=f"restore {os.fspath(path)} from a copy, or train again"
-    )
+    return RunError(f"{path} is damaged", why=why, fix="restore it from a copy, or train again")

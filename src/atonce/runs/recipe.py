@@ -93,6 +93,9 @@ class Recipe(Config):
     decoding: DecodingConfig = DecodingConfig()
 
 
+_BUDGETS = {"steps": "minutes", "minutes": "steps"}
+
+
 def names() -> list[str]:
     """The recipes that ship with the package, in alphabetical order."""
     folder = resources.files("atonce") / "recipes"
@@ -104,6 +107,7 @@ def names() -> list[str]:
 def load(recipe: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe by name or from a .toml file, then apply overrides such as "training.steps=2000".
 
+    An override of one budget, training.steps or training.minutes, takes the place of the other.
     Raises RecipeError if there is no such recipe, if it is not TOML, or if a key or value is not known.
     """
     values, origin = _read(recipe)
@@ -172,5 +176,7 @@ def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
             )
         section[name] = dict(inner)
         section = section[name]
+    if sections == ["training"] and key in _BUDGETS:
+        section.pop(_BUDGETS[key], None)
     section[key] = value
     return changed

@@ -6,15 +6,13 @@ the page, so that they follow it from light to dark and on to paper.
 """
 
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from atonce.errors import DiskError
+from atonce.disk import write_text
 from atonce.evaluation.matching import matching_parts
 from atonce.studies.curves import learning_curves
 
@@ -100,16 +98,7 @@ def write_report(report: DemoReport, path: Path) -> None:
 
     Raises DiskError if the page cannot be written; one that was there before is then still there.
     """
-    page = render_report(report)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, page)
-    except OSError as error:
-        raise DiskError(
-            f"cannot write the report {path}",
-            why=error.strerror or str(error),
-            fix="free some space, or choose a folder that you may write to",
-        ) from None
+    write_text(path, render_report(report))
 
 
 def render_report(report: DemoReport) -> str:
@@ -131,22 +120,6 @@ def render_report(report: DemoReport) -> str:
         charts=[_as_json(chart) for chart in charts],
         vega=_vega(),
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside the old file, then take its place: a full disk leaves the old one whole."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    written = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files that only their owner may read; a page is there to be shown around.
-        written.chmod(0o644)
-        written.replace(path)
-    finally:
-        written.unlink(missing_ok=True)
 
 
 def _template() -> "jinja2.Template":

@@ -1,4 +1,4 @@
-"""The training loop, from top to bottom. It learns; whoever iterates over it validates, saves, draws and stops."""
+"""The training loop, from top to bottom. It learns; who iterates over it validates, saves and stops."""
 
 import math
 import time

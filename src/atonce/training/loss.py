@@ -75,7 +75,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             features_gradient.sub_(smoothing * mean_weight)
             weight_gradient.sub_(smoothing / len(weight) * features.sum(0))
         ctx.save_for_backward(features_gradient, weight_gradient)
-        ctx.mark_non_differentiable(nll_sum)  # type: ignore[attr-defined]
+        ctx.mark_non_differentiable(nll_sum)
         return smoothed, nll_sum
 
     @staticmethod

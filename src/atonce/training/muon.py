@@ -1,8 +1,7 @@
-"""Muon: momentum whose update of each matrix is made orthogonal, so that every direction learns equally fast."""
+"""Muon: momentum made orthogonal, so that a matrix learns equally fast in every direction."""
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +9,8 @@ from torch import Tensor, nn
 from atonce.shapes import Float
 
 Blocks = tuple[nn.Parameter, int]
-"""A matrix and the number of blocks stacked in its rows (the gates of a recurrent layer), each made orthogonal
-by itself."""
+"""A matrix and the number of blocks stacked in its rows (the gates of a recurrent layer), each of which is
+made orthogonal by itself."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -30,7 +29,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__([parameter for parameter, _ in matrices], defaults)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update from the gradients."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)

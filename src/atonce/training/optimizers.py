@@ -7,7 +7,7 @@ from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.muon import Blocks, Muon
 
-GATES = {nn.GRU: 3, nn.LSTM: 4}
+GATES: dict[type[nn.Module], int] = {nn.GRU: 3, nn.LSTM: 4}
 
 
 def build_optimizers(model: Seq2Seq, config: TrainingConfig) -> list[torch.optim.Optimizer]:
@@ -25,10 +25,10 @@ def build_optimizers(model: Seq2Seq, config: TrainingConfig) -> list[torch.optim
 
 def hidden_matrices(model: Seq2Seq) -> list[Blocks]:
     """The matrices between hidden states: of linear and recurrent layers, not the tables of piece vectors."""
-    found: list[Blocks] = []
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and min(module.weight.shape) > 1:
-            found.append((module.weight, 1))
-        elif isinstance(module, nn.GRU | nn.LSTM):
-            found += [(weight, GATES[type(module)]) for weight in module.parameters() if weight.ndim == 2]
-    return found
+    return [
+        (weight, GATES.get(type(module), 1))
+        for module in model.modules()
+        if isinstance(module, nn.Linear | nn.GRU | nn.LSTM)
+        for weight in module.parameters()
+        if weight.ndim == 2 and min(weight.shape) > 1
+    ]

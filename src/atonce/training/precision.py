@@ -10,7 +10,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def has_bfloat16_hardware(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 matrices faster than float32: AMX on a CPU, tensor cores on a GPU."""
+    """Whether `device` multiplies bfloat16 faster than float32: AMX on a CPU, tensor cores on a GPU."""
     if device.type == "cpu":
         return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

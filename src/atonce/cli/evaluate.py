@@ -1,0 +1,31 @@
+"""`atonce evaluate`: BLEU, chrF and TER with signatures, alone or against another run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    source: Annotated[Path | None, typer.Option(help="Text to translate instead of the test split.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="What it should become, line by line.")] = None,
+    beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
+    against: Annotated[Path | None, typer.Option(help="Another run: paired bootstrap.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Translate a test text and score it."""
+    from atonce.cli.output import print_json, print_scores, print_text
+    from atonce.progress import progress
+    from atonce.studies.evaluate import evaluate as run_evaluation
+
+    with progress("Translating the test text", quiet=json) as advance:
+        evaluation = run_evaluation(
+            run, source=source, reference=reference, beam=beam, against=against, advance=advance
+        )
+    if json:
+        print_json(evaluation.as_dict())
+        return
+    print_scores({run.name: evaluation.scores})
+    if evaluation.against is not None:
+        print_text(f"\nAgainst {against}:\n{evaluation.against.describe()}")

@@ -1,0 +1,32 @@
+"""The command line: `atonce COMMAND`. Nothing heavy is imported before a command runs."""
+
+import sys
+
+import typer
+
+from atonce.cli import demo, evaluate, heatmap, recipes, train, translate
+from atonce.errors import AtonceError
+
+app = typer.Typer(
+    name="atonce",
+    help="Sequence models, from recurrence to attention: train them on your text, see what they look at.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, recipes, train, translate, evaluate, heatmap):
+    name = command.__name__.rpartition(".")[2]
+    app.command(name)(getattr(command, name))
+
+
+def main() -> None:
+    """Run the command line. A fault the user can mend is three lines on stderr and exit code 2."""
+    try:
+        app()
+    except AtonceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read our output has had enough
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,24 @@
+"""`atonce recipes`: what can be trained, on what, in about how long."""
+
+from typing import Annotated
+
+import typer
+
+
+def recipes(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the recipes that ship with atonce."""
+    from atonce.cli.output import print_json, print_text
+    from atonce.runs.recipe import load, names
+
+    known = {name: load(name) for name in names()}
+    if json:
+        print_json({name: recipe.model_dump(mode="json") for name, recipe in known.items()})
+        return
+    width = max(map(len, known))
+    for name, recipe in known.items():
+        training = recipe.training
+        budget = f"{training.minutes:g} min" if training.minutes else f"{training.steps} steps"
+        print_text(f"{name:{width}}  {budget:>7}  {recipe.about}")
+    print_text("\nTrain one:  atonce train NAME --out runs/NAME   (or write your own NAME.toml)")

@@ -1,0 +1,37 @@
+"""`atonce train`: from a recipe to a run folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A name from `atonce recipes`, or a .toml file.")],
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a key of the recipe: --set training.steps=2000", metavar="KEY=VALUE"
+        ),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time to train; instead of steps.", min=0.01)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that broke off.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Train a model and score it on the test split."""
+    from atonce.cli.output import print_json, print_scores, print_text
+    from atonce.runs.recipe import load
+
+    budget = [] if minutes is None else [f"training.minutes={minutes}"]
+    chosen = load(recipe, [*(set_ or ()), *budget])
+
+    from atonce.studies.experiment import train as run_training
+
+    experiment = run_training(chosen, out, resume=resume, quiet=json)
+    run, evaluation = experiment.run, experiment.evaluation
+    if json:
+        print_json({"run": str(run.path), **evaluation.as_dict()})
+        return
+    print_scores({run.path.name: evaluation.scores})
+    print_text(f"\nThe run: {run.path}\nTranslate with it:  atonce translate {run.path} < FILE")

@@ -1,0 +1,153 @@
+"""`atonce demo`: two architectures, the same text, the same minutes, and one page that compares them."""
+
+import os
+import platform
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from atonce.data.corpora import Pair
+from atonce.data.prepare import open_prepared
+from atonce.decoding.translator import Translator
+from atonce.explain.figure import DARK
+from atonce.explain.translation import heatmap
+from atonce.models.named import Architecture, architecture
+from atonce.runs import recipe as recipes
+from atonce.runs.recipe import Recipe
+from atonce.studies.evaluate import Evaluation
+from atonce.studies.experiment import Experiment, train
+from atonce.studies.report import CurvePoint, DemoReport, ModelReport, write_report
+
+MODELS = ("additive-bigru", "transformer")
+EXAMPLES = 20
+HEATMAPS = 3
+HEATMAP_WORDS = range(5, 13)
+"""Lengths of sentences whose heat map a page has room for."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What came of it."""
+
+    report: Path
+    evaluations: dict[str, Evaluation]
+    """By the model's title."""
+    next_commands: tuple[str, ...]
+
+
+def demo(
+    folder: str | Path = "runs/demo", *, recipe: str = "localisation", minutes: float = 3, quiet: bool = False
+) -> Demo:
+    """Train a recurrent model with attention and a Transformer for as many minutes each, score and compare.
+
+    Writes a run folder for each and `report.html` into `folder`. Raises what `train` raises.
+    """
+    folder = Path(folder)
+    base = recipes.load(recipe, [f"training.minutes={float(minutes)}"])
+    models = [architecture(name) for name in MODELS]
+    ended = {
+        model.name: train(
+            base.model_copy(update={"model": model.model}), folder / model.name, name=model.label, quiet=quiet
+        )
+        for model in models
+    }
+    page = _report(base, minutes, [(model, ended[model.name]) for model in models])
+    write_report(page, folder / "report.html")
+    evaluations = {model.title: ended[model.name].evaluation for model in models}
+    return Demo(folder / "report.html", evaluations, page.next_commands)
+
+
+def _report(base: Recipe, minutes: float, ended: list[tuple[Architecture, Experiment]]) -> DemoReport:
+    prepared = open_prepared(ended[0][1].run.path)
+    examples = _spread(range(len(prepared.test_pairs)), EXAMPLES)
+    shown = _for_heatmaps(prepared.test_pairs)
+    return DemoReport(
+        title="atonce demo",
+        corpus=prepared.report["about"],
+        source_language=base.data.languages[0],
+        target_language=base.data.languages[1],
+        pairs=prepared.report["train_pairs"],
+        minutes=float(minutes),
+        machine=machine(),
+        date=datetime.now(UTC).strftime("%d %B %Y"),
+        models=tuple(_model_report(*one, examples, shown) for one in ended),
+        examples=tuple((pair.source, pair.target) for pair in (prepared.test_pairs[i] for i in examples)),
+        heatmap_sentences=tuple(shown),
+        next_commands=_next_commands(ended[-1][1].run.path, shown[0]),
+        test_pairs=len(prepared.test_pairs),
+    )
+
+
+def _model_report(
+    model: Architecture, experiment: Experiment, examples: list[int], shown: list[str]
+) -> ModelReport:
+    run, evaluation = experiment.run, experiment.evaluation
+    translator = Translator.open(run.path)
+    maps = [heatmap(translator, sentence) for sentence in shown]
+    log = run.read_log()
+    scores = evaluation.scores
+    return ModelReport(
+        name=model.title,
+        label=model.label,
+        weights=translator.model.weight_count,
+        steps=log[-1]["step"],
+        train_seconds=log[-1]["seconds"],
+        target_tokens_per_second=float(np.median([entry["target_tokens_per_second"] for entry in log])),
+        padding_share=float(np.mean([entry["padding_share"] for entry in log])),
+        scores={name: getattr(scores, name) for name in ("bleu", "chrf", "ter", "exact")},
+        signatures=scores.signatures,
+        curve=tuple(_curve(log)),
+        outputs=tuple(evaluation.outputs[index] for index in examples),
+        heatmaps=tuple(one.chart().to_dict() for one in maps),
+        dark_heatmaps=tuple(one.chart(DARK).to_dict() for one in maps),
+        run=str(run.path),
+    )
+
+
+def _curve(log: list[dict[str, Any]]) -> Iterable[CurvePoint]:
+    for entry in log:
+        if entry["loss"] is not None:
+            yield CurvePoint(
+                entry["step"],
+                entry["seconds"],
+                entry["loss"],
+                entry.get("valid_loss"),
+                entry.get("valid_chrf"),
+            )
+
+
+def _for_heatmaps(pairs: list[Pair]) -> list[str]:
+    """Some sentences of a length that a picture has room for; the shortest if there are none."""
+    fitting = [pair.source for pair in pairs if len(pair.source.split()) in HEATMAP_WORDS]
+    if not fitting:
+        fitting = sorted((pair.source for pair in pairs), key=len)[:HEATMAPS]
+    return [fitting[index] for index in _spread(range(len(fitting)), HEATMAPS)]
+
+
+def _spread(indices: range, count: int) -> list[int]:
+    """At most `count` of them, evenly spread."""
+    return np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(int).tolist()
+
+
+def _next_commands(run: Path, sentence: str) -> tuple[str, ...]:
+    quoted = shlex.quote(sentence)
+    return (
+        f"echo {quoted} | atonce translate {run}",
+        f"atonce heatmap {run} {quoted} --out heatmap.html",
+        f"atonce evaluate {run} --against {run.parent / MODELS[0]}",
+        "atonce recipes",
+    )
+
+
+def machine() -> str:
+    """What this ran on, in words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    device = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{cores} cores, {name}{device}, torch {torch.__version__}"

@@ -1,0 +1,49 @@
+"""One experiment: train a recipe, score it on its test split, keep both in the run folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from atonce.progress import progress
+from atonce.runs import recipe as recipes
+from atonce.runs.folder import RunFolder
+from atonce.runs.recipe import Recipe
+from atonce.studies.evaluate import Evaluation, evaluate
+from atonce.training import train as training
+from atonce.training.bar import training_bar
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What came of it."""
+
+    run: RunFolder
+    evaluation: Evaluation
+
+
+def train(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    resume: bool = False,
+    name: str | None = None,
+    quiet: bool = False,
+) -> Experiment:
+    """Train into the folder `out`, then translate and score the test split; scores go into scores.json.
+
+    `recipe`: the name of one that ships with atonce, a .toml file, or a Recipe. `minutes` or `steps` take the
+    place of its budget. `resume`: go on with a training that broke off. `name`: what progress bars say.
+    Raises RecipeError, DataError, RunError, TrainingError, DiskError: all AtonceErrors.
+    """
+    if not isinstance(recipe, Recipe):
+        budget = {"training.minutes": minutes, "training.steps": steps}
+        overrides = [f"{key}={value}" for key, value in budget.items() if value is not None]
+        recipe = recipes.load(recipe, overrides)
+    name = name or Path(out).name
+    with training_bar(name, quiet=quiet) as watch:
+        run = training.train(recipe, out, resume=resume, watch=watch, quiet=quiet)
+    with progress(f"{name}: translating the test text", quiet=quiet) as advance:
+        evaluation = evaluate(out, advance=advance)
+    run.save_scores(evaluation.as_dict())
+    return Experiment(run, evaluation)

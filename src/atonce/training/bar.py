@@ -1,0 +1,45 @@
+"""The progress bar of a training: on a terminal, and nowhere else."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from atonce.training.train import Report
+
+
+@contextmanager
+def training_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[Report], None]]:
+    """Within the block, draw what the function it yields is told, and print a line for each validation.
+
+    Loss, target tokens in a second, padding share and the time left. When stderr is not a terminal only the
+    validations are printed; `quiet` prints nothing.
+    """
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(name, total=None, numbers="")
+
+        def show(report: Report) -> None:
+            update = report.update
+            numbers = (
+                f"loss {update.loss:.3f} · {report.tokens_per_second:,.0f} tokens/s · "
+                f"{update.padding_share:.1%} padding"
+            )
+            progress.update(task, total=report.planned_steps, completed=update.step, numbers=numbers)
+            if report.validation:
+                console.print(
+                    f"{name} · step {update.step}/{report.planned_steps or '?'} · {report.seconds:.0f} s · "
+                    f"{numbers} · validation loss {report.validation.loss:.3f}, "
+                    f"chrF {report.validation.chrf:.1f}"
+                )
+
+        yield show

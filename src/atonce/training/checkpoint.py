@@ -1,0 +1,138 @@
+"""Checkpoints: all that a training needs to go on as if it had never stopped."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from atonce.disk import replacing
+from atonce.errors import RunError
+from atonce.models.seq2seq import Seq2Seq
+from atonce.models.weights import set_weights, weights_of
+from atonce.runs.folder import load_tensors, save_tensors
+from atonce.training.average import WeightAverage
+from atonce.training.stream import Position
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands, apart from its tensors."""
+
+    step: int
+    position: Position
+    """How far the data were read."""
+    planned_steps: int | None
+    """The step budget, once it is known."""
+    seconds: float
+    """Time trained so far."""
+    best_loss: float | None = None
+    """The lowest validation loss so far."""
+    validations_since_best: int = 0
+    skipped: int = 0
+    """Steps with a loss or gradient that was not finite."""
+    skipped_in_a_row: int = 0
+    stopped_early: bool = False
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """What `asdict` made of one, back from JSON."""
+        return cls(**{**values, "position": Position(*values["position"])})
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The things that change while a model learns."""
+
+    model: Seq2Seq
+    optimizers: list[torch.optim.Optimizer]
+    average: WeightAverage | None
+
+
+def save_checkpoint(folder: Path, learner: Learner, progress: Progress) -> None:
+    """Keep the state after `progress.step`, then let go of older ones. Raises DiskError."""
+    path = folder / f"step-{progress.step:08d}"
+    if not path.exists():
+        with replacing(path) as partial:
+            partial.mkdir()
+            save_tensors(partial / "state.safetensors", _tensors(learner))
+            values = {**asdict(progress), "optimizers": [_numbers(o) for o in learner.optimizers]}
+            (partial / "progress.json").write_text(json.dumps(values, indent=2), encoding="utf-8")
+    for old in _checkpoints(folder):
+        if old != path:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def load_checkpoint(folder: Path, learner: Learner) -> Progress | None:
+    """Put the newest state back into `learner`, and torch's random state too. None if there is none.
+
+    Raises RunError if it is damaged or of another model.
+    """
+    paths = _checkpoints(folder)
+    if not paths:
+        return None
+    path = paths[-1]
+    try:
+        values = json.loads((path / "progress.json").read_text(encoding="utf-8"))
+        tensors = load_tensors(path / "state.safetensors")
+        _restore(learner, tensors, values.pop("optimizers"), path)
+        return Progress.from_json(values)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(
+            f"the checkpoint {path} is damaged",
+            why=str(error) or type(error).__name__,
+            fix="restore it from a copy, or train again in another folder",
+        ) from None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The whole ones, oldest first."""
+    return sorted(folder.glob("step-*"))
+
+
+def _tensors(learner: Learner) -> dict[str, Tensor]:
+    """Every tensor of the state under one flat name."""
+    tensors = {f"model/{name}": weight for name, weight in weights_of(learner.model).items()}
+    for number, optimizer in enumerate(learner.optimizers):
+        for index, state in optimizer.state_dict()["state"].items():
+            for key, value in state.items():
+                tensors[f"optimizer/{number}/{index}/{key}"] = value
+    if learner.average:
+        tensors |= {f"average/{name}": weight for name, weight in learner.average.weights.items()}
+        tensors["average_updates"] = torch.tensor(learner.average.updates)
+    tensors["random"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random_cuda"] = torch.cuda.get_rng_state()
+    return tensors
+
+
+def _numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The options of an optimiser, which JSON can hold."""
+    groups: list[dict[str, Any]] = optimizer.state_dict()["param_groups"]
+    return groups
+
+
+def _restore(
+    learner: Learner, tensors: Mapping[str, Tensor], numbers: list[list[dict[str, Any]]], path: Path
+) -> None:
+    def under(prefix: str) -> dict[str, Tensor]:
+        return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+    set_weights(learner.model, under("model/"), origin=path)
+    for number, (optimizer, groups) in enumerate(zip(learner.optimizers, numbers, strict=True)):
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in under(f"optimizer/{number}/").items():
+            index, key = name.split("/")
+            state.setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+    if learner.average:
+        for name, weight in learner.average.weights.items():
+            weight.copy_(tensors[f"average/{name}"])
+        learner.average.updates = int(tensors["average_updates"])
+    torch.set_rng_state(tensors["random"])
+    if "random_cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random_cuda"])
