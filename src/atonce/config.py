@@ -2,12 +2,15 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Self, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from atonce.errors import RecipeError
+
+# beartype, which checks the signatures under test, has no answer to typing.Self.
+C = TypeVar("C", bound="Config")
 
 
 class Config(BaseModel):
@@ -16,7 +19,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], *, origin: str) -> Self:
+    def parse(cls: type[C], values: Mapping[str, Any], *, origin: str) -> C:
         """Check `values`, as read from a TOML file named `origin`, and fill in the defaults.
 
         Raises RecipeError for an unknown key or an impossible value, naming the nearest known one.

@@ -20,8 +20,8 @@ import pooch
 from atonce.config import nearest
 from atonce.data.config import LocalisationConfig
 from atonce.data.corpora import Corpus, Pair
-from atonce.data.progress import progress
 from atonce.errors import DataError
+from atonce.progress import progress
 
 PACKAGE, VERSION = "homeassistant", "2026.11.0"
 WHEEL = f"{PACKAGE}-{VERSION}-py3-none-any.whl"

@@ -19,10 +19,10 @@ import numpy as np
 from atonce.data.config import DataConfig, VocabularyConfig
 from atonce.data.corpora import Corpus, Pair, open_corpus
 from atonce.data.examples import Examples
-from atonce.data.progress import progress
 from atonce.data.splits import Hashes, Side, cut, sharing
 from atonce.data.tokenizer import Tokenizer
 from atonce.errors import DataError, DiskError, RunError
+from atonce.progress import progress
 
 _REPORT = "data.json"  # put in its place last: where it is, the rest is whole
 _PARTS = ("tokenizer.model", "examples", _REPORT)

@@ -17,8 +17,8 @@ from atonce.config import nearest
 from atonce.data.config import TatoebaConfig
 from atonce.data.corpora import Corpus, Pair
 from atonce.data.files import read_tsv
-from atonce.data.progress import progress
 from atonce.errors import DataError, DiskError
+from atonce.progress import progress
 
 EXPORTS = "https://downloads.tatoeba.org/exports/per_language"
 # Tatoeba names languages by ISO 639-3, recipes by the short codes of ISO 639-1. These are those that have

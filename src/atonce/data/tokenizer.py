@@ -14,7 +14,8 @@ from typing import Any
 import sentencepiece
 
 from atonce.data.config import VocabularyConfig
-from atonce.errors import DataError, DiskError, RunError
+from atonce.disk import replacing
+from atonce.errors import DataError, RunError
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 MOST_LINES = 1_000_000
@@ -92,17 +93,8 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write the model, as sentencepiece itself reads it. Appears whole or not at all: DiskError."""
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        try:
+        with replacing(path) as unfinished:
             unfinished.write_bytes(self._model)
-            os.replace(unfinished, path)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise DiskError(
-                f"cannot write {path}",
-                why=error.strerror or str(error),
-                fix="free some space, or write elsewhere",
-            ) from None
 
     @property
     def size(self) -> int:

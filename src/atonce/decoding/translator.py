@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -59,7 +58,7 @@ class Translator:
         self.longest_source = longest_source
 
     @classmethod
-    def open(cls, run: str | Path, *, device: str | torch.device = "cpu") -> Self:
+    def open(cls, run: str | Path, *, device: str | torch.device = "cpu") -> "Translator":
         """The model of a run folder. Raises RunError if it is missing, damaged or of a newer format."""
         folder = RunFolder.open(run)
         tokenizer = Tokenizer.open(folder.path / "tokenizer.model")

@@ -14,7 +14,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -33,7 +33,7 @@ class RunFolder:
         self.recipe = recipe
 
     @classmethod
-    def create(cls, path: str | Path, recipe: Recipe) -> Self:
+    def create(cls, path: str | Path, recipe: Recipe) -> "RunFolder":
         """A new run in `path`, which must not hold one yet. Raises RunError if it does."""
         path = Path(path)
         if (path / "recipe.toml").exists():
@@ -46,7 +46,7 @@ class RunFolder:
         return cls(path, recipe)
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
+    def open(cls, path: str | Path) -> "RunFolder":
         """An existing run. Raises RunError if there is none, if it is damaged, or of a newer format."""
         path = Path(path)
         recipe_path = path / "recipe.toml"

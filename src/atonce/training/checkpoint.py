@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ class Progress:
     stopped_early: bool = False
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
+    def from_json(cls, values: Mapping[str, Any]) -> "Progress":
         """What `asdict` made of one, back from JSON."""
         return cls(**{**values, "position": Position(*values["position"])})
 

@@ -3,8 +3,8 @@ import time
 import pytest
 from rich.console import Console
 
-from atonce.data import progress as progress_module
-from atonce.data.progress import progress
+import atonce.progress as progress_module
+from atonce.progress import progress
 
 
 @pytest.fixture
