@@ -1,11 +1,19 @@
+import os
+
+# Tests run side by side, and their models are tiny: one thread each is fastest. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+import tiny
 from atonce.data.config import DatesConfig, VocabularyConfig
 from atonce.data.dates import generate
+from atonce.data.prepare import prepare
 from atonce.data.tokenizer import Tokenizer
+from atonce.runs.folder import RunFolder
 
 # The same examples in every run, and no deadline: a busy machine is no fault.
 settings.register_profile("steady", derandomize=True, deadline=None)
@@ -17,6 +25,24 @@ def dates_tokenizer() -> Tokenizer:
     """Learned from a thousand dates in many scripts."""
     lines = [text for pair in generate(1000, seed=3) for text in pair]
     return Tokenizer.train(lines, VocabularyConfig(size=600))
+
+
+@pytest.fixture(scope="session")
+def prepared_dates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of `tiny.recipe()`, for `tiny.begun`."""
+    recipe = tiny.recipe()
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(recipe.data, recipe.vocabulary, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dates_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A Transformer after a dozen steps, and its scores. Who changes the folder changes a copy of it."""
+    # Imported here: tests that need no torch shall not wait for it.
+    from atonce.studies.experiment import train
+
+    return train(tiny.recipe(), tmp_path_factory.mktemp("runs") / "dates", quiet=True).run
 
 
 @pytest.fixture

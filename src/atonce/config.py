@@ -16,7 +16,14 @@ C = TypeVar("C", bound="Config")
 class Config(BaseModel):
     """A small frozen set of options. The text under a field is its documentation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Numbers become texts where texts are wanted: a column of a table may be called 2.
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
+    )
 
     @classmethod
     def parse(cls: type[C], values: Mapping[str, Any], *, origin: str) -> C:
@@ -34,6 +41,20 @@ def nearest(word: object, known: list[str]) -> str:
     """A sentence that helps someone who wrote `word` where one of `known` was meant."""
     close = difflib.get_close_matches(str(word).lower(), known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+
+
+def differences(one: Config, other: Config, prefix: str = "") -> list[str]:
+    """The keys whose values differ, dotted, with both values."""
+    if type(one) is not type(other):
+        return [f"{prefix}kind"]
+    found = []
+    for key in type(one).model_fields:
+        ours, theirs = getattr(one, key), getattr(other, key)
+        if isinstance(ours, Config) and isinstance(theirs, Config):
+            found += differences(ours, theirs, f"{prefix}{key}.")
+        elif ours != theirs:
+            found.append(f"{prefix}{key} ({ours} before, {theirs} now)")
+    return found
 
 
 def _explain(
@@ -73,12 +94,14 @@ def _explain(
         return RecipeError(
             f"{dotted} is missing in {origin}", why="it has no default", fix=f"give {dotted} a value"
         )
-    message = error["msg"].removeprefix("Value error, ")
-    what, _, fix = message.partition(" -> ")
+    what, _, fix = error["msg"].removeprefix("Value error, ").partition(" -> ")
+    whole_section = isinstance(error["input"], Mapping) and error["type"] == "value_error"
+    if whole_section:
+        subject = f"[{dotted}] does not fit together" if dotted else "it does not fit together"
+    else:
+        subject = f"{dotted} cannot be {error['input']!r}"
     return RecipeError(
-        f"{dotted or 'the recipe'} = {error['input']!r} in {origin}"
-        if path
-        else f"impossible recipe in {origin}",
+        f"{subject} in {origin}",
         why=what[0].lower() + what[1:],
         fix=fix or f"change {dotted}",
     )
@@ -97,17 +120,14 @@ def _drop_tags(path: list[str], values: object) -> list[str]:
 
 
 def _known_keys(config: type[Config], path: list[str]) -> list[str]:
-    """The field names of the config found by following `path`, a union's tag included, from `config`."""
+    """The field names of the config found by following `path`, tags of unions included, from `config`."""
+    choices = [config]
     for part in path:
-        if part in config.model_fields:
-            choices = _configs_in(config.model_fields[part].annotation)
-            if len(choices) == 1:
-                config = choices[0]
-            continue_with = choices
+        if len(choices) > 1:  # a union: `part` is the kind that was chosen
+            choices = [one for one in choices if part in get_args(one.model_fields["kind"].annotation)]
         else:
-            matching = [c for c in continue_with if part in get_args(c.model_fields["kind"].annotation)]
-            config = matching[0]
-    return list(config.model_fields)
+            choices = _configs_in(choices[0].model_fields[part].annotation)
+    return list(choices[0].model_fields)
 
 
 def _configs_in(annotation: object) -> list[type[Config]]:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,13 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise disk_error(path, error) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed processes left half-written in `folder`. Nobody else may be writing there."""
+    for partial in folder.glob(".*.partial-*"):
+        _remove(partial)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,6 +56,13 @@ def disk_error(path: Path, error: OSError) -> DiskError:
         why=f"{error.strerror or error}; nothing was changed there",
         fix="make room or choose another place, then run the same command again",
     )
+
+
+def _remove(partial: Path) -> None:
+    """Remove a file or folder, as far as the disk lets us."""
+    shutil.rmtree(partial, ignore_errors=True)
+    with suppress(OSError):
+        partial.unlink(missing_ok=True)
 
 
 def _flush(file: Path) -> None:

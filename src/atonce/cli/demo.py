@@ -8,8 +8,12 @@ import typer
 
 def demo(
     minutes: Annotated[float, typer.Option(help="Training time of each of the two models.", min=0.01)] = 3,
-    recipe: Annotated[str, typer.Option(help="What to train on; dates needs no network.")] = "localisation",
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")] = Path("runs/demo"),
+    recipe: Annotated[
+        str, typer.Option(help="A name or a .toml file; dates needs no network.")
+    ] = "localisation",
+    out: Annotated[
+        Path, typer.Option(help="Folder for runs and report; an earlier demo is replaced.")
+    ] = Path("runs/demo"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Train a recurrent net with attention and a Transformer on real text, and set them side by side.

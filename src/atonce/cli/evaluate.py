@@ -15,6 +15,9 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Translate a test text and score it."""
+    if (source is None) != (reference is None):
+        raise typer.BadParameter("give both --source and --reference, or neither to take the test split")
+
     from atonce.cli.output import print_json, print_scores, print_text
     from atonce.progress import progress
     from atonce.studies.evaluate import evaluate as run_evaluation

@@ -24,9 +24,11 @@ def heatmap(
     from atonce.cli.output import print_text
     from atonce.explain.fonts import FontWarning
     from atonce.explain.heatmap import check_format
-    from atonce.explain.translation import heatmap as draw
 
     check_format(out)
+
+    from atonce.explain.translation import heatmap as draw
+
     figure = draw(run, text, target=target, layer=layer, head=head, words=words)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FontWarning)

@@ -1,6 +1,7 @@
 """The command line: `atonce COMMAND`. Nothing heavy is imported before a command runs."""
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -22,11 +23,10 @@ for command in (demo, recipes, train, translate, evaluate, heatmap):
 
 def main() -> None:
     """Run the command line. A fault the user can mend is three lines on stderr and exit code 2."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as texts are read, whatever the locale
     try:
         app()
     except AtonceError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # whoever read our output has had enough
-        sys.stderr.close()
-        sys.exit(0)

@@ -1,8 +1,13 @@
 """How commands print: text for people, one JSON object for programs."""
 
 import json
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from atonce.errors import DiskError
 
 if TYPE_CHECKING:
     from atonce.evaluation.translation import TranslationScores
@@ -10,12 +15,13 @@ if TYPE_CHECKING:
 
 def print_json(value: Any) -> None:
     """One JSON object on stdout."""
-    print(json.dumps(value, ensure_ascii=False))
+    print_text(json.dumps(value, ensure_ascii=False))
 
 
 def print_text(text: str) -> None:
     """Text on stdout, as it is."""
-    print(text, flush=True)
+    with _writing():
+        print(text, flush=True)
 
 
 def print_scores(models: Mapping[str, "TranslationScores"]) -> None:
@@ -29,9 +35,26 @@ def print_scores(models: Mapping[str, "TranslationScores"]) -> None:
     for name, scores in models.items():
         numbers = (scores.bleu, scores.chrf, scores.ter, scores.exact)
         table.add_row(name, *(f"{number:.1f}" for number in numbers))
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     first = next(iter(models.values()))
-    console.print(f"{first.sentences:,} sentences; TER: lower is better")
-    for metric, signature in first.signatures.items():
-        console.print(f"  {metric}: {signature}", markup=False)
+    with _writing():
+        console.print(table)
+        console.print(f"{first.sentences:,} sentences; TER: lower is better")
+        for metric, signature in first.signatures.items():
+            console.print(f"  {metric}: {signature}")
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Within the block, a full disk that stdout goes to is a DiskError."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read it has had enough
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or what is left would fail at exit
+        raise DiskError(
+            "cannot write the output",
+            why=error.strerror or str(error),
+            fix="make room or send it to another place, then run the same command again",
+        ) from error

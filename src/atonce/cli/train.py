@@ -28,7 +28,11 @@ def train(
 
     from atonce.studies.experiment import train as run_training
 
-    experiment = run_training(chosen, out, resume=resume, quiet=json)
+    try:
+        experiment = run_training(chosen, out, resume=resume, quiet=json)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. To go on, give the same command with --resume.", err=True)
+        raise
     run, evaluation = experiment.run, experiment.evaluation
     if json:
         print_json({"run": str(run.path), **evaluation.as_dict()})

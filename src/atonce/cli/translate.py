@@ -18,7 +18,8 @@ def translate(
     beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
     nbest: Annotated[int, typer.Option(help="Outputs for each line, best first, with scores.", min=1)] = 1,
     sample: Annotated[
-        float, typer.Option(help="Draw words at random with this temperature, instead of searching.", min=0)
+        float,
+        typer.Option(help="Draw words at random with this temperature; 0 searches.", min=0, max=100),
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="For --sample.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each line.")] = False,

@@ -163,7 +163,7 @@ def _existing(path: str | Path) -> Path:
 def _unreadable(path: Path, error: OSError) -> DataError:
     if isinstance(error, FileNotFoundError):
         fix = "check the path" if path.is_absolute() else f"check the path; it is looked up from {Path.cwd()}"
-        return DataError(f"there is no file {path}", why="the recipe names it as data", fix=fix)
+        return DataError(f"there is no file {path}", why="it was named as text to read", fix=fix)
     return DataError(
         f"cannot read {path}",
         why=error.strerror or str(error),

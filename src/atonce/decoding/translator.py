@@ -96,13 +96,13 @@ class Translator:
         width = max(beam or self.config.beam, nbest)
         parts = [segments(text, self.tokenizer, self.longest_source) for text in texts]
         sources = [self.tokenizer.encode(part) for text_parts in parts for part in text_parts]
-        found = iter(self._search(sources, width, temperature, advance))
         was_training = self.model.training
         self.model.eval()
         try:
-            return [self._joined([next(found) for _ in text_parts], nbest) for text_parts in parts]
+            found = iter(self._search(sources, width, temperature, advance))
         finally:
             self.model.train(was_training)
+        return [self._joined([next(found) for _ in text_parts], nbest) for text_parts in parts]
 
     def read(
         self, sources: Sequence[Sequence[int]]

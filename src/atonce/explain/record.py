@@ -50,7 +50,8 @@ def recorded_attention(model: nn.Module) -> Iterator[AttentionRecord]:
 
     A layer that runs once for each step of a decoder gets one row of weights for each. Layers that run in
     the block are slower, since they compute their weights in the open; nothing is left on them after it.
-    Raises RunError at the end of the block if no attention ran: a record is never silently empty.
+    Raises RunError at the end of the block if no attention ran: a record is never silently empty; and if a
+    layer ran on batches of several sizes, whose rows do not belong together.
     """
     names = {module: name for name, module in model.named_modules() if isinstance(module, Attention)}
     seen: dict[Attention, list[Tensor]] = {}
@@ -69,6 +70,13 @@ def recorded_attention(model: nn.Module) -> Iterator[AttentionRecord]:
             fix="use a decoder with attention: a transformer, or attention = additive, dot or general",
         )
     for layer, steps in seen.items():
+        sizes = sorted({len(step) for step in steps})
+        if len(sizes) > 1:
+            raise RunError(
+                f"the attention of {names[layer]} is not of one batch",
+                why=f"it ran on batches of {', '.join(map(str, sizes))} sentences",
+                fix="record one batch, or one sentence, at a time",
+            )
         record._layers[names[layer]] = LayerAttention(names[layer], layer.role, _one_after_another(steps))
 
 

@@ -38,14 +38,20 @@ class TranslationAttention:
 
         Without a name, the last of these. Raises RecipeError if there is none such.
         """
+        if layer is not None and layer in self.record:
+            return self.record[layer]
         cross = self.record.of_role("cross")
+        if not cross:
+            raise RecipeError(
+                "no attention layer looks at the source",
+                why="the decoder has no attention, only the encoder has",
+                fix=f"give one of: {', '.join(self.record)}",
+            )
         if layer is None:
             return cross[-1]
         if layer == "mean":
             mean = torch.stack([one.weights for one in cross]).mean(0)
             return LayerAttention(f"mean of {len(cross)} layers", "cross", mean)
-        if layer in self.record:
-            return self.record[layer]
         if layer.isdecimal() and 1 <= int(layer) <= len(cross):
             return cross[int(layer) - 1]
         raise RecipeError(

@@ -115,11 +115,9 @@ class MultiHeadAttention(Attention):
         causal: bool,
     ) -> Float[Tensor, "batch heads query_len head_dim"]:
         scores = query @ seen.key.mT / math.sqrt(query.shape[-1])
-        may_look = scores.new_ones(scores.shape[-2:], dtype=torch.bool)
+        may_look = scores.new_ones(scores.shape[-2:], dtype=torch.bool) if mask is None else mask
         if causal:
             may_look = may_look.tril()
-        if mask is not None:
-            may_look = mask
         weights = masked_softmax(scores, may_look.expand(scores.shape))
         self.show(weights)
         return weights @ seen.value

@@ -17,7 +17,7 @@ def dropout(inputs: Float[Tensor, "*shape"], share: float, training: bool) -> Fl
         return inputs
     if inputs.device.type != "cpu":
         return F.dropout(inputs, share)
-    zeroed = max(1, round(share * 256))
+    zeroed = min(max(1, round(share * 256)), 255)
     count = inputs.numel()
     draws = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None)
     kept = draws.view(torch.uint8)[:count].view(inputs.shape) >= zeroed

@@ -17,6 +17,6 @@ def sinusoids(
     in another order. `start` is the position of the first row.
     """
     half = dim // 2
-    rates = torch.exp(torch.arange(half, device=device) * (-math.log(10_000) / max(half - 1, 1)))
+    rates = torch.exp(torch.arange(half, device=device) * (-math.log(10_000) / half))
     angles = torch.arange(start, start + length, device=device)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)

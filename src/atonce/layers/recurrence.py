@@ -26,13 +26,7 @@ class RecurrentLayer(nn.Module):
     def __init__(self, cell: Cell, input_dim: int, dim: int) -> None:
         super().__init__()
         self.cell: Cell = cell
-        self.dim = dim
         self.sequence = _SEQUENCES[cell](input_dim, dim, batch_first=True)
-
-    def zero_state(self, like: Float[Tensor, "batch ..."]) -> LayerState:
-        """The state before anything was read."""
-        zero = like.new_zeros(like.shape[0], self.dim)
-        return (zero,) if self.cell == "gru" else (zero, zero)
 
     def forward(
         self, inputs: Float[Tensor, "batch time input_dim"], state: LayerState | None = None

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ class PieceEmbedding(nn.Module):
 
     def __init__(self, vocab: int, dim: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(nn.init.normal_(nn.Embedding(vocab, dim).weight.detach(), std=dim**-0.5))
+        self.weight = nn.Parameter(nn.init.normal_(torch.empty(vocab, dim), std=dim**-0.5))
         self.scale = math.sqrt(dim)
 
     def forward(self, pieces: Int[Tensor, "batch len"]) -> Float[Tensor, "batch len dim"]:

@@ -27,4 +27,5 @@ def set_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: Path
                 why=f"{name} is {there} in the file and {wanted} in the recipe's model",
                 fix="restore the file from a copy, or train again",
             )
-        own[name].copy_(weights[name])
+    for name, parameter in own.items():
+        parameter.copy_(weights[name])

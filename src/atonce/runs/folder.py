@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atonce.disk import disk_error, replacing, write_json, write_text
+from atonce.disk import disk_error, remove_partial, replacing, write_json, write_text
 from atonce.errors import RunError
 from atonce.runs.recipe import FORMAT, Recipe, dumps
 
@@ -73,6 +73,11 @@ class RunFolder:
             )
         return cls(path, Recipe.parse(values, origin=str(recipe_path)))
 
+    def sweep(self) -> None:
+        """Remove what was being written when a training was killed. Only for who trains in this folder."""
+        for folder in (self.path, self.checkpoints):
+            remove_partial(folder)
+
     @property
     def checkpoints(self) -> Path:
         """Where resumable states of the training are kept."""
@@ -107,15 +112,25 @@ class RunFolder:
             raise disk_error(path, error) from error
 
     def read_log(self) -> list[dict[str, Any]]:
-        """The lines of the log. A last line cut off by a kill is left out."""
+        """The lines of the log, if there is one. A last line cut off by a kill is left out.
+
+        Raises RunError if it is damaged.
+        """
         path = self.path / "log.jsonl"
-        entries = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            try:
-                entries.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return entries
+        try:
+            *whole, _cut_off = path.read_bytes().split(b"\n")
+            entries = [json.loads(line) for line in whole]
+            if not all(isinstance(entry, dict) and "step" in entry for entry in entries):
+                raise ValueError("a line is not what a training writes")
+            return entries
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RunError(f"cannot read {path}", why=str(error.strerror), fix="check the path") from None
+        except ValueError as error:
+            raise RunError(
+                f"{path} is damaged", why=str(error), fix="delete it; a training goes on without"
+            ) from None
 
     def rewind_log(self, step: int) -> None:
         """Forget what was logged after `step`: it will be trained again."""

@@ -82,7 +82,7 @@ class DecodingConfig(Config):
 class Recipe(Config):
     """Everything that decides an experiment: data, vocabulary, model, training, decoding."""
 
-    format: int = FORMAT
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     """Format of the run folder; written by atonce."""
     about: str = ""
     """One line for `atonce recipes`."""
@@ -111,9 +111,18 @@ def load(recipe: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     Raises RecipeError if there is no such recipe, if it is not TOML, or if a key or value is not known.
     """
     values, origin = _read(recipe)
+    overrides = list(overrides)
     for override in overrides:
-        values, origin = _overridden(values, override), f"{origin} with --set"
-    return Recipe.parse(values, origin=origin)
+        values = _overridden(values, override)
+    return Recipe.parse(values, origin=f"{origin} with --set" if overrides else origin)
+
+
+def with_budget(recipe: Recipe, *, minutes: float | None = None, steps: int | None = None) -> Recipe:
+    """The recipe with another budget, if one is given. Raises RecipeError if both are."""
+    if minutes is None and steps is None:
+        return recipe
+    training = {**recipe.training.model_dump(), "minutes": minutes, "steps": steps}
+    return Recipe.parse({**recipe.model_dump(), "training": training}, origin="the budget given")
 
 
 def dumps(recipe: Recipe) -> str:

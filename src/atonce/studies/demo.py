@@ -3,6 +3,7 @@
 import os
 import platform
 import shlex
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ import torch
 from atonce.data.corpora import Pair
 from atonce.data.prepare import open_prepared
 from atonce.decoding.translator import Translator
+from atonce.disk import disk_error
+from atonce.errors import RunError
 from atonce.explain.figure import DARK
 from atonce.explain.translation import heatmap
 from atonce.models.named import Architecture, architecture
@@ -25,6 +28,9 @@ from atonce.studies.experiment import Experiment, train
 from atonce.studies.report import CurvePoint, DemoReport, ModelReport, write_report
 
 MODELS = ("additive-bigru", "transformer")
+REPORT = "report.html"
+UNFINISHED = ".unfinished"
+"""Where the runs are until all is done."""
 EXAMPLES = 20
 HEATMAPS = 3
 HEATMAP_WORDS = range(5, 13)
@@ -42,29 +48,65 @@ class Demo:
 
 
 def demo(
-    folder: str | Path = "runs/demo", *, recipe: str = "localisation", minutes: float = 3, quiet: bool = False
+    folder: str | Path = "runs/demo",
+    *,
+    recipe: str | Path = "localisation",
+    minutes: float = 3.0,
+    quiet: bool = False,
 ) -> Demo:
     """Train a recurrent model with attention and a Transformer for as many minutes each, score and compare.
 
-    Writes a run folder for each and `report.html` into `folder`. Raises what `train` raises.
+    Writes a run folder for each and `report.html` into `folder`. Those of an earlier demo are there until the
+    new ones are finished. Raises what `train` raises, and RunError if `folder` holds somebody else's runs.
     """
     folder = Path(folder)
-    base = recipes.load(recipe, [f"training.minutes={float(minutes)}"])
+    base = recipes.with_budget(recipes.load(recipe), minutes=minutes)
     models = [architecture(name) for name in MODELS]
-    ended = {
-        model.name: train(
-            base.model_copy(update={"model": model.model}), folder / model.name, name=model.label, quiet=quiet
+    _check_replaceable(folder, models)
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)  # of a demo that broke off
+    ended = [
+        train(
+            base.model_copy(update={"model": model.model}),
+            folder / UNFINISHED / model.name,
+            name=model.label,
+            quiet=quiet,
         )
         for model in models
+    ]
+    page = _report(base, folder, list(zip(models, ended, strict=True)))
+    write_report(page, folder / REPORT)
+    _put_in_place(folder, models)
+    evaluations = {
+        model.title: experiment.evaluation for model, experiment in zip(models, ended, strict=True)
     }
-    page = _report(base, minutes, [(model, ended[model.name]) for model in models])
-    write_report(page, folder / "report.html")
-    evaluations = {model.title: ended[model.name].evaluation for model in models}
-    return Demo(folder / "report.html", evaluations, page.next_commands)
+    return Demo(folder / REPORT, evaluations, page.next_commands)
 
 
-def _report(base: Recipe, minutes: float, ended: list[tuple[Architecture, Experiment]]) -> DemoReport:
+def _check_replaceable(folder: Path, models: Iterable[Architecture]) -> None:
+    """A demo gives its place to the next one; a run that somebody trained by hand does not."""
+    for model in models:
+        if (folder / model.name).exists() and not (folder / REPORT).exists():
+            raise RunError(
+                f"{folder / model.name} is already there",
+                why=f"a demo replaces the runs of an earlier one, but {folder} holds no {REPORT} of one",
+                fix="choose another folder with --out",
+            )
+
+
+def _put_in_place(folder: Path, models: Iterable[Architecture]) -> None:
+    try:
+        for model in models:
+            shutil.rmtree(folder / model.name, ignore_errors=True)
+            (folder / UNFINISHED / model.name).replace(folder / model.name)
+        (folder / UNFINISHED).rmdir()
+    except OSError as error:
+        raise disk_error(folder, error) from error
+
+
+def _report(base: Recipe, folder: Path, ended: list[tuple[Architecture, Experiment]]) -> DemoReport:
     prepared = open_prepared(ended[0][1].run.path)
+    minutes = base.training.minutes
+    assert minutes is not None
     examples = _spread(range(len(prepared.test_pairs)), EXAMPLES)
     shown = _for_heatmaps(prepared.test_pairs)
     return DemoReport(
@@ -73,20 +115,24 @@ def _report(base: Recipe, minutes: float, ended: list[tuple[Architecture, Experi
         source_language=base.data.languages[0],
         target_language=base.data.languages[1],
         pairs=prepared.report["train_pairs"],
-        minutes=float(minutes),
+        minutes=minutes,
         machine=machine(),
         date=datetime.now(UTC).strftime("%d %B %Y"),
-        models=tuple(_model_report(*one, examples, shown) for one in ended),
+        models=tuple(
+            _model_report(model, experiment, folder / model.name, examples, shown)
+            for model, experiment in ended
+        ),
         examples=tuple((pair.source, pair.target) for pair in (prepared.test_pairs[i] for i in examples)),
         heatmap_sentences=tuple(shown),
-        next_commands=_next_commands(ended[-1][1].run.path, shown[0]),
+        next_commands=_next_commands(folder, shown[0]),
         test_pairs=len(prepared.test_pairs),
     )
 
 
 def _model_report(
-    model: Architecture, experiment: Experiment, examples: list[int], shown: list[str]
+    model: Architecture, experiment: Experiment, place: Path, examples: list[int], shown: list[str]
 ) -> ModelReport:
+    """`place`: where the run will be."""
     run, evaluation = experiment.run, experiment.evaluation
     translator = Translator.open(run.path)
     maps = [heatmap(translator, sentence) for sentence in shown]
@@ -106,7 +152,7 @@ def _model_report(
         outputs=tuple(evaluation.outputs[index] for index in examples),
         heatmaps=tuple(one.chart().to_dict() for one in maps),
         dark_heatmaps=tuple(one.chart(DARK).to_dict() for one in maps),
-        run=str(run.path),
+        run=str(place),
     )
 
 
@@ -135,12 +181,13 @@ def _spread(indices: range, count: int) -> list[int]:
     return np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(int).tolist()
 
 
-def _next_commands(run: Path, sentence: str) -> tuple[str, ...]:
+def _next_commands(folder: Path, sentence: str) -> tuple[str, ...]:
+    baseline, run = (shlex.quote(str(folder / name)) for name in MODELS)
     quoted = shlex.quote(sentence)
     return (
         f"echo {quoted} | atonce translate {run}",
         f"atonce heatmap {run} {quoted} --out heatmap.html",
-        f"atonce evaluate {run} --against {run.parent / MODELS[0]}",
+        f"atonce evaluate {run} --against {baseline}",
         "atonce recipes",
     )
 

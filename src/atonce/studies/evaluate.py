@@ -48,15 +48,17 @@ def evaluate(
     Raises RunError for a run that cannot be used and DataError for a text that cannot.
     """
     folder = RunFolder.open(run)
+    translator = Translator.open(run)
+    other = None if against is None else Translator.open(against)
     pairs = pairs_to_score(folder, source, reference)
+    references = [pair.target for pair in pairs]
     _, language = folder.recipe.data.languages
     beam = beam or folder.recipe.decoding.beam
-    outputs = _outputs(run, pairs, beam, advance)
-    references = [pair.target for pair in pairs]
+    outputs = _outputs(translator, pairs, beam, advance)
     compared = None
-    if against is not None:
-        other = _outputs(against, pairs, beam, advance)
-        compared = paired_bootstrap(outputs, other, references, target_language=language)
+    if other is not None:
+        others = _outputs(other, pairs, beam, advance)
+        compared = paired_bootstrap(outputs, others, references, target_language=language)
     return Evaluation(score(outputs, references, target_language=language), tuple(outputs), beam, compared)
 
 
@@ -75,6 +77,8 @@ def pairs_to_score(
     return list(read_aligned(Path(source), Path(reference)))
 
 
-def _outputs(run: str | Path, pairs: list[Pair], beam: int, advance: Callable[[int], None]) -> list[str]:
-    translations = Translator.open(run).translate([pair.source for pair in pairs], beam=beam, advance=advance)
+def _outputs(
+    translator: Translator, pairs: list[Pair], beam: int, advance: Callable[[int], None]
+) -> list[str]:
+    translations = translator.translate([pair.source for pair in pairs], beam=beam, advance=advance)
     return [translation.text for translation in translations]

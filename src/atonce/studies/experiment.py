@@ -37,9 +37,8 @@ def train(
     Raises RecipeError, DataError, RunError, TrainingError, DiskError: all AtonceErrors.
     """
     if not isinstance(recipe, Recipe):
-        budget = {"training.minutes": minutes, "training.steps": steps}
-        overrides = [f"{key}={value}" for key, value in budget.items() if value is not None]
-        recipe = recipes.load(recipe, overrides)
+        recipe = recipes.load(recipe)
+    recipe = recipes.with_budget(recipe, minutes=minutes, steps=steps)
     name = name or Path(out).name
     with training_bar(name, quiet=quiet) as watch:
         run = training.train(recipe, out, resume=resume, watch=watch, quiet=quiet)

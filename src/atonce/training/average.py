@@ -1,5 +1,8 @@
 """A running average of the weights: steadier than the last step's, and better."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -30,3 +33,12 @@ class WeightAverage:
             kept: Tensor = weight.detach().clone()
             weight.copy_(self.weights[name])
             self.weights[name].copy_(kept)
+
+    @contextmanager
+    def in_place_of_weights(self, model: nn.Module) -> Iterator[None]:
+        """Within the block, the model has the average for weights."""
+        self.swap(model)
+        try:
+            yield
+        finally:
+            self.swap(model)

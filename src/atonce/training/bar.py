@@ -16,11 +16,11 @@ def training_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[Report
     Loss, target tokens in a second, padding share and the time left. When stderr is not a terminal only the
     validations are printed; `quiet` prints nothing.
     """
-    console = Console(stderr=True, quiet=quiet, highlight=False)
+    console = Console(stderr=True, quiet=quiet, highlight=False, markup=False)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[numbers]}"),
+        TextColumn("{task.fields[numbers]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -37,9 +37,10 @@ def training_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[Report
             progress.update(task, total=report.planned_steps, completed=update.step, numbers=numbers)
             if report.validation:
                 console.print(
-                    f"{name} · step {update.step}/{report.planned_steps or '?'} · {report.seconds:.0f} s · "
+                    f"{name} · step {update.step}/{report.planned_steps or '?'} · {update.seconds:.0f} s · "
                     f"{numbers} · validation loss {report.validation.loss:.3f}, "
-                    f"chrF {report.validation.chrf:.1f}"
+                    f"chrF {report.validation.chrf:.1f}",
+                    soft_wrap=True,
                 )
 
         yield show

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from atonce.models.seq2seq import Seq2Seq
 from atonce.models.weights import set_weights, weights_of
 from atonce.runs.folder import load_tensors, save_tensors
 from atonce.training.average import WeightAverage
+from atonce.training.loop import Update
 from atonce.training.stream import Position
 
 
@@ -23,12 +24,12 @@ from atonce.training.stream import Position
 class Progress:
     """Where a training stands, apart from its tensors."""
 
-    step: int
-    position: Position
+    step: int = 0
+    position: Position = field(default_factory=Position)
     """How far the data were read."""
-    planned_steps: int | None
+    planned_steps: int | None = None
     """The step budget, once it is known."""
-    seconds: float
+    seconds: float = 0.0
     """Time trained so far."""
     best_loss: float | None = None
     """The lowest validation loss so far."""
@@ -42,6 +43,27 @@ class Progress:
     def from_json(cls, values: Mapping[str, Any]) -> "Progress":
         """What `asdict` made of one, back from JSON."""
         return cls(**{**values, "position": Position(*values["position"])})
+
+    def after(self, update: Update, planned_steps: int | None) -> "Progress":
+        """One step on."""
+        return replace(
+            self,
+            step=update.step,
+            position=update.position,
+            planned_steps=planned_steps,
+            seconds=update.seconds,
+            skipped=self.skipped + update.skipped,
+            skipped_in_a_row=self.skipped_in_a_row + 1 if update.skipped else 0,
+        )
+
+    def validated(self, loss: float, *, patience: int | None) -> "Progress":
+        """After a validation. Training stops once `patience` of them in a row brought no lower loss."""
+        if self.best_loss is None or loss < self.best_loss:
+            return replace(self, best_loss=loss, validations_since_best=0)
+        since = self.validations_since_best + 1
+        return replace(
+            self, validations_since_best=since, stopped_early=patience is not None and since >= patience
+        )
 
 
 @dataclass(frozen=True)
@@ -62,14 +84,13 @@ def save_checkpoint(folder: Path, learner: Learner, progress: Progress) -> None:
             save_tensors(partial / "state.safetensors", _tensors(learner))
             values = {**asdict(progress), "optimizers": [_numbers(o) for o in learner.optimizers]}
             (partial / "progress.json").write_text(json.dumps(values, indent=2), encoding="utf-8")
-    for old in _checkpoints(folder):
-        if old != path:
-            shutil.rmtree(old, ignore_errors=True)
+    _remove_older(folder)
 
 
 def load_checkpoint(folder: Path, learner: Learner) -> Progress | None:
     """Put the newest state back into `learner`, and torch's random state too. None if there is none.
 
+    Older ones, which a kill may have left, go.
     Raises RunError if it is damaged or of another model.
     """
     paths = _checkpoints(folder)
@@ -80,18 +101,25 @@ def load_checkpoint(folder: Path, learner: Learner) -> Progress | None:
         values = json.loads((path / "progress.json").read_text(encoding="utf-8"))
         tensors = load_tensors(path / "state.safetensors")
         _restore(learner, tensors, values.pop("optimizers"), path)
-        return Progress.from_json(values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        progress = Progress.from_json(values)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise RunError(
             f"the checkpoint {path} is damaged",
             why=str(error) or type(error).__name__,
             fix="restore it from a copy, or train again in another folder",
         ) from None
+    _remove_older(folder)
+    return progress
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     """The whole ones, oldest first."""
     return sorted(folder.glob("step-*"))
+
+
+def _remove_older(folder: Path) -> None:
+    for old in _checkpoints(folder)[:-1]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _tensors(learner: Learner) -> dict[str, Tensor]:

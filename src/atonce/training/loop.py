@@ -33,6 +33,9 @@ class Update:
     target_tokens: int
     padding_share: float
     batches: tuple[Batch, ...]
+    """What was read: as many as are accumulated."""
+    seconds: float
+    """Since the training began, earlier sittings included."""
 
     @property
     def skipped(self) -> bool:
@@ -85,6 +88,7 @@ def updates(
 
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak
-        budget.observe(step, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        budget.observe(step, seconds)
         padding = sum(batch.padding_share for batch in batches) / len(batches)
-        yield Update(step, read[-1][1], loss, norm, factor, tokens, padding, batches)
+        yield Update(step, read[-1][1], loss, norm, factor, tokens, padding, batches, seconds)

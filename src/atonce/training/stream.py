@@ -11,8 +11,8 @@ from atonce.data.tokenizer import Tokenizer
 class Position(NamedTuple):
     """How far a training has read."""
 
-    epoch: int
-    batch: int
+    epoch: int = 0
+    batch: int = 0
     """Batches of the epoch that were read."""
 
 

@@ -1,17 +1,17 @@
 """A training from recipe to run folder, with all that is around the loop: log, validation, checkpoints."""
 
 import math
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from atonce.config import differences
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.decoding.translator import Translator
-from atonce.errors import AtonceError, RunError, TrainingError
+from atonce.errors import RunError, TrainingError
 from atonce.models.build import build_model
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, save_tensors
@@ -21,7 +21,8 @@ from atonce.training.budget import Budget
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
 from atonce.training.loop import Update, updates
 from atonce.training.optimizers import build_optimizers
-from atonce.training.stream import Position, batches_from
+from atonce.training.speed import Speed
+from atonce.training.stream import batches_from
 from atonce.training.validation import Validation, validate
 
 DEFAULT_STEPS = 5_000
@@ -38,8 +39,6 @@ class Report:
 
     update: Update
     planned_steps: int | None
-    seconds: float
-    """Since the training began, earlier sittings included."""
     tokens_per_second: float
     """Target pieces learned from in a second, lately, validation not counted."""
     validation: Validation | None
@@ -61,7 +60,8 @@ def train(
     so it can be used while training goes on. `watch` is called after each step. `quiet`: no progress bars
     while the data are prepared. The device is a GPU where there is one, unless given.
 
-    A resumed training takes everything from the folder, `recipe` must be the same but for its budget.
+    A resumed training takes everything from the folder, and `recipe` must be the one it began with; where
+    nothing was begun yet, it begins.
     Raises RunError (the folder holds a run already, or is damaged), DataError, TrainingError, DiskError.
     """
     run = _open_run(recipe, Path(folder), resume=resume)
@@ -74,21 +74,23 @@ def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
         return RunFolder.create(folder, recipe)
     run = RunFolder.open(folder)
     if run.recipe != recipe:
-        changed = [name for name in Recipe.model_fields if getattr(run.recipe, name) != getattr(recipe, name)]
+        changed = differences(run.recipe, recipe)
         raise RunError(
             f"the recipe is not the one {folder} was begun with",
             why=f"it differs in {', '.join(changed)}; a resumed training goes on exactly as it began",
             fix=f"resume with the run's own recipe, {folder / 'recipe.toml'}, or train into another folder",
         )
+    run.sweep()
     return run
 
 
 def _prepared(run: RunFolder, *, quiet: bool) -> Prepared:
-    if (run.path / "data.json").exists():
+    """The run's data, stored in it the first time."""
+    if (run.path / "data.json").exists() or run.checkpoints.exists():
         return open_prepared(run.path)
     try:
         return prepare(run.recipe.data, run.recipe.vocabulary, run.path, quiet=quiet)
-    except AtonceError:
+    except BaseException:
         # Nothing was trained: leave no folder behind that would be in the way of a second try.
         (run.path / "recipe.toml").unlink()
         if not any(run.path.iterdir()):
@@ -119,36 +121,30 @@ class _Training:
         self.learner = Learner(model, build_optimizers(model, self.config), average)
         self.translator = Translator(model, prepared.tokenizer, run.recipe.decoding)
         steps = self.config.steps or (None if self.config.minutes else DEFAULT_STEPS)
-        self.progress = load_checkpoint(run.checkpoints, self.learner) or Progress(
-            0, Position(0, 0), steps, 0.0
-        )
+        self.progress = load_checkpoint(run.checkpoints, self.learner) or Progress(planned_steps=steps)
         self.budget = Budget(self.progress.planned_steps, self.config.minutes)
+        self.speed = Speed()
         run.rewind_log(self.progress.step)
 
     def run_to_end(self) -> RunFolder:
-        began = time.perf_counter() - self.progress.seconds
-        speed = _Speed()
+        if self.progress.stopped_early:
+            return self.run
         for update in self._updates():
-            speed.count(update)
-            self._note(update, time.perf_counter() - began)
-            validation = None
-            if self._is_due(self._validate_every, update):
-                with speed.paused():
-                    validation = self._validate()
-            self._log(update, speed, validation)
-            if validation or self._is_due(self.config.save_every, update):
-                with speed.paused():
+            self.speed.count(update)
+            self.progress = self.progress.after(update, self.budget.steps)
+            self._stop_if_nothing_is_learned(update)
+            with self.speed.paused():
+                validation = self._validate() if self._is_due(self._validate_every) else None
+                # In this order: a checkpoint stands for all that was done and written up to its step.
+                self._log(update, validation)
+                if validation is not None or self._is_due(self.config.save_every):
                     save_checkpoint(self.run.checkpoints, self.learner, self.progress)
-            self.watch(
-                Report(update, self.budget.steps, self.progress.seconds, speed.tokens_per_second, validation)
-            )
+            self.watch(Report(update, self.budget.steps, self.speed.tokens_per_second, validation))
             if self.progress.stopped_early:
                 break
         return self.run
 
     def _updates(self) -> Iterator[Update]:
-        if self.progress.stopped_early:
-            return iter(())
         stream = batches_from(
             self.progress.position,
             self.prepared.train,
@@ -157,38 +153,33 @@ class _Training:
             seed=self.config.seed,
         )
         return updates(
-            *(
-                self.learner.model,
-                self.learner.optimizers,
-                self.learner.average,
-                stream,
-                self.config,
-                self.budget,
-            ),
+            self.learner.model,
+            self.learner.optimizers,
+            self.learner.average,
+            stream,
+            self.config,
+            self.budget,
             done=self.progress.step,
             seconds_before=self.progress.seconds,
         )
 
-    def _note(self, update: Update, seconds: float) -> None:
-        """Move on. Raises TrainingError when too many steps in a row came to nothing."""
-        self.progress = replace(
-            self.progress,
-            step=update.step,
-            position=update.position,
-            planned_steps=self.budget.steps,
-            seconds=seconds,
-            skipped=self.progress.skipped + update.skipped,
-            skipped_in_a_row=self.progress.skipped_in_a_row + 1 if update.skipped else 0,
+    def _stop_if_nothing_is_learned(self, update: Update) -> None:
+        """Raises TrainingError when too many steps in a row came to nothing."""
+        if self.progress.skipped_in_a_row < MOST_SKIPPED_IN_A_ROW:
+            return
+        path = self.run.path / f"nonfinite-step-{update.step}.safetensors"
+        tensors = {
+            f"{number}/{name}": tensor
+            for number, batch in enumerate(update.batches, start=1)
+            for name, tensor in batch.tensors().items()
+        }
+        save_tensors(path, tensors)
+        raise TrainingError(
+            f"training stopped at step {update.step}",
+            why=f"loss or gradient were not finite {MOST_SKIPPED_IN_A_ROW} times in a row",
+            fix="lower training.learning_rate and training.muon_learning_rate, or use "
+            f"--set training.precision=float32; what the last step read is in {path}",
         )
-        if self.progress.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
-            path = self.run.path / f"nonfinite-step-{update.step}.safetensors"
-            save_tensors(path, update.batches[0].tensors())
-            raise TrainingError(
-                f"training stopped at step {update.step}",
-                why=f"loss or gradient were not finite {MOST_SKIPPED_IN_A_ROW} times in a row",
-                fix="lower training.learning_rate and training.muon_learning_rate, or use "
-                f"--set training.precision=float32; the last batch is in {path}",
-            )
 
     @property
     def _validate_every(self) -> int | None:
@@ -196,75 +187,45 @@ class _Training:
             return self.config.validate_every
         return math.ceil(self.budget.steps / VALIDATIONS)
 
-    def _is_due(self, every: int | None, update: Update) -> bool:
-        return update.step == self.budget.steps or (every is not None and update.step % every == 0)
+    def _is_due(self, every: int | None) -> bool:
+        """Whether something done every so many steps, and at the end, is to be done now."""
+        step = self.progress.step
+        return step == self.budget.steps or (every is not None and step % every == 0)
 
     def _validate(self) -> Validation:
         """Validate the weights to be kept, and keep them if they are the best so far."""
-        average, model = self.learner.average, self.learner.model
-        if average:
-            average.swap(model)
-        validation = validate(
-            self.translator,
-            self.prepared,
-            sentences=self.config.validation_sentences,
-            batch_tokens=self.config.batch_tokens,
-        )
-        best = self.progress.best_loss
-        if best is None or validation.loss < best:
-            self.run.save_weights(weights_of(model))
-            self.progress = replace(self.progress, best_loss=validation.loss, validations_since_best=0)
-        else:
-            self.progress = replace(
-                self.progress, validations_since_best=self.progress.validations_since_best + 1
+        model, average = self.learner.model, self.learner.average
+        with average.in_place_of_weights(model) if average else nullcontext():
+            validation = validate(
+                self.translator,
+                self.prepared,
+                sentences=self.config.validation_sentences,
+                batch_tokens=self.config.batch_tokens,
             )
-        if average:
-            average.swap(model)
-        patience = self.config.patience
-        if patience is not None and self.progress.validations_since_best >= patience:
-            self.progress = replace(self.progress, stopped_early=True)
+            self.progress = self.progress.validated(validation.loss, patience=self.config.patience)
+            if self.progress.validations_since_best == 0:
+                self.run.save_weights(weights_of(model))
         return validation
 
-    def _log(self, update: Update, speed: "_Speed", validation: Validation | None) -> None:
+    def _log(self, update: Update, validation: Validation | None) -> None:
         if validation is None and update.step % LOG_EVERY and not update.skipped:
             return
+        validated = {"valid_loss": validation.loss, "valid_chrf": validation.chrf} if validation else {}
         self.run.log(
             step=update.step,
-            seconds=round(self.progress.seconds, 3),
-            loss=update.loss if math.isfinite(update.loss) else None,
+            seconds=round(update.seconds, 3),
+            loss=_finite(update.loss),
             rate_factor=update.rate_factor,
-            gradient_norm=update.gradient_norm if math.isfinite(update.gradient_norm) else None,
-            target_tokens_per_second=round(speed.tokens_per_second, 1),
-            padding_share=round(speed.padding_share, 4),
+            gradient_norm=_finite(update.gradient_norm),
+            target_tokens_per_second=round(self.speed.tokens_per_second, 1),
+            padding_share=round(self.speed.padding_share, 4),
             epoch=update.position.epoch,
             skipped=self.progress.skipped,
             planned_steps=self.budget.steps,
-            **({"valid_loss": validation.loss, "valid_chrf": validation.chrf} if validation else {}),
+            **{name: _finite(value) for name, value in validated.items()},
         )
 
 
-class _Speed:
-    """Target pieces in a second and padding, lately: a running mean over some tens of steps."""
-
-    def __init__(self) -> None:
-        self.tokens = self.seconds = self.padding_share = 0.0
-        self._last = time.perf_counter()
-
-    def count(self, update: Update) -> None:
-        now = time.perf_counter()
-        keep = 0.97 if self.seconds else 0.0
-        self.tokens = keep * self.tokens + (1 - keep) * update.target_tokens
-        self.seconds = keep * self.seconds + (1 - keep) * (now - self._last)
-        self.padding_share = keep * self.padding_share + (1 - keep) * update.padding_share
-        self._last = now
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Within the block, the clock stands."""
-        began = time.perf_counter()
-        yield
-        self._last += time.perf_counter() - began
-
-    @property
-    def tokens_per_second(self) -> float:
-        return self.tokens / self.seconds if self.seconds else 0.0
+def _finite(value: float) -> float | None:
+    """JSON has no word for the others."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,195 @@
+"""What a user may get wrong: each is three lines and exit code 2, and nothing that was there is lost."""
+
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import tiny
+from atonce.runs.folder import RunFolder
+from command import Command
+
+LINES = "".join(f"Sentence number {n}.\n" for n in range(60))
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """A folder with a recipe that trains on two files."""
+    (tmp_path / "text.en").write_text(LINES)
+    (tmp_path / "text.de").write_text(LINES.replace("Sentence number", "Satz Nummer"))
+    sides = {"source": str(tmp_path / "text.en"), "target": str(tmp_path / "text.de")}
+    values = {**tiny.values(), "data": {"kind": "files", **sides}}
+    import tomli_w
+
+    (tmp_path / "recipe.toml").write_text(tomli_w.dumps(values))
+    return tmp_path
+
+
+@pytest.fixture
+def run(dates_run: RunFolder, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(dates_run.path, tmp_path / "run"))
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Within the block, the system takes no file larger than this: as if the disk was full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def train(atonce: Command, folder: Path, *options: str) -> tuple[str, str, str]:
+    """The fault of a training, which leaves everything as it was."""
+    before = tiny.everything_in(folder)
+    fault = atonce("train", folder / "recipe.toml", "--out", folder / "run", *options).fault
+    assert tiny.everything_in(folder) == before
+    return fault
+
+
+def test_files_that_are_right_can_be_trained_on(atonce: Command, texts: Path) -> None:
+    assert atonce("train", texts / "recipe.toml", "--out", texts / "run").code == 0
+
+
+def test_unequal_line_counts(atonce: Command, texts: Path) -> None:
+    (texts / "text.de").write_text(LINES + "Und noch einer.\n")
+    what, why, fix = train(atonce, texts)
+    assert what == f"{texts / 'text.en'} has 60 lines and {texts / 'text.de'} has 61"
+    assert "line 1 belongs to line 1" in why
+    assert "equally long" in fix
+
+
+def test_invalid_utf_8_names_file_line_and_byte(atonce: Command, texts: Path) -> None:
+    (texts / "text.de").write_bytes(b"eins\nzw\xf6lf\n" + b"x\n" * 58)
+    what, why, fix = train(atonce, texts)
+    assert what == f"{texts / 'text.de'} is not UTF-8: line 2, byte 7 (counted from 0)"
+    assert "0xf6" in why
+    assert "iconv" in fix
+
+
+def test_a_missing_file(atonce: Command, texts: Path) -> None:
+    (texts / "text.de").unlink()
+    what, why, _ = train(atonce, texts)
+    assert what == f"there is no file {texts / 'text.de'}"
+    assert why == "it was named as text to read"
+
+
+@pytest.mark.parametrize("content", ["", "\n" * 60])
+def test_an_empty_corpus(atonce: Command, texts: Path, content: str) -> None:
+    for side in ("en", "de"):
+        (texts / f"text.{side}").write_text(content)
+    assert train(atonce, texts)[0] == "the corpus is empty"
+
+
+@pytest.mark.parametrize(
+    ("option", "nearest"),
+    [
+        ("training.stepps=3", "'steps'"),
+        ("training.schedule=linaer", "'linear'"),
+        ("vocabulary.kind=unigrams", "'unigram'"),
+        ("model.encoder.kind=grus", "'gru'"),
+    ],
+)
+def test_unknown_keys_and_values(atonce: Command, texts: Path, option: str, nearest: str) -> None:
+    assert nearest in train(atonce, texts, "--set", option)[2]
+
+
+def test_a_disk_that_is_full_while_data_are_prepared(atonce: Command, texts: Path) -> None:
+    with files_of_at_most(500):
+        what, why, _ = train(atonce, texts)
+    assert "cannot write" in what
+    assert why.startswith("File too large")
+
+
+def test_a_disk_that_is_full_while_training(atonce: Command, tmp_path: Path, prepared_dates: Path) -> None:
+    """The checkpoint has no room: what was there stays, and training goes on when there is room again."""
+    recipe = tiny.write_recipe(tmp_path / "recipe.toml")
+    for name in ("run", "whole"):
+        tiny.begun(tmp_path / name, tiny.recipe(), prepared_dates)
+    command = ("train", recipe, "--resume", "--json", "--out")
+    before = set(tiny.everything_in(tmp_path / "run"))
+    with files_of_at_most(30_000):
+        what, why, fix = atonce(*command, tmp_path / "run").fault
+    assert what.startswith("cannot write")
+    assert "too large" in why
+    assert "make room" in fix
+    left = tiny.everything_in(tmp_path / "run")
+    assert before <= set(left) <= before | {"log.jsonl", "model.safetensors"}
+    for name in ("run", "whole"):
+        assert atonce(*command, tmp_path / name).code == 0
+    assert tiny.what_was_learned(tmp_path / "run") == tiny.what_was_learned(tmp_path / "whole")
+
+
+def test_a_full_disk_for_a_heat_map(atonce: Command, dates_run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "map.html").write_text("before")
+    with files_of_at_most(5_000):
+        fault = atonce("heatmap", dates_run.path, "3 May 2001", "--out", tmp_path / "map.html").fault
+    assert fault[0] == f"cannot write {tmp_path / 'map.html'}"
+    assert tiny.everything_in(tmp_path) == {"map.html": b"before"}
+
+
+DAMAGES = {
+    "no recipe": lambda run: (run / "recipe.toml").unlink(),
+    "broken recipe": lambda run: (run / "recipe.toml").write_text("[data"),
+    "newer format": lambda run: (run / "recipe.toml").write_text("format = 99\n"),
+    "unknown key": lambda run: (run / "recipe.toml").write_text("format = 1\nnews = 2\n"),
+    "no tokenizer": lambda run: (run / "tokenizer.model").unlink(),
+    "broken weights": lambda run: (run / "model.safetensors").write_bytes(b"half"),
+    "no weights": lambda run: (run / "model.safetensors").unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("command", ["translate", "evaluate", "heatmap"])
+def test_a_damaged_run(atonce: Command, run: Path, damage: str, command: str) -> None:
+    DAMAGES[damage](run)
+    before = tiny.everything_in(run)
+    more = ["text", "--out", run / "map.svg"] if command == "heatmap" else []
+    assert str(run) in " ".join(atonce(command, run, *more).fault)
+    assert tiny.everything_in(run) == before
+
+
+def test_resuming_a_damaged_run(atonce: Command, run: Path, tmp_path: Path) -> None:
+    (state,) = run.glob("checkpoints/*/state.safetensors")
+    state.write_bytes(state.read_bytes()[:1000])
+    before = tiny.everything_in(run)
+    recipe = tiny.write_recipe(tmp_path / "recipe.toml")
+    what, _, fix = atonce("train", recipe, "--out", run, "--resume").fault
+    assert str(run) in what
+    assert "damaged" in what
+    assert "train again" in fix
+    assert tiny.everything_in(run) == before
+
+
+def test_texts_to_score_that_do_not_fit_together(
+    atonce: Command, dates_run: RunFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "s").write_text("a\nb\n")
+    (tmp_path / "r").write_text("a\n")
+    options = ["--source", tmp_path / "s", "--reference", tmp_path / "r"]
+    assert "has 2 lines" in atonce("evaluate", dates_run.path, *options).fault[0]
+    (tmp_path / "s").write_text("")
+    (tmp_path / "r").write_text("")
+    assert atonce("evaluate", dates_run.path, *options).fault[0] == "there is nothing to score"
+
+
+def test_a_missing_and_a_broken_text_to_translate(
+    atonce: Command, dates_run: RunFolder, tmp_path: Path
+) -> None:
+    assert (
+        atonce("translate", dates_run.path, tmp_path / "no").fault[0] == f"there is no file {tmp_path / 'no'}"
+    )
+    what = atonce("translate", dates_run.path, stdin=b"fine\n\xff\n").fault[0]
+    assert what == "standard input is not UTF-8: line 2, byte 5 (counted from 0)"
+
+
+def test_a_layer_or_a_head_that_is_not_there(atonce: Command, dates_run: RunFolder, tmp_path: Path) -> None:
+    for option in ("--layer", "--head"):
+        arguments = ["heatmap", dates_run.path, "3 May", "--out", tmp_path / "map.svg", option, "7"]
+        assert atonce(*arguments).fault[0].startswith(f"there is no {'attention ' * (option == '--layer')}")
+    assert not list(tmp_path.iterdir())

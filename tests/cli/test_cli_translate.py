@@ -1,0 +1,108 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from atonce.decoding.translator import Translator
+from atonce.runs.folder import RunFolder
+from command import Command
+
+TEXTS = [
+    "3 May 2001",
+    "",
+    "Donnerstag, 3. Mai 2001",
+    "2001年5月3日",
+    "   ",
+    "word " * 3000 + "end",
+    "x\u2028y\x85z",
+]
+
+
+@pytest.fixture
+def run(dates_run: RunFolder) -> Path:
+    return dates_run.path
+
+
+def test_one_line_in_is_one_line_out(atonce: Command, run: Path) -> None:
+    said = atonce("translate", run, stdin="\n".join(TEXTS).encode() + b"\n")
+    assert (said.code, said.err) == (0, "")
+    lines = said.out.removesuffix("\n").split("\n")
+    assert lines == [one.text for one in Translator.open(run).translate(TEXTS)]
+    assert lines[1] == lines[4] == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"3 May 2001\r\n\r\n4 May 2001\r\n",
+        b"3 May 2001\n\n4 May 2001",
+        b"\xef\xbb\xbf3 May 2001\n\n4 May 2001\n",
+    ],
+)
+def test_line_ends_do_not_matter(atonce: Command, run: Path, content: bytes, tmp_path: Path) -> None:
+    plain = atonce("translate", run, stdin=b"3 May 2001\n\n4 May 2001\n")
+    assert plain.out.count("\n") == 3
+    assert atonce("translate", run, stdin=content) == plain
+    (tmp_path / "text").write_bytes(content)
+    assert atonce("translate", run, tmp_path / "text") == plain, "a file gives the same as stdin"
+
+
+def test_no_line_in_is_no_line_out(atonce: Command, run: Path) -> None:
+    assert atonce("translate", run).out == ""
+
+
+def test_json(atonce: Command, run: Path) -> None:
+    said = atonce("translate", run, "--json", "--nbest", "3", stdin="3 May 2001\n\né\n".encode())
+    answers = [json.loads(line) for line in said.out.splitlines()]
+    assert [answer["source"] for answer in answers] == ["3 May 2001", "", "é"]
+    for answer in answers:
+        assert set(answer) == {"source", "text", "score", "nbest"}
+        best = answer["nbest"]
+        assert best[0] == {"text": answer["text"], "score": answer["score"]}
+        assert [one["score"] for one in best] == sorted((one["score"] for one in best), reverse=True)
+        assert len({one["text"] for one in best}) == len(best) <= 3
+    assert answers[1]["text"] == ""
+    assert "é" in said.out, "readable, not escaped"
+
+
+def test_nbest(atonce: Command, run: Path) -> None:
+    said = atonce("translate", run, "--nbest", "3", stdin=b"3 May 2001\n\n4 May\n")
+    rows = [line.split("\t", 2) for line in said.out.removesuffix("\n").split("\n")]
+    assert [int(row[0]) for row in rows] == sorted(int(row[0]) for row in rows)
+    assert {int(row[0]) for row in rows} == {1, 2, 3}
+    best = Translator.open(run).translate(["3 May 2001"], nbest=3)[0].alternatives
+    assert [(row[1], row[2]) for row in rows if row[0] == "1"] == [(f"{b.score:.4f}", b.text) for b in best]
+
+
+def test_the_beam_can_be_chosen(atonce: Command, run: Path) -> None:
+    translator = Translator.open(run)
+    for beam in (1, 3):
+        said = atonce("translate", run, "--beam", str(beam), stdin=b"3 May 2001\n")
+        assert said.out == translator.translate(["3 May 2001"], beam=beam)[0].text + "\n"
+
+
+def test_samples_differ_by_seed_and_not_otherwise(atonce: Command, run: Path) -> None:
+    def sampled(seed: int) -> str:
+        return atonce("translate", run, "--sample", "1", "--seed", str(seed), stdin=b"3 May 2001\n" * 3).out
+
+    assert sampled(1) == sampled(1)
+    assert sampled(1) != sampled(2)
+    assert len(set(sampled(1).splitlines())) > 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--beam", "0"], ["--nbest", "0"], ["--sample", "inf"], ["--sample", "-1"]]
+)
+def test_options_out_of_range(atonce: Command, run: Path, wrong: list[str]) -> None:
+    said = atonce("translate", run, *wrong)
+    assert (said.code, said.out) == (2, "")
+    assert "Traceback" not in said.err
+
+
+def test_more_lines_than_are_searched_at_once(
+    atonce: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "".join(f"{day} May\n" for day in range(1, 8)).encode()
+    whole = atonce("translate", run, "--nbest", "2", stdin=text)
+    monkeypatch.setattr("atonce.cli.translate.LINES_AT_ONCE", 3)
+    assert atonce("translate", run, "--nbest", "2", stdin=text) == whole

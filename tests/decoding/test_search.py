@@ -1,0 +1,97 @@
+"""What holds for greedy and beam search with every encoder and every decoder (laws 2 and 5 of the design)."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from atonce.decoding.beam import beam_search
+from atonce.decoding.greedy import greedy
+from atonce.decoding.hypothesis import Hypothesis, length_penalty
+from atonce.models.config import ModelConfig
+from atonce.models.seq2seq import Seq2Seq
+from zoo import BOS, EOS, PAD, PIECES, SOURCES, decided_model, every_part, forced, padded
+
+MOST = [4, 9, 6]
+ALPHA = 0.7
+
+
+@torch.inference_mode()
+def search(
+    model: Seq2Seq, sources: Sequence[Sequence[int]], most: list[int], *, width: int, padding: int = 0
+) -> list[list[Hypothesis]]:
+    """Greedy for width 0."""
+    memory = model.encode(*padded(sources, length=padding, fill=5))
+    if width:
+        return beam_search(model.decoder, memory, PIECES, torch.tensor(most), width=width, alpha=ALPHA)
+    return [[one] for one in greedy(model.decoder, memory, PIECES, torch.tensor(most), alpha=ALPHA)]
+
+
+def the_same(found: list[Hypothesis], other: list[Hypothesis]) -> None:
+    assert [one.pieces for one in found] == [one.pieces for one in other]
+    for one, another in zip(found, other, strict=True):
+        assert one.log_probability == pytest.approx(another.log_probability, rel=1e-9)
+        assert one.score == pytest.approx(another.score, rel=1e-9)
+
+
+@every_part
+def test_a_beam_of_one_is_greedy(config: ModelConfig) -> None:
+    model = decided_model(config)
+    for one, other in zip(
+        search(model, SOURCES, MOST, width=1), search(model, SOURCES, MOST, width=0), strict=True
+    ):
+        the_same(one, other)
+
+
+@every_part
+@pytest.mark.parametrize("width", [0, 3])
+def test_a_score_is_that_of_forced_decoding(config: ModelConfig, width: int) -> None:
+    model = decided_model(config)
+    for source, found in zip(SOURCES, search(model, SOURCES, MOST, width=width), strict=True):
+        for one in found:
+            assert one.log_probability == pytest.approx(forced(model, source, one.pieces), rel=1e-9)
+            assert one.score == one.log_probability / length_penalty(len(one.pieces), ALPHA)
+
+
+@every_part
+@pytest.mark.parametrize("width", [0, 3])
+def test_neighbours_order_and_padding_change_no_output(config: ModelConfig, width: int) -> None:
+    model = decided_model(config)
+    together = search(model, SOURCES, MOST, width=width)
+    order = [2, 0, 1]
+    shuffled = search(model, [SOURCES[i] for i in order], [MOST[i] for i in order], width=width, padding=8)
+    for index, found in zip(order, shuffled, strict=True):
+        the_same(found, together[index])
+    for index, source in enumerate(SOURCES):  # alone: no other sentence stays longer in the batch
+        (alone,) = search(model, [source], [MOST[index]], width=width)
+        the_same(alone, together[index])
+
+
+@every_part
+@pytest.mark.parametrize("width", [0, 1, 4])
+def test_outputs_are_outputs(config: ModelConfig, width: int) -> None:
+    model = decided_model(config, seed=1)
+    for most, found in zip(MOST, search(model, SOURCES, MOST, width=width), strict=True):
+        assert len(found) == max(width, 1)
+        assert len({one.pieces for one in found}) == len(found)
+        assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+        for one in found:
+            assert not {PAD, BOS} & set(one.pieces)
+            assert EOS not in one.pieces[:-1]
+            assert len(one.pieces) == most or one.pieces[-1] == EOS
+            assert 1 <= len(one.pieces) <= most
+
+
+@every_part
+def test_what_must_never_be_is_not_even_where_it_is_likeliest(config: ModelConfig) -> None:
+    model = decided_model(config)
+    with torch.no_grad():  # features point somewhere; make the padding piece point there, but stronger
+        features = model(*padded(SOURCES), torch.tensor([[BOS]] * 3))
+        model.decoder.output.weight[PAD] = 50 * features[0, 0]
+        assert model.decoder.logits(features)[0, 0].argmax() == PAD
+    for width in (0, 3):
+        found = search(model, SOURCES, MOST, width=width)
+        assert not any(PAD in one.pieces for hypotheses in found for one in hypotheses)
+        assert all(one.log_probability > -torch.inf for hypotheses in found for one in hypotheses)
+        # its share of the probability stays its own
+        assert found[0][0].log_probability == pytest.approx(forced(model, SOURCES[0], found[0][0].pieces))

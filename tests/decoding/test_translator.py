@@ -1,0 +1,198 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import atonce
+from atonce.data.config import DatesConfig
+from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.hypothesis import Hypothesis
+from atonce.decoding.segments import segments
+from atonce.decoding.translator import Alternative, Translation, Translator
+from atonce.errors import RunError
+from atonce.models.weights import weights_of
+from atonce.runs.folder import RunFolder
+from atonce.runs.recipe import DecodingConfig, Recipe
+from zoo import config_of, every_part, translator_of
+
+TEXTS = [
+    "10. Januar 2024",
+    "",
+    "Mittwoch, 3. Mai 1999",
+    "mai",
+    "  \t",
+    "2024年1月10日",
+    "ten days after the first of May, or the week before",
+]
+
+
+@pytest.fixture
+def translator(dates_tokenizer: Tokenizer) -> Translator:
+    return translator_of(dates_tokenizer, config_of("bigru", "gru_additive"), beam=3)
+
+
+def texts_of(translations: list[Translation]) -> list[str]:
+    return [translation.text for translation in translations]
+
+
+@every_part
+def test_batches_change_nothing(dates_tokenizer: Tokenizer, config) -> None:
+    """However many sentences are searched together, and in whatever order they come."""
+    large, small = (
+        translator_of(dates_tokenizer, config, batch_tokens=tokens, beam=2, max_length_ratio=0.5)
+        for tokens in (4096, 1)
+    )
+    together = large.translate(TEXTS)
+    assert len(set(texts_of(together))) > 3
+    backwards = large.translate(TEXTS[::-1])[::-1]
+    for other in (small.translate(TEXTS), backwards):
+        assert texts_of(other) == texts_of(together)
+        assert [one.score for one in other] == pytest.approx([one.score for one in together], rel=1e-9)
+
+
+def test_a_text_in_is_a_text_out_in_order(translator: Translator) -> None:
+    translations = translator.translate(TEXTS)
+    assert len(translations) == len(TEXTS)
+    for text, translation in zip(TEXTS, translations, strict=True):
+        (alone,) = translator.translate([text])
+        assert translation.text == alone.text
+        assert translation.score == pytest.approx(alone.score)
+    assert translator.translate([]) == []
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\u2028\n"])
+def test_what_is_blank_becomes_empty(translator: Translator, blank: str) -> None:
+    assert translator.translate([blank], nbest=3) == [Translation("", 0.0, (Alternative("", 0.0),))]
+
+
+def test_a_very_long_text_is_translated_in_parts_and_stays_one_line(dates_tokenizer: Tokenizer) -> None:
+    config = config_of("bigru", "gru_additive")
+    translator = translator_of(dates_tokenizer, config, longest_source=20, max_length_ratio=0.5)
+    text = "Am 10. Januar ist es gut. Am 11. Mai, so! 日本は 2024年1月10日。"
+    lengths: list[int] = []
+    translator.model.encoder.register_forward_pre_hook(
+        lambda _, inputs: lengths.append(int(inputs[1].sum(1).max()))
+    )
+    whole, short = translator.translate([text, "10. Mai"])
+    assert max(lengths) <= 20
+    parts = translator.translate(segments(text, dates_tokenizer, 20))
+    assert len(parts) > 2
+    assert whole.text == " ".join(texts_of(parts))
+    assert whole.score == pytest.approx(sum(part.score for part in parts) / len(parts))
+    assert whole.alternatives == (Alternative(whole.text, whole.score),)
+    assert short.text == translator.translate(["10. Mai"])[0].text
+
+
+@pytest.mark.parametrize("line_break", ["\u2028", "\n", "\r\n", "\x85"])
+def test_an_output_is_one_line_also_where_its_pieces_spell_a_break(
+    translator: Translator, line_break: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = translator.tokenizer.encode(f"10{line_break}20")
+    monkeypatch.setattr(
+        "atonce.decoding.translator.greedy", lambda *_, **__: [Hypothesis((*pieces, 3), -1.0, -1.0)]
+    )
+    assert texts_of(translator.translate([f"a{line_break}b"], beam=1)) == ["10 20"]
+
+
+@every_part
+def test_alternatives_are_distinct_and_sorted_and_begin_with_the_best(
+    dates_tokenizer: Tokenizer, config
+) -> None:
+    translator = translator_of(dates_tokenizer, config, beam=2, max_length_ratio=0.1)
+    for translation in translator.translate(["10. Januar 2024", "mai"], nbest=4):
+        scores = [one.score for one in translation.alternatives]
+        assert scores == sorted(scores, reverse=True)
+        assert 1 <= len(translation.alternatives) <= 4
+        assert len({one.text for one in translation.alternatives}) == len(translation.alternatives)
+        assert translation.alternatives[0] == Alternative(translation.text, translation.score)
+
+
+def test_more_alternatives_widen_the_beam(translator: Translator) -> None:
+    assert len(translator.translate(["mai"])[0].alternatives) == 1
+    assert len(translator.translate(["mai"], nbest=6)[0].alternatives) > 3
+
+
+def test_a_beam_of_one_is_the_recipes_where_it_says_so(dates_tokenizer: Tokenizer) -> None:
+    wide, narrow = (
+        translator_of(dates_tokenizer, config_of("bigru", "gru_additive"), beam=beam) for beam in (4, 1)
+    )
+    assert wide.translate(TEXTS, beam=1) == narrow.translate(TEXTS)
+
+
+def test_drawing_at_random_depends_on_the_seed(translator: Translator) -> None:
+    def drawn(seed: int) -> list[str]:
+        torch.manual_seed(seed)
+        return texts_of(translator.translate(TEXTS, temperature=2.0))
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+
+
+def test_a_string_is_no_list_of_texts(translator: Translator) -> None:
+    with pytest.raises(TypeError, match="not one string"):
+        translator.translate("10. Januar 2024")
+
+
+def test_a_model_in_training_translates_without_dropout_and_goes_on_training(translator: Translator) -> None:
+    expected = translator.translate(TEXTS)
+    translator.model.train()
+    assert translator.translate(TEXTS) == expected
+    assert translator.model.training
+
+
+def test_progress_is_told_in_segments(translator: Translator) -> None:
+    done: list[int] = []
+    translator.translate(TEXTS, advance=done.append)
+    assert sum(done) == sum(bool(text.strip()) for text in TEXTS)
+
+
+def test_a_source_ends_with_eos_and_padding_is_masked(translator: Translator) -> None:
+    source, mask = translator.read([[7, 8], []])
+    assert source.tolist() == [[7, 8, 3], [3, 0, 0]]
+    assert mask.tolist() == [[True] * 3, [True, False, False]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, dates_tokenizer: Tokenizer, translator: Translator) -> Path:
+    """A run folder that holds `translator`."""
+    recipe = Recipe(
+        data=DatesConfig(),
+        model=config_of("bigru", "gru_additive"),
+        decoding=DecodingConfig(beam=3),
+    )
+    folder = RunFolder.create(tmp_path / "run", recipe)
+    dates_tokenizer.save(folder.path / "tokenizer.model")
+    folder.save_weights(weights_of(translator.model))
+    return folder.path
+
+
+def test_a_run_is_opened_as_it_was_saved(run: Path, translator: Translator) -> None:
+    opened = atonce.load(run)
+    assert not opened.model.training
+    assert opened.config == translator.config
+    assert opened.longest_source == DatesConfig().max_length
+    translator.model.float()
+    assert opened.translate(TEXTS) == translator.translate(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda run: (run / "tokenizer.model").unlink(),
+        lambda run: (run / "tokenizer.model").write_bytes(b"no model"),
+        lambda run: (run / "model.safetensors").unlink(),
+        lambda run: (run / "model.safetensors").write_bytes(b"no weights"),
+        lambda run: (run / "recipe.toml").unlink(),
+        lambda run: (run / "recipe.toml").write_text(
+            (run / "recipe.toml").read_text().replace("dim = 8", "dim = 10")
+        ),
+    ],
+    ids=["no tokenizer", "broken tokenizer", "no weights", "broken weights", "no recipe", "other recipe"],
+)
+def test_a_damaged_run_is_the_readers_to_mend(run: Path, damage: Callable[[Path], object]) -> None:
+    damage(run)
+    with pytest.raises(RunError) as error:
+        Translator.open(run)
+    assert error.value.why
+    assert error.value.fix

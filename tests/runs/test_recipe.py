@@ -1,0 +1,256 @@
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tiny
+from atonce.errors import RecipeError
+from atonce.runs.recipe import FORMAT, Recipe, dumps, load, names, with_budget
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def said(*overrides: str, recipe: str | Path = "dates") -> list[str]:
+    """The three lines about what is wrong."""
+    with pytest.raises(RecipeError) as caught:
+        load(recipe, overrides)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    return lines
+
+
+def test_those_that_ship_are_listed() -> None:
+    assert names() == sorted(names())
+    assert {"dates", "localisation", "tatoeba"} <= set(names())
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_one_that_ships_can_be_stored_and_read_again(name: str, tmp_path: Path) -> None:
+    recipe = load(name)
+    assert recipe.about
+    assert load(written(tmp_path, dumps(recipe))) == recipe
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_default_is_written_out(name: str) -> None:
+    recipe = load(name)
+    stored = tomllib.loads(dumps(recipe))
+    assert stored["format"] == FORMAT
+    for section in ("data", "vocabulary", "training", "decoding"):
+        config = getattr(recipe, section)
+        filled = {key for key in type(config).model_fields if getattr(config, key) is not None}
+        assert set(stored[section]) == filled
+    for side in ("encoder", "decoder"):
+        assert set(stored["model"][side]) == set(type(getattr(recipe.model, side)).model_fields)
+    assert set(stored["model"]) == set(type(recipe.model).model_fields)
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_recipes_that_ship_say_nothing_twice(name: str) -> None:
+    """What is the default anyway is not in the file: a default is written once, in the code."""
+    text = (resources.files("atonce") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    values = tomllib.loads(text)
+    for section, keys in values.items():
+        for key in keys if isinstance(keys, dict) else ():
+            if key == "kind" or section == "data":
+                continue
+            fewer = {**values, section: {name: value for name, value in keys.items() if name != key}}
+            assert Recipe.parse(fewer, origin=name) != load(name), f"{section}.{key}"
+
+
+steps = st.none() | st.integers(1, 10**9)
+trainings = st.fixed_dictionaries(
+    {"learning_rate": st.floats(1e-9, 10), "seed": st.integers(-(2**63), 2**63 - 1)},
+    optional={
+        "steps": st.integers(1, 10**9),
+        "patience": st.integers(1, 99),
+        "schedule": st.sampled_from(["linear", "cosine", "inverse_sqrt", "constant"]),
+    },
+)
+
+
+@given(trainings, st.sampled_from([tiny.TRANSFORMER, tiny.GRU]), st.text())
+def test_any_recipe_can_be_stored_and_read_again(
+    training: dict[str, Any], model: dict[str, Any], about: str
+) -> None:
+    values = {"data": tiny.DATES, "model": model, "training": training, "about": about}
+    recipe = Recipe.parse(values, origin="a test")
+    assert Recipe.parse(tomllib.loads(dumps(recipe)), origin="a test") == recipe
+
+
+def test_by_path(tmp_path: Path) -> None:
+    path = written(tmp_path, '[data]\nkind = "dates"\npairs = 500\n')
+    assert load(path).data.pairs == load(str(path)).data.pairs == 500
+
+
+def test_a_file_of_that_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dates").write_text("nothing")
+    assert load("dates").data.kind == "dates"
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("training.steps=2000", "training.steps", 2000),
+        ("training.steps = 2000", "training.steps", 2000),
+        ("training.learning_rate=1e-3", "training.learning_rate", 1e-3),
+        ("training.schedule=cosine", "training.schedule", "cosine"),
+        ('training.schedule="cosine"', "training.schedule", "cosine"),
+        ("vocabulary.split_digits=false", "vocabulary.split_digits", False),
+        ("about=a = b # c", "about", "a = b # c"),
+        ("about=", "about", ""),
+        ("model.encoder={kind='gru', layers=2}", "model.encoder.layers", 2),
+        ("model.dim=64", "model.dim", 64),
+    ],
+)
+def test_one_key_can_be_changed(override: str, path: str, value: object) -> None:
+    found: Any = load("dates", [override])
+    for part in path.split("."):
+        found = getattr(found, part)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_keys_in_sections_in_sections_that_the_file_does_not_have() -> None:
+    recipe = load("dates", ["model.encoder.kind=gru", "model.encoder.layers=3", "model.encoder.dropout=0"])
+    assert (recipe.model.encoder.kind, recipe.model.encoder.layers) == ("gru", 3)
+    assert recipe.model.encoder.dropout == 0
+
+
+def test_overriding_changes_nothing_else() -> None:
+    before = load("dates")
+    after = load("dates", ["training.batch_tokens=99"])
+    assert after.training == before.training.model_copy(update={"batch_tokens": 99})
+    assert after.model_copy(update={"training": before.training}) == before
+    assert load("dates") == before
+
+
+def test_the_later_of_two_overrides_wins() -> None:
+    assert load("dates", ["training.seed=2", "training.seed=3"]).training.seed == 3
+
+
+def test_a_number_names_a_column_too() -> None:
+    recipe = load("dates", ["data={kind='tsv', path='t.tsv', source=1, target=2}"])
+    assert (recipe.data.source, recipe.data.target) == ("1", "2")
+
+
+def test_budgets_replace_one_another() -> None:
+    assert load("dates").training.minutes
+    for overrides, minutes, steps in [
+        (["training.steps=5"], None, 5),
+        (["training.minutes=5"], 5, None),
+        (["training.steps=5", "training.minutes=2"], 2, None),
+        (["training.minutes=2", "training.steps=5"], None, 5),
+    ]:
+        training = load("dates", overrides).training
+        assert (training.minutes, training.steps) == (minutes, steps)
+
+
+def test_another_budget() -> None:
+    recipe = load("dates")
+    assert with_budget(recipe) == recipe
+    assert with_budget(recipe, steps=5) == load("dates", ["training.steps=5"])
+    assert with_budget(recipe, minutes=5.0) == load("dates", ["training.minutes=5"])
+    assert with_budget(recipe, minutes=5.0) == with_budget(with_budget(recipe, steps=7), minutes=5.0)
+    with pytest.raises(RecipeError, match="fit together") as caught:
+        with_budget(recipe, minutes=5.0, steps=5)
+    assert caught.value.fix == "keep one of training.steps and training.minutes"
+
+
+def test_two_budgets_in_one_file(tmp_path: Path) -> None:
+    path = written(tmp_path, '[data]\nkind = "dates"\n[training]\nsteps = 5\nminutes = 2\n')
+    what, why, fix = said(recipe=path)
+    assert what == f"[training] does not fit together in {path}"
+    assert why == "  why: steps and minutes are both given"
+    assert fix == "  fix: keep one of training.steps and training.minutes"
+
+
+@pytest.mark.parametrize("override", ["training.steps", "=3", "", " =3", "--minutes"])
+def test_an_override_that_is_none(override: str) -> None:
+    what, _, fix = said(override)
+    assert what == f"cannot read --set {override!r}"
+    assert "--set training.steps=2000" in fix
+
+
+def test_an_override_below_a_value() -> None:
+    assert "about is not a section" in said("about.text=3")[1]
+
+
+@pytest.mark.parametrize(
+    ("override", "unknown", "nearest"),
+    [
+        ("trainig.steps=3", "unknown key 'trainig' in recipe dates with --set", "did you mean 'training'?"),
+        ("training.step=3", "unknown key 'step' in recipe dates with --set, section [training]", "'steps'"),
+        ("data.pars=3", "unknown key 'pars' in recipe dates with --set, section [data]", "'pairs'"),
+        ("data.kind=date", "unknown data.kind 'date'", "'dates'"),
+        ("model.encoder.kind=lsmt", "unknown model.encoder.kind 'lsmt'", "'lstm'"),
+        ("model.decoder={kind='gru', atention='dot'}", "'atention'", "'attention'"),
+        ("model.decoder={kind='gru', attention='aditive'}", "attention is 'aditive'", "'additive'"),
+        ("training.schedule=lineal", "training.schedule is 'lineal'", "'linear'"),
+        ("vocabulary.kind=bpa", "vocabulary.kind is 'bpa'", "'bpe'"),
+        ("training.precision=exact", "training.precision is 'exact'", "auto, float32, bfloat16"),
+    ],
+)
+def test_what_is_not_known_names_the_nearest_that_is(override: str, unknown: str, nearest: str) -> None:
+    what, _, fix = said(override)
+    assert unknown in what
+    assert nearest in fix
+
+
+@pytest.mark.parametrize(
+    ("override", "what", "why"),
+    [
+        ("training.steps=0", "training.steps cannot be 0", "greater than or equal to 1"),
+        ("training.steps=abc", "training.steps cannot be 'abc'", "valid integer"),
+        ("training.minutes=inf", "training.minutes cannot be inf", "finite"),
+        ("training.minutes=nan", "training.minutes cannot be nan", "finite"),
+        ("training.label_smoothing=1", "training.label_smoothing cannot be 1", "less than 1"),
+        ("model.dim=127", "model.dim cannot be 127", "multiple of 2"),
+        ("model.dim=126", "[model] does not fit together", "does not split into 4 heads"),
+        ("data=3", "data cannot be 3", "dictionary"),
+        ("format=99", "format cannot be 99", "less than or equal to"),
+        ("model.encoder.layers=2", "model.encoder.kind is missing", "depend on it"),
+        ("data={kind='files', source='a'}", "data.target is missing", "no default"),
+    ],
+)
+def test_impossible_values(override: str, what: str, why: str) -> None:
+    lines = said(override)
+    assert what in lines[0]
+    assert "recipe dates with --set" in lines[0]
+    assert why in lines[1]
+
+
+def test_no_such_recipe() -> None:
+    what, why, fix = said(recipe="date")
+    assert what == "no recipe is called 'date'"
+    assert "neither a recipe that ships with atonce nor a .toml file" in why
+    assert fix == "  fix: did you mean 'dates'?"
+    assert "known here: dates, " in said(recipe="xyzw")[2]
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    what, why, fix = said(recipe=tmp_path / "no.toml")
+    assert what == f"cannot read the recipe {tmp_path / 'no.toml'}"
+    assert why == "  why: No such file or directory"
+    assert "atonce recipes" in fix
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    path = written(tmp_path, "[data\n")
+    assert said(recipe=path)[0] == f"{path} is not TOML"
+    assert "line 1" in said(recipe=path)[1]
+    path.write_bytes(b"[data]\nkind = '\xe9'\n")
+    assert said(recipe=path)[0] == f"{path} is not UTF-8"
+    assert "byte 15" in said(recipe=path)[1]
+    path.write_text("")
+    assert said(recipe=path)[0] == f"data is missing in {path}"
+    assert said(recipe=tmp_path / "recipe.toml" / "x.toml")[0].startswith("cannot read the recipe")

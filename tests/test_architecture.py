@@ -1,0 +1,69 @@
+"""The house: imports point downwards, and every module has a floor."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import atonce
+
+ROOT = Path(atonce.__file__).parent
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+DOORS = {"__init__", "__main__"}
+"""The front door itself may lead anywhere; it imports what is asked for."""
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def floors() -> dict[str, int]:
+    """The floor of each part of the package, 0 being the highest; several may share one."""
+    contracts = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return {
+        part.strip().removeprefix("atonce."): number
+        for number, layer in enumerate(layers)
+        for part in layer.split("|")
+    }
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The parts of the package that a file imports from, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module == "atonce":
+            names = [f"atonce.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("atonce.")}
+    return found
+
+
+def test_every_part_has_a_floor_and_every_floor_a_part() -> None:
+    assert {part_of(path) for path in FILES} - DOORS == set(floors())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_downwards(path: Path) -> None:
+    floor, here = floors(), part_of(path)
+    if here in DOORS:
+        return
+    for there in imported(path):
+        assert there == here or floor[there] > floor[here], (
+            f"{there} does not lie below {here}; move what they share below both"
+        )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_named_for_an_idea(path: Path) -> None:
+    assert path.stem not in {"utils", "util", "helpers", "common", "misc"}
+
+
+def test_nobody_comes_in_through_the_front_door() -> None:
+    """Within the package, names are imported from the file that defines them."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.ImportFrom) and node.module == "atonce"), path

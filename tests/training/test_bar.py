@@ -1,0 +1,57 @@
+import io
+from dataclasses import replace
+
+import pytest
+import torch
+from rich.console import Console
+
+from atonce.data.batches import Batch
+from atonce.training import bar as bar_module
+from atonce.training.bar import training_bar
+from atonce.training.loop import Update
+from atonce.training.stream import Position
+from atonce.training.train import Report
+from atonce.training.validation import Validation
+
+_NOTHING = torch.zeros(0, 0, dtype=torch.long)
+_BATCH = Batch(_NOTHING, _NOTHING.bool(), _NOTHING, _NOTHING, _NOTHING.bool())
+REPORT = Report(
+    Update(12, Position(), 3.25, 1.0, 1.0, 100, 0.034, (_BATCH,), 65.4), 800, 12345.6, Validation(2.5, 41.25)
+)
+
+
+def test_without_a_terminal_each_validation_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with training_bar("my [bold] run") as watch:
+        watch(REPORT)
+        watch(replace(REPORT, validation=None))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "my [bold] run · step 12/800 · 65 s · loss 3.250 · 12,346 tokens/s · 3.4% padding · "
+        "validation loss 2.500, chrF 41.2\n"
+    )
+
+
+def test_steps_that_are_not_planned_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    with training_bar("run") as watch:
+        watch(replace(REPORT, planned_steps=None))
+    assert "step 12/? ·" in capsys.readouterr().err
+
+
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    with training_bar("run", quiet=True) as watch:
+        watch(REPORT)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+
+    def terminal(**options: object) -> Console:
+        return Console(file=screen, force_terminal=True, width=200, markup=False, highlight=False)
+
+    monkeypatch.setattr(bar_module, "Console", terminal)
+    with training_bar("run [1]") as watch:
+        watch(replace(REPORT, validation=None))
+    for shown in ("run [1]", "loss 3.250", "12,346 tokens/s", "3.4% padding", "left"):
+        assert shown in screen.getvalue()

@@ -1,0 +1,132 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import tiny
+from atonce.errors import RunError
+from atonce.models.build import build_model
+from atonce.training.average import WeightAverage
+from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
+from atonce.training.optimizers import build_optimizers
+from atonce.training.stream import Position
+
+PROGRESS = Progress(
+    step=3, position=Position(1, 2), planned_steps=9, seconds=1.5, best_loss=2.25, validations_since_best=1
+)
+
+
+def a_learner(dim: int = 8, *, average: bool = True, seed: int = 1) -> Learner:
+    torch.manual_seed(seed)
+    recipe = tiny.recipe(model={**tiny.GRU, "dim": dim})
+    model = build_model(recipe.model, 40)
+    learner = Learner(
+        model, build_optimizers(model, recipe.training), WeightAverage(model, 0.9) if average else None
+    )
+    for weight in model.parameters():
+        weight.grad = torch.randn_like(weight)
+    for optimizer in learner.optimizers:
+        optimizer.step()
+    if learner.average:
+        learner.average.update(model)
+    return learner
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path, a_learner(), PROGRESS)
+    return tmp_path
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    learner = a_learner()
+    save_checkpoint(tmp_path / "first", learner, PROGRESS)
+    drawn = torch.rand(3)
+    other = a_learner(seed=2)
+    assert load_checkpoint(tmp_path / "first", other) == PROGRESS
+    assert torch.equal(torch.rand(3), drawn), "the random state too"
+    save_checkpoint(tmp_path / "first", learner, PROGRESS)
+    load_checkpoint(tmp_path / "first", other)
+    save_checkpoint(tmp_path / "second", other, PROGRESS)
+    states = [tmp_path / name / "step-00000003" / "state.safetensors" for name in ("first", "second")]
+    one, two = (tiny.tensor_bytes(state) for state in states)
+    assert one == two
+    assert any(name.startswith("optimizer/1/") for name in one)
+
+
+def test_no_folder_and_an_empty_one_hold_no_checkpoint(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path / "missing", a_learner()) is None
+    assert load_checkpoint(tmp_path, a_learner()) is None
+
+
+def test_older_ones_go_and_the_newest_counts(folder: Path) -> None:
+    later = Progress(step=12, position=Position(3, 0))
+    save_checkpoint(folder, a_learner(seed=5), later)
+    assert [path.name for path in folder.iterdir()] == ["step-00000012"]
+    assert load_checkpoint(folder, a_learner()) == later
+
+
+def test_the_newest_counts_while_the_older_is_still_there(folder: Path) -> None:
+    """As after a kill between the writing of one and the removal of the other."""
+    shutil.copytree(folder / "step-00000003", folder.parent / "kept")
+    later = Progress(step=12, position=Position(3, 0))
+    save_checkpoint(folder, a_learner(seed=5), later)
+    shutil.copytree(folder.parent / "kept", folder / "step-00000003")
+    assert load_checkpoint(folder, a_learner()) == later
+    assert [path.name for path in folder.iterdir()] == ["step-00000012"]
+
+
+def test_half_written_ones_are_not_seen(folder: Path) -> None:
+    partial = folder / ".step-00000099.partial-123"
+    partial.mkdir()
+    (partial / "state.safetensors").write_bytes(b"half")
+    assert load_checkpoint(folder, a_learner()) == PROGRESS
+
+
+def test_it_is_json_and_safetensors(folder: Path) -> None:
+    files = sorted((folder / "step-00000003").iterdir())
+    assert [file.name for file in files] == ["progress.json", "state.safetensors"]
+    progress = json.loads(files[0].read_text())
+    assert progress["step"] == 3
+    assert progress["position"] == [1, 2]
+    assert "random" in tiny.tensor_bytes(files[1])
+
+
+DAMAGES = {
+    "truncated": lambda folder: _write(folder / "state.safetensors", lambda old: old[: len(old) // 2]),
+    "no tensors": lambda folder: (folder / "state.safetensors").unlink(),
+    "no progress": lambda folder: (folder / "progress.json").unlink(),
+    "broken JSON": lambda folder: _write(folder / "progress.json", lambda old: old[:-20]),
+    "not UTF-8": lambda folder: _write(folder / "progress.json", lambda old: b"\xff" + old),
+    "another JSON": lambda folder: _write(folder / "progress.json", lambda _: b"[1, 2]"),
+    "a number": lambda folder: _write(folder / "progress.json", lambda _: b"3"),
+    "unknown key": lambda folder: _write(folder / "progress.json", lambda old: b'{"x": 1,' + old[1:]),
+    "fewer keys": lambda folder: _write(folder / "progress.json", lambda _: b'{"step": 3, "optimizers": []}'),
+}
+
+
+def _write(path: Path, change: object) -> None:
+    assert callable(change)
+    path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_one_says_what_is_wrong_and_what_to_do(folder: Path, damage: str) -> None:
+    DAMAGES[damage](folder / "step-00000003")
+    with pytest.raises(RunError) as caught:
+        load_checkpoint(folder, a_learner())
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert "damaged" in lines[0]
+    assert "step-00000003" in lines[0]
+    assert "restore it from a copy" in lines[2]
+
+
+@pytest.mark.parametrize("other", [{"dim": 12}, {"average": False}])
+def test_one_of_another_model(tmp_path: Path, other: dict[str, int]) -> None:
+    save_checkpoint(tmp_path, a_learner(**other), PROGRESS)
+    with pytest.raises(RunError, match="damaged") as caught:
+        load_checkpoint(tmp_path, a_learner())
+    assert len(str(caught.value).splitlines()) == 3

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from atonce.training.precision import Precision, has_bfloat16_hardware, products
+
+CPU = torch.device("cpu")
+
+
+def setting() -> str:
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    return str(matmul.fp32_precision)
+
+
+def test_bfloat16_products_hold_within_the_block_only() -> None:
+    before = setting()
+    with products("bfloat16", CPU):
+        assert setting() == "bf16"
+    assert setting() == before != "bf16"
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+def test_the_setting_comes_back_after_an_error(precision: Precision) -> None:
+    before = setting()
+    with pytest.raises(KeyboardInterrupt), products(precision, CPU):
+        raise KeyboardInterrupt
+    assert setting() == before
+
+
+def test_float32_leaves_everything_as_it_is() -> None:
+    before = setting()
+    with products("float32", CPU):
+        assert setting() == before
+
+
+def test_auto_goes_by_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    for hardware in (True, False):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda hardware=hardware: {"amx_bf16": hardware})
+        assert has_bfloat16_hardware(CPU) is hardware
+        with products("auto", CPU):
+            assert (setting() == "bf16") is hardware
+
+
+def test_sums_stay_in_float32() -> None:
+    """With rounded factors a product is off by less than 1 %, and what comes out is float32."""
+    torch.manual_seed(0)
+    left, right = torch.rand(64, 256), torch.rand(256, 64)
+    with products("bfloat16", CPU):
+        product = left @ right
+    assert product.dtype == torch.float32
+    torch.testing.assert_close(product, left @ right, rtol=1e-2, atol=0)

@@ -1,0 +1,143 @@
+"""Every encoder with every decoder, small enough to try them all, and what tests feed them."""
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.hypothesis import Pieces
+from atonce.decoding.translator import Translator
+from atonce.models.build import build_model
+from atonce.models.config import (
+    ModelConfig,
+    RecurrentDecoderConfig,
+    RecurrentEncoderConfig,
+    TransformerDecoderConfig,
+    TransformerEncoderConfig,
+)
+from atonce.models.interface import Memory
+from atonce.models.seq2seq import Seq2Seq
+from atonce.runs.recipe import DecodingConfig
+
+DIM, VOCAB = 8, 11
+PAD, BOS, EOS = 0, 1, 2
+PIECES = Pieces(BOS, EOS, never=(PAD, BOS))
+
+_SELF_ATTENTION = {"layers": 2, "heads": 2, "feed_forward": 12, "dropout": 0.3}
+
+ENCODERS = {
+    f"{'bi' * both}{kind}": RecurrentEncoderConfig(kind=kind, layers=2, bidirectional=both, dropout=0.3)
+    for kind in ("gru", "lstm")
+    for both in (False, True)
+} | {norm: TransformerEncoderConfig(norm=norm, **_SELF_ATTENTION) for norm in ("pre", "post")}
+
+DECODERS = {
+    f"{kind}_{attention}{'_fed' * fed}": RecurrentDecoderConfig(
+        kind=kind, layers=2, attention=attention, input_feeding=fed, dropout=0.3
+    )
+    for kind in ("gru", "lstm")
+    for attention in ("none", "additive", "dot", "general")
+    for fed in (False, True)
+} | {norm: TransformerDecoderConfig(norm=norm, **_SELF_ATTENTION) for norm in ("pre", "post")}
+
+
+def config_of(encoder: str, decoder: str, *, dim: int = DIM, tied: bool = True) -> ModelConfig:
+    return ModelConfig(dim=dim, tied_embeddings=tied, encoder=ENCODERS[encoder], decoder=DECODERS[decoder])
+
+
+def _params(pairs: Iterable[tuple[str, str]]) -> list[object]:
+    return [pytest.param(config_of(*pair), id="-".join(pair)) for pair in pairs]
+
+
+_PAIRS = [(encoder, decoder) for encoder in ENCODERS for decoder in DECODERS]
+_LOOKING = [(e, d) for e, d in _PAIRS if e in ("pre", "post") or "none" not in d]
+
+every_pair = pytest.mark.parametrize("config", _params(_PAIRS))
+every_looking_pair = pytest.mark.parametrize("config", _params(_LOOKING))
+every_blind_pair = pytest.mark.parametrize("config", _params(pair for pair in _PAIRS if pair not in _LOOKING))
+"""Those without any attention."""
+every_part = pytest.mark.parametrize(
+    "config", _params(pair for pair in _PAIRS if pair[0] == "bigru" or pair[1] == "lstm_general_fed")
+)
+"""Each encoder and each decoder at least once: for what takes longer."""
+every_encoder = pytest.mark.parametrize("config", _params((e, "gru_none") for e in ENCODERS))
+
+
+def model_of(
+    config: ModelConfig, *, vocab: int = VOCAB, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Seq2Seq:
+    """A model with random weights, ready to be used; in float64, so that comparisons are sharp."""
+    torch.manual_seed(seed)
+    return build_model(config, vocab).to(dtype).eval()
+
+
+def padded(rows: Sequence[Sequence[int]], length: int = 0, fill: int = PAD) -> tuple[Tensor, Tensor]:
+    """Rows of pieces with their mask, filled up to `length` or the longest."""
+    length = max(length, *map(len, rows))
+    pieces = torch.tensor([[*row, *[fill] * (length - len(row))] for row in rows])
+    mask = torch.tensor([[position < len(row) for position in range(length)] for row in rows])
+    return pieces, mask
+
+
+SOURCES = ([5, 3, 8, EOS], [4, EOS], [9, 9, 6, 10, 7, EOS])
+"""Sentences of several lengths."""
+
+
+def decided_model(config: ModelConfig, *, vocab: int = VOCAB, seed: int = 0) -> Seq2Seq:
+    """A model that likes some pieces much better than others, as a trained one does."""
+    model = model_of(config, vocab=vocab, seed=seed)
+    with torch.no_grad():
+        model.decoder.output.weight.mul_(4)
+    return model
+
+
+@torch.inference_mode()
+def forced(model: Seq2Seq, source: Sequence[int], output: Sequence[int]) -> float:
+    """The log-probability of an output, by teacher forcing."""
+    target_in = torch.tensor([[BOS, *output[:-1]]])
+    logits = model.decoder.logits(model(*padded([source]), target_in))[0]
+    return float(logits.log_softmax(-1).gather(1, torch.tensor(output)[:, None]).sum())
+
+
+class Chain(nn.Module):
+    """A decoder that knows the step and the piece before, nothing else: search is all there is to test."""
+
+    output = None
+    steps = 10
+
+    def __init__(self, vocab: int, seed: int) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(seed)
+        self.table = torch.randn(self.steps, vocab, vocab, generator=draw, dtype=torch.float64)
+        """Scores of each piece, by step and piece before."""
+
+    def start(self, memory: Memory) -> tuple[Tensor, ...]:
+        return (torch.zeros(len(memory.mask), dtype=torch.long),)
+
+    def step(self, token: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        (step,) = state
+        return self.table[step, token], (step + 1,)
+
+    def logits(self, features: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def gain(self, step: int, before: int, piece: int) -> float:
+        return float(self.table[step, before].log_softmax(-1)[piece])
+
+
+def blank_memory(batch: int) -> Memory:
+    """For a decoder that does not look."""
+    states = torch.zeros(batch, 1, 1, dtype=torch.float64)
+    return Memory(states, torch.ones(batch, 1, dtype=torch.bool), states[:, 0])
+
+
+def translator_of(
+    tokenizer: Tokenizer, config: ModelConfig, *, longest_source: int = 256, seed: int = 0, **decoding: object
+) -> Translator:
+    """It has learned nothing, but writes with decision."""
+    model = decided_model(config, vocab=tokenizer.size, seed=seed)
+    return Translator(
+        model, tokenizer, DecodingConfig.parse(decoding, origin="a test"), longest_source=longest_source
+    )
