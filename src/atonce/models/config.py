@@ -16,13 +16,12 @@ class RecurrentEncoderConfig(Config):
     layers: int = Field(default=1, ge=1)
     bidirectional: bool = True
     """Read in both directions, half of the width each, so that each word sees left and right."""
-    dropout: Dropout = 0.2
+    dropout: Dropout = 0.1
 
 
-class TransformerEncoderConfig(Config):
-    """Self-attention blocks with a feed-forward layer each (Vaswani 2017, section 3)."""
+class _Blocks(Config):
+    """What both sides of a Transformer can have."""
 
-    kind: Literal["transformer"] = "transformer"
     layers: int = Field(default=3, ge=1)
     heads: int = Field(default=4, ge=1)
     feed_forward: int = Field(default=512, ge=1)
@@ -30,6 +29,12 @@ class TransformerEncoderConfig(Config):
     norm: Literal["pre", "post"] = "pre"
     """Normalise what goes into each part (pre), or what comes out (post, as in the paper)."""
     dropout: Dropout = 0.1
+
+
+class TransformerEncoderConfig(_Blocks):
+    """Self-attention blocks with a feed-forward layer each (Vaswani 2017, section 3)."""
+
+    kind: Literal["transformer"] = "transformer"
 
 
 EncoderConfig = Annotated[RecurrentEncoderConfig | TransformerEncoderConfig, Field(discriminator="kind")]
@@ -47,20 +52,13 @@ class RecurrentDecoderConfig(Config):
     general: weights from the current state (Luong 2015)."""
     input_feeding: bool = False
     """Feed the mixture that predicted one word into the next step too (Luong 2015, section 3.3)."""
-    dropout: Dropout = 0.2
+    dropout: Dropout = 0.1
 
 
-class TransformerDecoderConfig(Config):
+class TransformerDecoderConfig(_Blocks):
     """Masked self-attention, attention to the source and a feed-forward layer a block (Vaswani 2017)."""
 
     kind: Literal["transformer"] = "transformer"
-    layers: int = Field(default=3, ge=1)
-    heads: int = Field(default=4, ge=1)
-    feed_forward: int = Field(default=512, ge=1)
-    """Width of the hidden layer in each feed-forward part."""
-    norm: Literal["pre", "post"] = "pre"
-    """Normalise what goes into each part (pre), or what comes out (post, as in the paper)."""
-    dropout: Dropout = 0.1
 
 
 DecoderConfig = Annotated[RecurrentDecoderConfig | TransformerDecoderConfig, Field(discriminator="kind")]

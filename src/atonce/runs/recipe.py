@@ -26,15 +26,15 @@ class TrainingConfig(Config):
     minutes: float | None = Field(default=None, gt=0)
     """Time to train, validation included. The first steps' speed turns it into a number of steps."""
     seed: int = 1
-    batch_tokens: int = Field(default=2048, ge=1)
+    batch_tokens: int = Field(default=1024, ge=1)
     """Pieces in a batch, padding included, on the longer side."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are added up for one update."""
     optimizer: Literal["muon", "adamw"] = "muon"
     """muon: orthogonalised momentum for the matrices, AdamW for the rest; adamw: AdamW for all."""
-    learning_rate: float = Field(default=4e-3, gt=0)
+    learning_rate: float = Field(default=1e-2, gt=0)
     """Peak rate of AdamW."""
-    muon_learning_rate: float = Field(default=2e-2, gt=0)
+    muon_learning_rate: float = Field(default=1.5e-2, gt=0)
     """Peak rate of Muon."""
     weight_decay: float = Field(default=0.01, ge=0)
     schedule: Literal["linear", "cosine", "inverse_sqrt", "constant"] = "linear"
@@ -44,7 +44,7 @@ class TrainingConfig(Config):
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
     """Gradients longer than this are scaled down to it."""
-    average: float = Field(default=0.998, ge=0, lt=1)
+    average: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the running average of the weights, which is what is validated and kept; 0: no average."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: matrix products in bfloat16 where the device has hardware for them."""
