@@ -19,7 +19,7 @@ from atonce.layers.attention import (
     masked_softmax,
     observing,
 )
-from atonce.training.precision import has_bfloat16_hardware, products
+from atonce.layers.precision import has_bfloat16_hardware, products
 
 BATCH, QUERIES, KEYS, DIM, HEADS = 3, 5, 5, 8, 2
 PADDING = torch.tensor([[True] * 5, [True, True, False, False, False], [True] * 4 + [False]])

@@ -14,6 +14,7 @@ from atonce.decoding.hypothesis import Hypothesis, Pieces
 from atonce.decoding.segments import segments
 from atonce.layers.masks import padding_mask
 from atonce.models.build import build_model
+from atonce.models.device import choose_device
 from atonce.models.interface import Memory
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.weights import set_weights
@@ -58,14 +59,14 @@ class Translator:
         self.longest_source = longest_source
 
     @classmethod
-    def open(cls, run: str | Path, *, device: str | torch.device = "cpu") -> "Translator":
+    def open(cls, run: str | Path, *, device: str | torch.device | None = None) -> "Translator":
         """The model of a run folder. Raises RunError if it is missing, damaged or of a newer format."""
         folder = RunFolder.open(run)
         tokenizer = Tokenizer.open(folder.path / "tokenizer.model")
         model = build_model(folder.recipe.model, tokenizer.size)
         set_weights(model, folder.load_weights(), origin=folder.path / "model.safetensors")
         return cls(
-            model.to(device).eval(),
+            model.to(choose_device(device)).eval(),
             tokenizer,
             folder.recipe.decoding,
             longest_source=folder.recipe.data.max_length,
@@ -174,6 +175,9 @@ class Translator:
         return " ".join(self.tokenizer.decode(hypothesis.pieces).splitlines())
 
 
-def load(run: str | Path, *, device: str | torch.device = "cpu") -> Translator:
-    """The model of a run folder, ready to translate. Raises RunError if it cannot be used."""
+def load(run: str | Path, *, device: str | torch.device | None = None) -> Translator:
+    """The model of a run folder, ready to translate, on a GPU where there is one, unless `device` is given.
+
+    Raises RunError if it cannot be used.
+    """
     return Translator.open(run, device=device)

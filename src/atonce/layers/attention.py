@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atonce.layers.precision import products_are_reduced
 from atonce.shapes import Bool, Float
 
 Role = Literal["encoder-self", "decoder-self", "cross"]
@@ -98,7 +99,7 @@ class MultiHeadAttention(Attention):
         """
         query = self._split(self.query(queries))
         heads_mask = None if mask is None else mask[:, None]
-        if _observer.get() is None and not _products_are_reduced(query):
+        if _observer.get() is None and not products_are_reduced(query.device):
             mixed = F.scaled_dot_product_attention(
                 query, seen.key, seen.value, attn_mask=heads_mask, is_causal=causal
             )
@@ -124,15 +125,6 @@ class MultiHeadAttention(Attention):
 
     def _split(self, states: Float[Tensor, "batch len dim"]) -> Float[Tensor, "batch heads len head_dim"]:
         return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-
-def _products_are_reduced(query: Tensor) -> bool:
-    """Whether a CPU multiplies float32 matrices in bfloat16 now.
-
-    The fused kernel makes one small product for each head and sentence, each then converted on its own:
-    ten times slower than products of whole batches.
-    """
-    return query.device.type == "cpu" and torch.backends.mkldnn.matmul.fp32_precision == "bf16"  # type: ignore[attr-defined]
 
 
 class StateAttention(Attention):

@@ -1,6 +1,7 @@
 """The architectures there are, each with its options. No torch here: recipes are checked without it."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -73,6 +74,17 @@ class ModelConfig(Config):
     """One table for source pieces, target pieces and output (Press and Wolf 2017)."""
     encoder: EncoderConfig = TransformerEncoderConfig()
     decoder: DecoderConfig = TransformerDecoderConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _transformer_unless_said(cls, values: Any) -> Any:
+        """A section without a kind changes options of the default one."""
+        if not isinstance(values, Mapping):
+            return values
+        sections = {
+            side: values[side] for side in ("encoder", "decoder") if isinstance(values.get(side), Mapping)
+        }
+        return {**values, **{side: {"kind": "transformer", **given} for side, given in sections.items()}}
 
     @model_validator(mode="after")
     def _heads_divide_dim(self) -> "ModelConfig":

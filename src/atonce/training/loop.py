@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from atonce.data.batches import Batch
+from atonce.layers.precision import products
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.average import WeightAverage
 from atonce.training.budget import Budget
 from atonce.training.loss import batch_loss
-from atonce.training.precision import products
 from atonce.training.schedule import rate_factor
 from atonce.training.stream import Position
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from atonce.layers.precision import products_are_reduced
 from atonce.shapes import Float
 
 Blocks = tuple[nn.Parameter, int]
@@ -64,9 +65,13 @@ def orthogonal(
     singular values come out between about 0.7 and 1.2, which is as good for learning.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    start = matrices.mT if tall else matrices
+    start = start / (start.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x = start.reshape(-1, *start.shape[-2:])
+    x = x.to(torch.bfloat16 if products_are_reduced(start.device) else start.dtype)
     for _ in range(iterations):
         gram = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+        polynomial = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, polynomial, x, beta=3.4445)
+    x = x.to(start.dtype).view(start.shape)
     return x.mT if tall else x

@@ -13,6 +13,7 @@ from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError, TrainingError
 from atonce.models.build import build_model
+from atonce.models.device import choose_device
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, save_tensors
 from atonce.runs.recipe import Recipe
@@ -66,7 +67,7 @@ def train(
     """
     run = _open_run(recipe, Path(folder), resume=resume)
     prepared = _prepared(run, quiet=quiet)
-    return _Training(run, prepared, _device(device), watch).run_to_end()
+    return _Training(run, prepared, choose_device(device), watch).run_to_end()
 
 
 def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
@@ -96,13 +97,6 @@ def _prepared(run: RunFolder, *, quiet: bool) -> Prepared:
         if not any(run.path.iterdir()):
             run.path.rmdir()
         raise
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return accelerator or torch.device("cpu")
-    return torch.device(device)
 
 
 class _Training:

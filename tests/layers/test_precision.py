@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from atonce.training.precision import Precision, has_bfloat16_hardware, products
+from atonce.layers.precision import Precision, has_bfloat16_hardware, products
 
 CPU = torch.device("cpu")
 

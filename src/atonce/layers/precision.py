@@ -16,6 +16,15 @@ def has_bfloat16_hardware(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def products_are_reduced(device: torch.device) -> bool:
+    """Whether a CPU multiplies float32 matrices in bfloat16 now: within `products`.
+
+    Each product then converts its factors. For many small ones, such as those of a fused attention kernel,
+    which makes one for each head and sentence, that takes ten times as long as the product.
+    """
+    return device.type == "cpu" and torch.backends.mkldnn.matmul.fp32_precision == "bf16"  # type: ignore[attr-defined]
+
+
 @contextmanager
 def products(precision: Precision, device: torch.device) -> Iterator[None]:
     """Within the block, multiply matrices in `precision`; everything else stays in float32.
