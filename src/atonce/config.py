@@ -110,13 +110,13 @@ def _explain(
 def _drop_tags(path: list[str], values: object) -> list[str]:
     """Pydantic adds the kind chosen to the path of an error inside a union; a reader does not write it."""
     kept = []
-    for part in path:
+    for part in path[:-1]:
         if isinstance(values, Mapping):
-            if part not in values and values.get("kind") == part:
+            if part not in values and values.get("kind", part) == part:
                 continue
             values = values.get(part)
         kept.append(part)
-    return kept
+    return [*kept, *path[-1:]]
 
 
 def _known_keys(config: type[Config], path: list[str]) -> list[str]:

@@ -32,6 +32,11 @@ def test_those_that_ship_are_listed() -> None:
     assert {"dates", "localisation", "tatoeba"} <= set(names())
 
 
+def test_a_section_without_a_kind_changes_options_of_the_default_one() -> None:
+    encoder = load("dates", ["model.encoder.layers=2"]).model.encoder
+    assert (encoder.kind, encoder.layers) == ("transformer", 2)
+
+
 @pytest.mark.parametrize("name", names())
 def test_every_one_that_ships_can_be_stored_and_read_again(name: str, tmp_path: Path) -> None:
     recipe = load(name)
@@ -218,7 +223,7 @@ def test_what_is_not_known_names_the_nearest_that_is(override: str, unknown: str
         ("model.dim=126", "[model] does not fit together", "does not split into 4 heads"),
         ("data=3", "data cannot be 3", "dictionary"),
         ("format=99", "format cannot be 99", "less than or equal to"),
-        ("model.encoder.layers=2", "model.encoder.kind is missing", "depend on it"),
+        ("data={source='a'}", "data.kind is missing", "depend on it"),
         ("data={kind='files', source='a'}", "data.target is missing", "no default"),
     ],
 )
