@@ -26,7 +26,7 @@ class TrainingConfig(Config):
     minutes: float | None = Field(default=None, gt=0)
     """Time to train, validation included. The first steps' speed turns it into a number of steps."""
     seed: int = 1
-    batch_tokens: int = Field(default=1024, ge=1)
+    batch_tokens: int = Field(default=1536, ge=1)
     """Pieces in a batch, padding included, on the longer side."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are added up for one update."""
