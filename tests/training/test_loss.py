@@ -38,7 +38,7 @@ def reference(model: Seq2Seq, batch: Batch, smoothing: float) -> Tensor:
 def gradients(model: Seq2Seq, loss: Tensor) -> dict[str, Tensor]:
     model.zero_grad()
     loss.backward()
-    return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
 @every_part
@@ -94,3 +94,16 @@ def test_a_model_that_knows_nothing_is_as_surprised_as_there_are_pieces() -> Non
     expected = LARGE.target_tokens * torch.tensor(float(VOCAB)).log()
     torch.testing.assert_close(loss.nll, expected)
     torch.testing.assert_close(loss.smoothed.detach(), expected)
+
+
+@every_part
+def test_under_autocast_it_is_the_same_but_for_rounding(config) -> None:
+    model = model_of(config, dtype=torch.float32)
+    exact = batch_loss(model, LARGE, 0.1).smoothed
+    in_full = gradients(model, exact)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = batch_loss(model, LARGE, 0.1).smoothed
+        reduced = gradients(model, rounded)
+    torch.testing.assert_close(rounded, exact, rtol=0.01, atol=0.0)
+    ours, theirs = (torch.cat([g[name].flatten() for name in in_full]) for g in (reduced, in_full))
+    assert F.cosine_similarity(ours, theirs, dim=0) > 0.99

@@ -13,6 +13,8 @@ from atonce.shapes import Float, Int
 
 ROWS = 128
 """Positions whose scores are held at once: 128 × 8,000 pieces fit into the caches of a CPU core or two."""
+ROWS_ON_GPU = 8_192
+"""A GPU has no such cache and wants large products; 8,192 × 8,000 pieces are 256 MB."""
 
 
 class Loss(NamedTuple):
@@ -28,7 +30,9 @@ def batch_loss(model: Seq2Seq, batch: Batch, smoothing: float) -> Loss:
     """The loss of teacher forcing over the real target positions of `batch`."""
     features = model(batch.source, batch.source_mask, batch.target_in)[batch.target_mask]
     targets = batch.target_out[batch.target_mask]
-    smoothed, nll = _LinearCrossEntropy.apply(features, model.decoder.output.weight, targets, smoothing)
+    weight = model.decoder.output.weight
+    # Autocast may have made the features bfloat16; sums over them stay in the precision of the weights.
+    smoothed, nll = _LinearCrossEntropy.apply(features.to(weight.dtype), weight, targets, smoothing)
     return Loss(smoothed, nll)
 
 
@@ -54,10 +58,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
         weight_gradient = torch.zeros_like(weight) if needs_gradient else weight
         mean_weight = weight.mean(0)
         smoothed = nll_sum = features.new_zeros(())
+        at_once = ROWS if features.device.type == "cpu" else ROWS_ON_GPU
         for rows, target, gradient in zip(
-            features.split(ROWS), targets.split(ROWS), features_gradient.split(ROWS), strict=True
+            *(tensor.split(at_once) for tensor in (features, targets, features_gradient)), strict=True
         ):
-            scores = F.linear(rows, weight).float()
+            scores = F.linear(rows, weight).to(weight.dtype)
             at_target = scores.gather(1, target[:, None])
             log_probabilities = scores.log_softmax(-1)
             nll = -log_probabilities.gather(1, target[:, None])
@@ -68,7 +73,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if needs_gradient:
                 wrong = log_probabilities.exp_()
                 wrong.scatter_add_(1, target[:, None], torch.full_like(nll, smoothing - 1))
-                wrong = wrong.to(rows.dtype)
                 gradient.copy_(wrong @ weight)
                 weight_gradient.addmm_(wrong.T, rows)
         if needs_gradient:
