@@ -24,23 +24,23 @@ def translator(prepared: Prepared) -> Translator:
 
 
 def test_twice_is_the_same(translator: Translator, prepared: Prepared) -> None:
-    first = validate(translator, prepared, sentences=3, batch_tokens=64)
-    assert validate(translator, prepared, sentences=3, batch_tokens=64) == first
+    first = validate(translator, prepared, sentences=3, batch_tokens=64, smoothing=0.1)
+    assert validate(translator, prepared, sentences=3, batch_tokens=64, smoothing=0.1) == first
 
 
 def test_the_random_state_stays_as_it_was(translator: Translator, prepared: Prepared) -> None:
     """So that training goes on as if nothing had been validated."""
     before = torch.get_rng_state()
-    validate(translator, prepared, sentences=3, batch_tokens=64)
+    validate(translator, prepared, sentences=3, batch_tokens=64, smoothing=0.1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_dropout_is_off_and_the_weights_stay(translator: Translator, prepared: Prepared) -> None:
     before = [weight.clone() for weight in translator.model.parameters()]
     translator.model.train()
-    loss = validation_loss(translator, prepared, batch_tokens=64)
+    loss = validation_loss(translator, prepared, batch_tokens=64, smoothing=0.1)
     translator.model.eval()
-    assert validation_loss(translator, prepared, batch_tokens=64) == loss
+    assert validation_loss(translator, prepared, batch_tokens=64, smoothing=0.1) == loss
     assert all(map(torch.equal, translator.model.parameters(), before))
 
 
@@ -60,7 +60,7 @@ def test_the_loss_is_the_mean_over_pieces_however_they_are_batched(
             gains = model.decoder.logits(features).log_softmax(-1)[0]
         nll -= gains[range(len(target)), target].sum().item()
         count += len(target)
-    loss = validation_loss(translator, prepared, batch_tokens=batch_tokens)
+    loss = validation_loss(translator, prepared, batch_tokens=batch_tokens, smoothing=0.0)
     assert loss == pytest.approx(nll / count, rel=1e-4)
 
 
@@ -71,4 +71,6 @@ def test_chrf_is_of_greedy_translations_of_sentences_evenly_spread(
     pairs = [prepared.valid_pairs[index] for index in taken]
     outputs = translator.translate([pair.source for pair in pairs], beam=1)
     expected = chrf([output.text for output in outputs], [pair.target for pair in pairs])
-    assert validate(translator, prepared, sentences=sentences, batch_tokens=64).chrf == expected
+    assert (
+        validate(translator, prepared, sentences=sentences, batch_tokens=64, smoothing=0.1).chrf == expected
+    )

@@ -5,6 +5,7 @@ pieces, so source pieces are summed; a word *looks* as its pieces do on average,
 averaged. Every row then still sums to one.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ _UNSPACED_BLOCKS = (
     (0x1B000, 0x1B16F, "Kana"),
     (0x20000, 0x3FFFF, "Han"),
 )
+
+
+_FIELD = re.compile(r"\d[-/]\d")
+"""Where a field of a date ends and the next one begins, with the sign between them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +107,10 @@ def words_of(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], li
     `spans[i]` is the (begin, end) of piece i in characters of `text`, in reading order. A piece may begin
     with the space before it, share a character with its neighbours (byte pieces do) or stand for none at all.
 
-    A word ends at white space. In scripts that write no spaces (Chinese, Japanese, Thai, …) each piece is a
-    word of its own. A piece that reaches across white space makes one word of what it touches. The words
-    appear as in the text; a piece without a visible character belongs to the piece that it touches.
+    A word ends at white space, and between the fields of a date such as 2051-02-01. In scripts that write no
+    spaces (Chinese, Japanese, Thai, …) each piece is a word of its own. A piece that reaches across white
+    space makes one word of what it touches. The words appear as in the text; a piece without a visible
+    character belongs to the piece that it touches.
     """
     visible = [(i, *_trimmed(text, *span)) for i, span in enumerate(spans) if text[slice(*span)].strip()]
     if not visible:
@@ -133,6 +139,8 @@ def _is_boundary(text: str, end: int, begin: int) -> bool:
     if begin < end:  # they share a character
         return False
     if any(character.isspace() for character in text[end:begin]):
+        return True
+    if _FIELD.match(text, end - 1):
         return True
     if unicodedata.category(text[begin]) in ("Mn", "Mc", "Me", "Cf"):  # a vowel sign cannot stand alone
         return False

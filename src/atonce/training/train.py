@@ -195,6 +195,7 @@ class _Training:
                 self.prepared,
                 sentences=self.config.validation_sentences,
                 batch_tokens=self.config.batch_tokens,
+                smoothing=self.config.label_smoothing,
             )
             self.progress = self.progress.validated(validation.loss, patience=self.config.patience)
             if self.progress.validations_since_best == 0:
