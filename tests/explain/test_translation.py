@@ -29,7 +29,7 @@ def test_words_are_shown_and_their_rows_sum_to_one(recurrent: Translator) -> Non
     assert one.rows == ("2024-01-10", "und", "mehr", END_OF_SENTENCE)
     np.testing.assert_allclose(one.weights.sum(1), 1, rtol=1e-5)
     assert (shown.source, shown.output) == (TEXT, TARGET)
-    assert shown.model == "RecurrentDecoder"
+    assert shown.model == "model"
     assert (one.title, one.rule) == ("decoder.attention", MERGE_RULE)
     assert (one.row_axis, one.column_axis) == ("output", "source")
 

@@ -50,13 +50,23 @@ class Translator:
     """
 
     def __init__(
-        self, model: Seq2Seq, tokenizer: Tokenizer, config: DecodingConfig, *, longest_source: int = 256
+        self,
+        model: Seq2Seq,
+        tokenizer: Tokenizer,
+        config: DecodingConfig,
+        *,
+        longest_source: int = 256,
+        name: str = "model",
     ) -> None:
-        """`longest_source`: pieces of the longest source it was trained on; longer texts go in segments."""
+        """`longest_source`: pieces of the longest source it was trained on; longer texts go in segments.
+
+        `name`: what figures call it.
+        """
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
         self.longest_source = longest_source
+        self.name = name
 
     @classmethod
     def open(cls, run: str | Path, *, device: str | torch.device | None = None) -> "Translator":
@@ -70,6 +80,7 @@ class Translator:
             tokenizer,
             folder.recipe.decoding,
             longest_source=folder.recipe.data.max_length,
+            name=folder.path.resolve().name,
         )
 
     @property

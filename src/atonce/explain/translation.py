@@ -92,12 +92,11 @@ def heatmap(
     `words`: merge pieces to words. It shows itself in a notebook; `.save(path)` writes it to a file.
     Raises RunError if the model has no attention, RecipeError for a layer or head that it has not.
     """
-    name = str(model) if isinstance(model, str | Path) else type(model.model.decoder).__name__
     translator = model if isinstance(model, Translator) else Translator.open(model)
     attention = attention_of(translator, text, target)
     chosen = attention.choose(layer)
     maps = [_map(attention, chosen, weights, title, words=words) for title, weights in _heads(chosen, head)]
-    return Heatmap(tuple(maps), source=text, output=attention.target.text, model=name)
+    return Heatmap(tuple(maps), source=text, output=attention.target.text, model=translator.name)
 
 
 def _heads(layer: LayerAttention, head: int | str) -> list[tuple[str, np.ndarray]]:
