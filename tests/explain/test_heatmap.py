@@ -196,9 +196,15 @@ def test_a_save_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_not_there_is_the_readers_to_mend(tmp_path):
-    with pytest.raises(DiskError, match=r"could not write .*nowhere[\s\S]*fix: .*a folder that exists"):
-        heatmap().save(tmp_path / "nowhere" / "map.json")
+def test_a_folder_that_is_not_there_is_made(tmp_path):
+    heatmap().save(tmp_path / "new" / "map.json")
+    assert json.loads((tmp_path / "new" / "map.json").read_text())["maps"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_the_readers_to_mend(tmp_path):
+    (tmp_path / "taken").write_text("not a folder")
+    with pytest.raises(DiskError, match=r"cannot write .*taken[\s\S]*fix: .*another place"):
+        heatmap().save(tmp_path / "taken" / "map.json")
 
 
 def luminance(colour):

@@ -359,7 +359,7 @@ def test_a_full_disk_leaves_the_old_report_whole(tmp_path: Path, monkeypatch: py
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskError, match=r"cannot write the report .*\n  why: No space left on device"):
+    with pytest.raises(DiskError, match=r"cannot write .*report.html\n  why: No space left on device"):
         write_report(report(), path)
     assert path.read_text() == "the old report"
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
@@ -368,5 +368,5 @@ def test_a_full_disk_leaves_the_old_report_whole(tmp_path: Path, monkeypatch: py
 @pytest.mark.usefixtures("without_vega")
 def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("not a folder")
-    with pytest.raises(DiskError, match="cannot write the report"):
+    with pytest.raises(DiskError, match=r"cannot write .*report\.html"):
         write_report(report(), tmp_path / "runs" / "report.html")

@@ -1,6 +1,6 @@
 """How many updates a training makes."""
 
-CALIBRATION_SHARE = 0.04
+CALIBRATION_SHARE = 0.06
 """Of the minutes, before the speed of the updates is taken as known."""
 UNTYPICAL_STEPS = 3
 """The first updates of a sitting are slow: kernels are chosen, memory is first touched. They do not count."""
