@@ -39,10 +39,10 @@ def batch_loss(model: Seq2Seq, batch: Batch, smoothing: float) -> Loss:
 class _LinearCrossEntropy(torch.autograd.Function):
     """Label-smoothed cross entropy of `features @ weight.T`, whose scores never exist all at once.
 
-    Scores of a few positions are made, turned into loss and gradients in place, and forgotten: a batch of
-    2,048 positions would else move 64 MB of scores through memory six times, a quarter of the training time of
-    a small model. With q = (1 - ε) one-hot + ε / vocab (Szegedy 2016, section 7), the gradient of the scores is
-    softmax - q; its even part ε / vocab is added at the end, where it is a vector.
+    Scores of a few positions are made, turned into loss and gradients in place, and forgotten. A batch of
+    2,048 positions would else move 64 MB of scores through memory six times: a quarter of the training time
+    of a small model. With q = (1 - ε) one-hot + ε / vocab (Szegedy 2016, section 7), the gradient of the
+    scores is softmax - q; its even part ε / vocab is added at the end, where it is a vector.
     """
 
     @staticmethod
