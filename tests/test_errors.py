@@ -5,7 +5,7 @@ import pytest
 
 from atonce import errors
 from atonce.disk import disk_error
-from atonce.errors import AtonceError, MissingExtra
+from atonce.errors import AtonceError
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
 
@@ -21,10 +21,6 @@ def test_every_error_is_one_and_is_in_the_tree(kind: type[Exception]) -> None:
     assert issubclass(kind, AtonceError)
     assert f" {kind.__name__} " in f"{errors.__doc__} ".replace("\n", " ")
     assert kind.__doc__
-
-
-def test_a_missing_extra_says_how_to_install_it() -> None:
-    assert MissingExtra("fastapi", "serve").fix == 'pip install "atonce[serve]"'
 
 
 def test_a_disk_error_says_which_file_and_why() -> None:

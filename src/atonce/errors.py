@@ -4,9 +4,8 @@ AtonceError
  ├─ RecipeError     a recipe, or an option given on the command line, that cannot be
  ├─ DataError       a corpus that is missing, broken, empty or does not fit together
  ├─ RunError        a run folder that is missing, damaged, or of a newer format
- ├─ TrainingError  a training that cannot go on
- ├─ DiskError       a file could not be written; what was there before is still there
- └─ MissingExtra    an optional dependency that is not installed
+ ├─ TrainingError   a training that cannot go on
+ └─ DiskError       a file could not be written; what was there before is still there
 """
 
 
@@ -39,14 +38,3 @@ class TrainingError(AtonceError):
 
 class DiskError(AtonceError):
     """A file could not be written. What was there before is still there."""
-
-
-class MissingExtra(AtonceError):
-    """An optional dependency that is not installed."""
-
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"the package {package} is not installed",
-            why=f"it belongs to the optional part [{extra}]",
-            fix=f'pip install "atonce[{extra}]"',
-        )
