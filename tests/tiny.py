@@ -24,7 +24,10 @@ TRAINING = {"steps": 12, "batch_tokens": 256, "validate_every": 6, "validation_s
 
 
 def values(**changed: dict[str, Any]) -> dict[str, Any]:
-    """A recipe as it is read from TOML. The sections given are merged into it, `model` replaces the model."""
+    """A recipe as it is read from TOML.
+
+    The sections given are merged into it; a model, or a section that says its kind, takes the other's place.
+    """
     made: dict[str, Any] = {
         "data": DATES,
         "vocabulary": {"size": 400},
@@ -33,7 +36,8 @@ def values(**changed: dict[str, Any]) -> dict[str, Any]:
         "decoding": {"beam": 1, "max_length_ratio": 0.5},
     }
     for section, keys in changed.items():
-        made[section] = keys if section == "model" else {**made[section], **keys}
+        instead = section == "model" or "kind" in keys
+        made[section] = keys if instead else {**made[section], **keys}
     return deepcopy(made)
 
 

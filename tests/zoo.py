@@ -11,9 +11,14 @@ from atonce.decoding.hypothesis import Pieces
 from atonce.decoding.translator import Translator
 from atonce.models.build import build_model
 from atonce.models.config import (
+    ConvolutionDecoderConfig,
+    ConvolutionEncoderConfig,
+    FeedForwardEncoderConfig,
     ModelConfig,
     RecurrentDecoderConfig,
     RecurrentEncoderConfig,
+    ScanDecoderConfig,
+    ScanEncoderConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
 )
@@ -27,20 +32,50 @@ PIECES = Pieces(BOS, EOS, never=(PAD, BOS))
 
 _SELF_ATTENTION = {"layers": 2, "heads": 2, "feed_forward": 12, "dropout": 0.3}
 
-ENCODERS = {
-    f"{'bi' * both}{kind}": RecurrentEncoderConfig(kind=kind, layers=2, bidirectional=both, dropout=0.3)
-    for kind in ("gru", "lstm")
-    for both in (False, True)
-} | {norm: TransformerEncoderConfig(norm=norm, **_SELF_ATTENTION) for norm in ("pre", "post")}
+_BLOCKS = {
+    "pre": {"norm": "pre"},
+    "post": {"norm": "post"},
+    "modern": {
+        "norm_kind": "rms", "positions": "rotary", "activation": "swiglu", "key_value_heads": 1, "window": 2,
+    },
+    "learned": {"positions": "learned", "activation": "gelu", "window": 1},
+}  # fmt: skip
+"""The options of a Transformer, each at least once."""
 
-DECODERS = {
-    f"{kind}_{attention}{'_fed' * fed}": RecurrentDecoderConfig(
-        kind=kind, layers=2, attention=attention, input_feeding=fed, dropout=0.3
-    )
-    for kind in ("gru", "lstm")
-    for attention in ("none", "additive", "dot", "general")
-    for fed in (False, True)
-} | {norm: TransformerDecoderConfig(norm=norm, **_SELF_ATTENTION) for norm in ("pre", "post")}
+ENCODERS = (
+    {"feedforward": FeedForwardEncoderConfig(feed_forward=12, dropout=0.3)}
+    | {"convolution": ConvolutionEncoderConfig(layers=2, dropout=0.3)}
+    | {
+        f"{'bi' * both}{kind}": RecurrentEncoderConfig(kind=kind, layers=2, bidirectional=both, dropout=0.3)
+        for kind in ("rnn", "gru", "lstm")
+        for both in (False, True)
+    }
+    | {
+        f"{'bi' * both}{kind}": ScanEncoderConfig(
+            kind=kind, layers=2, bidirectional=both, feed_forward=12, dropout=0.3
+        )
+        for kind in ("mingru", "minlstm")
+        for both in (False, True)
+    }
+    | {name: TransformerEncoderConfig(**_SELF_ATTENTION, **options) for name, options in _BLOCKS.items()}
+)
+
+DECODERS = (
+    {"convolution": ConvolutionDecoderConfig(layers=2, dropout=0.3)}
+    | {
+        f"{kind}_{attention}{'_fed' * fed}": RecurrentDecoderConfig(
+            kind=kind, layers=2, attention=attention, input_feeding=fed, dropout=0.3
+        )
+        for kind in ("rnn", "gru", "lstm")
+        for attention in ("none", "additive", "dot", "general")
+        for fed in (False, True)
+    }
+    | {
+        kind: ScanDecoderConfig(kind=kind, layers=2, heads=2, feed_forward=12, dropout=0.3)
+        for kind in ("mingru", "minlstm", "ssru")
+    }
+    | {name: TransformerDecoderConfig(**_SELF_ATTENTION, **options) for name, options in _BLOCKS.items()}
+)
 
 
 def config_of(encoder: str, decoder: str, *, dim: int = DIM, tied: bool = True) -> ModelConfig:
@@ -52,16 +87,19 @@ def _params(pairs: Iterable[tuple[str, str]]) -> list[object]:
 
 
 _PAIRS = [(encoder, decoder) for encoder in ENCODERS for decoder in DECODERS]
-_LOOKING = [(e, d) for e, d in _PAIRS if e in ("pre", "post") or "none" not in d]
+_PARTS = [(e, "lstm_general_fed") for e in ENCODERS] + [("bigru", d) for d in DECODERS]
+_BLIND_ENCODERS = [e for e in ENCODERS if e not in _BLOCKS]
+_LOOKING = [(e, d) for e, d in _PARTS if "none" not in d] + [("pre", "gru_none")]
 
 every_pair = pytest.mark.parametrize("config", _params(_PAIRS))
+every_part = pytest.mark.parametrize("config", _params(_PARTS))
+"""Each encoder and each decoder at least once: enough where a law is about one side."""
 every_looking_pair = pytest.mark.parametrize("config", _params(_LOOKING))
-every_blind_pair = pytest.mark.parametrize("config", _params(pair for pair in _PAIRS if pair not in _LOOKING))
-"""Those without any attention."""
-every_part = pytest.mark.parametrize(
-    "config", _params(pair for pair in _PAIRS if pair[0] == "bigru" or pair[1] == "lstm_general_fed")
+"""Each part at least once, in pairs of which some layer looks at something."""
+every_blind_pair = pytest.mark.parametrize(
+    "config", _params((e, d) for e in _BLIND_ENCODERS for d in ("gru_none", "lstm_none_fed"))
 )
-"""Each encoder and each decoder at least once: for what takes longer."""
+"""Those without any attention."""
 every_encoder = pytest.mark.parametrize("config", _params((e, "gru_none") for e in ENCODERS))
 
 

@@ -12,23 +12,37 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from atonce.decoding.translator import load
+    from atonce.decoding.opening import load
     from atonce.errors import AtonceError
+    from atonce.explain.context import context
+    from atonce.explain.looking import heatmap
     from atonce.explain.record import recorded_attention
-    from atonce.explain.translation import heatmap
+    from atonce.studies.compare import compare
     from atonce.studies.demo import demo
     from atonce.studies.evaluate import evaluate
     from atonce.studies.experiment import train
 
 __version__ = "0.1.0"
-__all__ = ["AtonceError", "demo", "evaluate", "heatmap", "load", "recorded_attention", "train"]
+__all__ = [
+    "AtonceError",
+    "compare",
+    "context",
+    "demo",
+    "evaluate",
+    "heatmap",
+    "load",
+    "recorded_attention",
+    "train",
+]
 
 _HOMES = {
     "AtonceError": "atonce.errors",
+    "compare": "atonce.studies.compare",
+    "context": "atonce.explain.context",
     "demo": "atonce.studies.demo",
     "evaluate": "atonce.studies.evaluate",
-    "heatmap": "atonce.explain.translation",
-    "load": "atonce.decoding.translator",
+    "heatmap": "atonce.explain.looking",
+    "load": "atonce.decoding.opening",
     "recorded_attention": "atonce.explain.record",
     "train": "atonce.studies.experiment",
 }

@@ -1,10 +1,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from atonce.decoding.translator import Translator
+import tiny
+from atonce.decoding.opening import load_translator
 from atonce.runs.folder import RunFolder
+from atonce.runs.recipe import Recipe
 from command import Command
 
 BEGINS = {".png": b"\x89PNG", ".svg": b"<svg", ".pdf": b"%PDF", ".html": b"<!doctype html>", ".json": b"{"}
@@ -28,7 +31,7 @@ def test_it_draws_what_the_model_writes_itself(atonce: Command, run: Path, tmp_p
     said = atonce("heatmap", run, "3 May 2001", "--out", tmp_path / "map.json")
     drawn = json.loads((tmp_path / "map.json").read_text())
     assert (
-        drawn["output"] == Translator.open(run).translate(["3 May 2001"])[0].text == said.out.split("\n")[0]
+        drawn["output"] == load_translator(run).translate(["3 May 2001"])[0].text == said.out.split("\n")[0]
     )
     assert drawn["source"] == "3 May 2001"
 
@@ -59,3 +62,63 @@ def test_an_unknown_format(atonce: Command, run: Path, tmp_path: Path) -> None:
 
 def test_an_empty_text(atonce: Command, run: Path, tmp_path: Path) -> None:
     assert atonce("heatmap", run, "", "--out", tmp_path / "map.svg").code == 0
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of images after two steps."""
+    pytest.importorskip("sklearn")
+    from atonce.studies.experiment import train
+
+    values = tiny.values(
+        model={
+            "dim": 8,
+            "image": {"kind": "patches", "size": 2},
+            "encoder": {"kind": "transformer", "layers": 1, "heads": 2, "feed_forward": 8},
+            "decoder": {"kind": "classifier"},
+        },
+        training={"steps": 2, "validate_every": 2},
+    )
+    values["data"] = {"kind": "digits", "valid_size": 4, "test_size": 4}
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    return train(Recipe.parse(values, origin="a test"), folder, quiet=True).run.path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "seven.png"
+    pixels = np.full((8, 8), 255, np.uint8)
+    pixels[1, 1:7] = pixels[1:7, 5] = 0
+    image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".svg", ".html", ".json"])
+def test_a_picture_where_a_run_reads_images(
+    atonce: Command, digits_run: Path, picture: Path, tmp_path: Path, ending: str
+) -> None:
+    out = tmp_path / f"map{ending}"
+    said = atonce("heatmap", digits_run, picture, "--out", out, "--target", "7", "--head", "all")
+    assert (said.code, said.out) == (0, f"7\n{out}\n")
+    assert out.read_bytes().lower().startswith(BEGINS[ending].lower())
+
+
+def test_the_numbers_of_every_cell(atonce: Command, digits_run: Path, picture: Path, tmp_path: Path) -> None:
+    atonce("heatmap", digits_run, picture, "--out", tmp_path / "map.json")
+    drawn = json.loads((tmp_path / "map.json").read_text())
+    (attention,) = drawn["attention"]
+    assert (attention["grid"], attention["cell"]) == ([4, 4], [2, 2])
+    assert np.array(attention["weights"]).shape == (1, 4, 4)
+    assert np.array(drawn["occlusion"]["falls"]).shape == (4, 4)
+    assert drawn["source"] == "seven.png"
+
+
+def test_faults_of_pictures(atonce: Command, digits_run: Path, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    out = ("--out", tmp_path / "map.svg")
+    assert "no picture" in atonce("heatmap", digits_run, tmp_path / "a.txt", *out).fault[0]
+    assert "cannot read" in atonce("heatmap", digits_run, "missing.png", *out).fault[0]
+    assert "no label" in atonce("heatmap", digits_run, picture, *out, "--target", "x").fault[0]
+    assert atonce("heatmap", digits_run, picture, *out, "--layer", "2").fault[2].startswith("give a number")
+    assert atonce("heatmap", digits_run, picture, *out, "--head", "3").fault[0] == "there is no head '3'"

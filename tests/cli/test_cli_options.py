@@ -5,11 +5,19 @@ import typer.main
 from atonce.cli.main import app
 
 SURFACE = {
+    "classify": "--json --top FILES RUN",
+    "compare": (
+        "--baseline --json --minutes --models --out --own-widths --resume --seeds --set --steps --weights "
+        "RECIPE"
+    ),
+    "context": "--corpus --ignore-case --json --layer --nearest --out --uses --word RUN",
     "demo": "--json --minutes --out --recipe",
     "evaluate": "--against --beam --json --reference --source RUN",
     "heatmap": "--head --layer --out --pieces --target --words RUN TEXT",
+    "read": "--beam --json --nbest FILES RUN",
     "recipes": "--json",
-    "train": "--json --minutes --out --resume --set RECIPE",
+    "summarize": "--beam --json --nbest FILE RUN",
+    "train": "--json --minutes --model --out --resume --set RECIPE",
     "translate": "--beam --json --nbest --sample --seed FILE RUN",
 }
 

@@ -1,5 +1,6 @@
 import json
 
+from atonce.models.named import ARCHITECTURES
 from atonce.runs.recipe import Recipe, load, names
 from command import Command
 
@@ -14,7 +15,8 @@ def test_a_line_for_each(atonce: Command) -> None:
             *f"{load(name).training.minutes:g} min".split(),
             *load(name).about.split(),
         ]
-    assert "atonce train NAME" in lines[-1]
+    assert any("atonce train NAME" in line for line in lines)
+    assert {one.name for one in ARCHITECTURES} <= {line.split()[0] for line in lines if line}
 
 
 def test_json_holds_every_default(atonce: Command) -> None:

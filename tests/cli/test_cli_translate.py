@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from atonce.decoding.translator import Translator
+from atonce.decoding.opening import load_translator
 from atonce.runs.folder import RunFolder
 from command import Command
 
@@ -27,7 +27,7 @@ def test_one_line_in_is_one_line_out(atonce: Command, run: Path) -> None:
     said = atonce("translate", run, stdin="\n".join(TEXTS).encode() + b"\n")
     assert (said.code, said.err) == (0, "")
     lines = said.out.removesuffix("\n").split("\n")
-    assert lines == [one.text for one in Translator.open(run).translate(TEXTS)]
+    assert lines == [one.text for one in load_translator(run).translate(TEXTS)]
     assert lines[1] == lines[4] == ""
 
 
@@ -70,12 +70,12 @@ def test_nbest(atonce: Command, run: Path) -> None:
     rows = [line.split("\t", 2) for line in said.out.removesuffix("\n").split("\n")]
     assert [int(row[0]) for row in rows] == sorted(int(row[0]) for row in rows)
     assert {int(row[0]) for row in rows} == {1, 2, 3}
-    best = Translator.open(run).translate(["3 May 2001"], nbest=3)[0].alternatives
+    best = load_translator(run).translate(["3 May 2001"], nbest=3)[0].alternatives
     assert [(row[1], row[2]) for row in rows if row[0] == "1"] == [(f"{b.score:.4f}", b.text) for b in best]
 
 
 def test_the_beam_can_be_chosen(atonce: Command, run: Path) -> None:
-    translator = Translator.open(run)
+    translator = load_translator(run)
     for beam in (1, 3):
         said = atonce("translate", run, "--beam", str(beam), stdin=b"3 May 2001\n")
         assert said.out == translator.translate(["3 May 2001"], beam=beam)[0].text + "\n"
@@ -104,5 +104,5 @@ def test_more_lines_than_are_searched_at_once(
 ) -> None:
     text = "".join(f"{day} May\n" for day in range(1, 8)).encode()
     whole = atonce("translate", run, "--nbest", "2", stdin=text)
-    monkeypatch.setattr("atonce.cli.translate.LINES_AT_ONCE", 3)
+    monkeypatch.setattr("atonce.cli.lines.LINES_AT_ONCE", 3)
     assert atonce("translate", run, "--nbest", "2", stdin=text) == whole

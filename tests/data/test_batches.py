@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as arrays
 
 from atonce.data.batches import Batch, collate, plan_batches
 from atonce.data.examples import Examples
-from atonce.data.tokenizer import Tokenizer
 
 lengths = st.integers(1, 60).flatmap(
     lambda n: st.tuples(*[arrays.arrays(np.int32, n, elements=st.integers(1, 40)) for _ in range(2)])
@@ -70,8 +69,8 @@ def examples(tmp_path: Path) -> Examples:
     return Examples.write(tmp_path / "e", [([9, 3], [7, 8, 3]), ([4, 5, 6, 3], [3]), ([3], [5, 3])])
 
 
-def test_collate_pads_and_shifts(examples: Examples, dates_tokenizer: Tokenizer) -> None:
-    batch = collate(examples, np.array([0, 1]), dates_tokenizer)
+def test_collate_pads_and_shifts(examples: Examples) -> None:
+    batch = collate(examples, np.array([0, 1]))
     assert batch.source.tolist() == [[9, 3, 0, 0], [4, 5, 6, 3]]
     assert batch.source_mask.tolist() == [[True, True, False, False], [True] * 4]
     assert batch.target_in.tolist() == [[2, 7, 8], [2, 0, 0]]
@@ -80,15 +79,15 @@ def test_collate_pads_and_shifts(examples: Examples, dates_tokenizer: Tokenizer)
     assert batch.source.dtype == batch.target_in.dtype == torch.int64
 
 
-def test_a_batch_knows_its_padding(examples: Examples, dates_tokenizer: Tokenizer) -> None:
-    batch = collate(examples, np.array([0, 1]), dates_tokenizer)
+def test_a_batch_knows_its_padding(examples: Examples) -> None:
+    batch = collate(examples, np.array([0, 1]))
     assert batch.target_tokens == 4
     assert batch.padding_share == pytest.approx(4 / 14)
-    assert collate(examples, np.array([2]), dates_tokenizer).padding_share == 0
+    assert collate(examples, np.array([2])).padding_share == 0
 
 
-def test_a_batch_moves_whole(examples: Examples, dates_tokenizer: Tokenizer) -> None:
-    batch = collate(examples, np.array([2, 0]), dates_tokenizer)
+def test_a_batch_moves_whole(examples: Examples) -> None:
+    batch = collate(examples, np.array([2, 0]))
     moved = batch.to("meta")
     assert isinstance(moved, Batch)
     assert moved.target_mask.device.type == "meta"
@@ -97,9 +96,9 @@ def test_a_batch_moves_whole(examples: Examples, dates_tokenizer: Tokenizer) -> 
     assert (moved.target_tokens, moved.padding_share) == (batch.target_tokens, batch.padding_share)
 
 
-def test_a_row_does_not_depend_on_its_neighbours(examples: Examples, dates_tokenizer: Tokenizer) -> None:
-    together = collate(examples, np.array([2, 1, 0]), dates_tokenizer)
+def test_a_row_does_not_depend_on_its_neighbours(examples: Examples) -> None:
+    together = collate(examples, np.array([2, 1, 0]))
     for row, index in enumerate([2, 1, 0]):
-        alone = collate(examples, np.array([index]), dates_tokenizer)
+        alone = collate(examples, np.array([index]))
         assert together.source[row][together.source_mask[row]].tolist() == alone.source[0].tolist()
         assert together.target_in[row][together.target_mask[row]].tolist() == alone.target_in[0].tolist()

@@ -1,3 +1,4 @@
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,22 @@ def test_more_pairs_than_are_written_at_once(tmp_path: Path) -> None:
     assert examples.target_lengths.sum() == 50_000
 
 
+def mapped(path: Path) -> int:
+    """Kibibytes of the file that are in this process's memory."""
+    _, _, entry = Path("/proc/self/smaps").read_text().partition(str(path))
+    return int(entry.partition("Rss:")[2].split()[0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells")
+def test_what_was_let_go_is_no_longer_in_memory_and_can_be_read_again(tmp_path: Path) -> None:
+    examples = Examples.write(tmp_path / "e", (([7] * 50, [9] * 50) for _ in range(10_000)))
+    before = examples.pieces.tolist()
+    assert mapped(tmp_path / "e" / "pieces.bin") > 1_000
+    examples.let_go()
+    assert mapped(tmp_path / "e" / "pieces.bin") < 100
+    assert examples.pieces.tolist() == before
+
+
 @pytest.mark.parametrize(("vocabulary_size", "bytes_each"), [(65_536, 2), (65_537, 4)])
 def test_an_id_takes_two_bytes_or_four(tmp_path: Path, vocabulary_size: int, bytes_each: int) -> None:
     pairs = [([vocabulary_size - 1, 3], [5])]
@@ -44,7 +61,7 @@ def test_an_id_takes_two_bytes_or_four(tmp_path: Path, vocabulary_size: int, byt
 def test_examples_stay_on_disk(tmp_path: Path) -> None:
     examples = Examples.write(tmp_path / "e", [([1], [2])])
     for array in (examples.pieces, examples.offsets):
-        assert isinstance(array.base, np.memmap)
+        assert isinstance(array.base.obj, mmap.mmap)
 
 
 def test_there_is_no_example_behind_the_last(tmp_path: Path) -> None:

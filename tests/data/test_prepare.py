@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from atonce.data import prepare as prepare_module
+from atonce.data import prepare_pairs as pairs_module
 from atonce.data.config import DataConfig, DatesConfig, FilesConfig, VocabularyConfig
 from atonce.data.corpora import Corpus, Pair, open_corpus
 from atonce.data.examples import Examples
+from atonce.data.labels import Labels
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.data.splits import Hashes, sharing
 from atonce.data.tokenizer import Tokenizer
@@ -223,7 +224,7 @@ def test_a_corpus_that_changes_while_it_is_read(
     def changing(config: DataConfig, *, quiet: bool) -> Corpus:
         return Corpus(train=train, valid=None, test=None, about="")
 
-    monkeypatch.setattr(prepare_module, "open_corpus", changing)
+    monkeypatch.setattr(pairs_module, "open_corpus", changing)
     with pytest.raises(DataError, match="the corpus changed while it was read"):
         prepare(DatesConfig(), VOCABULARY, tmp_path)
 
@@ -304,3 +305,43 @@ def test_nothing_is_printed(
 ) -> None:
     prepare(small_dates, VOCABULARY, tmp_path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_labels_are_learned_and_sources_split_however_many_share_one(tmp_path: Path) -> None:
+    pairs = [Pair(f"text number {n}", ("good", "bad")[n % 2]) for n in range(60)]
+    config = FilesConfig.parse(
+        {**written(tmp_path, "train", pairs), "task": "classification", "valid_size": 5, "test_size": 6},
+        origin="a test",
+    )
+    prepared = prepare(config, VOCABULARY, tmp_path / "run")
+    labels = prepared.ends.target
+    assert isinstance(labels, Labels)
+    assert labels.names == ("bad", "good")
+    assert (len(prepared.train), len(prepared.valid_pairs), len(prepared.test_pairs)) == (49, 5, 6)
+    for index, pair in enumerate(prepared.valid_pairs):
+        assert prepared.valid[index][1].tolist() == [labels.number(pair.target)]
+        assert prepared.valid[index][0].tolist() == [
+            *prepared.tokenizer.encode(pair.source), prepared.tokenizer.eos
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["summarisation", "classification"])
+def test_texts_that_are_seen_as_a_whole_are_cut_and_not_left_out(tmp_path: Path, task: str) -> None:
+    texts = [f"number {n} " + "and on " * 50 for n in range(40)]
+    labels = [("good", "bad")[n % 2] if task == "classification" else f"the number {n}" for n in range(40)]
+    pairs = [Pair(*pair) for pair in zip(texts, labels, strict=True)]
+    config = FilesConfig.parse(
+        {
+            **written(tmp_path, "train", pairs),
+            "task": task,
+            "max_length": 20,
+            "valid_size": 2,
+            "test_size": 2,
+        },
+        origin="a test",
+    )
+    prepared = prepare(config, VOCABULARY, tmp_path / "run")
+    assert prepared.report["pairs_too_long"] == 0
+    for examples in (prepared.train, prepared.valid):
+        assert examples.source_lengths.tolist() == [21] * len(examples)
+        assert all(examples[index][0][-1] == prepared.tokenizer.eos for index in range(len(examples)))

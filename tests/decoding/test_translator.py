@@ -8,6 +8,7 @@ import atonce
 from atonce.data.config import DatesConfig
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
+from atonce.decoding.opening import load_translator
 from atonce.decoding.segments import segments
 from atonce.decoding.translator import Alternative, Translation, Translator
 from atonce.errors import RunError
@@ -90,7 +91,7 @@ def test_an_output_is_one_line_also_where_its_pieces_spell_a_break(
 ) -> None:
     pieces = translator.tokenizer.encode(f"10{line_break}20")
     monkeypatch.setattr(
-        "atonce.decoding.translator.greedy", lambda *_, **__: [Hypothesis((*pieces, 3), -1.0, -1.0)]
+        "atonce.decoding.search.greedy", lambda *_, **__: [Hypothesis((*pieces, 3), -1.0, -1.0)]
     )
     assert texts_of(translator.translate([f"a{line_break}b"], beam=1)) == ["10 20"]
 
@@ -193,6 +194,6 @@ def test_a_run_is_opened_as_it_was_saved(run: Path, translator: Translator) -> N
 def test_a_damaged_run_is_the_readers_to_mend(run: Path, damage: Callable[[Path], object]) -> None:
     damage(run)
     with pytest.raises(RunError) as error:
-        Translator.open(run)
+        load_translator(run)
     assert error.value.why
     assert error.value.fix

@@ -11,7 +11,8 @@ import pytest
 
 from atonce.errors import DiskError, RecipeError
 from atonce.explain import figure
-from atonce.explain.heatmap import FORMATS, Heatmap
+from atonce.explain.drawing import FORMATS
+from atonce.explain.heatmap import Heatmap
 from atonce.explain.words import MERGE_RULE, AttentionMap
 
 SOURCE = ("the", "dog", "saw", "the", "cat", "‹end›")

@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from atonce.explain import page
 from atonce.explain.heatmap import Heatmap
 from atonce.explain.words import AttentionMap
 
@@ -48,7 +47,8 @@ class Outline(HTMLParser):
 
 @pytest.fixture(scope="module")
 def outline():
-    return Outline(page.whole_page([attention()], "runs/<demo>", "the a&b the", "der </script><b> der"))
+    one = Heatmap((attention(),), "the a&b the", "der </script><b> der", "runs/<demo>")
+    return Outline(one.to_page())
 
 
 def test_every_element_is_closed(outline):

@@ -10,7 +10,15 @@ from torch import Tensor
 from atonce.errors import RunError
 from atonce.explain.record import AttentionRecord, recorded_attention
 from atonce.layers.attention import Attention, MultiHeadAttention
-from atonce.models.config import ModelConfig
+from atonce.models.config import (
+    ConvolutionDecoderConfig,
+    DecoderConfig,
+    EncoderConfig,
+    ModelConfig,
+    RecurrentDecoderConfig,
+    ScanDecoderConfig,
+    TransformerDecoderConfig,
+)
 from atonce.models.seq2seq import Seq2Seq
 from zoo import BOS, SOURCES, config_of, every_blind_pair, every_looking_pair, model_of, padded
 
@@ -22,14 +30,26 @@ def names_and_roles(config: ModelConfig) -> list[tuple[str, str]]:
     """What must have run, in order."""
     expected = []
     if config.encoder.kind == "transformer":
-        expected += [(f"encoder.blocks.{block}.attention", "encoder-self") for block in range(2)]
-    if config.decoder.kind == "transformer":
-        for block in range(2):
-            expected.append((f"decoder.blocks.{block}.attention", "decoder-self"))
-            expected.append((f"decoder.blocks.{block}.cross_attention", "cross"))
-    elif config.decoder.attention != "none":
-        expected.append(("decoder.attention", "cross"))
+        expected += [(f"encoder.layers.{block}.attention", "encoder-self") for block in range(2)]
+    match config.decoder:
+        case TransformerDecoderConfig():
+            for block in range(2):
+                expected.append((f"decoder.layers.{block}.attention", "decoder-self"))
+                expected.append((f"decoder.layers.{block}.cross_attention", "cross"))
+        case ScanDecoderConfig():
+            expected += [(f"decoder.layers.{block}.cross_attention", "cross") for block in range(2)]
+        case ConvolutionDecoderConfig():
+            expected += [(f"decoder.layers.{block}.attention", "cross") for block in range(2)]
+        case RecurrentDecoderConfig(attention=attention) if attention != "none":
+            expected.append(("decoder.attention", "cross"))
     return expected
+
+
+def near(query_len: int, key_len: int, side: EncoderConfig | DecoderConfig) -> Tensor:
+    """Whether a key is in the window of a query, where there is one."""
+    window = getattr(side, "window", None)
+    distance = torch.arange(query_len)[:, None] - torch.arange(key_len)
+    return distance.abs() <= (key_len if window is None else window)
 
 
 def forward(model: Seq2Seq) -> Tensor:
@@ -46,9 +66,10 @@ def recorded(model: Seq2Seq, run: Callable[[Seq2Seq], object] = forward) -> Atte
 def test_weights_sum_to_one_over_what_may_be_seen_and_are_zero_elsewhere(config: ModelConfig) -> None:
     record = recorded(model_of(config))
     real = padded(SOURCES)[1]
+    longest = real.shape[1]
     may_look = {
-        "encoder-self": real[:, None].expand(-1, real.shape[1], -1),
-        "decoder-self": torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril().expand(len(real), -1, -1),
+        "encoder-self": real[:, None] & near(longest, longest, config.encoder),
+        "decoder-self": near(LENGTH, LENGTH, config.decoder).tril().expand(len(real), -1, -1),
         "cross": real[:, None].expand(-1, LENGTH, -1),
     }
     assert [(name, layer.role) for name, layer in record.items()] == names_and_roles(config)
@@ -57,7 +78,9 @@ def test_weights_sum_to_one_over_what_may_be_seen_and_are_zero_elsewhere(config:
         assert layer.layer == name
         assert (layer.weights[~mask] == 0).all()
         assert (layer.weights[mask] > 0).all()
-        torch.testing.assert_close(layer.weights.sum(-1), torch.ones_like(layer.weights[..., 0]))
+        # padding may stand further than the window from all that is real: it sees nothing
+        torch.testing.assert_close(layer.weights.sum(-1), mask.any(-1).to(layer.weights.dtype))
+        assert mask.any(-1).transpose(1, 2)[real if layer.role == "encoder-self" else ...].all()
         assert not layer.weights.requires_grad
 
 
@@ -101,8 +124,9 @@ def state_of(model: Seq2Seq) -> dict[str, object]:
     }
 
 
-def test_nothing_is_left_on_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = model_of(config_of("pre", "pre"))
+@pytest.mark.parametrize("name", ["pre", "modern", "learned"])
+def test_nothing_is_left_on_the_layers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(config_of(name, name))
     before = state_of(model)
     calls = []
     fused = F.scaled_dot_product_attention
@@ -136,7 +160,7 @@ def test_a_part_of_a_model_can_be_recorded() -> None:
     model = model_of(config_of("pre", "pre"))
     with recorded_attention(model.encoder) as record:
         forward(model)
-    assert list(record) == ["blocks.0.attention", "blocks.1.attention"]
+    assert list(record) == ["layers.0.attention", "layers.1.attention"]
     assert record.of_role("cross") == []
     assert [layer.layer for layer in record.of_role("encoder-self")] == list(record)
 

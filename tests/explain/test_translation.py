@@ -64,10 +64,10 @@ def test_a_layer_is_chosen_by_number_name_or_mean(transformer: Translator) -> No
         (one,) = heatmap(transformer, TEXT, target=TARGET, layer=layer).maps
         return one.title, one.weights
 
-    last, first, named, mean = map(title_and_weights, (None, "1", "decoder.blocks.0.cross_attention", "mean"))
-    assert last[0] == "decoder.blocks.1.cross_attention, mean of 2 heads"
+    last, first, named, mean = map(title_and_weights, (None, "1", "decoder.layers.0.cross_attention", "mean"))
+    assert last[0] == "decoder.layers.1.cross_attention, mean of 2 heads"
     assert last[0] == title_and_weights("2")[0]
-    assert first[0] == named[0] == "decoder.blocks.0.cross_attention, mean of 2 heads"
+    assert first[0] == named[0] == "decoder.layers.0.cross_attention, mean of 2 heads"
     np.testing.assert_array_equal(first[1], named[1])
     assert not np.allclose(first[1], last[1])
     assert mean[0] == "mean of 2 layers, mean of 2 heads"
@@ -77,9 +77,9 @@ def test_a_layer_is_chosen_by_number_name_or_mean(transformer: Translator) -> No
 @pytest.mark.parametrize(
     ("layer", "rows", "columns"),
     [
-        ("encoder.blocks.1.attention", "source", "source"),
-        ("decoder.blocks.1.attention", "output", "output"),
-        ("decoder.blocks.1.cross_attention", "output", "source"),
+        ("encoder.layers.1.attention", "source", "source"),
+        ("decoder.layers.1.attention", "output", "output"),
+        ("decoder.layers.1.cross_attention", "output", "source"),
     ],
 )
 def test_rows_look_and_columns_are_looked_at(
@@ -95,7 +95,7 @@ def test_rows_look_and_columns_are_looked_at(
 def test_heads_are_chosen_by_number_mean_or_all(transformer: Translator) -> None:
     every = heatmap(transformer, TEXT, target=TARGET, head="all").maps
     assert [one.title for one in every] == [
-        f"decoder.blocks.1.cross_attention, head {n} of 2" for n in (1, 2)
+        f"decoder.layers.1.cross_attention, head {n} of 2" for n in (1, 2)
     ]
     for head, expected in ((1, every[0]), ("2", every[1])):
         (one,) = heatmap(transformer, TEXT, target=TARGET, head=head).maps
@@ -106,12 +106,12 @@ def test_heads_are_chosen_by_number_mean_or_all(transformer: Translator) -> None
     assert not np.allclose(every[0].weights, every[1].weights)
 
 
-@pytest.mark.parametrize("layer", ["3", "0", "-1", "decoder", "encoder.blocks.0.cross_attention"])
+@pytest.mark.parametrize("layer", ["3", "0", "-1", "decoder", "encoder.layers.0.cross_attention"])
 def test_an_unknown_layer_is_answered_with_those_there_are(transformer: Translator, layer: str) -> None:
     with pytest.raises(RecipeError) as error:
         heatmap(transformer, TEXT, target=TARGET, layer=layer)
     assert repr(layer) in error.value.what
-    assert "from 1 to 2, mean, or one of: encoder.blocks.0.attention, " in error.value.fix
+    assert "from 1 to 2, mean, or one of: encoder.layers.0.attention, " in error.value.fix
 
 
 @pytest.mark.parametrize("head", [3, 0, -1, "first", "2.0"])
@@ -132,8 +132,8 @@ def test_where_only_the_encoder_looks_its_layers_are_offered(
     translator = translator_of(dates_tokenizer, config_of("pre", "gru_none"))
     with pytest.raises(RecipeError) as error:
         heatmap(translator, TEXT, target=TARGET, layer=layer)
-    assert "encoder.blocks.0.attention, encoder.blocks.1.attention" in error.value.fix
-    (one,) = heatmap(translator, TEXT, target=TARGET, layer="encoder.blocks.0.attention").maps
+    assert "encoder.layers.0.attention, encoder.layers.1.attention" in error.value.fix
+    (one,) = heatmap(translator, TEXT, target=TARGET, layer="encoder.layers.0.attention").maps
     assert (one.row_axis, one.column_axis) == ("source", "source")
 
 

@@ -19,6 +19,7 @@ from atonce.layers.attention import (
     masked_softmax,
     observing,
 )
+from atonce.layers.positions import rotated, sinusoids
 from atonce.layers.precision import has_bfloat16_hardware, products
 
 BATCH, QUERIES, KEYS, DIM, HEADS = 3, 5, 5, 8, 2
@@ -40,9 +41,15 @@ def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Ten
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def multi_head(dtype: torch.dtype = torch.float64) -> MultiHeadAttention:
+SHARED: dict[str, int | None] = {"a key for each head": None, "one key for two heads": 1}
+every_share = pytest.mark.parametrize("key_value_heads", SHARED.values(), ids=SHARED)
+
+
+def multi_head(
+    dtype: torch.dtype = torch.float64, *, heads: int = HEADS, key_value_heads: int | None = None
+) -> MultiHeadAttention:
     torch.manual_seed(0)
-    return MultiHeadAttention(DIM, HEADS, role="cross").to(dtype)
+    return MultiHeadAttention(DIM, heads, role="cross", key_value_heads=key_value_heads).to(dtype)
 
 
 def run(
@@ -96,8 +103,11 @@ def test_a_query_that_sees_nothing_learns_nothing_and_harms_nothing() -> None:
 
 
 @every_look
-def test_what_is_shown_is_a_share_of_what_may_be_seen(mask: Tensor | None, causal: bool) -> None:
-    layer, queries = multi_head(), drawn(BATCH, QUERIES, DIM)
+@every_share
+def test_what_is_shown_is_a_share_of_what_may_be_seen(
+    mask: Tensor | None, causal: bool, key_value_heads: int | None
+) -> None:
+    layer, queries = multi_head(key_value_heads=key_value_heads), drawn(BATCH, QUERIES, DIM)
     weights = seen_weights(lambda: layer(queries, layer.project(queries), mask, causal=causal))
     may_look = torch.ones(BATCH, QUERIES, KEYS, dtype=torch.bool) if mask is None else mask
     may_look = (may_look.tril() if causal else may_look).expand(BATCH, QUERIES, KEYS)
@@ -108,11 +118,17 @@ def test_what_is_shown_is_a_share_of_what_may_be_seen(mask: Tensor | None, causa
 
 
 @every_look
-def test_watching_changes_no_value_and_no_gradient(mask: Tensor | None, causal: bool) -> None:
-    layer = multi_head()
+@every_share
+@pytest.mark.parametrize("turned", [False, True], ids=["as they are", "turned"])
+def test_watching_changes_no_value_and_no_gradient(
+    mask: Tensor | None, causal: bool, key_value_heads: int | None, turned: bool
+) -> None:
+    layer = multi_head(key_value_heads=key_value_heads)
+    rotation = sinusoids(KEYS, DIM // HEADS, dtype=torch.float64) if turned else None
 
     def forward(queries: Tensor, states: Tensor) -> Tensor:
-        return layer(queries, layer.project(states), mask, causal=causal)
+        seen = layer.project(states, rotation)
+        return layer(queries, seen, mask, causal=causal, rotation=rotation)
 
     fused = run(layer, forward)
     with observing(lambda *_: None):
@@ -125,10 +141,11 @@ def test_watching_changes_no_value_and_no_gradient(mask: Tensor | None, causal: 
     not has_bfloat16_hardware(torch.device("cpu")), reason="this CPU does not multiply bfloat16"
 )
 @every_look
+@every_share
 def test_reduced_products_give_the_same_but_for_rounding(
-    mask: Tensor | None, causal: bool, monkeypatch: pytest.MonkeyPatch
+    mask: Tensor | None, causal: bool, key_value_heads: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = multi_head(torch.float32)
+    layer = multi_head(torch.float32, key_value_heads=key_value_heads)
 
     def forward(queries: Tensor, states: Tensor) -> Tensor:
         return layer(queries, layer.project(states), mask, causal=causal)
@@ -181,6 +198,58 @@ def test_several_heads_are_those_of_torch(look: str) -> None:
     queries, states = (drawn(BATCH, QUERIES, DIM, seed=seed) for seed in (1, 2))
     weights = seen_weights(lambda: layer(queries, layer.project(states), mask, causal=causal))
     torch.testing.assert_close(weights, shown[0])
+
+
+@every_look
+@pytest.mark.parametrize("key_value_heads", [1, 2, 4])
+def test_shared_keys_and_values_are_those_of_torch(
+    mask: Tensor | None, causal: bool, key_value_heads: int
+) -> None:
+    layer = multi_head(heads=4, key_value_heads=key_value_heads)
+
+    def by_torch(queries: Tensor, states: Tensor) -> Tensor:
+        query, key, value = (
+            part(given).view(BATCH, 5, -1, DIM // 4).transpose(1, 2)
+            for part, given in ((layer.query, queries), (layer.key, states), (layer.value, states))
+        )
+        heads_mask = None if mask is None else mask[:, None]
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=heads_mask, is_causal=causal, enable_gqa=True
+        )
+        return layer.output(mixed.transpose(1, 2).reshape(queries.shape))
+
+    ours = run(layer, lambda queries, states: layer(queries, layer.project(states), mask, causal=causal))
+    torch.testing.assert_close(ours, run(layer, by_torch))
+
+
+def test_what_is_shared_is_kept_once() -> None:
+    seen = multi_head(heads=4, key_value_heads=2).project(drawn(BATCH, KEYS, DIM))
+    assert [part.shape for part in seen] == [(BATCH, 2, KEYS, DIM // 4)] * 2
+
+
+def test_turned_queries_and_keys_know_how_far_apart_they_are_and_not_where() -> None:
+    layer, states = multi_head(), drawn(BATCH, KEYS, DIM)
+
+    def attended(query_start: int, key_start: int) -> Tensor:
+        query_turn, key_turn = (
+            sinusoids(KEYS, DIM // HEADS, start=start, dtype=torch.float64)
+            for start in (query_start, key_start)
+        )
+        seen = layer.project(states, key_turn)
+        return layer(states, seen, PADDING[:, None], rotation=query_turn)
+
+    torch.testing.assert_close(attended(7, 7), attended(0, 0))
+    torch.testing.assert_close(attended(12, 7), attended(5, 0))
+    assert not torch.isclose(attended(5, 0), attended(0, 0)).all(-1).any()
+    assert not torch.isclose(attended(0, 0), layer(states, layer.project(states), PADDING[:, None])).all()
+
+
+def test_only_queries_and_keys_are_turned() -> None:
+    layer, states = multi_head(), drawn(BATCH, KEYS, DIM)
+    rotation = sinusoids(KEYS, DIM // HEADS, start=3, dtype=torch.float64)
+    plain, turned = layer.project(states), layer.project(states, rotation)
+    torch.testing.assert_close(turned.key, rotated(plain.key, rotation))
+    assert torch.equal(turned.value, plain.value)
 
 
 def state_attention(kind: type[StateAttention]) -> StateAttention:

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from atonce.layers.masks import padding_mask
 from atonce.layers.recurrence import (
     Cell,
-    RecurrentEncoderLayer,
+    Directions,
     RecurrentLayer,
     RecurrentStack,
     last_real,
@@ -19,8 +19,8 @@ from atonce.layers.recurrence import (
 
 BATCH, TIME, DIM = 3, 6, 8
 LENGTHS = torch.tensor([4, 6, 1])
-REFERENCE = {"gru": nn.GRU, "lstm": nn.LSTM}
-CELLS = {"gru": nn.GRUCell, "lstm": nn.LSTMCell}
+REFERENCE = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+CELLS = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
 every_cell = pytest.mark.parametrize("cell", get_args(Cell))
 
 
@@ -29,7 +29,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 
 def states(cell: Cell, dim: int, seed: int) -> tuple[Tensor, ...]:
-    return tuple(drawn(BATCH, dim, seed=seed + part) for part in range(1 if cell == "gru" else 2))
+    return tuple(drawn(BATCH, dim, seed=seed + part) for part in range(2 if cell == "lstm" else 1))
 
 
 @every_cell
@@ -41,11 +41,11 @@ def test_a_layer_is_torchs_cell_again_and_again(cell: Cell) -> None:
         weight.data.copy_(ours)
     inputs, state = drawn(BATCH, TIME, 5), states(cell, DIM, 1)
     whole = layer(inputs, state)
-    carried = state[0] if cell == "gru" else state
+    carried = state if cell == "lstm" else state[0]
     for time in range(TIME):
         carried = theirs(inputs[:, time], carried)
         state = layer.step(inputs[:, time], state)
-        expected = (carried,) if cell == "gru" else tuple(carried)
+        expected = tuple(carried) if cell == "lstm" else (carried,)
         torch.testing.assert_close(state, expected)
         torch.testing.assert_close(whole[:, time], expected[0])
 
@@ -70,7 +70,7 @@ def test_a_stack_is_torchs_layers_and_its_steps(cell: Cell, layers: int) -> None
     inputs, theirs_inputs = (drawn(BATCH, TIME, 5).requires_grad_() for _ in range(2))
 
     outputs = stack(inputs, first)
-    expected, last = theirs(theirs_inputs, stacked[0] if cell == "gru" else stacked)
+    expected, last = theirs(theirs_inputs, stacked if cell == "lstm" else stacked[0])
     torch.testing.assert_close(outputs, expected)
     (outputs * drawn(*outputs.shape, seed=5)).sum().backward()
     (expected * drawn(*outputs.shape, seed=5)).sum().backward()
@@ -82,18 +82,18 @@ def test_a_stack_is_torchs_layers_and_its_steps(cell: Cell, layers: int) -> None
     for time in range(TIME):
         state = stack.step(inputs[:, time], state)
         torch.testing.assert_close(state[-1][0], outputs[:, time])
-    last = (last,) if cell == "gru" else last
+    last = last if cell == "lstm" else (last,)
     for part, theirs_part in zip(zip(*state, strict=True), last, strict=True):
         torch.testing.assert_close(torch.stack(part), theirs_part)
 
 
 @every_cell
 @pytest.mark.parametrize("both", [False, True], ids=["one way", "both ways"])
-def test_an_encoder_layer_is_torchs_on_packed_sequences(cell: Cell, both: bool) -> None:
+def test_directions_are_torchs_on_packed_sequences(cell: Cell, both: bool) -> None:
     """Which never sees the padding at all."""
     torch.manual_seed(0)
-    layer = RecurrentEncoderLayer(cell, DIM, bidirectional=both).double()
     width = DIM // (1 + both)
+    layer = Directions(*(RecurrentLayer(cell, DIM, width) for _ in range(1 + both))).double()
     theirs = REFERENCE[cell](DIM, width, batch_first=True, bidirectional=both, dtype=torch.float64)
     for weight, ours in zip(theirs.parameters(), layer.parameters(), strict=True):
         weight.data.copy_(ours)
@@ -104,7 +104,7 @@ def test_an_encoder_layer_is_torchs_on_packed_sequences(cell: Cell, both: bool) 
     packed = pack_padded_sequence(theirs_inputs, LENGTHS, batch_first=True, enforce_sorted=False)
     expected, last = theirs(packed)
     expected, _ = pad_packed_sequence(expected, batch_first=True)
-    hidden = last if cell == "gru" else last[0]
+    hidden = last[0] if cell == "lstm" else last
     torch.testing.assert_close(outputs[mask], expected[mask])
     torch.testing.assert_close(summary, hidden.transpose(0, 1).flatten(1))
 

@@ -1,15 +1,38 @@
-from typing import get_args
+from collections.abc import Callable
+from typing import Any, get_args
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue, MultiHeadAttention
-from atonce.layers.transformer import DecoderBlock, EncoderBlock, Norm, Residual
+from atonce.layers.norm import EPSILON, NormKind
+from atonce.layers.positions import rotated, sinusoids
+from atonce.layers.transformer import (
+    Activation,
+    DecoderBlock,
+    EncoderBlock,
+    FeedForward,
+    FeedForwardBlock,
+    Norm,
+    Residual,
+    gated_width,
+)
+from atonce.layers.window import window_mask
 
 BATCH, SOURCE, TARGET, DIM, HEADS, HIDDEN = 3, 5, 4, 8, 2, 12
 REAL = torch.tensor([[True] * 5, [True, True, False, False, False], [True] * 4 + [False]])
 every_norm = pytest.mark.parametrize("norm", get_args(Norm))
+every_activation = pytest.mark.parametrize("activation", get_args(Activation))
+torchs_activations = pytest.mark.parametrize("activation", ["relu", "gelu"])
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "gelu": {"activation": "gelu"},
+    "modern": {"activation": "swiglu", "norm_kind": "rms", "key_value_heads": 1},
+}
+every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -40,16 +63,57 @@ def in_attention_order(gradients: dict[str, Tensor], attention: str) -> list[Ten
     ]
 
 
+def outcome(block: nn.Module, forward: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """What `forward` makes of states, and the gradients of the states and of all weights of `block`."""
+    block.zero_grad()
+    states = drawn(BATCH, SOURCE, DIM)
+    outputs = forward(states)
+    (outputs * drawn(BATCH, SOURCE, DIM, seed=2).detach()).sum().backward()
+    gradients = [weight.grad for weight in (states, *block.parameters())]
+    return [outputs, *(grad.clone() for grad in gradients if grad is not None)]
+
+
 def gradients_of(block: nn.Module) -> dict[str, Tensor]:
     return {name: weight.grad for name, weight in block.named_parameters() if weight.grad is not None}
 
 
+@every_activation
+def test_a_feed_forward_part_is_that_of_its_paper(activation: Activation) -> None:
+    ours = FeedForward(DIM, HIDDEN, activation).double()
+    unlike_new(ours)
+
+    def by_the_paper(states: Tensor) -> Tensor:
+        hidden = states @ ours.hidden.weight.T + ours.hidden.bias
+        match activation:
+            case "relu":
+                hidden = F.relu(hidden)
+            case "gelu":
+                hidden = F.gelu(hidden)
+            case "swiglu":
+                assert ours.factor is not None
+                hidden = F.silu(hidden) * (states @ ours.factor.weight.T + ours.factor.bias)
+        return hidden @ ours.output.weight.T + ours.output.bias
+
+    expected = outcome(ours, by_the_paper)
+    assert len(expected) == 2 + len(list(ours.parameters()))
+    torch.testing.assert_close(outcome(ours, ours), expected)
+
+
+def test_a_gate_costs_no_weights() -> None:
+    """Three matrices of the gated width are as large as two of the full one, but for half a block of 8."""
+    for hidden in range(12, 2048):
+        assert gated_width(hidden) % 8 == 0
+        assert abs(3 * gated_width(hidden) - 2 * hidden) <= 3 * 4
+    assert gated_width(1) == 8
+
+
 @every_norm
-def test_an_encoder_block_is_torchs(norm: Norm) -> None:
-    ours = EncoderBlock(DIM, HEADS, HIDDEN, norm=norm, dropout=0.0).double()
+@torchs_activations
+def test_an_encoder_block_is_torchs(norm: Norm, activation: Activation) -> None:
+    ours = EncoderBlock(DIM, HEADS, HIDDEN, norm=norm, activation=activation, dropout=0.0).double()
     unlike_new(ours)
     theirs = nn.TransformerEncoderLayer(
-        DIM, HEADS, HIDDEN, 0.0, batch_first=True, norm_first=norm == "pre", dtype=torch.float64
+        DIM, HEADS, HIDDEN, 0.0, activation, batch_first=True, norm_first=norm == "pre", dtype=torch.float64
     )
     copy_attention(ours.attention, theirs.self_attn)
     same = {
@@ -80,17 +144,74 @@ def test_an_encoder_block_is_torchs(norm: Norm) -> None:
         )
 
 
-def decoder_block(norm: Norm) -> DecoderBlock:
-    block = DecoderBlock(DIM, HEADS, HIDDEN, norm=norm, dropout=0.0).double()
+@every_norm
+def test_a_block_with_all_options_is_its_formula(norm: Norm) -> None:
+    """RMSNorm (Zhang 2019), rotary positions (Su 2021), shared keys (Ainslie 2023), SwiGLU (Shazeer 2020)."""
+    block = EncoderBlock(DIM, HEADS, HIDDEN, norm=norm, dropout=0.0, **OPTIONS["modern"]).double()
+    unlike_new(block)
+    rotation = sinusoids(SOURCE, DIM // HEADS, start=3, dtype=torch.float64)
+    near = window_mask(SOURCE, SOURCE, 2, causal=False)
+    assert near is not None
+    mask = near & REAL[:, None]
+
+    def attended(states: Tensor) -> Tensor:
+        part = block.attention
+        query, key, value = (
+            weigh(states).view(BATCH, SOURCE, -1, DIM // HEADS).transpose(1, 2)
+            for weigh in (part.query, part.key, part.value)
+        )
+        query, key = rotated(query, rotation), rotated(key, rotation)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None], enable_gqa=True)
+        return part.output(mixed.transpose(1, 2).reshape(states.shape))
+
+    def thought(states: Tensor) -> Tensor:
+        part = block.feed_forward
+        assert part.factor is not None
+        return part.output(
+            F.silu(F.linear(states, part.hidden.weight, part.hidden.bias)) * part.factor(states)
+        )
+
+    def normed(states: Tensor, residual: Residual) -> Tensor:
+        return F.rms_norm(states, (DIM,), residual.norm.weight, EPSILON)
+
+    def formula(states: Tensor) -> Tensor:
+        parts = [(attended, block.attention_residual), (thought, block.feed_forward_residual)]
+        for part, residual in parts:
+            if norm == "pre":
+                states = states + part(normed(states, residual))
+            else:
+                states = normed(states + part(states), residual)
+        return states
+
+    expected = outcome(block, formula)
+    assert len(expected) == 2 + len(list(block.parameters()))
+    torch.testing.assert_close(outcome(block, lambda states: block(states, mask, rotation)), expected)
+
+
+@every_activation
+def test_a_block_without_attention_is_a_block_without_its_attention(activation: Activation) -> None:
+    block = FeedForwardBlock(DIM, HIDDEN, activation=activation, dropout=0.0).double()
+    unlike_new(block)
+    whole = EncoderBlock(DIM, HEADS, HIDDEN, norm="pre", activation=activation, dropout=0.0).double()
+    whole.load_state_dict(block.state_dict(), strict=False)
+    nn.init.zeros_(whole.attention.output.weight)
+    nn.init.zeros_(whole.attention.output.bias)
+    states = drawn(BATCH, SOURCE, DIM)
+    torch.testing.assert_close(block(states), whole(states, None))
+
+
+def decoder_block(norm: Norm, **options: Any) -> DecoderBlock:
+    block = DecoderBlock(DIM, HEADS, HIDDEN, norm=norm, dropout=0.0, **options).double()
     unlike_new(block)
     return block
 
 
 @every_norm
-def test_a_decoder_block_is_torchs(norm: Norm) -> None:
-    ours = decoder_block(norm)
+@torchs_activations
+def test_a_decoder_block_is_torchs(norm: Norm, activation: Activation) -> None:
+    ours = decoder_block(norm, activation=activation)
     theirs = nn.TransformerDecoderLayer(
-        DIM, HEADS, HIDDEN, 0.0, batch_first=True, norm_first=norm == "pre", dtype=torch.float64
+        DIM, HEADS, HIDDEN, 0.0, activation, batch_first=True, norm_first=norm == "pre", dtype=torch.float64
     )
     copy_attention(ours.attention, theirs.self_attn)
     copy_attention(ours.cross_attention, theirs.multihead_attn)
@@ -128,21 +249,33 @@ def test_a_decoder_block_is_torchs(norm: Norm) -> None:
 
 
 @every_norm
-def test_one_position_after_another_is_all_at_once(norm: Norm) -> None:
-    block, states = decoder_block(norm), drawn(BATCH, TARGET, DIM)
+@every_option
+@pytest.mark.parametrize("window", [None, 0, 1, 9])
+@pytest.mark.parametrize("turned", [False, True], ids=["as they are", "turned"])
+def test_one_position_after_another_is_all_at_once(
+    norm: Norm, options: dict[str, Any], window: int | None, turned: bool
+) -> None:
+    block, states = decoder_block(norm, **options), drawn(BATCH, TARGET, DIM)
     source, real = block.cross_attention.project(drawn(BATCH, SOURCE, DIM, seed=1)), REAL[:, None]
-    whole, seen = block(states, None, source, real)
+    rotation = sinusoids(TARGET, DIM // HEADS, dtype=torch.float64) if turned else None
+    recent = window_mask(TARGET, TARGET, window, causal=True)
+    whole, seen = block(states, None, source, real, mask=recent, rotation=rotation)
     past = KeyValue(seen.key[:, :, :0], seen.value[:, :, :0])
     for time in range(TARGET):
-        one, past = block(states[:, time : time + 1], past, source, real)
+        recent = window_mask(1, time + 1, window, causal=True)
+        turn = None if rotation is None else rotation[time : time + 1]
+        one, past = block(states[:, time : time + 1], past, source, real, mask=recent, rotation=turn)
         torch.testing.assert_close(one[:, 0], whole[:, time])
     torch.testing.assert_close(past, seen)
 
 
-def test_a_residual_normalises_before_or_after() -> None:
+@pytest.mark.parametrize("norm_kind", get_args(NormKind))
+def test_a_residual_normalises_before_or_after(norm_kind: NormKind) -> None:
     states, part = drawn(2, 3, DIM), drawn(2, 3, DIM, seed=1)
-    pre, post = (Residual(DIM, norm, dropout=0.0).double() for norm in ("pre", "post"))
+    pre, post = (Residual(DIM, norm, dropout=0.0, norm_kind=norm_kind).double() for norm in ("pre", "post"))
     assert torch.equal(pre.join(states, part), states + part)
     assert torch.equal(post.branch(states), states)
-    torch.testing.assert_close(pre.branch(states).mean(-1), torch.zeros(2, 3, dtype=torch.float64))
-    torch.testing.assert_close(post.join(states, part).mean(-1), torch.zeros(2, 3, dtype=torch.float64))
+    for normed in (pre.branch(states), post.join(states, part)):
+        size = normed.square().mean(-1)
+        torch.testing.assert_close(size, torch.ones_like(size), rtol=1e-3, atol=0)
+        assert torch.allclose(normed.mean(-1), torch.zeros_like(size)) == (norm_kind == "layer")

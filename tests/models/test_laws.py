@@ -28,7 +28,7 @@ def test_step_by_step_equals_forward(config: ModelConfig) -> None:
     same(torch.stack(steps, dim=1), at_once)
 
 
-@every_pair
+@every_part
 def test_no_position_sees_a_later_one(config: ModelConfig) -> None:
     model = model_of(config)
     source = padded(SOURCES)
@@ -75,7 +75,7 @@ def test_a_reordered_state_goes_on_as_its_sentences_would(config: ModelConfig) -
     same(reordered, logits[rows])
 
 
-@every_pair
+@every_part
 def test_every_weight_learns_and_dropout_is_for_training_only(config: ModelConfig) -> None:
     model = model_of(config)
     source = padded(SOURCES)

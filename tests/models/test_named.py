@@ -2,7 +2,9 @@ import pytest
 
 from atonce.errors import RecipeError
 from atonce.models.build import build_model
+from atonce.models.config import RecurrentDecoderConfig
 from atonce.models.named import ARCHITECTURES, architecture
+from atonce.models.width import weight_count
 from atonce.runs.recipe import load, names
 
 
@@ -17,9 +19,18 @@ def test_names_titles_and_labels_are_each_ones_own() -> None:
         assert len({getattr(known, of) for known in ARCHITECTURES}) == len(ARCHITECTURES)
 
 
-def test_the_architectures_that_are_compared_are_of_like_size() -> None:
-    sizes = [build_model(known.model, 8000).weight_count for known in ARCHITECTURES]
+def test_the_architectures_are_of_like_size() -> None:
+    """So that each is worth training by its name alone."""
+    sizes = [weight_count(known.model, 8000) for known in ARCHITECTURES]
     assert max(sizes) < 1.5 * min(sizes)
+
+
+def test_only_those_said_to_be_without_it_have_no_attention_to_the_source() -> None:
+    for known in ARCHITECTURES:
+        lacks = isinstance(known.model.decoder, RecurrentDecoderConfig) and (
+            known.model.decoder.attention == "none"
+        )
+        assert lacks == ("without attention" in known.title) == known.name.startswith("seq2seq")
 
 
 def test_an_unknown_name_gets_the_nearest_known_one() -> None:

@@ -5,10 +5,11 @@ from torch import Tensor, nn
 from atonce.layers.recurrence import RecurrentStack
 from atonce.models.interface import Memory
 from atonce.models.recurrent import RecurrentDecoder
-from zoo import BOS, DECODERS, DIM, EOS, SOURCES, config_of, model_of, padded
+from zoo import BOS, DIM, EOS, SOURCES, config_of, model_of, padded
 
 TARGETS = torch.tensor([[BOS, 4, 6], [BOS, 8, 8], [BOS, 3, 9]])
-CELLS = ("gru", "lstm")
+CELLS = ("rnn", "gru", "lstm")
+LOOKS = ("none", "additive", "dot", "general")
 
 
 def as_the_papers_write_it(decoder: RecurrentDecoder, name: str, memory: Memory) -> Tensor:
@@ -22,7 +23,7 @@ def as_the_papers_write_it(decoder: RecurrentDecoder, name: str, memory: Memory)
         return (scores.softmax(-1)[..., None] * memory.states).sum(1)
 
     first = decoder.first_states(memory.summary).tanh().split(DIM, dim=-1)
-    layers = [(h,) if "gru" in name else (h, torch.zeros_like(h)) for h in first]
+    layers = [(h, torch.zeros_like(h)) if "lstm" in name else (h,) for h in first]
     fed, mixtures = torch.zeros_like(first[0]), []
     for embedded in decoder.embedding(TARGETS).unbind(1):
         before = context(layers[-1][0])
@@ -36,8 +37,11 @@ def as_the_papers_write_it(decoder: RecurrentDecoder, name: str, memory: Memory)
     return torch.stack(mixtures, dim=1)
 
 
-@pytest.mark.parametrize("name", [name for name in DECODERS if name not in ("pre", "post")])
-def test_a_decoder_is_that_of_its_paper(name: str) -> None:
+@pytest.mark.parametrize("fed", ["", "_fed"])
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_decoder_is_that_of_its_paper(cell: str, look: str, fed: str) -> None:
+    name = f"{cell}_{look}{fed}"
     model = model_of(config_of("pre", name))
     memory = model.encode(*padded(SOURCES))
     torch.testing.assert_close(

@@ -1,8 +1,15 @@
 import pytest
 import torch
+from torch import Tensor
 
-from atonce.models.transformer import attendable, placed
-from zoo import BOS, SOURCES, config_of, model_of, padded
+from atonce.layers.positions import LearnedPositions
+from atonce.models.seq2seq import Seq2Seq
+from atonce.models.transformer import attendable, nearby
+from zoo import BOS, DECODERS, DIM, ENCODERS, SOURCES, config_of, model_of, padded
+
+TRANSFORMERS = [name for name, config in ENCODERS.items() if config.kind == "transformer"]
+every_transformer = pytest.mark.parametrize("name", TRANSFORMERS)
+every_window = pytest.mark.parametrize("name", [name for name in TRANSFORMERS if ENCODERS[name].window])
 
 
 def test_no_mask_where_nothing_is_padding() -> None:
@@ -11,16 +18,25 @@ def test_no_mask_where_nothing_is_padding() -> None:
     assert torch.equal(attendable(mask), mask[:, None])
 
 
-def test_a_position_is_added_in_the_embeddings_precision() -> None:
-    embedded = torch.zeros(2, 3, 8, dtype=torch.float64)
-    assert placed(embedded).dtype == torch.float64
-    torch.testing.assert_close(placed(embedded, start=2)[:, 0], placed(embedded)[:, 2])
-    assert not torch.isclose(placed(embedded)[0, 0], placed(embedded)[0, 1]).all()
+@pytest.mark.parametrize("window", [None, 0, 1, 2, 3])
+@pytest.mark.parametrize("lengths", [(4, 4), (4, 2)])
+def test_a_position_may_look_at_what_is_real_and_near(window: int | None, lengths: tuple[int, int]) -> None:
+    mask = torch.tensor([[position < length for position in range(4)] for length in lengths])
+    seen = nearby(mask, window)
+    expected = [
+        [[key < length and (window is None or abs(query - key) <= window) for key in range(4)]
+         for query in range(4)]
+        for length in lengths
+    ]  # fmt: skip
+    if seen is None:
+        assert torch.tensor(expected).all()
+    else:
+        assert seen.expand(2, 4, 4).tolist() == expected
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_each_position_sees_both_sides_and_where_it_stands(norm: str) -> None:
-    model = model_of(config_of(norm, "gru_none"))
+@every_transformer
+def test_each_position_sees_both_sides_and_where_it_stands(name: str) -> None:
+    model = model_of(config_of(name, "gru_none"))
     first, swapped, last_changed = (
         model.encode(*padded([source])).states[0] for source in ([5, 3, 8], [3, 5, 8], [5, 3, 9])
     )
@@ -28,11 +44,60 @@ def test_each_position_sees_both_sides_and_where_it_stands(norm: str) -> None:
     assert not torch.allclose(first[[1, 0, 2]], swapped)
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_all_positions_are_read_at_once_and_a_step_reads_one(norm: str) -> None:
-    model = model_of(config_of("bigru", norm))
+def changed(one: Tensor, other: Tensor) -> list[bool]:
+    return (~torch.isclose(one, other).all(-1))[0].tolist()
+
+
+@every_window
+def test_an_encoders_layers_see_so_far_together(name: str) -> None:
+    model = model_of(config_of(name, "gru_none"))
+    reach = ENCODERS[name].layers * ENCODERS[name].window
+    one, other = ([5, 3, 8, 4, 6, 7, place, 9, 3, 4, 5, 6, 8, 10, 7] for place in (5, 10))
+    states = [model.encode(*padded([source])).states for source in (one, other)]
+    assert changed(*states) == [abs(6 - place) <= reach for place in range(15)]
+
+
+@every_window
+def test_a_decoders_layers_see_so_far_back_together(name: str) -> None:
+    model = model_of(config_of("bigru", name))
+    reach = DECODERS[name].layers * DECODERS[name].window
+    one, other = (torch.tensor([[BOS, 3, place, 4, 6, 7, 5, 9, 3, 4]]) for place in (5, 10))
+    features = [model(*padded([[5, 3]]), target) for target in (one, other)]
+    assert changed(*features) == [2 <= place <= 2 + reach for place in range(10)]
+
+
+@pytest.mark.parametrize(("name", "alike"), [("modern", True), ("learned", False)])
+def test_rotary_positions_say_how_far_and_not_where(name: str, alike: bool) -> None:
+    """Far from both ends of a text that repeats itself, a window shows the same at each repetition."""
+    model = model_of(config_of(name, "gru_none"))
+    states = model.encode(*padded([[5, 3, 8, 4] * 5])).states[0]
+    assert torch.allclose(states[5:9], states[9:13]) == alike
+
+
+def steps(model: Seq2Seq, targets: Tensor) -> Tensor:
+    state, logits = model.decoder.start(model.encode(*padded(SOURCES))), []
+    for token in targets.unbind(1):
+        scores, state = model.decoder.step(token, state)
+        logits.append(scores)
+    return torch.stack(logits, dim=1)
+
+
+def test_texts_longer_than_the_table_of_positions_are_read_and_written() -> None:
+    model = model_of(config_of("learned", "learned"))
+    for side in (model.encoder, model.decoder):
+        side.positions = LearnedPositions(DIM, longest=3).double()
+    targets = torch.tensor([[BOS, 4, 6, 3, 7, 7, 7]] * 3)
+    memory = model.encode(*padded(SOURCES))
+    torch.testing.assert_close(
+        steps(model, targets), model.decoder.logits(model.decoder.forward(targets, memory))
+    )
+
+
+@every_transformer
+def test_all_positions_are_read_at_once_and_a_step_reads_one(name: str) -> None:
+    model = model_of(config_of("bigru", name))
     lengths = []
-    hook = model.decoder.blocks[0].feed_forward.register_forward_hook(
+    hook = model.decoder.layers[0].feed_forward.register_forward_hook(
         lambda _, inputs, __: lengths.append(inputs[0].shape[1])
     )
     with hook, torch.no_grad():
@@ -41,4 +106,7 @@ def test_all_positions_are_read_at_once_and_a_step_reads_one(norm: str) -> None:
         for _ in range(3):
             _, state = model.decoder.step(torch.full((3,), BOS), state)
     assert lengths == [4, 1, 1, 1]
+    kept = DECODERS[name].key_value_heads or DECODERS[name].heads
+    for part in (*state.past, *state.source):
+        assert part.key.shape[1] == part.value.shape[1] == kept
     assert [part.key.shape[2] for part in state.past] == [3, 3]

@@ -38,9 +38,9 @@ def test_weights_are_copies_and_a_shared_table_is_one() -> None:
         (lambda weights: weights.update(surplus=torch.ones(2, 3)), r"surplus is \(2, 3\) .* and absent"),
         (
             lambda weights: weights.update(
-                {"decoder.blocks.0.feed_forward.hidden.weight": torch.ones(12, 9)}
+                {"decoder.layers.0.feed_forward.hidden.weight": torch.ones(12, 9)}
             ),
-            r"decoder\.blocks\.0\.feed_forward\.hidden\.weight is \(12, 9\) in the file and \(12, 8\)",
+            r"decoder\.layers\.0\.feed_forward\.hidden\.weight is \(12, 9\) in the file and \(12, 8\)",
         ),
     ],
     ids=["missing", "surplus", "of another shape"],

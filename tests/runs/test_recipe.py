@@ -1,4 +1,5 @@
 import tomllib
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,14 @@ def test_every_default_is_written_out(name: str) -> None:
     recipe = load(name)
     stored = tomllib.loads(dumps(recipe))
     assert stored["format"] == FORMAT
-    for section in ("data", "vocabulary", "training", "decoding"):
+    for section in ("data", "vocabulary", "model", "training", "decoding"):
         config = getattr(recipe, section)
         filled = {key for key in type(config).model_fields if getattr(config, key) is not None}
         assert set(stored[section]) == filled
     for side in ("encoder", "decoder"):
-        assert set(stored["model"][side]) == set(type(getattr(recipe.model, side)).model_fields)
-    assert set(stored["model"]) == set(type(recipe.model).model_fields)
+        config = getattr(recipe.model, side)
+        filled = {key for key in type(config).model_fields if getattr(config, key) is not None}
+        assert set(stored["model"][side]) == filled
 
 
 @pytest.mark.parametrize("name", names())
@@ -68,7 +70,8 @@ def test_the_recipes_that_ship_say_nothing_twice(name: str) -> None:
             if key == "kind" or section == "data":
                 continue
             fewer = {**values, section: {name: value for name, value in keys.items() if name != key}}
-            assert Recipe.parse(fewer, origin=name) != load(name), f"{section}.{key}"
+            with suppress(RecipeError):  # it does not even fit together without
+                assert Recipe.parse(fewer, origin=name) != load(name), f"{section}.{key}"
 
 
 steps = st.none() | st.integers(1, 10**9)

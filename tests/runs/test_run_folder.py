@@ -7,7 +7,7 @@ import torch
 
 import atonce
 import tiny
-from atonce.decoding.translator import Translator
+from atonce.decoding.opening import load_translator
 from atonce.errors import DiskError, RunError
 from atonce.runs.folder import RunFolder, load_tensors, save_tensors
 from atonce.runs.recipe import FORMAT, dumps
@@ -29,7 +29,7 @@ def trained(dates_run: RunFolder, tmp_path: Path) -> Path:
 def said(path: Path) -> list[str]:
     """The three lines about why the model of a run cannot be used."""
     with pytest.raises(RunError) as caught:
-        Translator.open(path)
+        load_translator(path)
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     return lines

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 import tiny
-from atonce.decoding.translator import load
+from atonce.decoding.opening import load
 from atonce.errors import RecipeError, RunError, TrainingError
 from atonce.runs.folder import RunFolder
 from atonce.studies import demo as demo_module
-from atonce.studies.demo import MODELS, Demo, demo, machine
+from atonce.studies.demo import MODELS, Demo, demo
 
 MINUTES = 0.01
 
@@ -98,7 +98,3 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no recipe is called"):
         demo(tmp_path / "demo", recipe="date")
     assert not list(tmp_path.iterdir())
-
-
-def test_the_machine_in_words() -> None:
-    assert re.search(r"^\d+ cores, .*torch \d", machine())

@@ -18,7 +18,6 @@ from atonce.studies.report import (
     CurvePoint,
     DemoReport,
     ModelReport,
-    language_name,
     render_report,
     write_report,
 )
@@ -129,7 +128,7 @@ def page(html: str) -> Page:
 @pytest.fixture
 def without_vega(monkeypatch: pytest.MonkeyPatch) -> None:
     """Making the script takes a second, and where charts are not the matter nobody needs it."""
-    monkeypatch.setattr("atonce.studies.report._vega", lambda: "")
+    monkeypatch.setattr("atonce.studies.page._vega", lambda: "")
 
 
 # One page, which loads nothing
@@ -323,20 +322,6 @@ def test_losses_that_ran_away_are_left_out_of_the_curves() -> None:
     run_away = tuple(dataclasses.replace(one, curve=(*one.curve, lost)) for one in report().models)
     shown = Page(render_report(report(models=run_away)))
     assert "from 4.20 to 3.50" in str([a.get("aria-label") for a in shown.all("div")])
-
-
-@pytest.mark.parametrize(
-    ("tag", "name"),
-    [
-        ("de", "German"),
-        ("zh-Hans", "Chinese (Simplified)"),
-        ("pt_BR", "Portuguese (Brazil)"),
-        ("qqq", "qqq"),
-        ("", ""),
-    ],
-)
-def test_languages_have_english_names(tag: str, name: str) -> None:
-    assert language_name(tag) == name
 
 
 # The file

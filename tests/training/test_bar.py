@@ -16,7 +16,10 @@ from atonce.training.validation import Validation
 _NOTHING = torch.zeros(0, 0, dtype=torch.long)
 _BATCH = Batch(_NOTHING, _NOTHING.bool(), _NOTHING, _NOTHING, _NOTHING.bool())
 REPORT = Report(
-    Update(12, Position(), 3.25, 1.0, 1.0, 100, 0.034, (_BATCH,), 65.4), 800, 12345.6, Validation(2.5, 41.25)
+    Update(12, Position(), 3.25, 1.0, 1.0, 100, 0.034, (_BATCH,), 65.4),
+    800,
+    12345.6,
+    Validation(2.5, "chrf", 41.25),
 )
 
 

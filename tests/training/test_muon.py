@@ -76,3 +76,27 @@ def test_matrices_of_one_shape_do_not_disturb_one_another() -> None:
     Muon([(parameter, 1) for parameter in parameters], lr=0.1).step()
     for parameter, weight, gradient in zip(parameters, weights, gradients, strict=True):
         torch.testing.assert_close(parameter.detach(), stepped(weight, [gradient], 1))
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 3), (6, 2, 3, 3), (6, 1, 1, 1)])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_the_kernels_of_a_convolution_are_a_matrix_with_a_row_for_each_output(
+    shape: tuple[int, ...], blocks: int
+) -> None:
+    weight, gradients = drawn(*shape), [drawn(*shape, seed=1), drawn(*shape, seed=2)]
+    kernels = stepped(weight, gradients, blocks, weight_decay=0.5)
+    matrix = stepped(weight.flatten(1), [one.flatten(1) for one in gradients], blocks, weight_decay=0.5)
+    assert kernels.shape == shape
+    assert not torch.equal(kernels, weight)
+    torch.testing.assert_close(kernels.flatten(1), matrix)
+
+
+def test_kernels_and_matrices_of_one_flat_shape_do_not_disturb_one_another() -> None:
+    shapes = [(6, 4), (6, 2, 2), (6, 4, 1, 1)]
+    weights, gradients = [drawn(*s) for s in shapes], [drawn(*s, seed=1 + i) for i, s in enumerate(shapes)]
+    parameters = [nn.Parameter(weight.clone()) for weight in weights]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    Muon([(parameter, 1) for parameter in parameters], lr=0.1).step()
+    for parameter, weight, gradient in zip(parameters, weights, gradients, strict=True):
+        torch.testing.assert_close(parameter.detach(), stepped(weight, [gradient], 1))

@@ -2,19 +2,22 @@ import pytest
 import torch
 from torch import nn
 
-from atonce.models.config import ModelConfig
+from atonce.layers.convolution import GatedConvolution
+from atonce.layers.positions import LearnedPositions
+from atonce.models.build import build_model
+from atonce.models.config import ModelConfig, PooledConvolutionsConfig
 from atonce.models.embedding import PieceEmbedding
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.muon import Muon
 from atonce.training.optimizers import build_optimizers, hidden_matrices
-from zoo import config_of, every_pair, every_part, model_of
+from zoo import config_of, every_part, model_of
 
 
-@every_pair
+@every_part
 @pytest.mark.parametrize("tied", [True, False])
-def test_muon_learns_every_matrix_that_is_no_table_of_pieces(config: ModelConfig, tied: bool) -> None:
+def test_muon_learns_every_matrix_that_is_no_table(config: ModelConfig, tied: bool) -> None:
     model = model_of(config.model_copy(update={"tied_embeddings": tied}))
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, PieceEmbedding)}
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, PieceEmbedding | LearnedPositions)}
     matrices = hidden_matrices(model)
     chosen = [id(weight) for weight, _ in matrices]
     assert len(chosen) == len(set(chosen))
@@ -26,15 +29,30 @@ def test_muon_learns_every_matrix_that_is_no_table_of_pieces(config: ModelConfig
     }
 
 
-@pytest.mark.parametrize(("cell", "gates"), [("gru", 3), ("lstm", 4)])
+@pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
 def test_the_gates_of_a_cell_are_blocks_of_their_own(cell: str, gates: int) -> None:
     model = model_of(config_of(f"bi{cell}", f"{cell}_general"))
     recurrent = {
-        id(weight) for m in model.modules() if isinstance(m, nn.GRU | nn.LSTM) for weight in m.parameters()
+        id(weight) for m in model.modules() if isinstance(m, nn.RNNBase) for weight in m.parameters()
     }
     for weight, blocks in hidden_matrices(model):
         assert blocks == (gates if id(weight) in recurrent else 1)
         assert weight.shape[0] % blocks == 0
+
+
+def test_the_gate_of_a_convolution_is_a_block_of_its_own() -> None:
+    model = model_of(config_of("convolution", "convolution"))
+    gated = {id(m.linear.weight) for m in model.modules() if isinstance(m, GatedConvolution)}
+    assert gated
+    assert gated == {id(weight) for weight, blocks in hidden_matrices(model) if blocks == 2}
+
+
+def test_muon_learns_the_kernels_of_convolutions_over_the_plane() -> None:
+    config = config_of("pre", "pre").model_copy(update={"image": PooledConvolutionsConfig(channels=(4,))})
+    model = build_model(config, 11, image=(8, 8))
+    kernels = {id(m.weight) for m in model.modules() if isinstance(m, nn.Conv2d)}
+    assert kernels
+    assert kernels <= {id(weight) for weight, _ in hidden_matrices(model)}
 
 
 @every_part

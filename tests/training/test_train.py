@@ -9,7 +9,8 @@ import torch
 
 import tiny
 from atonce.data.prepare import prepare
-from atonce.decoding.translator import Translator
+from atonce.decoding.opening import load_translator
+from atonce.decoding.system import System
 from atonce.errors import DataError, DiskError, RunError, TrainingError
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, load_tensors
@@ -25,9 +26,9 @@ def losses(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> list[dict[st
     shown: list[dict[str, torch.Tensor]] = []
     left = iter(values)
 
-    def pretended(translator: Translator, *_: Any, **__: Any) -> Validation:
-        shown.append(weights_of(translator.model))
-        return Validation(next(left), 0.0)
+    def pretended(system: System, *_: Any, **__: Any) -> Validation:
+        shown.append(weights_of(system.model))
+        return Validation(next(left), "chrf", 0.0)
 
     monkeypatch.setattr(train_module, "validate", pretended)
     return shown
@@ -66,7 +67,7 @@ def test_the_folder_says_all_about_the_run(tmp_path: Path) -> None:
 
 def test_the_kept_weights_are_those_that_were_validated(tmp_path: Path) -> None:
     run = train(tiny.recipe(), tmp_path / "run")
-    translator = Translator.open(run.path)
+    translator = load_translator(run.path)
     prepared = prepare(run.recipe.data, run.recipe.vocabulary, tmp_path / "again")
     logged = [entry["valid_loss"] for entry in run.read_log() if "valid_loss" in entry]
     assert validation_loss(translator, prepared, batch_tokens=256, smoothing=0.1) == pytest.approx(
@@ -236,7 +237,7 @@ def test_a_run_can_be_used_while_it_trains(tmp_path: Path) -> None:
 
     def watch(report: Report) -> None:
         if report.update.step == 8:
-            texts.append(Translator.open(tmp_path / "run").translate(["3 May 2001"], beam=1)[0].text)
+            texts.append(load_translator(tmp_path / "run").translate(["3 May 2001"], beam=1)[0].text)
 
     train(tiny.recipe(), tmp_path / "run", watch=watch)
     assert len(texts) == 1

@@ -24,14 +24,14 @@ def translator(prepared: Prepared) -> Translator:
 
 
 def test_twice_is_the_same(translator: Translator, prepared: Prepared) -> None:
-    first = validate(translator, prepared, sentences=3, batch_tokens=64, smoothing=0.1)
-    assert validate(translator, prepared, sentences=3, batch_tokens=64, smoothing=0.1) == first
+    first = validate(translator, prepared, "translation", sentences=3, batch_tokens=64, smoothing=0.1)
+    assert validate(translator, prepared, "translation", sentences=3, batch_tokens=64, smoothing=0.1) == first
 
 
 def test_the_random_state_stays_as_it_was(translator: Translator, prepared: Prepared) -> None:
     """So that training goes on as if nothing had been validated."""
     before = torch.get_rng_state()
-    validate(translator, prepared, sentences=3, batch_tokens=64, smoothing=0.1)
+    validate(translator, prepared, "translation", sentences=3, batch_tokens=64, smoothing=0.1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -72,5 +72,8 @@ def test_chrf_is_of_greedy_translations_of_sentences_evenly_spread(
     outputs = translator.translate([pair.source for pair in pairs], beam=1)
     expected = chrf([output.text for output in outputs], [pair.target for pair in pairs])
     assert (
-        validate(translator, prepared, sentences=sentences, batch_tokens=64, smoothing=0.1).chrf == expected
+        validate(
+            translator, prepared, "translation", sentences=sentences, batch_tokens=64, smoothing=0.1
+        ).score
+        == expected
     )

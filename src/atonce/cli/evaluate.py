@@ -29,6 +29,6 @@ def evaluate(
     if json:
         print_json(evaluation.as_dict())
         return
-    print_scores({run.name: evaluation.scores})
+    print_scores({run.name: evaluation.scores, **evaluation.baselines})
     if evaluation.against is not None:
         print_text(f"\nAgainst {against}:\n{evaluation.against.describe()}")

@@ -1,4 +1,4 @@
-"""`atonce heatmap`: what a model looks at while it translates."""
+"""`atonce heatmap`: what a model looks at in a text or in an image."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,31 +8,25 @@ import typer
 
 def heatmap(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    text: Annotated[str, typer.Argument(help="The text to translate.")],
+    text: Annotated[str, typer.Argument(help="The text to translate; a picture file if RUN reads images.")],
     out: Annotated[Path, typer.Option(help="File to write: .png, .svg, .pdf, .html or .json.")],
-    target: Annotated[str | None, typer.Option(help="Force this translation.")] = None,
+    target: Annotated[str | None, typer.Option(help="Force this output: a text, or a label.")] = None,
     layer: Annotated[
         str | None,
         typer.Option(help="Number of a layer that looks at the source, a layer's name, or mean."),
     ] = None,
     head: Annotated[str, typer.Option(help="Number of the head, mean, or all for a grid.")] = "mean",
-    words: Annotated[bool, typer.Option("--words/--pieces", help="Merge pieces to words.")] = True,
+    words: Annotated[bool, typer.Option("--words/--pieces", help="Merge pieces of texts to words.")] = True,
 ) -> None:
-    """Draw the attention weights of one translation."""
-    import warnings
-
+    """Draw what a model looks at while it translates a text, or reads or classifies an image."""
+    from atonce.cli.figures import save
     from atonce.cli.output import print_text
-    from atonce.explain.fonts import FontWarning
-    from atonce.explain.heatmap import check_format
+    from atonce.explain.drawing import check_format
 
-    check_format(out)
+    check_format(out, "heat map")
 
-    from atonce.explain.translation import heatmap as draw
+    from atonce.explain.looking import heatmap as draw
 
     figure = draw(run, text, target=target, layer=layer, head=head, words=words)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", FontWarning)
-        figure.save(out)
-    for warning in caught:
-        typer.echo(f"warning: {warning.message}", err=True)
+    save(figure, out)
     print_text(f"{figure.output}\n{out}")

@@ -5,7 +5,19 @@ from io import TextIOWrapper
 
 import typer
 
-from atonce.cli import demo, evaluate, heatmap, recipes, train, translate
+from atonce.cli import (
+    classify,
+    compare,
+    context,
+    demo,
+    evaluate,
+    heatmap,
+    read,
+    recipes,
+    summarize,
+    train,
+    translate,
+)
 from atonce.errors import AtonceError
 
 app = typer.Typer(
@@ -16,7 +28,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, recipes, train, translate, evaluate, heatmap):
+for command in (
+    demo, recipes, train, translate, summarize, classify, read, evaluate, heatmap, context,
+    compare,
+):  # fmt: skip
     name = command.__name__.rpartition(".")[2]
     app.command(name)(getattr(command, name))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from atonce.errors import DiskError
 
 if TYPE_CHECKING:
-    from atonce.evaluation.translation import TranslationScores
+    from atonce.evaluation.scores import Scores
 
 
 def print_json(value: Any) -> None:
@@ -24,22 +24,21 @@ def print_text(text: str) -> None:
         print(text, flush=True)
 
 
-def print_scores(models: Mapping[str, "TranslationScores"]) -> None:
-    """A table of scores, one row for each model, with the signatures below it."""
+def print_scores(systems: Mapping[str, "Scores"]) -> None:
+    """A table of scores, one row for each system, with the signatures below it. All are of one kind."""
     from rich.console import Console
     from rich.table import Table
 
+    first = next(iter(systems.values()))
     table = Table(box=None, pad_edge=False)
-    for column in ("", "BLEU", "chrF", "TER", "exact"):
+    for column in ("", *first.columns):
         table.add_column(column, justify="right" if column else "left")
-    for name, scores in models.items():
-        numbers = (scores.bleu, scores.chrf, scores.ter, scores.exact)
-        table.add_row(name, *(f"{number:.1f}" for number in numbers))
+    for name, scores in systems.items():
+        table.add_row(name, *(f"{number:.1f}" for number in scores.columns.values()))
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    first = next(iter(models.values()))
     with _writing():
         console.print(table)
-        console.print(f"{first.sentences:,} sentences; TER: lower is better")
+        console.print(first.scored)
         for metric, signature in first.signatures.items():
             console.print(f"  {metric}: {signature}")
 

@@ -15,16 +15,20 @@ def train(
             "--set", help="Change a key of the recipe: --set training.steps=2000", metavar="KEY=VALUE"
         ),
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="An architecture from `atonce recipes` instead of the recipe's own.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Time to train; instead of steps.", min=0.01)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that broke off.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Train a model and score it on the test split."""
     from atonce.cli.output import print_json, print_scores, print_text
+    from atonce.data.config import COMMANDS
     from atonce.runs.recipe import load
 
     budget = [] if minutes is None else [f"training.minutes={minutes}"]
-    chosen = load(recipe, [*(set_ or ()), *budget])
+    chosen = load(recipe, [*(set_ or ()), *budget], model=model)
 
     from atonce.studies.experiment import train as run_training
 
@@ -37,5 +41,7 @@ def train(
     if json:
         print_json({"run": str(run.path), **evaluation.as_dict()})
         return
-    print_scores({run.path.name: evaluation.scores})
-    print_text(f"\nThe run: {run.path}\nTranslate with it:  atonce translate {run.path} < FILE")
+    print_scores({run.path.name: evaluation.scores, **evaluation.baselines})
+    task = chosen.data.task
+    file = "FILE" if task in ("reading", "classification") else "< FILE"
+    print_text(f"\nThe run: {run.path}\nUse it:  atonce {COMMANDS[task]} {run.path} {file}")

@@ -8,16 +8,19 @@ import torch
 from torch import Tensor
 
 from atonce.data.examples import Examples
-from atonce.data.tokenizer import Tokenizer
-from atonce.shapes import Bool, Int
+from atonce.data.images import ImageExamples
+from atonce.data.tokenizer import BOS, PAD
+from atonce.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True)
 class Batch:
     """What a model is trained on in one step. Masks: True is real, False is padding."""
 
-    source: Int[Tensor, "batch source_len"]
-    source_mask: Bool[Tensor, "batch source_len"]
+    source: Int[Tensor, "batch source_len"] | Float[Tensor, "batch height width"]
+    """Pieces, or grey images from 0 (paper) to 1 (ink)."""
+    source_mask: Bool[Tensor, "batch real"]
+    """Of pieces, or of columns of pixels."""
     target_in: Int[Tensor, "batch target_len"]
     """`bos`, then the target without its `eos`: what the decoder is given."""
     target_out: Int[Tensor, "batch target_len"]
@@ -93,23 +96,17 @@ def _by_length(
     return shuffled[np.argsort(key[shuffled], kind="stable")]
 
 
-def collate(examples: Examples, indices: Int[np.ndarray, " batch"], tokenizer: Tokenizer) -> Batch:
+def collate(examples: Examples | ImageExamples, indices: Int[np.ndarray, " batch"]) -> Batch:
     """Pad the examples at `indices` to a batch."""
-    source_numbers = 2 * indices.astype(np.int64)
-    source, source_mask = _padded(examples, source_numbers, tokenizer.pad)
-    target, target_mask = _padded(examples, source_numbers + 1, tokenizer.pad)
-    target_in = np.full_like(target, tokenizer.bos)
-    target_in[:, 1:] = np.where(target_mask[:, 1:], target[:, :-1], tokenizer.pad)
+    if isinstance(examples, ImageExamples):
+        targets = examples.targets
+        source = examples.pixels[indices] / np.float32(255)
+        source_mask = np.ones((len(indices), source.shape[2]), dtype=bool)
+    else:
+        targets = examples
+        source, source_mask = targets.padded(2 * indices.astype(np.int64), PAD)
+    target, target_mask = targets.padded(2 * indices.astype(np.int64) + 1, PAD)
+    target_in = np.full_like(target, BOS)
+    target_in[:, 1:] = np.where(target_mask[:, 1:], target[:, :-1], PAD)
     arrays = (source, source_mask, target_in, target, target_mask)
     return Batch(*(torch.from_numpy(values) for values in arrays))
-
-
-def _padded(examples: Examples, sequences: np.ndarray, pad: int) -> tuple[np.ndarray, np.ndarray]:
-    """The stored sequences of these numbers as int64 rows of equal length, and which positions are real."""
-    starts = examples.offsets[sequences]
-    lengths = examples.offsets[sequences + 1] - starts
-    position = np.arange(lengths.max(initial=0))
-    real = position < lengths[:, None]
-    ids = examples.pieces[np.where(real, starts[:, None] + position, 0)].astype(np.int64)
-    ids[~real] = pad
-    return ids, real

@@ -1,22 +1,40 @@
 """What can be trained on, and how text becomes pieces. No torch here: recipes are checked without it."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from atonce.config import Config
 
+Task = Literal["translation", "summarisation", "classification", "reading"]
+"""What a model is to make of a source: the same in another language, something shorter, one of a few labels,
+or the text in an image. It decides how outputs are scored and what happens to very long texts."""
+
+COMMANDS: dict[Task, str] = {
+    "translation": "translate",
+    "summarisation": "summarize",
+    "classification": "classify",
+    "reading": "read",
+}
+"""The command that uses a run of each task."""
+
 
 class _Splits(Config):
     """What every corpus has: how much of it is kept apart, and which pairs are too long to train on."""
+
+    reads_images: ClassVar[bool] = False
+
+    task: Task
+    """Most corpora are for one task only."""
 
     valid_size: int = Field(default=1000, ge=1)
     """Validation pairs to cut off where the corpus brings none (at most a tenth of it)."""
     test_size: int = Field(default=1000, ge=1)
     """Test pairs to cut off where the corpus brings none (at most a tenth of it)."""
     max_length: int = Field(default=256, ge=1)
-    """Training pairs with more pieces than this on either side are left out, and counted."""
+    """Training pairs with more pieces than this on either side are left out, and counted. Where a text is
+    summarised or classified, it is cut there instead."""
 
     @property
     def languages(self) -> tuple[str | None, str | None]:
@@ -26,6 +44,9 @@ class _Splits(Config):
 
 class _OwnFiles(_Splits):
     """A corpus in the user's own files."""
+
+    task: Literal["translation", "summarisation", "classification"] = "translation"
+    """What is to become of a source: a translation, a summary, or one of the labels that the targets are."""
 
     source: str
     """Source text: a path for `files`, a column for `tsv` (a name from the first line; or a number, from 1,
@@ -72,6 +93,8 @@ class TableConfig(_OwnFiles):
 class _ByLanguage(_Splits):
     """A corpus that has a name and several languages."""
 
+    task: Literal["translation"] = "translation"
+
     source: str = "en"
     """Tag of the source language."""
     target: str = "de"
@@ -100,14 +123,94 @@ class TatoebaConfig(_ByLanguage):
 class DatesConfig(_Splits):
     """Dates written out in any of 30+ locales, to ISO 8601. Generated, so it needs no network."""
 
+    task: Literal["translation"] = "translation"
     kind: Literal["dates"] = "dates"
     pairs: int = Field(default=30_000, ge=100, le=300_000)
     """How many to generate. Years are 1900 to 2099: with more, no date would be left to test on."""
     seed: int = 1
 
 
+class _Summaries(_Splits):
+    """English texts and their summaries."""
+
+    task: Literal["summarisation"] = "summarisation"
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        """English on both sides."""
+        return "en", "en"
+
+
+class DebianSynopsisConfig(_Summaries):
+    """Descriptions of Debian's packages, to their one-line synopses: `$ATONCE_DATA/debian-synopsis`, or from
+    the lists that the apt client of a Debian machine keeps."""
+
+    kind: Literal["debian-synopsis"] = "debian-synopsis"
+
+
+class DocstringsConfig(_Summaries):
+    """Bodies of docstrings, to their summary lines: from the Python packages that are installed."""
+
+    kind: Literal["docstrings"] = "docstrings"
+
+
+class _Images(_Splits):
+    """Grey images."""
+
+    reads_images: ClassVar[bool] = True
+
+
+class DigitsConfig(_Images):
+    """1,797 handwritten digits of 8 × 8 pixels, to 0 … 9 (UCI, CC BY 4.0, through scikit-learn)."""
+
+    task: Literal["classification"] = "classification"
+    kind: Literal["digits"] = "digits"
+
+
+class FashionMnistConfig(_Images):
+    """70,000 articles of clothing of 28 × 28 pixels, of ten kinds (Zalando, MIT).
+
+    From `$ATONCE_DATA/fashion-mnist`, or downloaded once."""
+
+    task: Literal["classification"] = "classification"
+    kind: Literal["fashion-mnist"] = "fashion-mnist"
+
+
+class DigitStringsConfig(_Images):
+    """Rows of handwritten digits on one image, to the digits as text. Composed of those of `digits`."""
+
+    task: Literal["reading"] = "reading"
+    kind: Literal["digit-strings"] = "digit-strings"
+    images: int = Field(default=20_000, ge=100, le=300_000)
+    """How many to compose."""
+    shortest: int = Field(default=3, ge=1)
+    """Digits in the shortest string."""
+    longest: int = Field(default=8, ge=1)
+    """Digits in the longest string."""
+    seed: int = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "DigitStringsConfig":
+        if self.shortest > self.longest:
+            raise ValueError(
+                f"the shortest string has {self.shortest} digits and the longest {self.longest} -> "
+                "give shortest at most the value of longest"
+            )
+        return self
+
+
 DataConfig = Annotated[
-    FilesConfig | TableConfig | LocalisationConfig | TatoebaConfig | DatesConfig, Field(discriminator="kind")
+    FilesConfig
+    | TableConfig
+    | LocalisationConfig
+    | TatoebaConfig
+    | DatesConfig
+    | DebianSynopsisConfig
+    | DocstringsConfig
+    | DigitsConfig
+    | FashionMnistConfig
+    | DigitStringsConfig,
+    Field(discriminator="kind"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What can be read as pairs of texts: every corpus there is, behind one interface."""
+"""What can be read as pairs of texts: every corpus of them there is, behind one interface."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from typing import NamedTuple
 from atonce.data.config import (
     DataConfig,
     DatesConfig,
+    DebianSynopsisConfig,
+    DocstringsConfig,
     FilesConfig,
     LocalisationConfig,
     TableConfig,
@@ -65,3 +67,12 @@ def open_corpus(config: DataConfig, *, quiet: bool = False) -> Corpus:
             from atonce.data.dates import open_dates
 
             return open_dates(config)
+        case DebianSynopsisConfig():
+            from atonce.data.debian_synopsis import open_debian_synopsis
+
+            return open_debian_synopsis(config, quiet=quiet)
+        case DocstringsConfig():
+            from atonce.data.docstrings import open_docstrings
+
+            return open_docstrings(config, quiet=quiet)
+    raise TypeError(f"{config.kind} is no corpus of texts")

@@ -1,6 +1,7 @@
 """Tokenised pairs on disk, read through the page cache: a corpus may be larger than memory."""
 
 import json
+import mmap
 from array import array
 from collections.abc import Iterable
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from atonce.errors import RunError
-from atonce.shapes import Int
+from atonce.shapes import Bool, Int
 
 _PIECES, _OFFSETS, _HEAD = "pieces.bin", "offsets.bin", "examples.json"
 _PAIRS_AT_ONCE = 10_000
@@ -23,8 +24,12 @@ class Examples:
     `offsets[k]` to before `offsets[k + 1]`, so pair i has its source at 2 i and its target at 2 i + 1.
     """
 
-    def __init__(self, pieces: np.ndarray, offsets: Int[np.ndarray, " offsets"]) -> None:
+    def __init__(
+        self, pieces: np.ndarray, offsets: Int[np.ndarray, " offsets"], maps: tuple[mmap.mmap, ...] = ()
+    ) -> None:
+        """`maps`: what the arrays are views of, where they are files."""
         self.pieces, self.offsets = pieces, offsets
+        self._maps = maps
 
     @classmethod
     def write(
@@ -61,8 +66,8 @@ class Examples:
         """Map what `write` wrote. Raises RunError if it is missing or damaged."""
         try:
             head = json.loads((folder / _HEAD).read_text(encoding="utf-8"))
-            pieces = _mapped(folder / _PIECES, np.dtype(head["id_type"]), head["pieces"])
-            offsets = _mapped(folder / _OFFSETS, np.dtype(np.int64), 2 * head["pairs"] + 1)
+            pieces, map_of_pieces = _mapped(folder / _PIECES, np.dtype(head["id_type"]), head["pieces"])
+            offsets, map_of_offsets = _mapped(folder / _OFFSETS, np.dtype(np.int64), 2 * head["pairs"] + 1)
             if offsets[0] != 0 or offsets[-1] != len(pieces):
                 raise ValueError(f"{_OFFSETS} does not fit {_PIECES}")
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -71,7 +76,7 @@ class Examples:
                 why=getattr(error, "strerror", None) or str(error),
                 fix="delete the folder and prepare the data again: start the training anew",
             ) from None
-        return Examples(pieces, offsets)
+        return Examples(pieces, offsets, (*map_of_pieces, *map_of_offsets))
 
     def __len__(self) -> int:
         return (len(self.offsets) - 1) // 2
@@ -84,6 +89,31 @@ class Examples:
             raise IndexError(index)
         start, middle, end = self.offsets[2 * index : 2 * index + 3]
         return self.pieces[start:middle].astype(np.int64), self.pieces[middle:end].astype(np.int64)
+
+    def padded(
+        self, sequences: Int[np.ndarray, " batch"], pad: int
+    ) -> tuple[Int[np.ndarray, "batch len"], Bool[np.ndarray, "batch len"]]:
+        """The sequences of these numbers as rows of equal length, and which positions are real.
+
+        Pair i has its source at 2 i and its target at 2 i + 1.
+        """
+        starts = self.offsets[sequences]
+        lengths = self.offsets[sequences + 1] - starts
+        position = np.arange(lengths.max(initial=0))
+        real = position < lengths[:, None]
+        ids = self.pieces[np.where(real, starts[:, None] + position, 0)].astype(np.int64)
+        ids[~real] = pad
+        return ids, real
+
+    def let_go(self) -> None:
+        """Drop what was read from this process's memory; what is read again comes from the page cache.
+
+        The system would take the pages back when it needs them, but until then a long training over a large
+        corpus looks as if it needed all of them.
+        """
+        if hasattr(mmap.mmap, "madvise"):  # not on Windows
+            for one in self._maps:
+                one.madvise(mmap.MADV_DONTNEED)
 
     @cached_property
     def source_lengths(self) -> Int[np.ndarray, " pairs"]:
@@ -101,10 +131,12 @@ def _flush(values: "array[int]", file: Any, dtype: np.dtype[Any]) -> None:
     del values[:]
 
 
-def _mapped(path: Path, dtype: np.dtype[Any], length: int) -> np.ndarray:
-    """The file as an array. It must be exactly `length` long."""
+def _mapped(path: Path, dtype: np.dtype[Any], length: int) -> tuple[np.ndarray, list[mmap.mmap]]:
+    """The file as an array, and the map that it is a view of, if any. It must be exactly `length` long."""
     if path.stat().st_size != length * dtype.itemsize:
         raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes, not {length * dtype.itemsize:,}")
     if length == 0:
-        return np.zeros(0, dtype)  # an empty file cannot be mapped
-    return np.memmap(path, dtype, mode="r").view(np.ndarray)
+        return np.zeros(0, dtype), []  # an empty file cannot be mapped
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.frombuffer(mapped, dtype), [mapped]

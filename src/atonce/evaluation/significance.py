@@ -1,33 +1,25 @@
 """Is one system better than another, or was the test set kind to it? Paired bootstrap (Koehn 2004).
 
-Test sets are drawn from the test set, with replacement. Both systems are scored on each of them, on the same
-sentences: hence "paired". Statistics, scores and draws are sacreBLEU's, and so is the p-value: that of
-`sacrebleu --paired-bs`, as a test checks. We draw ourselves because sacreBLEU takes its seed from the
-environment, gives no interval for the difference, and keeps all statistics of all draws in memory.
+Both systems are scored on each of the drawn test sets (`resampling.py`), on the same sentences: hence
+"paired".
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
-
-import numpy as np
+from typing import Any, Literal
 
 from atonce.errors import DataError
-from atonce.evaluation.translation import EXACT_SIGNATURE, check_aligned, sacrebleu_metrics
-from atonce.shapes import Float
-
-Metric = Literal["bleu", "chrf", "ter", "exact"]
-METRICS: tuple[Metric, ...] = get_args(Metric)
-TITLES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "exact": "exact matches"}
-LOWER_IS_BETTER = frozenset({"ter"})
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Where 95 % of the resampled values lie: the middle of them, a fortieth cut off at either end."""
-
-    low: float
-    high: float
+from atonce.evaluation.resampling import (
+    LOWER_IS_BETTER,
+    METRICS,
+    TITLES,
+    Interval,
+    Measure,
+    Metric,
+    measures,
+    resampled,
+)
+from atonce.evaluation.translation import check_aligned
 
 
 @dataclass(frozen=True)
@@ -121,95 +113,32 @@ def paired_bootstrap(
         )
     compared = tuple(
         _compare(measure, outputs, baseline_outputs, references, samples, seed)
-        for measure in _measures(metrics, target_language)
+        for measure in measures(metrics, target_language)
     )
     return PairedBootstrap(metrics=compared, sentences=len(references), samples=samples, seed=seed)
 
 
-@dataclass(frozen=True)
-class _Measure:
-    """A corpus score that depends on the sentences only through sums of their statistics."""
-
-    metric: Metric
-    statistics: Callable[[Sequence[str], Sequence[str]], Float[np.ndarray, "sentences statistics"]]
-    total: Callable[[Float[np.ndarray, " statistics"]], float]
-    signature: Callable[[], str]
-
-
-def _measures(metrics: Sequence[Metric], target_language: str | None) -> Iterator[_Measure]:
-    from_sacrebleu = sacrebleu_metrics(target_language, force=True)
-    for metric in metrics:
-        yield _exact_measure() if metric == "exact" else _sacrebleu_measure(metric, from_sacrebleu[metric])
-
-
-def _sacrebleu_measure(name: Metric, metric: Any) -> _Measure:
-    # The two methods with an underscore are what sacreBLEU's own significance module is made of.
-    return _Measure(
-        metric=name,
-        statistics=lambda outputs, references: np.array(
-            metric._extract_corpus_statistics(outputs, [references]), dtype=float
-        ),
-        total=lambda sums: float(metric._compute_score_from_stats(sums).score),
-        signature=lambda: str(metric.get_signature()),
-    )
-
-
-def _exact_measure() -> _Measure:
-    return _Measure(
-        metric="exact",
-        statistics=lambda outputs, references: np.array(
-            [[output == reference, 1] for output, reference in zip(outputs, references, strict=True)],
-            dtype=float,
-        ),
-        total=lambda sums: float(100 * sums[0] / sums[1]),
-        signature=lambda: EXACT_SIGNATURE,
-    )
-
-
 def _compare(
-    measure: _Measure,
+    measure: Measure,
     outputs: Sequence[str],
     baseline_outputs: Sequence[str],
     references: Sequence[str],
     samples: int,
     seed: int,
 ) -> MetricComparison:
-    statistics = measure.statistics(outputs, references)
-    baseline_statistics = measure.statistics(baseline_outputs, references)
-    system, baseline = measure.total(statistics.sum(0)), measure.total(baseline_statistics.sum(0))
-    drawn = _resampled(measure, statistics, samples, seed)
-    baseline_drawn = _resampled(measure, baseline_statistics, samples, seed)
+    system, baseline = (
+        resampled(measure, measure.statistics(texts, references), samples=samples, seed=seed)
+        for texts in (outputs, baseline_outputs)
+    )
+    difference = system - baseline
     return MetricComparison(
         metric=measure.metric,
-        system=system,
-        baseline=baseline,
-        system_interval=_interval(drawn),
-        baseline_interval=_interval(baseline_drawn),
-        difference=system - baseline,
-        difference_interval=_interval(drawn - baseline_drawn),
-        p_value=_p_value(drawn - baseline_drawn, system - baseline),
+        system=system.value,
+        baseline=baseline.value,
+        system_interval=system.interval,
+        baseline_interval=baseline.interval,
+        difference=difference.value,
+        difference_interval=difference.interval,
+        p_value=difference.p_value,
         signature=f"{measure.signature()}|bs:{samples}|seed:{seed}",
     )
-
-
-def _resampled(
-    measure: _Measure, statistics: Float[np.ndarray, "sentences statistics"], samples: int, seed: int
-) -> Float[np.ndarray, " samples"]:
-    """The score of each drawn test set. Equal seeds draw equal sentences, whatever the system."""
-    sentences = len(statistics)
-    random = np.random.default_rng(seed)
-    draws = (random.choice(sentences, size=sentences, replace=True) for _ in range(samples))
-    return np.array([measure.total(np.bincount(draw, minlength=sentences) @ statistics) for draw in draws])
-
-
-def _interval(values: Float[np.ndarray, " samples"]) -> Interval:
-    ordered = np.sort(values)
-    cut = len(ordered) // 40
-    return Interval(low=float(ordered[cut]), high=float(ordered[len(ordered) - cut - 1]))
-
-
-def _p_value(differences: Float[np.ndarray, " samples"], observed: float) -> float:
-    """sacreBLEU's, with ≥ for its >: a difference of 0 is then the likeliest, and not the least likely."""
-    sizes = np.abs(differences)
-    as_large = np.count_nonzero(sizes - sizes.mean() >= abs(observed))
-    return (as_large + 1) / (len(sizes) + 1)

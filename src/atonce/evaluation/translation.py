@@ -34,6 +34,16 @@ class TranslationScores:
         """The scores as one flat object, ready for JSON."""
         return asdict(self)
 
+    @property
+    def columns(self) -> dict[str, float]:
+        """Titles and numbers for a table."""
+        return {"BLEU": self.bleu, "chrF": self.chrf, "TER": self.ter, "exact": self.exact}
+
+    @property
+    def scored(self) -> str:
+        """How much was scored, in words, and what to know of the numbers."""
+        return f"{self.sentences:,} sentences; TER: lower is better"
+
 
 def score(
     outputs: Sequence[str], references: Sequence[str], *, target_language: str | None = None

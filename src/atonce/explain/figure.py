@@ -7,7 +7,7 @@ same word twice, and these are two rows and not one.
 import math
 import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ class Palette:
     faint: str
     """Frames, and text of less weight."""
     ramp: tuple[str, ...]
+    against: tuple[str, ...]
+    """Colours of numbers below zero, from nearly zero outward, as light as those of the ramp."""
     number_on_low: str
     """Numbers on cells of a low weight."""
     number_on_high: str
@@ -48,6 +50,7 @@ LIGHT = Palette(
     ink="#1b1f24",
     faint="#6a737d",
     ramp=("#f5f8fb", "#c5def8", "#98c4f3", "#6da9e8", "#488ed7", "#2a73c0", "#1559a3", "#0b4182", "#042a61"),
+    against=("#fbf6f1", "#f7d7bb", "#f2b588", "#e69457", "#cf742f"),
     number_on_low="#1b1f24",
     number_on_high="#ffffff",
     numbers_change_at=0.57,
@@ -57,6 +60,7 @@ DARK = Palette(
     ink="#e8ebef",
     faint="#97a1ad",
     ramp=("#23262e", "#2f3c53", "#395478", "#456e9b", "#5889b9", "#74a4d1", "#98bfe2", "#c2daef", "#eff4f9"),
+    against=("#2a2522", "#503925", "#7a4f28", "#a5682c", "#cf8136"),
     number_on_low="#e8ebef",
     number_on_high="#14171c",
     numbers_change_at=0.46,
@@ -85,15 +89,11 @@ def figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIGHT) -
     ]
     rules = dict.fromkeys(one.rule for one in maps if one.rule)
     width = min(per_line, len(panels)) * max(len(one.columns) for one in maps) * cell_px
-    per_text_line = max(90, int(width / 5.5))
-    subtitle = [
-        line for text in (shared_title, *rules) if text for line in textwrap.wrap(text, width=per_text_line)
-    ]
     chart: Any = panels[0] if len(panels) == 1 else alt.concat(*panels, columns=per_line, spacing=22)
-    return _styled(
+    return styled(
         chart.properties(
             datasets={f"cells_{i}": _rows_of_data(one) for i, one in enumerate(maps)},
-            title=alt.Title(textwrap.wrap(model, width=per_text_line), subtitle=subtitle),
+            title=headed(model, (shared_title, *rules), width),
             description=f"Attention of {model}: {'; '.join(one.title for one in maps)}",
         ),
         palette,
@@ -211,7 +211,17 @@ def _numbers(base: Any, palette: Palette) -> Any:
     )
 
 
-def _styled(chart: Any, palette: Palette) -> Any:
+def headed(model: str, lines: Iterable[str], width: int) -> Any:
+    """The title of a figure: the name of the model, and what is said of it, in lines of `width` pixels."""
+    import altair as alt
+
+    per_line = max(90, int(width / 5.5))
+    subtitle = [line for text in lines if text for line in textwrap.wrap(text, width=per_line)]
+    return alt.Title(textwrap.wrap(model, width=per_line), subtitle=subtitle)
+
+
+def styled(chart: Any, palette: Palette) -> Any:
+    """The chart in the colours and fonts of all figures."""
     return (
         chart.configure(background=palette.background, font=fonts.LATIN, padding=12)
         .configure_view(stroke=palette.faint, strokeWidth=0.5, strokeOpacity=0.6)

@@ -1,31 +1,22 @@
-"""What a model looked at, as one figure that is the same in a paper, a notebook, a page and a program."""
+"""What a model looked at in a text, as one figure that is the same in a paper, a notebook and a program."""
 
-import json
-import math
+import html
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atonce.disk import replacing
-from atonce.errors import RecipeError
-from atonce.explain import fonts, page
-from atonce.explain.figure import LIGHT, Palette, area, figure, vega_lite_version
+from atonce.explain.drawing import Drawing, plain
+from atonce.explain.figure import LIGHT, Palette, area, figure
 from atonce.explain.words import AttentionMap
 
 if TYPE_CHECKING:
     import altair
 
-FORMATS = (".png", ".svg", ".pdf", ".html", ".json")
-"""What a heat map can be saved as, by the ending of the file's name."""
 
-_MOST_PIXELS = 60_000_000  # of a .png; a picture beyond would take gigabytes to draw
-
-
-@dataclass(frozen=True, eq=False)
-class Heatmap:
+@dataclass(frozen=True, eq=False, repr=False)
+class Heatmap(Drawing):
     """One or more attention maps of a sentence: source words along the top, what was written down the left.
 
     Shows itself in a notebook; `save` writes it as a picture, a page or data.
@@ -39,9 +30,14 @@ class Heatmap:
     model: str
     """Whose attention it is, such as the name of the run."""
 
+    noun = "heat map"
+
     def __post_init__(self) -> None:
         if not self.maps:
             raise ValueError("a heat map needs at least one attention map")
+
+    def __repr__(self) -> str:
+        return f"<Heatmap of {self.model}: {self.source!r} → {self.output!r}>"
 
     def chart(self, palette: Palette = LIGHT) -> "altair.TopLevelMixin":
         """The figure, from which every format is made: an Altair chart to restyle or combine with others."""
@@ -63,76 +59,60 @@ class Heatmap:
                     "column_axis": one.column_axis,
                     "rows": list(one.rows),
                     "columns": list(one.columns),
-                    "weights": [[_plain(weight) for weight in row] for row in one.weights],
+                    "weights": [[plain(weight) for weight in row] for row in one.weights],
                 }
                 for one in self.maps
             ],
         }
 
-    def to_html(self) -> str:
-        """The figure as an HTML element, for a page with `page.STYLE` and, at its end, `page.script()`."""
-        return page.element(self.maps, self.model)
+    def headline(self) -> str:
+        """The title of its page."""
+        return f"What {self.model} looked at"
 
-    def save(self, path: str | Path) -> None:
-        """Write the figure to `path`: .png, .svg, .pdf, .html (one offline file) or .json (data), as it ends.
+    def facts(self) -> list[tuple[str, str]]:
+        """Both texts."""
+        return [("source", self.source), ("output", self.output)]
 
-        Raises RecipeError for another ending and DiskError if the file cannot be written; a file that was
-        there before is then still whole. Warns (FontWarning) if a .png or .pdf lacks a font for some word.
-        """
-        path = Path(path)
-        rendered = self._rendered(check_format(path))
-        with replacing(path) as partial:
-            partial.write_bytes(rendered)
+    def label(self) -> str:
+        """What it shows, for who cannot see it."""
+        titles = "; ".join(one.title for one in self.maps)
+        return f"Heat map of {titles}. The table has the same numbers."
 
-    def _rendered(self, suffix: str) -> bytes:
-        if suffix == ".json":
-            return (json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n").encode()
-        if suffix == ".html":
-            return page.whole_page(self.maps, self.model, self.source, self.output).encode()
-        return self._drawn(suffix)
+    def tables(self) -> str:
+        """The weights, a table for each map."""
+        return "\n".join(_table(one) for one in self.maps)
 
-    def _drawn(self, suffix: str) -> bytes:
-        import vl_convert
+    def area(self) -> float:
+        """About how many square pixels it takes at its natural size."""
+        return area(self.maps)
 
-        spec = self.chart().to_dict()
-        if suffix == ".svg":
-            return str(vl_convert.vegalite_to_svg(spec, vl_version=vega_lite_version())).encode()
-        fonts.warn_of_faults(self._text)
-        if suffix == ".pdf":
-            return bytes(vl_convert.vegalite_to_pdf(spec, vl_version=vega_lite_version()))
-        scale = min(2.0, math.sqrt(_MOST_PIXELS / area(self.maps)))
-        return bytes(vl_convert.vegalite_to_png(spec, vl_version=vega_lite_version(), scale=scale))
-
-    @cached_property
-    def _text(self) -> str:
-        """Every character that appears on the figure."""
+    def text(self) -> str:
+        """Every character that appears on it."""
         parts = [self.model]
         for one in self.maps:
             parts += [one.title, one.rule, *one.rows, *one.columns]
         return "".join(parts)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """Interactive where the notebook draws Vega-Lite by itself, else a picture. Never needs a network."""
-        major = vega_lite_version().split(".")[0]
-        return {
-            f"application/vnd.vegalite.v{major}+json": self.chart().to_dict(),
-            "image/svg+xml": self._drawn(".svg").decode(),
-            "text/plain": f"<Heatmap of {self.model}: {self.source!r} → {self.output!r}>",
-        }
+
+def _table(one: AttentionMap) -> str:
+    columns = "".join(f'<th scope="col" dir="auto">{html.escape(word)}</th>' for word in one.columns)
+    corner = html.escape(f"{one.row_axis} \\ {one.column_axis}")
+    return (
+        f"<table>\n<caption>{html.escape(one.title)} <span>{html.escape(one.rule)}</span></caption>\n"
+        f"<thead><tr><th>{corner}</th>{columns}</tr></thead>\n"
+        f"<tbody>\n{''.join(_rows(one))}</tbody>\n</table>"
+    )
 
 
-def check_format(path: Path) -> str:
-    """The ending of `path`, in small letters. Raises RecipeError if it is none of FORMATS."""
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise RecipeError(
-            f"cannot save a heat map as {path.name!r}",
-            why=f"the ending {suffix!r} is not a format it has" if suffix else "the name has no ending",
-            fix=f"end the name in one of {', '.join(FORMATS)}",
+def _rows(one: AttentionMap) -> Iterator[str]:
+    for word, weights in zip(one.rows, one.weights, strict=True):
+        strongest = np.nanmax(weights) if np.isfinite(weights).any() else np.nan
+        cells = "".join(
+            f"<td{' class=strongest' if weight == strongest and weight > 0 else ''}>{_number(weight)}</td>"
+            for weight in weights
         )
-    return suffix
+        yield f'<tr><th scope="row" dir="auto">{html.escape(word)}</th>{cells}</tr>\n'
 
 
-def _plain(weight: np.floating[Any]) -> float | None:
-    # Through text: the shortest decimal that gives the same float32, 0.1 and not 0.10000000149011612.
-    return None if np.isnan(weight) else float(str(weight))
+def _number(weight: np.floating) -> str:
+    return "–" if np.isnan(weight) else f"{weight:.3f}"

@@ -1,18 +1,19 @@
-"""Heat maps on a web page that needs nothing else: the drawing script is inside, and a table of the numbers.
+"""Figures on a web page that needs nothing else: the drawing script is inside, and a table of the numbers.
 
-The parts can be put on a page of one's own: `STYLE` in its head, an `element` for each heat map, and
-`script()` in a script element at its end.
+The parts can be put on a page of one's own: `STYLE` in its head, an `element` for each figure, and `script()`
+in a script element at its end.
 """
 
 import functools
 import html
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
+from atonce.explain.figure import DARK, LIGHT, vega_lite_version
 
-from atonce.explain.figure import DARK, LIGHT, Palette, figure, vega_lite_version
-from atonce.explain.words import AttentionMap
+Spec = Mapping[str, Any]
+"""A Vega-Lite chart as JSON has it."""
 
 _DRAW = """
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -65,9 +66,14 @@ _LOAD_NOTHING = (
 )
 
 
-def whole_page(maps: Sequence[AttentionMap], model: str, source: str, output: str) -> str:
-    """A page for one heat map: light and dark, tooltips, download as picture, and the weights as tables."""
-    title = f"What {model} looked at"
+def whole_page(title: str, facts: Sequence[tuple[str, str]], figure: str) -> str:
+    """A page for one figure: light and dark, tooltips, download as picture, and the numbers as tables.
+
+    `facts`: names and texts, written above. `figure`: its `element`.
+    """
+    written = "\n".join(
+        f'<dt>{html.escape(name)}</dt><dd dir="auto" lang="">{html.escape(text)}</dd>' for name, text in facts
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -81,10 +87,9 @@ def whole_page(maps: Sequence[AttentionMap], model: str, source: str, output: st
 <main>
 <h1>{html.escape(title)}</h1>
 <dl>
-<dt>source</dt><dd dir="auto" lang="">{html.escape(source)}</dd>
-<dt>output</dt><dd dir="auto" lang="">{html.escape(output)}</dd>
+{written}
 </dl>
-{element(maps, model)}
+{figure}
 </main>
 <script>{script()}</script>
 </body>
@@ -92,16 +97,17 @@ def whole_page(maps: Sequence[AttentionMap], model: str, source: str, output: st
 """
 
 
-def element(maps: Sequence[AttentionMap], model: str) -> str:
-    """The heat map as an HTML element: its drawing, for `script` to fill, and the weights as tables."""
-    titles = "; ".join(one.title for one in maps)
-    label = html.escape(f"Heat map of {titles}. The table has the same numbers.")
-    tables = "\n".join(_table(one) for one in maps)
+def element(light: Spec, dark: Spec, label: str, tables: str) -> str:
+    """A figure as an HTML element: its drawing, for `script` to fill, and its numbers as tables.
+
+    `light`, `dark`: the Vega-Lite chart for either kind of page. `label`: what it shows, for who cannot see
+    it. `tables`: the numbers, as HTML.
+    """
     return f"""<figure class="heatmap">
-<script type="application/json">{_figure_data(maps, model)}</script>
-<div class="drawing" role="img" aria-label="{label}"></div>
+<script type="application/json">{_figure_data(light, dark)}</script>
+<div class="drawing" role="img" aria-label="{html.escape(label)}"></div>
 <details>
-<summary>The weights as a table</summary>
+<summary>The numbers as a table</summary>
 <div class="tables" tabindex="0">
 {tables}
 </div>
@@ -119,38 +125,11 @@ def script() -> str:
     return "{" + bundle.replace("</script", r"<\/script") + "}"
 
 
-def _figure_data(maps: Sequence[AttentionMap], model: str) -> str:
+def _figure_data(light: Spec, dark: Spec) -> str:
     """The figure in both palettes, its data once."""
-    light, dark = (_spec(maps, model, palette) for palette in (LIGHT, DARK))
-    datasets = light.pop("datasets")
-    dark.pop("datasets")
-    data = json.dumps({"light": light, "dark": dark, "datasets": datasets}, ensure_ascii=False)
+    specs = {
+        name: {key: part for key, part in spec.items() if key != "datasets"}
+        for name, spec in (("light", light), ("dark", dark))
+    }
+    data = json.dumps({**specs, "datasets": light.get("datasets", {})}, ensure_ascii=False)
     return data.replace("<", r"\u003c")  # no word of a text can end the script element
-
-
-def _spec(maps: Sequence[AttentionMap], model: str, palette: Palette) -> dict[str, object]:
-    return dict(figure(maps, model, palette).to_dict())
-
-
-def _table(one: AttentionMap) -> str:
-    columns = "".join(f'<th scope="col" dir="auto">{html.escape(word)}</th>' for word in one.columns)
-    corner = html.escape(f"{one.row_axis} \\ {one.column_axis}")
-    return (
-        f"<table>\n<caption>{html.escape(one.title)} <span>{html.escape(one.rule)}</span></caption>\n"
-        f"<thead><tr><th>{corner}</th>{columns}</tr></thead>\n"
-        f"<tbody>\n{''.join(_rows(one))}</tbody>\n</table>"
-    )
-
-
-def _rows(one: AttentionMap) -> Iterator[str]:
-    for word, weights in zip(one.rows, one.weights, strict=True):
-        strongest = np.nanmax(weights) if np.isfinite(weights).any() else np.nan
-        cells = "".join(
-            f"<td{' class=strongest' if weight == strongest and weight > 0 else ''}>{_number(weight)}</td>"
-            for weight in weights
-        )
-        yield f'<tr><th scope="row" dir="auto">{html.escape(word)}</th>{cells}</tr>\n'
-
-
-def _number(weight: np.floating) -> str:
-    return "–" if np.isnan(weight) else f"{weight:.3f}"

@@ -18,7 +18,7 @@ class LayerAttention:
     """The weights of one attention layer."""
 
     layer: str
-    """Its name in the model, such as "decoder.blocks.2.cross_attention"."""
+    """Its name in the model, such as "decoder.layers.2.cross_attention"."""
     role: Role
     weights: Float[Tensor, "batch heads query_len key_len"]
     """Each query's weights sum to one over the keys it may see and are zero elsewhere."""
@@ -42,6 +42,11 @@ class AttentionRecord(Mapping[str, LayerAttention]):
     def of_role(self, role: Role) -> list[LayerAttention]:
         """The layers that look from one side at one side, first to last."""
         return [layer for layer in self.values() if layer.role == role]
+
+
+def has_attention(model: nn.Module) -> bool:
+    """Whether any layer of `model` is attention."""
+    return any(isinstance(module, Attention) for module in model.modules())
 
 
 @contextmanager

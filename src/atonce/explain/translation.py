@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
-from atonce.errors import RecipeError
+from atonce.explain.choice import choose_heads, choose_layer
 from atonce.explain.heatmap import Heatmap
 from atonce.explain.record import AttentionRecord, LayerAttention, recorded_attention
 from atonce.explain.words import END_OF_SENTENCE, MERGE_RULE, AttentionMap, merge_pieces, words_of
@@ -38,27 +39,7 @@ class TranslationAttention:
 
         Without a name, the last of these. Raises RecipeError if there is none such.
         """
-        if layer is not None and layer in self.record:
-            return self.record[layer]
-        cross = self.record.of_role("cross")
-        if not cross:
-            raise RecipeError(
-                "no attention layer looks at the source",
-                why="the decoder has no attention, only the encoder has",
-                fix=f"give one of: {', '.join(self.record)}",
-            )
-        if layer is None:
-            return cross[-1]
-        if layer == "mean":
-            mean = torch.stack([one.weights for one in cross]).mean(0)
-            return LayerAttention(f"mean of {len(cross)} layers", "cross", mean)
-        if layer.isdecimal() and 1 <= int(layer) <= len(cross):
-            return cross[int(layer) - 1]
-        raise RecipeError(
-            f"there is no attention layer {layer!r}",
-            why=f"{len(cross)} layers look at the source",
-            fix=f"give a number from 1 to {len(cross)}, mean, or one of: {', '.join(self.record)}",
-        )
+        return choose_layer(self.record, layer)
 
 
 def attention_of(translator: Translator, text: str, target: str | None = None) -> TranslationAttention:
@@ -92,29 +73,14 @@ def heatmap(
     `words`: merge pieces to words. It shows itself in a notebook; `.save(path)` writes it to a file.
     Raises RunError if the model has no attention, RecipeError for a layer or head that it has not.
     """
-    translator = model if isinstance(model, Translator) else Translator.open(model)
+    translator = model if isinstance(model, Translator) else load_translator(model)
     attention = attention_of(translator, text, target)
     chosen = attention.choose(layer)
-    maps = [_map(attention, chosen, weights, title, words=words) for title, weights in _heads(chosen, head)]
+    maps = [
+        _map(attention, chosen, weights.numpy(), title, words=words)
+        for title, weights in choose_heads(chosen, head)
+    ]
     return Heatmap(tuple(maps), source=text, output=attention.target.text, model=translator.name)
-
-
-def _heads(layer: LayerAttention, head: int | str) -> list[tuple[str, np.ndarray]]:
-    """Titles and weights `(query_len, key_len)` of the heads asked for."""
-    weights = layer.weights[0].float().cpu().numpy()
-    count = len(weights)
-    if head == "mean":
-        title = layer.layer if count == 1 else f"{layer.layer}, mean of {count} heads"
-        return [(title, weights.mean(0))]
-    if head == "all":
-        return [(f"{layer.layer}, head {n} of {count}", one) for n, one in enumerate(weights, start=1)]
-    if str(head).isdecimal() and 1 <= int(head) <= count:
-        return [(f"{layer.layer}, head {head} of {count}", weights[int(head) - 1])]
-    raise RecipeError(
-        f"there is no head {head!r}",
-        why=f"{layer.layer} has {count} head{'s' if count > 1 else ''}",
-        fix=f"give a number from 1 to {count}, mean or all",
-    )
 
 
 def _map(

@@ -170,3 +170,24 @@ def _with_invisible(
             words[i] = before if following is None or (touches_last and not touches_next) else following
         before = words[i]
     return words
+
+
+def places_of(word: str, text: str, *, ignore_case: bool = False) -> list[tuple[int, int]]:
+    """Where `word` stands in `text` as a word of its own: (begin, end) in characters, left to right.
+
+    Punctuation may touch it, letters and digits may not, except in scripts that put no spaces between words.
+    """
+    found = re.finditer(re.escape(word), text, re.IGNORECASE if ignore_case else 0)
+    return [match.span() for match in found if match[0].strip() and _stands_alone(text, *match.span())]
+
+
+def _stands_alone(text: str, begin: int, end: int) -> bool:
+    return all(_parts(text[at - 1], text[at]) for at in (begin, end) if 0 < at < len(text))
+
+
+def _parts(left: str, right: str) -> bool:
+    """Whether a word may end at the one character and another begin at the next."""
+    letters = [unicodedata.category(character)[0] in "LMN" for character in (left, right)]
+    if not all(letters):
+        return True
+    return unicodedata.category(right)[0] != "M" and (_is_unspaced(left) or _is_unspaced(right))

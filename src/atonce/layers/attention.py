@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atonce.layers.positions import rotated
 from atonce.layers.precision import products_are_reduced
 from atonce.shapes import Bool, Float
 
@@ -38,8 +39,8 @@ def observing(observer: Observer) -> Iterator[None]:
 class KeyValue(NamedTuple):
     """What is looked at, projected once: keys to compare with, values to mix."""
 
-    key: Float[Tensor, "batch heads key_len head_dim"]
-    value: Float[Tensor, "batch heads key_len value_dim"]
+    key: Float[Tensor, "batch key_value_heads key_len head_dim"]
+    value: Float[Tensor, "batch key_value_heads key_len head_dim"]
 
 
 class Attention(nn.Module):
@@ -69,20 +70,33 @@ def masked_softmax(
 class MultiHeadAttention(Attention):
     """Scaled dot-product attention by several heads side by side (Vaswani 2017, section 3.2, equation 1).
 
-    Shapes: queries `(batch, query_len, dim)`, states to look at `(batch, key_len, dim)`.
+    Shapes: queries `(batch, query_len, dim)`, states to look at `(batch, key_len, dim)`. With fewer
+    `key_value_heads` than `heads`, each serves a group of neighbouring heads (Ainslie 2023, section 2.2), and
+    generation keeps so much less; 1 is multi-query attention (Shazeer 2019).
     """
 
-    def __init__(self, dim: int, heads: int, *, role: Role) -> None:
+    def __init__(self, dim: int, heads: int, *, role: Role, key_value_heads: int | None = None) -> None:
         super().__init__(role)
         self.heads = heads
+        self.key_value_heads = key_value_heads or heads
+        width = dim // heads * self.key_value_heads
         self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(dim, dim)
-        self.value = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, width)
+        self.value = nn.Linear(dim, width)
         self.output = nn.Linear(dim, dim)
 
-    def project(self, states: Float[Tensor, "batch key_len dim"]) -> KeyValue:
-        """Keys and values of `states`. They do not depend on the query, so generation keeps them."""
-        return KeyValue(self._split(self.key(states)), self._split(self.value(states)))
+    def project(
+        self,
+        states: Float[Tensor, "batch key_len dim"],
+        rotation: Float[Tensor, "key_len head_dim"] | None = None,
+    ) -> KeyValue:
+        """Keys and values of `states`. They do not depend on the query, so generation keeps them.
+
+        `rotation`: where the states stand, with rotary positions (`layers.positions.rotated`).
+        """
+        key = _split(self.key(states), self.key_value_heads)
+        value = _split(self.value(states), self.key_value_heads)
+        return KeyValue(key if rotation is None else rotated(key, rotation), value)
 
     def forward(
         self,
@@ -91,13 +105,18 @@ class MultiHeadAttention(Attention):
         mask: Bool[Tensor, "#batch #query_len key_len"] | None = None,
         *,
         causal: bool = False,
+        rotation: Float[Tensor, "query_len head_dim"] | None = None,
     ) -> Float[Tensor, "batch query_len dim"]:
         """Mix the values by how well their keys match each query.
 
         `mask`: True where a query may look. `causal`: each query sees the keys up to its own position
-        (query i of `query_len` stands at key i). Give one of the two, or neither.
+        (query i of `query_len` stands at key i). Give one of the two, or neither. `rotation`: where the
+        queries stand, with rotary positions.
         """
-        query = self._split(self.query(queries))
+        query = _split(self.query(queries), self.heads)
+        if rotation is not None:
+            query = rotated(query, rotation)
+        seen = self._for_each_head(seen)
         heads_mask = None if mask is None else mask[:, None]
         if _observer.get() is None and not products_are_reduced(query.device):
             mixed = F.scaled_dot_product_attention(
@@ -123,8 +142,19 @@ class MultiHeadAttention(Attention):
         self.show(weights)
         return weights @ seen.value
 
-    def _split(self, states: Float[Tensor, "batch len dim"]) -> Float[Tensor, "batch heads len head_dim"]:
-        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def _for_each_head(self, seen: KeyValue) -> KeyValue:
+        """Shared keys and values, repeated for each head of their group.
+
+        The fused kernel could share them itself (`enable_gqa`), but not with a mask on every device.
+        """
+        group = self.heads // self.key_value_heads
+        if group == 1:
+            return seen
+        return KeyValue(*(part.repeat_interleave(group, dim=1) for part in seen))
+
+
+def _split(states: Float[Tensor, "batch len width"], heads: int) -> Float[Tensor, "batch heads len head_dim"]:
+    return states.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 class StateAttention(Attention):

@@ -13,15 +13,22 @@ from torch import Tensor, nn
 from atonce.layers.dropout import dropout
 from atonce.shapes import Bool, Float
 
-Cell = Literal["gru", "lstm"]
+Cell = Literal["rnn", "gru", "lstm"]
 LayerState = tuple[Float[Tensor, "batch dim"], ...]
-"""State of one layer: (hidden,) of a GRU, (hidden, cell) of an LSTM."""
+"""State of one layer: (hidden,), or (hidden, cell) of an LSTM."""
 
-_SEQUENCES: dict[Cell, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
+_SEQUENCES: dict[Cell, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
+    "rnn": nn.RNN,
+    "gru": nn.GRU,
+    "lstm": nn.LSTM,
+}
 
 
 class RecurrentLayer(nn.Module):
-    """One recurrent layer, left to right: GRU (Cho 2014, torch's variant) or LSTM (Hochreiter 1997)."""
+    """One recurrent layer, left to right.
+
+    A plain one with tanh (Elman 1990), a GRU (Cho 2014, torch's variant) or an LSTM (Hochreiter 1997).
+    """
 
     def __init__(self, cell: Cell, input_dim: int, dim: int) -> None:
         super().__init__()
@@ -39,10 +46,14 @@ class RecurrentLayer(nn.Module):
 
     def step(self, inputs: Float[Tensor, "batch input_dim"], state: LayerState) -> LayerState:
         """The state after one more position."""
-        input_weight, state_weight, input_bias, state_bias = self.sequence.parameters()
-        if self.cell == "gru":
-            return (torch.gru_cell(inputs, state[0], input_weight, state_weight, input_bias, state_bias),)
-        return torch.lstm_cell(inputs, state, input_weight, state_weight, input_bias, state_bias)
+        weights = tuple(self.sequence.parameters())
+        match self.cell:
+            case "rnn":
+                return (torch.rnn_tanh_cell(inputs, state[0], *weights),)
+            case "gru":
+                return (torch.gru_cell(inputs, state[0], *weights),)
+            case "lstm":
+                return torch.lstm_cell(inputs, state, *weights)
 
 
 class RecurrentStack(nn.Module):
@@ -99,22 +110,24 @@ def last_real(
     return sequence[torch.arange(len(last), device=last.device), last]
 
 
-class RecurrentEncoderLayer(nn.Module):
-    """A recurrent layer over the whole source, in one direction or in both, half of the width each."""
+class Directions(nn.Module):
+    """A recurrence over the whole source, left to right, and perhaps another one right to left beside it.
 
-    def __init__(self, cell: Cell, dim: int, *, bidirectional: bool) -> None:
+    Each maps inputs `(batch, time, dim)` to outputs of its width, first position to last.
+    """
+
+    def __init__(self, rightwards: nn.Module, leftwards: nn.Module | None = None) -> None:
         super().__init__()
-        width = dim // 2 if bidirectional else dim
-        self.rightwards = RecurrentLayer(cell, dim, width)
-        self.leftwards = RecurrentLayer(cell, dim, width) if bidirectional else None
+        self.rightwards = rightwards
+        self.leftwards = leftwards
 
     def forward(
-        self, inputs: Float[Tensor, "batch time dim"], mask: Bool[Tensor, "batch time"]
+        self, inputs: Float[Tensor, "batch time input_dim"], mask: Bool[Tensor, "batch time"]
     ) -> tuple[Float[Tensor, "batch time dim"], Float[Tensor, "batch dim"]]:
-        """The states, and the last state of each direction side by side. Padding changes neither."""
+        """The outputs, and the last one of each direction side by side. Padding changes neither."""
         rightwards = self.rightwards(inputs)
         if self.leftwards is None:
             return rightwards, last_real(rightwards, mask)
         mirrored = self.leftwards(reverse_real(inputs, mask))
-        states = torch.cat([rightwards, reverse_real(mirrored, mask)], dim=-1)
-        return states, torch.cat([last_real(rightwards, mask), last_real(mirrored, mask)], dim=-1)
+        outputs = torch.cat([rightwards, reverse_real(mirrored, mask)], dim=-1)
+        return outputs, torch.cat([last_real(rightwards, mask), last_real(mirrored, mask)], dim=-1)

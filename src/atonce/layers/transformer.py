@@ -1,29 +1,49 @@
-"""Transformer blocks: attention, then a feed-forward layer, each with a residual connection and a norm."""
+"""Transformer blocks: attention, then a feed-forward part, each with a residual connection and a norm."""
 
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue, MultiHeadAttention
 from atonce.layers.dropout import dropout
+from atonce.layers.neuron import NeuronLayer
+from atonce.layers.norm import NormKind, build_norm
 from atonce.shapes import Bool, Float
 
 Norm = Literal["pre", "post"]
+Activation = Literal["relu", "gelu", "swiglu"]
 
 
 class FeedForward(nn.Module):
-    """Two layers with ReLU between them, at each position alone (Vaswani 2017, equation 2)."""
+    """A layer of neurons and weighted sums of them, at each position alone (Vaswani 2017, equation 2).
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    relu, gelu: the neurons' nonlinearity. swiglu: swish neurons, each multiplied by a weighted sum of the
+    inputs that opens or closes it (Shazeer 2020, equation 5), with biases as everywhere. That is a third
+    matrix, so the layer is `gated_width(hidden)` wide: about as many weights as with the other two.
+    """
+
+    def __init__(self, dim: int, hidden: int, activation: Activation = "relu") -> None:
         super().__init__()
-        self.hidden = nn.Linear(dim, hidden)
-        self.output = nn.Linear(hidden, dim)
+        width = gated_width(hidden) if activation == "swiglu" else hidden
+        self.hidden = NeuronLayer(dim, width, "swish" if activation == "swiglu" else activation)
+        self.factor = nn.Linear(dim, width) if activation == "swiglu" else None
+        self.output = nn.Linear(width, dim)
 
     def forward(self, states: Float[Tensor, "batch len dim"]) -> Float[Tensor, "batch len dim"]:
         """Each position by itself."""
-        return self.output(F.relu(self.hidden(states)))
+        hidden = self.hidden(states)
+        if self.factor is not None:
+            hidden = hidden * self.factor(states)
+        return self.output(hidden)
+
+
+def gated_width(hidden: int) -> int:
+    """About two thirds of `hidden` (Shazeer 2020, section 2): the nearest multiple of 8, at least 8.
+
+    Matrix units work on blocks of eight.
+    """
+    return 8 * max(1, round(hidden / 12))
 
 
 class Residual(nn.Module):
@@ -32,9 +52,9 @@ class Residual(nn.Module):
     Post-norm is Vaswani 2017, section 3.1; pre-norm (Xiong 2020) trains without a long warm-up.
     """
 
-    def __init__(self, dim: int, norm: Norm, dropout: float) -> None:
+    def __init__(self, dim: int, norm: Norm, dropout: float, *, norm_kind: NormKind = "layer") -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
+        self.norm = build_norm(norm_kind, dim)
         self.pre = norm == "pre"
         self.dropout = dropout
 
@@ -50,24 +70,44 @@ class Residual(nn.Module):
         return summed if self.pre else self.norm(summed)
 
 
+class FeedForwardBlock(nn.Module):
+    """What is left of a pre-norm block without attention: each position thinks alone."""
+
+    def __init__(self, dim: int, feed_forward: int, *, activation: Activation, dropout: float) -> None:
+        super().__init__()
+        self.feed_forward = FeedForward(dim, feed_forward, activation)
+        self.feed_forward_residual = Residual(dim, "pre", dropout)
+
+    def forward(self, states: Float[Tensor, "batch len dim"]) -> Float[Tensor, "batch len dim"]:
+        """Each position by itself."""
+        part = self.feed_forward(self.feed_forward_residual.branch(states))
+        return self.feed_forward_residual.join(states, part)
+
+
 class EncoderBlock(nn.Module):
     """Every position looks at every other, all at once; then each thinks alone."""
 
-    def __init__(self, dim: int, heads: int, feed_forward: int, *, norm: Norm, dropout: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, feed_forward: int, *, norm: Norm, dropout: float,
+        key_value_heads: int | None = None, activation: Activation = "relu", norm_kind: NormKind = "layer",
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.attention = MultiHeadAttention(dim, heads, role="encoder-self")
-        self.attention_residual = Residual(dim, norm, dropout)
-        self.feed_forward = FeedForward(dim, feed_forward)
-        self.feed_forward_residual = Residual(dim, norm, dropout)
+        self.attention = MultiHeadAttention(dim, heads, role="encoder-self", key_value_heads=key_value_heads)
+        self.attention_residual = Residual(dim, norm, dropout, norm_kind=norm_kind)
+        self.feed_forward = FeedForward(dim, feed_forward, activation)
+        self.feed_forward_residual = Residual(dim, norm, dropout, norm_kind=norm_kind)
 
     def forward(
-        self, states: Float[Tensor, "batch len dim"], mask: Bool[Tensor, "batch 1 len"] | None
+        self,
+        states: Float[Tensor, "batch len dim"],
+        mask: Bool[Tensor, "#batch #len len"] | None,
+        rotation: Float[Tensor, "len head_dim"] | None = None,
     ) -> Float[Tensor, "batch len dim"]:
-        """`mask`: True where a position is real; None where all are."""
+        """`mask`: True where a position may look; None: everywhere. `rotation`: of rotary positions."""
         query = self.attention_residual.branch(states)
-        states = self.attention_residual.join(
-            states, self.attention(query, self.attention.project(query), mask)
-        )
+        seen = self.attention.project(query, rotation)
+        states = self.attention_residual.join(states, self.attention(query, seen, mask, rotation=rotation))
+
         part = self.feed_forward(self.feed_forward_residual.branch(states))
         return self.feed_forward_residual.join(states, part)
 
@@ -79,14 +119,17 @@ class DecoderBlock(nn.Module):
     one is new and the others' keys and values were kept.
     """
 
-    def __init__(self, dim: int, heads: int, feed_forward: int, *, norm: Norm, dropout: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, feed_forward: int, *, norm: Norm, dropout: float,
+        key_value_heads: int | None = None, activation: Activation = "relu", norm_kind: NormKind = "layer",
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.attention = MultiHeadAttention(dim, heads, role="decoder-self")
-        self.attention_residual = Residual(dim, norm, dropout)
-        self.cross_attention = MultiHeadAttention(dim, heads, role="cross")
-        self.cross_attention_residual = Residual(dim, norm, dropout)
-        self.feed_forward = FeedForward(dim, feed_forward)
-        self.feed_forward_residual = Residual(dim, norm, dropout)
+        self.attention = MultiHeadAttention(dim, heads, role="decoder-self", key_value_heads=key_value_heads)
+        self.attention_residual = Residual(dim, norm, dropout, norm_kind=norm_kind)
+        self.cross_attention = MultiHeadAttention(dim, heads, role="cross", key_value_heads=key_value_heads)
+        self.cross_attention_residual = Residual(dim, norm, dropout, norm_kind=norm_kind)
+        self.feed_forward = FeedForward(dim, feed_forward, activation)
+        self.feed_forward_residual = Residual(dim, norm, dropout, norm_kind=norm_kind)
 
     def forward(
         self,
@@ -94,16 +137,23 @@ class DecoderBlock(nn.Module):
         past: KeyValue | None,
         source: KeyValue,
         source_mask: Bool[Tensor, "batch 1 source_len"] | None,
+        *,
+        mask: Bool[Tensor, "1 new_len len"] | None = None,
+        rotation: Float[Tensor, "new_len head_dim"] | None = None,
     ) -> tuple[Float[Tensor, "batch new_len dim"], KeyValue]:
         """The new positions' states, and the keys and values of all positions so far.
 
         `past`: keys and values of the positions before (then there is one new one), or None at the start.
+        `mask`: True where a new position may look in the target, never at a later one; without it, at itself
+        and all before it. `rotation`: of rotary positions, for the new ones; those in `past` are turned.
         """
         query = self.attention_residual.branch(states)
-        seen = self.attention.project(query)
+        seen = self.attention.project(query, rotation)
         if past is not None:
             seen = KeyValue(torch.cat([past.key, seen.key], 2), torch.cat([past.value, seen.value], 2))
-        states = self.attention_residual.join(states, self.attention(query, seen, causal=past is None))
+        causal = past is None and mask is None
+        part = self.attention(query, seen, mask, causal=causal, rotation=rotation)
+        states = self.attention_residual.join(states, part)
 
         query = self.cross_attention_residual.branch(states)
         states = self.cross_attention_residual.join(states, self.cross_attention(query, source, source_mask))

@@ -1,59 +1,130 @@
 """The one place where configs become modules. A new architecture is a config, a module and one case here."""
 
+from atonce.models.classifier import Classifier
 from atonce.models.config import (
+    ClassifierConfig,
+    ConvolutionDecoderConfig,
+    ConvolutionEncoderConfig,
     DecoderConfig,
     EncoderConfig,
+    FeedForwardEncoderConfig,
+    ImageConfig,
+    LinesConfig,
     ModelConfig,
+    PatchesConfig,
+    PooledConvolutionsConfig,
     RecurrentDecoderConfig,
     RecurrentEncoderConfig,
+    ScanDecoderConfig,
+    ScanEncoderConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
+    WholeImageConfig,
 )
+from atonce.models.convolution import ConvolutionDecoder, ConvolutionEncoder
 from atonce.models.embedding import PieceEmbedding
+from atonce.models.feedforward import FeedForwardEncoder
+from atonce.models.image import (
+    ImageEmbedding,
+    LineEmbedding,
+    PatchEmbedding,
+    PooledConvolutions,
+    WholeImageEmbedding,
+)
+from atonce.models.interface import Decoder, Encoder
 from atonce.models.recurrent import RecurrentDecoder, RecurrentEncoder
+from atonce.models.scan import ScanDecoder, ScanEncoder
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.transformer import TransformerDecoder, TransformerEncoder
 
 
-def build_model(config: ModelConfig, vocab: int) -> Seq2Seq:
-    """A model with fresh weights from torch's random state. `vocab`: pieces in the vocabulary."""
-    source = PieceEmbedding(vocab, config.dim)
-    target = source if config.tied_embeddings else PieceEmbedding(vocab, config.dim)
-    output = source if config.tied_embeddings else PieceEmbedding(vocab, config.dim)
-    encoder = build_encoder(config.encoder, source, config.dim)
-    decoder = build_decoder(config.decoder, target, output, config.dim)
-    return Seq2Seq(encoder, decoder)
+def build_model(
+    config: ModelConfig, vocab: int, *, image: tuple[int, int] | None = None, labels: int | None = None
+) -> Seq2Seq:
+    """A model with fresh weights from torch's random state.
+
+    `vocab`: pieces in the vocabulary. `image`: height and width of the source, where it is not text.
+    `labels`: how many there are, where the target is not text.
+    """
+    pieces = PieceEmbedding(vocab, config.dim)
+    one_table = config.tied_embeddings and labels is None
+
+    def table() -> PieceEmbedding:
+        return pieces if one_table else PieceEmbedding(labels or vocab, config.dim)
+
+    source = pieces if image is None else build_image_embedding(config.image, image, config.dim)
+    encoder = build_encoder(config.encoder, config.dim)
+    decoder = build_decoder(config.decoder, table(), table(), config.dim)
+    return Seq2Seq(source, encoder, decoder)
 
 
-def build_encoder(
-    config: EncoderConfig, embedding: PieceEmbedding, dim: int
-) -> RecurrentEncoder | TransformerEncoder:
+def build_image_embedding(config: ImageConfig | None, shape: tuple[int, int], dim: int) -> ImageEmbedding:
+    """Every way to read an image of `shape` (height, width) as a sequence."""
+    match config or PatchesConfig():
+        case WholeImageConfig():
+            return WholeImageEmbedding(shape, dim)
+        case LinesConfig(kind=kind):
+            return LineEmbedding(shape, dim, lines=kind)
+        case PatchesConfig(size=size):
+            return PatchEmbedding(shape, dim, size=size)
+        case PooledConvolutionsConfig(channels=channels, kernel=kernel, dropout=dropout):
+            return PooledConvolutions(shape, dim, channels=channels, kernel=kernel, dropout=dropout)
+
+
+def build_encoder(config: EncoderConfig, dim: int) -> Encoder:
     """Every encoder there is."""
     match config:
+        case FeedForwardEncoderConfig():
+            return FeedForwardEncoder(
+                dim, layers=config.layers, feed_forward=config.feed_forward, activation=config.activation,
+                dropout=config.dropout,
+            )  # fmt: skip
+        case ConvolutionEncoderConfig():
+            return ConvolutionEncoder(dim, layers=config.layers, kernel=config.kernel, dropout=config.dropout)
         case RecurrentEncoderConfig():
             return RecurrentEncoder(
-                embedding, dim, cell=config.kind, layers=config.layers, bidirectional=config.bidirectional,
+                dim, cell=config.kind, layers=config.layers, bidirectional=config.bidirectional,
                 dropout=config.dropout,
+            )  # fmt: skip
+        case ScanEncoderConfig():
+            return ScanEncoder(
+                dim, cell=config.kind, layers=config.layers, bidirectional=config.bidirectional,
+                feed_forward=config.feed_forward, dropout=config.dropout,
             )  # fmt: skip
         case TransformerEncoderConfig():
             return TransformerEncoder(
-                embedding, dim, layers=config.layers, heads=config.heads, feed_forward=config.feed_forward,
-                norm=config.norm, dropout=config.dropout,
+                dim, layers=config.layers, heads=config.heads, key_value_heads=config.key_value_heads,
+                feed_forward=config.feed_forward, activation=config.activation, norm=config.norm,
+                norm_kind=config.norm_kind, positions=config.positions, window=config.window,
+                dropout=config.dropout,
             )  # fmt: skip
 
 
 def build_decoder(
     config: DecoderConfig, embedding: PieceEmbedding, output: PieceEmbedding, dim: int
-) -> RecurrentDecoder | TransformerDecoder:
+) -> Decoder:
     """Every decoder there is. `embedding` reads pieces, `output` scores them; they may be one table."""
     match config:
+        case ConvolutionDecoderConfig():
+            return ConvolutionDecoder(
+                embedding, output, dim, layers=config.layers, kernel=config.kernel, dropout=config.dropout
+            )
         case RecurrentDecoderConfig():
             return RecurrentDecoder(
                 embedding, output, dim, cell=config.kind, layers=config.layers, attention=config.attention,
                 input_feeding=config.input_feeding, dropout=config.dropout,
             )  # fmt: skip
+        case ScanDecoderConfig():
+            return ScanDecoder(
+                embedding, output, dim, cell=config.kind, layers=config.layers, heads=config.heads,
+                feed_forward=config.feed_forward, dropout=config.dropout,
+            )  # fmt: skip
         case TransformerDecoderConfig():
             return TransformerDecoder(
                 embedding, output, dim, layers=config.layers, heads=config.heads,
-                feed_forward=config.feed_forward, norm=config.norm, dropout=config.dropout,
+                key_value_heads=config.key_value_heads, feed_forward=config.feed_forward,
+                activation=config.activation, norm=config.norm, norm_kind=config.norm_kind,
+                positions=config.positions, window=config.window, dropout=config.dropout,
             )  # fmt: skip
+        case ClassifierConfig():
+            return Classifier(output, dim, dropout=config.dropout)

@@ -8,15 +8,58 @@ from pydantic import Field, model_validator
 from atonce.config import Config
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+Activation = Literal["relu", "gelu", "swiglu"]
+
+
+class FeedForwardEncoderConfig(Config):
+    """Each position alone, through layers of nonlinear neurons: no context, the control."""
+
+    kind: Literal["feedforward"] = "feedforward"
+    layers: int = Field(default=2, ge=0)
+    """0: the embeddings as they are."""
+    feed_forward: int = Field(default=512, ge=1)
+    """Width of the hidden layer in each block."""
+    activation: Activation = "relu"
+    dropout: Dropout = 0.1
+
+
+class ConvolutionEncoderConfig(Config):
+    """Gated convolutions, each position seeing some neighbours more with every layer (Gehring 2017)."""
+
+    kind: Literal["convolution"] = "convolution"
+    layers: int = Field(default=4, ge=1)
+    kernel: int = Field(default=3, ge=1)
+    """Positions that one layer looks at; odd, so that as many are on the left as on the right."""
+    dropout: Dropout = 0.1
+
+    @model_validator(mode="after")
+    def _kernel_has_a_middle(self) -> "ConvolutionEncoderConfig":
+        if self.kernel % 2 == 0:
+            raise ValueError(
+                f"a kernel of {self.kernel} has no middle -> use an odd one, such as {self.kernel + 1}"
+            )
+        return self
 
 
 class RecurrentEncoderConfig(Config):
     """Recurrent layers that read the sentence in one direction or in both."""
 
-    kind: Literal["gru", "lstm"]
+    kind: Literal["rnn", "gru", "lstm"]
     layers: int = Field(default=1, ge=1)
     bidirectional: bool = True
     """Read in both directions, half of the width each, so that each word sees left and right."""
+    dropout: Dropout = 0.1
+
+
+class ScanEncoderConfig(Config):
+    """Recurrences whose gates do not wait for the state, so that a scan computes all states (Feng 2024)."""
+
+    kind: Literal["mingru", "minlstm"]
+    layers: int = Field(default=3, ge=1)
+    bidirectional: bool = True
+    """Read in both directions, half of the width each, so that each word sees left and right."""
+    feed_forward: int = Field(default=512, ge=1)
+    """Width of the hidden layer in each feed-forward part."""
     dropout: Dropout = 0.1
 
 
@@ -25,11 +68,29 @@ class _Blocks(Config):
 
     layers: int = Field(default=3, ge=1)
     heads: int = Field(default=4, ge=1)
+    key_value_heads: int | None = Field(default=None, ge=1)
+    """Heads of keys and values, shared by groups of query heads (Ainslie 2023); without it, as many as
+    `heads`."""
     feed_forward: int = Field(default=512, ge=1)
     """Width of the hidden layer in each feed-forward part."""
+    activation: Activation = "relu"
     norm: Literal["pre", "post"] = "pre"
     """Normalise what goes into each part (pre), or what comes out (post, as in the paper)."""
+    norm_kind: Literal["layer", "rms"] = "layer"
+    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    """How self-attention knows where a word is."""
+    window: int | None = Field(default=None, ge=0)
+    """Self-attention sees so many positions on either side, and itself; without it, all."""
     dropout: Dropout = 0.1
+
+    @model_validator(mode="after")
+    def _groups_are_equal(self) -> "_Blocks":
+        if self.key_value_heads is not None and self.heads % self.key_value_heads:
+            raise ValueError(
+                f"{self.heads} heads cannot share {self.key_value_heads} heads of keys and values evenly -> "
+                f"use a number of key_value_heads that divides {self.heads}"
+            )
+        return self
 
 
 class TransformerEncoderConfig(_Blocks):
@@ -38,15 +99,32 @@ class TransformerEncoderConfig(_Blocks):
     kind: Literal["transformer"] = "transformer"
 
 
-EncoderConfig = Annotated[RecurrentEncoderConfig | TransformerEncoderConfig, Field(discriminator="kind")]
+EncoderConfig = Annotated[
+    FeedForwardEncoderConfig
+    | ConvolutionEncoderConfig
+    | RecurrentEncoderConfig
+    | ScanEncoderConfig
+    | TransformerEncoderConfig,
+    Field(discriminator="kind"),
+]
 
 AttentionKind = Literal["none", "additive", "dot", "general"]
+
+
+class ConvolutionDecoderConfig(Config):
+    """Gated convolutions that see only what is written, with attention in each layer (Gehring 2017)."""
+
+    kind: Literal["convolution"] = "convolution"
+    layers: int = Field(default=3, ge=1)
+    kernel: int = Field(default=3, ge=1)
+    """Positions that one layer looks at: the newest and those before it."""
+    dropout: Dropout = 0.1
 
 
 class RecurrentDecoderConfig(Config):
     """Recurrent layers that write the sentence word by word, and may look back at the source at each step."""
 
-    kind: Literal["gru", "lstm"]
+    kind: Literal["rnn", "gru", "lstm"]
     layers: int = Field(default=1, ge=1)
     attention: AttentionKind = "additive"
     """none: only the encoder's summary; additive: weights from the previous state (Bahdanau 2015); dot,
@@ -56,13 +134,77 @@ class RecurrentDecoderConfig(Config):
     dropout: Dropout = 0.1
 
 
+class ScanDecoderConfig(Config):
+    """Transformer blocks with a parallel recurrence in place of self-attention (Kim 2019; Feng 2024).
+
+    All positions at once in training; in generation a state of constant size.
+    """
+
+    kind: Literal["mingru", "minlstm", "ssru"]
+    layers: int = Field(default=3, ge=1)
+    heads: int = Field(default=4, ge=1)
+    """Heads of the attention to the source."""
+    feed_forward: int = Field(default=512, ge=1)
+    """Width of the hidden layer in each feed-forward part."""
+    dropout: Dropout = 0.1
+
+
 class TransformerDecoderConfig(_Blocks):
     """Masked self-attention, attention to the source and a feed-forward layer a block (Vaswani 2017)."""
 
     kind: Literal["transformer"] = "transformer"
 
 
-DecoderConfig = Annotated[RecurrentDecoderConfig | TransformerDecoderConfig, Field(discriminator="kind")]
+class ClassifierConfig(Config):
+    """One label from the encoder's summary of the source."""
+
+    kind: Literal["classifier"] = "classifier"
+    dropout: Dropout = 0.1
+
+
+DecoderConfig = Annotated[
+    ConvolutionDecoderConfig
+    | RecurrentDecoderConfig
+    | ScanDecoderConfig
+    | TransformerDecoderConfig
+    | ClassifierConfig,
+    Field(discriminator="kind"),
+]
+
+
+class WholeImageConfig(Config):
+    """All pixels are one position: what a plain feed-forward net reads."""
+
+    kind: Literal["whole"] = "whole"
+
+
+class LinesConfig(Config):
+    """Each row, or each column, of pixels is a position: what a recurrent net can read one after another."""
+
+    kind: Literal["rows", "columns"]
+
+
+class PatchesConfig(Config):
+    """Squares of pixels, row by row, each a position (Dosovitskiy 2021)."""
+
+    kind: Literal["patches"] = "patches"
+    size: int = Field(default=4, ge=1)
+    """Side of a square. Images are filled up with paper to whole squares."""
+
+
+class PooledConvolutionsConfig(Config):
+    """Convolutions with max pooling between them; each cell of the last grid is a position (LeCun 1998)."""
+
+    kind: Literal["convolution"] = "convolution"
+    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(32, 64), min_length=1)
+    """Features of each stage; after each, two convolutions wide, the grid is pooled to half."""
+    kernel: int = Field(default=3, ge=1)
+    dropout: Dropout = 0.1
+
+
+ImageConfig = Annotated[
+    WholeImageConfig | LinesConfig | PatchesConfig | PooledConvolutionsConfig, Field(discriminator="kind")
+]
 
 
 class ModelConfig(Config):
@@ -72,6 +214,8 @@ class ModelConfig(Config):
     """Width of embeddings, encoder states and decoder states."""
     tied_embeddings: bool = True
     """One table for source pieces, target pieces and output (Press and Wolf 2017)."""
+    image: ImageConfig | None = None
+    """How an image becomes a sequence, where the source is one; without it, patches."""
     encoder: EncoderConfig = TransformerEncoderConfig()
     decoder: DecoderConfig = TransformerDecoderConfig()
 
@@ -89,10 +233,17 @@ class ModelConfig(Config):
     @model_validator(mode="after")
     def _heads_divide_dim(self) -> "ModelConfig":
         for side in (self.encoder, self.decoder):
-            if side.kind == "transformer" and self.dim % side.heads:
-                nearest = side.heads * max(1, round(self.dim / side.heads))
-                raise ValueError(
-                    f"dim {self.dim} does not split into {side.heads} heads of equal width -> "
-                    f"use a dim that is a multiple of {side.heads}, such as {nearest}"
-                )
+            if isinstance(side, _Blocks | ScanDecoderConfig):
+                self._check_heads(side)
         return self
+
+    def _check_heads(self, side: _Blocks | ScanDecoderConfig) -> None:
+        rotary = isinstance(side, _Blocks) and side.positions == "rotary"
+        unit = side.heads * (2 if rotary else 1)
+        if self.dim % unit:
+            nearest = unit * max(1, round(self.dim / unit))
+            why = "of equal width" if not rotary else "of equal and even width, which rotary positions need"
+            raise ValueError(
+                f"dim {self.dim} does not split into {side.heads} heads {why} -> "
+                f"use a dim that is a multiple of {unit}, such as {nearest}"
+            )

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.shapes import Float, Int
+from atonce.shapes import Bool, Float, Int
 
 
 class PieceEmbedding(nn.Module):
@@ -23,6 +23,12 @@ class PieceEmbedding(nn.Module):
         Vaswani 2017, section 3.4.
         """
         return F.embedding(pieces, self.weight) * self.scale
+
+    def read(
+        self, source: Int[Tensor, "batch len"], mask: Bool[Tensor, "batch len"]
+    ) -> tuple[Float[Tensor, "batch len dim"], Bool[Tensor, "batch len"]]:
+        """As a source's embedding: a vector for each piece, real where the piece is."""
+        return self(source), mask
 
     def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
         """How well features match each piece."""

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from atonce.models.embedding import PieceEmbedding
 from atonce.shapes import Bool, Float, Int
@@ -24,14 +24,32 @@ State = Any
 whose first dimension is the batch, so that one function reorders the state of any decoder."""
 
 
+Source = Int[Tensor, "batch source_len"] | Float[Tensor, "batch height width"]
+"""What a model reads: pieces, or grey images from 0 (paper) to 1 (ink)."""
+
+
+@runtime_checkable
+class SourceEmbedding(Protocol):
+    """Makes a sequence of vectors of the source, each position by itself: of pieces, or of an image."""
+
+    def read(
+        self, source: Source, mask: Bool[Tensor, "batch real"]
+    ) -> tuple[Float[Tensor, "batch source_len dim"], Bool[Tensor, "batch source_len"]]:
+        """The vectors, and which of them are real. `mask` says it of the source: pieces, or columns."""
+        ...
+
+
 @runtime_checkable
 class Encoder(Protocol):
-    """Reads the whole source."""
+    """Puts each vector of a sequence in context."""
+
+    layers: nn.ModuleList
+    """First to last. Each gives the states of all positions `(batch, source_len, dim)`, alone or first."""
 
     def __call__(
-        self, source: Int[Tensor, "batch source_len"], mask: Bool[Tensor, "batch source_len"]
+        self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
     ) -> Memory:
-        """`mask`: True where a piece is real. More padding changes nothing."""
+        """`mask`: True where a position is real. More padding changes nothing."""
         ...
 
 

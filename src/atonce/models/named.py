@@ -1,13 +1,20 @@
 """Architectures by the names they are known under, to be set side by side."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from atonce.config import nearest
 from atonce.errors import RecipeError
 from atonce.models.config import (
+    AttentionKind,
+    ConvolutionDecoderConfig,
+    ConvolutionEncoderConfig,
+    FeedForwardEncoderConfig,
     ModelConfig,
     RecurrentDecoderConfig,
     RecurrentEncoderConfig,
+    ScanDecoderConfig,
+    ScanEncoderConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
 )
@@ -25,16 +32,91 @@ class Architecture:
     model: ModelConfig
 
 
+def _recurrent(
+    cell: Literal["rnn", "gru", "lstm"],
+    attention: AttentionKind,
+    *,
+    both_ways: bool = True,
+    feeding: bool = False,
+) -> ModelConfig:
+    """A recurrent net on either side; those with attention are as their papers have them."""
+    return ModelConfig(
+        dim=192,
+        encoder=RecurrentEncoderConfig(kind=cell, bidirectional=both_ways),
+        decoder=RecurrentDecoderConfig(kind=cell, attention=attention, input_feeding=feeding),
+    )
+
+
 ARCHITECTURES = (
+    # A source becomes one vector.
+    Architecture(
+        "seq2seq-rnn",
+        "Recurrent net without attention",
+        "RNN",
+        _recurrent("rnn", "none", both_ways=False),
+    ),
+    Architecture("seq2seq-gru", "GRU without attention", "GRU", _recurrent("gru", "none", both_ways=False)),
+    Architecture(
+        "seq2seq-lstm", "LSTM without attention", "LSTM", _recurrent("lstm", "none", both_ways=False)
+    ),
+    Architecture(
+        "seq2seq-bilstm", "Bidirectional LSTM without attention", "BiLSTM", _recurrent("lstm", "none")
+    ),
+    # Attention to the source.
     Architecture(
         "additive-bigru",
         "Bidirectional GRU with additive attention",
         "GRU + attention",
-        ModelConfig(
-            dim=192,
-            encoder=RecurrentEncoderConfig(kind="gru"),
-            decoder=RecurrentDecoderConfig(kind="gru", attention="additive"),
-        ),
+        _recurrent("gru", "additive"),
+    ),
+    Architecture(
+        "additive-bilstm",
+        "Bidirectional LSTM with additive attention",
+        "LSTM + additive",
+        _recurrent("lstm", "additive"),
+    ),
+    Architecture(
+        "dot-bilstm",
+        "Bidirectional LSTM with dot attention",
+        "LSTM + dot",
+        _recurrent("lstm", "dot", feeding=True),
+    ),
+    Architecture(
+        "general-bilstm",
+        "Bidirectional LSTM with general attention",
+        "LSTM + attention",
+        _recurrent("lstm", "general", feeding=True),
+    ),
+    # No wait for the step before, in training.
+    Architecture(
+        "feedforward",
+        "Encoder without context, Transformer decoder",
+        "No context",
+        ModelConfig(dim=144, encoder=FeedForwardEncoderConfig(), decoder=TransformerDecoderConfig()),
+    ),
+    Architecture(
+        "convs2s",
+        "Convolutional sequence to sequence",
+        "ConvS2S",
+        ModelConfig(encoder=ConvolutionEncoderConfig(), decoder=ConvolutionDecoderConfig()),
+    ),
+    Architecture(
+        "mingru",
+        "minGRU blocks with attention",
+        "minGRU",
+        ModelConfig(encoder=ScanEncoderConfig(kind="mingru"), decoder=ScanDecoderConfig(kind="mingru")),
+    ),
+    Architecture(
+        "minlstm",
+        "minLSTM blocks with attention",
+        "minLSTM",
+        ModelConfig(encoder=ScanEncoderConfig(kind="minlstm"), decoder=ScanDecoderConfig(kind="minlstm")),
+    ),
+    Architecture(
+        "transformer-ssru",
+        "Transformer with an SSRU decoder",
+        "Transformer–SSRU",
+        ModelConfig(encoder=TransformerEncoderConfig(), decoder=ScanDecoderConfig(kind="ssru")),
     ),
     Architecture(
         "transformer",

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from atonce.layers.attention import AdditiveAttention, DotAttention, GeneralAttention, StateAttention
 from atonce.layers.dropout import dropout
-from atonce.layers.recurrence import Cell, LayerState, RecurrentEncoderLayer, RecurrentStack
+from atonce.layers.recurrence import Cell, Directions, LayerState, RecurrentLayer, RecurrentStack
 from atonce.models.config import AttentionKind
 from atonce.models.embedding import PieceEmbedding
 from atonce.models.interface import Memory
@@ -15,24 +15,21 @@ from atonce.shapes import Bool, Float, Int
 
 
 class RecurrentEncoder(nn.Module):
-    """Recurrent layers over the source, in one direction or in both."""
+    """Recurrent layers over the source, in one direction or in both, half of the width each."""
 
-    def __init__(
-        self, embedding: PieceEmbedding, dim: int, *, cell: Cell, layers: int, bidirectional: bool,
-        dropout: float,
-    ) -> None:  # fmt: skip
+    def __init__(self, dim: int, *, cell: Cell, layers: int, bidirectional: bool, dropout: float) -> None:
         super().__init__()
-        self.embedding = embedding
         self.dropout = dropout
+        ways = 2 if bidirectional else 1
         self.layers = nn.ModuleList(
-            RecurrentEncoderLayer(cell, dim, bidirectional=bidirectional) for _ in range(layers)
+            Directions(*(RecurrentLayer(cell, dim, dim // ways) for _ in range(ways))) for _ in range(layers)
         )
 
     def forward(
-        self, source: Int[Tensor, "batch source_len"], mask: Bool[Tensor, "batch source_len"]
+        self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
     ) -> Memory:
         """Position after position; the summary is the state after the last one read in each direction."""
-        states = self.embedding(source)
+        states = embedded
         for layer in self.layers:
             states, summary = layer(dropout(states, self.dropout, self.training), mask)
         return Memory(states, mask, summary)
@@ -88,7 +85,7 @@ class RecurrentDecoder(nn.Module):
         source = Source(keys, memory.states, memory.mask, memory.summary)
         hidden = self.first_states(memory.summary).tanh().chunk(len(self.stack.layers), dim=-1)
         layers = tuple(
-            (first,) if layer.cell == "gru" else (first, torch.zeros_like(first))
+            (first, torch.zeros_like(first)) if layer.cell == "lstm" else (first,)
             for layer, first in zip(self.stack.layers, hidden, strict=True)
         )
         return RecurrentState(layers, torch.zeros_like(memory.summary), source)

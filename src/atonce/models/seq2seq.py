@@ -2,32 +2,31 @@
 
 from torch import Tensor, nn
 
-from atonce.models.interface import Decoder, Encoder, Memory
+from atonce.models.interface import Decoder, Encoder, Memory, Source, SourceEmbedding
 from atonce.shapes import Bool, Float, Int
 
 
 class Seq2Seq(nn.Module):
     """Any encoder with any decoder."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+    def __init__(self, source: SourceEmbedding, encoder: Encoder, decoder: Decoder) -> None:
         super().__init__()
+        self.source = source
         self.encoder = encoder
         self.decoder = decoder
 
     def forward(
         self,
-        source: Int[Tensor, "batch source_len"],
-        source_mask: Bool[Tensor, "batch source_len"],
+        source: Source,
+        source_mask: Bool[Tensor, "batch real"],
         target_in: Int[Tensor, "batch target_len"],
     ) -> Float[Tensor, "batch target_len dim"]:
         """Features of every position of a known target; `decoder.logits` makes scores of them."""
         return self.decoder.forward(target_in, self.encode(source, source_mask))
 
-    def encode(
-        self, source: Int[Tensor, "batch source_len"], mask: Bool[Tensor, "batch source_len"]
-    ) -> Memory:
-        """Read the source. `mask`: True where a piece is real."""
-        return self.encoder(source, mask)
+    def encode(self, source: Source, mask: Bool[Tensor, "batch real"]) -> Memory:
+        """Read the source. `mask`: True where a piece, or a column of an image, is real."""
+        return self.encoder(*self.source.read(source, mask))
 
     @property
     def weight_count(self) -> int:

@@ -6,8 +6,11 @@ from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue
 from atonce.layers.dropout import dropout
-from atonce.layers.positions import sinusoids
-from atonce.layers.transformer import DecoderBlock, EncoderBlock, Norm
+from atonce.layers.norm import NormKind, build_norm
+from atonce.layers.positions import PositionKind, build_positions
+from atonce.layers.summary import mean_of_real
+from atonce.layers.transformer import Activation, DecoderBlock, EncoderBlock, Norm
+from atonce.layers.window import window_mask
 from atonce.models.embedding import PieceEmbedding
 from atonce.models.interface import Memory
 from atonce.shapes import Bool, Float, Int
@@ -17,32 +20,41 @@ class TransformerEncoder(nn.Module):
     """Self-attention blocks over the source."""
 
     def __init__(
-        self, embedding: PieceEmbedding, dim: int, *, layers: int, heads: int, feed_forward: int, norm: Norm,
-        dropout: float,
+        self, dim: int, *, layers: int, heads: int, key_value_heads: int | None, feed_forward: int,
+        activation: Activation, norm: Norm, norm_kind: NormKind, positions: PositionKind,
+        window: int | None, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.embedding = embedding
         self.dropout = dropout
-        self.blocks = nn.ModuleList(
-            EncoderBlock(dim, heads, feed_forward, norm=norm, dropout=dropout) for _ in range(layers)
-        )
-        self.final_norm = nn.LayerNorm(dim) if norm == "pre" else nn.Identity()
+        self.window = window
+        self.positions = build_positions(positions, dim, heads)
+        self.layers = nn.ModuleList(
+            EncoderBlock(
+                dim, heads, feed_forward, key_value_heads=key_value_heads, activation=activation,
+                norm=norm, norm_kind=norm_kind, dropout=dropout,
+            )
+            for _ in range(layers)
+        )  # fmt: skip
+        self.final_norm = build_norm(norm_kind, dim) if norm == "pre" else nn.Identity()
 
     def forward(
-        self, source: Int[Tensor, "batch source_len"], mask: Bool[Tensor, "batch source_len"]
+        self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
     ) -> Memory:
         """All positions of a layer at once; the summary is their mean."""
-        states = dropout(placed(self.embedding(source)), self.dropout, self.training)
-        seen = attendable(mask)
-        for block in self.blocks:
-            states = block(states, seen)
+        placed = self.positions(embedded)
+        states = dropout(placed.states, self.dropout, self.training)
+        seen = nearby(mask, self.window)
+        for layer in self.layers:
+            states = layer(states, seen, placed.rotation)
         states = self.final_norm(states)
-        real = mask[..., None].to(states.dtype)
-        return Memory(states, mask, (states * real).sum(1) / real.sum(1))
+        return Memory(states, mask, mean_of_real(states, mask))
 
 
 class TransformerState(NamedTuple):
-    """Keys and values: of the target so far, growing by one each step, and of the source."""
+    """Keys and values: of the target so far, growing by one each step, and of the source.
+
+    How many there are says where the next piece stands. With a window the old ones are kept but not seen.
+    """
 
     past: tuple[KeyValue, ...]
     source: tuple[KeyValue, ...]
@@ -54,16 +66,23 @@ class TransformerDecoder(nn.Module):
 
     def __init__(
         self, embedding: PieceEmbedding, output: PieceEmbedding, dim: int, *, layers: int, heads: int,
-        feed_forward: int, norm: Norm, dropout: float,
+        key_value_heads: int | None, feed_forward: int, activation: Activation, norm: Norm,
+        norm_kind: NormKind, positions: PositionKind, window: int | None, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__()
         self.embedding = embedding
         self.output = output
         self.dropout = dropout
-        self.blocks = nn.ModuleList(
-            DecoderBlock(dim, heads, feed_forward, norm=norm, dropout=dropout) for _ in range(layers)
-        )
-        self.final_norm = nn.LayerNorm(dim) if norm == "pre" else nn.Identity()
+        self.window = window
+        self.positions = build_positions(positions, dim, heads)
+        self.layers = nn.ModuleList(
+            DecoderBlock(
+                dim, heads, feed_forward, key_value_heads=key_value_heads, activation=activation,
+                norm=norm, norm_kind=norm_kind, dropout=dropout,
+            )
+            for _ in range(layers)
+        )  # fmt: skip
+        self.final_norm = build_norm(norm_kind, dim) if norm == "pre" else nn.Identity()
 
     def start(self, memory: Memory) -> TransformerState:
         """The source's keys and values for each block, and an empty past."""
@@ -76,11 +95,12 @@ class TransformerDecoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch vocab"], TransformerState]:
         """One position through all blocks; the ones before it are not computed again."""
         position = state.past[0].key.shape[2]
-        states = placed(self.embedding(token[:, None]), start=position)
+        states, rotation = self.positions(self.embedding(token[:, None]), start=position)
+        recent = window_mask(1, position + 1, self.window, causal=True, device=token.device)
         seen = attendable(state.source_mask)
         grown = []
-        for block, past, source in zip(self.blocks, state.past, state.source, strict=True):
-            states, now = block(states, past, source, seen)
+        for block, past, source in zip(self.layers, state.past, state.source, strict=True):
+            states, now = block(states, past, source, seen, mask=recent, rotation=rotation)
             grown.append(now)
         logits = self.logits(self.final_norm(states)[:, 0])
         return logits, TransformerState(tuple(grown), state.source, state.source_mask)
@@ -89,10 +109,13 @@ class TransformerDecoder(nn.Module):
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
     ) -> Float[Tensor, "batch target_len dim"]:
         """All positions of a layer at once: the whole target is known, and a mask hides what comes later."""
-        states = dropout(placed(self.embedding(target_in)), self.dropout, self.training)
+        placed = self.positions(self.embedding(target_in))
+        states = dropout(placed.states, self.dropout, self.training)
+        length = target_in.shape[1]
+        recent = window_mask(length, length, self.window, causal=True, device=target_in.device)
         seen = attendable(memory.mask)
-        for block, source in zip(self.blocks, self._source(memory), strict=True):
-            states, _ = block(states, None, source, seen)
+        for block, source in zip(self.layers, self._source(memory), strict=True):
+            states, _ = block(states, None, source, seen, mask=recent, rotation=placed.rotation)
         return self.final_norm(states)
 
     def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
@@ -102,16 +125,17 @@ class TransformerDecoder(nn.Module):
     def _source(self, memory: Memory) -> tuple[KeyValue, ...]:
         """The source's keys and values for each block."""
         return tuple(
-            cast(DecoderBlock, block).cross_attention.project(memory.states) for block in self.blocks
+            cast(DecoderBlock, block).cross_attention.project(memory.states) for block in self.layers
         )
-
-
-def placed(embedded: Float[Tensor, "batch len dim"], *, start: int = 0) -> Float[Tensor, "batch len dim"]:
-    """Embeddings with their positions added, `start` being the first one's."""
-    _, length, dim = embedded.shape
-    return embedded + sinusoids(length, dim, start=start, device=embedded.device).to(embedded.dtype)
 
 
 def attendable(mask: Bool[Tensor, "batch len"]) -> Bool[Tensor, "batch 1 len"] | None:
     """The mask that every query shares; None where nothing is padding: kernels without a mask are faster."""
     return None if mask.all() else mask[:, None]
+
+
+def nearby(mask: Bool[Tensor, "batch len"], window: int | None) -> Bool[Tensor, "#batch #len len"] | None:
+    """Where each position may look: at real ones, within the window; None where everywhere."""
+    real = attendable(mask)
+    near = window_mask(mask.shape[1], mask.shape[1], window, causal=False, device=mask.device)
+    return real if near is None else near if real is None else near & real

@@ -13,6 +13,7 @@ from atonce.config import Config, nearest
 from atonce.data.config import DataConfig, VocabularyConfig
 from atonce.errors import RecipeError
 from atonce.models.config import ModelConfig
+from atonce.models.named import architecture
 
 FORMAT = 1
 """The format of run folders that this version writes and reads."""
@@ -27,7 +28,7 @@ class TrainingConfig(Config):
     """Time to train, validation included. The first steps' speed turns it into a number of steps."""
     seed: int = 1
     batch_tokens: int = Field(default=1536, ge=1)
-    """Pieces in a batch, padding included, on the longer side."""
+    """Pieces in a batch, padding included, on the longer side; of an image, its columns count."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are added up for one update."""
     optimizer: Literal["muon", "adamw"] = "muon"
@@ -92,6 +93,20 @@ class Recipe(Config):
     training: TrainingConfig = TrainingConfig()
     decoding: DecodingConfig = DecodingConfig()
 
+    @model_validator(mode="after")
+    def _model_fits_the_task(self) -> "Recipe":
+        labels = self.data.task == "classification"
+        if labels != (self.model.decoder.kind == "classifier"):
+            raise ValueError(
+                f"the data are for {self.data.task} and the decoder is a {self.model.decoder.kind} -> "
+                + ('give model.decoder.kind the value "classifier"' if labels else "choose another decoder")
+            )
+        if self.model.image is not None and not self.data.reads_images:
+            raise ValueError(
+                f"there are no images in {self.data.kind} -> leave the section [model.image] out"
+            )
+        return self
+
 
 _BUDGETS = {"steps": "minutes", "minutes": "steps"}
 
@@ -104,14 +119,18 @@ def names() -> list[str]:
     )
 
 
-def load(recipe: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+def load(recipe: str | Path, overrides: Iterable[str] = (), *, model: str | None = None) -> Recipe:
     """Read a recipe by name or from a .toml file, then apply overrides such as "training.steps=2000".
 
-    An override of one budget, training.steps or training.minutes, takes the place of the other.
-    Raises RecipeError if there is no such recipe, if it is not TOML, or if a key or value is not known.
+    `model`: the name of an architecture (`atonce recipes` lists them) in place of the recipe's own. An
+    override of one budget, training.steps or training.minutes, takes the place of the other. Raises
+    RecipeError if there is no such recipe or architecture, if it is not TOML, or if a key or value is not
+    known.
     """
     values, origin = _read(recipe)
     overrides = list(overrides)
+    if model is not None:
+        values = {**values, "model": architecture(model).model.model_dump(exclude_none=True)}
     for override in overrides:
         values = _overridden(values, override)
     return Recipe.parse(values, origin=f"{origin} with --set" if overrides else origin)

@@ -1,7 +1,5 @@
 """`atonce demo`: two architectures, the same text, the same minutes, and one page that compares them."""
 
-import os
-import platform
 import shlex
 import shutil
 from collections.abc import Iterable
@@ -11,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from atonce.data.corpora import Pair
 from atonce.data.prepare import open_prepared
-from atonce.decoding.translator import Translator
+from atonce.decoding.opening import load_translator
 from atonce.disk import disk_error
-from atonce.errors import RunError
+from atonce.errors import RecipeError, RunError
 from atonce.explain.figure import DARK
 from atonce.explain.translation import heatmap
 from atonce.models.named import Architecture, architecture
@@ -25,6 +22,7 @@ from atonce.runs import recipe as recipes
 from atonce.runs.recipe import Recipe
 from atonce.studies.evaluate import Evaluation
 from atonce.studies.experiment import Experiment, train
+from atonce.studies.machine import machine
 from atonce.studies.report import CurvePoint, DemoReport, ModelReport, write_report
 
 MODELS = ("additive-bigru", "transformer")
@@ -57,10 +55,17 @@ def demo(
     """Train a recurrent model with attention and a Transformer for as many minutes each, score and compare.
 
     Writes a run folder for each and `report.html` into `folder`. Those of an earlier demo are there until the
-    new ones are finished. Raises what `train` raises, and RunError if `folder` holds somebody else's runs.
+    new ones are finished. Raises what `train` raises, RecipeError for a recipe of another
+    task than translation, and RunError if `folder` holds somebody else's runs.
     """
     folder = Path(folder)
     base = recipes.with_budget(recipes.load(recipe), minutes=minutes)
+    if base.data.task != "translation":
+        raise RecipeError(
+            f"the recipe {recipe} is for {base.data.task}",
+            why="the demo sets two translators side by side",
+            fix=f"use a recipe for translation, or train this one: atonce train {recipe} --out RUN",
+        )
     models = [architecture(name) for name in MODELS]
     _check_replaceable(folder, models)
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)  # of a demo that broke off
@@ -107,8 +112,9 @@ def _report(base: Recipe, folder: Path, ended: list[tuple[Architecture, Experime
     prepared = open_prepared(ended[0][1].run.path)
     minutes = base.training.minutes
     assert minutes is not None
-    examples = _spread(range(len(prepared.test_pairs)), EXAMPLES)
-    shown = _for_heatmaps(prepared.test_pairs)
+    pairs = [pair for pair in prepared.test_pairs if isinstance(pair, Pair)]
+    examples = _spread(range(len(pairs)), EXAMPLES)
+    shown = _for_heatmaps(pairs)
     return DemoReport(
         title="atonce demo",
         corpus=prepared.report["about"],
@@ -122,10 +128,10 @@ def _report(base: Recipe, folder: Path, ended: list[tuple[Architecture, Experime
             _model_report(model, experiment, folder / model.name, examples, shown)
             for model, experiment in ended
         ),
-        examples=tuple((pair.source, pair.target) for pair in (prepared.test_pairs[i] for i in examples)),
+        examples=tuple((pair.source, pair.target) for pair in (pairs[i] for i in examples)),
         heatmap_sentences=tuple(shown),
         next_commands=_next_commands(folder, shown[0]),
-        test_pairs=len(prepared.test_pairs),
+        test_pairs=len(pairs),
     )
 
 
@@ -134,7 +140,7 @@ def _model_report(
 ) -> ModelReport:
     """`place`: where the run will be."""
     run, evaluation = experiment.run, experiment.evaluation
-    translator = Translator.open(run.path)
+    translator = load_translator(run.path)
     maps = [heatmap(translator, sentence) for sentence in shown]
     log = run.read_log()
     scores = evaluation.scores
@@ -190,11 +196,3 @@ def _next_commands(folder: Path, sentence: str) -> tuple[str, ...]:
         f"atonce evaluate {run} --against {baseline}",
         "atonce recipes",
     )
-
-
-def machine() -> str:
-    """What this ran on, in words."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
-    device = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{cores} cores, {name}{device}, torch {torch.__version__}"

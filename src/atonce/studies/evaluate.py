@@ -1,34 +1,53 @@
 """Scores of a run on a test text, alone or against another run."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from atonce.data.config import Task
 from atonce.data.corpora import Pair
+from atonce.data.examples import Examples
 from atonce.data.files import read_aligned
-from atonce.data.prepare import open_prepared
-from atonce.decoding.translator import Translator
+from atonce.data.images import ImagePair
+from atonce.data.prepare import Prepared, open_prepared
+from atonce.decoding.opening import load
 from atonce.errors import RecipeError
+from atonce.evaluation.resampling import METRICS, Metric
+from atonce.evaluation.scores import Scores, score_task
 from atonce.evaluation.significance import PairedBootstrap, paired_bootstrap
-from atonce.evaluation.translation import TranslationScores, score
+from atonce.evaluation.summarisation import SummaryScores, baselines
 from atonce.runs.folder import RunFolder
+
+COMPARED: dict[Task, tuple[Metric, ...]] = {
+    "translation": METRICS,
+    "summarisation": ("chrf", "exact"),
+    "classification": ("exact",),
+    "reading": ("exact", "chrf"),
+}
+"""What two systems are compared by."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What a run made of a test text."""
 
-    scores: TranslationScores
+    scores: Scores
     outputs: tuple[str, ...]
     beam: int
     against: PairedBootstrap | None = None
     """The comparison with another run."""
+    baselines: Mapping[str, Scores] = field(default_factory=dict)
+    """What needs no model, by name: of summaries of the run's own test split."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        compared = {} if self.against is None else {"against": self.against.as_dict()}
-        return {**self.scores.as_dict(), "beam": self.beam, **compared}
+        values = {**self.scores.as_dict(), "beam": self.beam}
+        if self.against is not None:
+            values["against"] = self.against.as_dict()
+        if self.baselines:
+            values["baselines"] = {name: scores.as_dict() for name, scores in self.baselines.items()}
+        return values
 
 
 def evaluate(
@@ -40,31 +59,46 @@ def evaluate(
     against: str | Path | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Translate a test text with the model of `run` and score it.
+    """Let the model of `run` translate, summarise, classify or read a test set, and score it.
 
-    The text is the run's own test split, or the line-aligned files `source` and `reference`. With `against`,
-    another run translates the same text, and a paired bootstrap says whether the two differ. `advance` is
-    called with the number of sentences translated since the last call.
+    The set is the run's own test split, or the line-aligned files `source` and `reference`. With `against`,
+    another run does the same, and a paired bootstrap says whether the two differ. `advance` is called with
+    the number of sources done since the last call.
     Raises RunError for a run that cannot be used and DataError for a text that cannot.
     """
     folder = RunFolder.open(run)
-    translator = Translator.open(run)
-    other = None if against is None else Translator.open(against)
+    system = load(run)
+    other = None if against is None else load(against)
     pairs = pairs_to_score(folder, source, reference)
     references = [pair.target for pair in pairs]
-    _, language = folder.recipe.data.languages
+    task, (_, language) = folder.recipe.data.task, folder.recipe.data.languages
     beam = beam or folder.recipe.decoding.beam
-    outputs = _outputs(translator, pairs, beam, advance)
+    sources: list[Any] = [pair.source for pair in pairs]
+    outputs = system.outputs(sources, beam=beam, advance=advance)
     compared = None
     if other is not None:
-        others = _outputs(other, pairs, beam, advance)
-        compared = paired_bootstrap(outputs, others, references, target_language=language)
-    return Evaluation(score(outputs, references, target_language=language), tuple(outputs), beam, compared)
+        others = other.outputs(sources, beam=beam, advance=advance)
+        compared = paired_bootstrap(
+            outputs, others, references, metrics=COMPARED[task], target_language=language
+        )
+    scores = score_task(task, outputs, references, target_language=language)
+    own_summaries = task == "summarisation" and source is None
+    without_model = _baselines(open_prepared(folder.path)) if own_summaries else {}
+    return Evaluation(scores, tuple(outputs), beam, compared, without_model)
+
+
+def _baselines(prepared: Prepared) -> dict[str, SummaryScores]:
+    """What summaries score that need no model."""
+    texts, references = zip(*prepared.test_pairs, strict=True)
+    train = prepared.train
+    assert isinstance(train, Examples)
+    summaries = [prepared.tokenizer.decode(train[index][1].tolist()) for index in range(len(train))]
+    return baselines(texts, references, summaries)
 
 
 def pairs_to_score(
     folder: RunFolder, source: str | Path | None = None, reference: str | Path | None = None
-) -> list[Pair]:
+) -> list[Pair] | list[ImagePair]:
     """The test split of a run, or the pairs of two line-aligned files."""
     if source is None and reference is None:
         return open_prepared(folder.path).test_pairs
@@ -75,10 +109,3 @@ def pairs_to_score(
             fix="give both --source and --reference, or neither for the run's own test split",
         )
     return list(read_aligned(Path(source), Path(reference)))
-
-
-def _outputs(
-    translator: Translator, pairs: list[Pair], beam: int, advance: Callable[[int], None]
-) -> list[str]:
-    translations = translator.translate([pair.source for pair in pairs], beam=beam, advance=advance)
-    return [translation.text for translation in translations]

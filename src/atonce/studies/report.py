@@ -1,26 +1,18 @@
 """The page at the end of `atonce demo`: what was trained, how well it translates, and what it looks at.
 
-Plain results in, one HTML file out. It holds all that it shows, scripts included, and loads nothing: a rule
-in the page itself forbids it. Charts are Vega-Lite, which the browser draws; their colours are variables of
-the page, so that they follow it from light to dark and on to paper.
+Plain results in, one HTML file out.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from atonce.disk import write_text
 from atonce.evaluation.matching import matching_parts
 from atonce.studies.curves import learning_curves
-
-if TYPE_CHECKING:
-    import jinja2
-
-Spec = dict[str, Any]
-"""A Vega-Lite chart as JSON."""
+from atonce.studies.page import Chart, Spec, language_name, render
 
 
 @dataclass(frozen=True)
@@ -102,10 +94,12 @@ def write_report(report: DemoReport, path: Path) -> None:
 
 
 def render_report(report: DemoReport) -> str:
-    """The page as text, about 1 MB of it the script that draws charts."""
+    """The page as text."""
     # One list of charts for the whole page; its figures know them by number.
     charts: list[Spec] = []
-    return _template().render(
+    return render(
+        "report.html.jinja",
+        charts,
         report=report,
         source_name=language_name(report.source_language),
         target_name=language_name(report.target_language),
@@ -117,42 +111,7 @@ def render_report(report: DemoReport) -> str:
         curves=_curves(report.models, charts),
         examples=_examples(report),
         attention=_attention(report, charts),
-        charts=[_as_json(chart) for chart in charts],
-        vega=_vega(),
     )
-
-
-def _template() -> "jinja2.Template":
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["grouped"] = lambda number: f"{number:,.0f}"
-    environment.filters["fixed"] = lambda number, digits=1: f"{number:.{digits}f}"
-    source = resources.files("atonce.studies") / "report.html.jinja"
-    return environment.from_string(source.read_text(encoding="utf-8"))
-
-
-def _vega() -> str:
-    """The script that draws Vega-Lite charts, as one that may stand in a page as it is."""
-    import altair
-    import vl_convert
-    from markupsafe import Markup
-
-    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
-    # In JavaScript a backslash before a slash changes nothing; in HTML it keeps the element from ending here.
-    return Markup(script.replace("</script", r"<\/script"))
-
-
-def _as_json(value: Any) -> Any:
-    """`value` as JSON can have it: what is no number (NaN, infinity) becomes null."""
-    if isinstance(value, dict):
-        return {key: _as_json(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_json(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # Words and scores
@@ -194,18 +153,6 @@ METRICS = (
         "Per cent of the translations that equal their reference, character for character; higher is better.",
     ),
 )
-
-
-def language_name(tag: str | None) -> str | None:
-    """A language in English: "de" is German. The tag itself if there is no name for it."""
-    if tag is None:
-        return None
-    from babel import Locale, UnknownLocaleError
-
-    try:
-        return Locale.parse(tag.replace("_", "-"), sep="-").get_display_name("en") or tag
-    except (UnknownLocaleError, ValueError):
-        return tag
 
 
 def _lead(report: DemoReport) -> str:
@@ -271,20 +218,6 @@ def _signatures(models: Sequence[ModelReport]) -> list[tuple[Metric, str]]:
 
 
 # Charts
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One chart of the page, with its words."""
-
-    title: str
-    description: str
-    """For readers who cannot see it."""
-    number: int
-    """Its place among the charts of the page."""
-    dark_number: int | None = None
-    """The place of its twin for a dark page, where it has one."""
-    note: str = ""
 
 
 def _curves(models: Sequence[ModelReport], charts: list[Spec]) -> list[Chart]:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from atonce.training.train import Report
+from atonce.training.validation import TITLES
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def training_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[Report
                 console.print(
                     f"{name} · step {update.step}/{report.planned_steps or '?'} · {update.seconds:.0f} s · "
                     f"{numbers} · validation loss {report.validation.loss:.3f}, "
-                    f"chrF {report.validation.chrf:.1f}",
+                    f"{TITLES[report.validation.metric]} {report.validation.score:.1f}",
                     soft_wrap=True,
                 )
 

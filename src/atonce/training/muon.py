@@ -10,8 +10,9 @@ from atonce.layers.precision import products_are_reduced
 from atonce.shapes import Float
 
 Blocks = tuple[nn.Parameter, int]
-"""A matrix and the number of blocks stacked in its rows (the gates of a recurrent layer), each of which is
-made orthogonal by itself."""
+"""A weight and the number of blocks stacked in its rows (the gates of a recurrent layer), each of which is
+made orthogonal by itself. The kernels of a convolution, (outputs, inputs, height, width), count as a matrix
+too: one row for each output, over all inputs that it sees."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -37,14 +38,15 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     momentum = self._momentum(parameter, group["momentum"])
-                    blocked = momentum.unflatten(0, (self._blocks[id(parameter)], -1))
+                    blocked = momentum.flatten(1).unflatten(0, (self._blocks[id(parameter)], -1))
                     by_shape[blocked.shape].append((parameter, blocked))
             for alike in by_shape.values():
                 updates = orthogonal(torch.stack([blocked for _, blocked in alike]))
                 for (parameter, blocked), update in zip(alike, updates, strict=True):
                     rows, columns = blocked.shape[1:]
+                    rate = group["lr"] * max(1, rows / columns) ** 0.5
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.sub_(update.flatten(0, 1), alpha=group["lr"] * max(1, rows / columns) ** 0.5)
+                    parameter.sub_(update.reshape(parameter.shape), alpha=rate)
 
     def _momentum(self, parameter: nn.Parameter, decay: float) -> Tensor:
         """The gradient with the running average of the earlier ones: Nesterov's look ahead."""

@@ -3,11 +3,13 @@
 import torch
 from torch import nn
 
+from atonce.layers.convolution import GatedConvolution
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.muon import Blocks, Muon
 
-GATES: dict[type[nn.Module], int] = {nn.GRU: 3, nn.LSTM: 4}
+GATES: dict[type[nn.Module], int] = {nn.GRU: 3, nn.LSTM: 4, GatedConvolution: 2}
+"""How many matrices are stacked in each weight of a layer, where it is more than one."""
 
 
 def build_optimizers(model: Seq2Seq, config: TrainingConfig) -> list[torch.optim.Optimizer]:
@@ -24,11 +26,20 @@ def build_optimizers(model: Seq2Seq, config: TrainingConfig) -> list[torch.optim
 
 
 def hidden_matrices(model: Seq2Seq) -> list[Blocks]:
-    """The matrices between hidden states: of linear and recurrent layers, not the tables of piece vectors."""
-    return [
-        (weight, GATES.get(type(module), 1))
+    """What maps hidden states to hidden states: weights of linear and recurrent layers and convolutions.
+
+    Not tables, whose rows are vectors of pieces or positions, each learned for itself.
+    """
+    gates = {
+        id(weight): GATES[type(module)]
         for module in model.modules()
-        if isinstance(module, nn.Linear | nn.GRU | nn.LSTM)
+        if type(module) in GATES
         for weight in module.parameters()
-        if weight.ndim == 2 and min(weight.shape) > 1
+    }
+    return [
+        (weight, gates.get(id(weight), 1))
+        for module in model.modules()
+        if isinstance(module, nn.Linear | nn.RNNBase | nn.Conv2d)
+        for weight in module.parameters()
+        if weight.ndim > 1 and min(weight.flatten(1).shape) > 1
     ]

@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 from atonce.data.batches import Batch, collate, plan_batches
 from atonce.data.examples import Examples
-from atonce.data.tokenizer import Tokenizer
+from atonce.data.images import ImageExamples
+
+LET_GO_EVERY = 50
+"""Batches after which the pages read are dropped."""
 
 
 class Position(NamedTuple):
@@ -17,7 +20,7 @@ class Position(NamedTuple):
 
 
 def batches_from(
-    start: Position, examples: Examples, tokenizer: Tokenizer, *, batch_tokens: int, seed: int
+    start: Position, examples: Examples | ImageExamples, *, batch_tokens: int, seed: int
 ) -> Iterator[tuple[Batch, Position]]:
     """Batches without end, each with the position after it. The same start gives the same batches."""
     epoch, first = start
@@ -30,5 +33,7 @@ def batches_from(
             epoch=epoch,
         )
         for number, indices in enumerate(plan[first:], start=first + 1):
-            yield collate(examples, indices, tokenizer), Position(epoch, number)
+            if number % LET_GO_EVERY == 1:  # at once, too: the plan has read all lengths
+                examples.let_go()
+            yield collate(examples, indices), Position(epoch, number)
         epoch, first = epoch + 1, 0

@@ -10,9 +10,8 @@ import torch
 
 from atonce.config import differences
 from atonce.data.prepare import Prepared, open_prepared, prepare
-from atonce.decoding.translator import Translator
+from atonce.decoding.opening import model_for, system_of
 from atonce.errors import RunError, TrainingError
-from atonce.models.build import build_model
 from atonce.models.device import choose_device
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, save_tensors
@@ -110,10 +109,10 @@ class _Training:
         self.config = run.recipe.training
         self.watch = watch
         torch.manual_seed(self.config.seed)
-        model = build_model(run.recipe.model, prepared.tokenizer.size).to(device)
+        model = model_for(run.recipe, prepared.ends).to(device)
         average = WeightAverage(model, self.config.average) if self.config.average else None
         self.learner = Learner(model, build_optimizers(model, self.config), average)
-        self.translator = Translator(model, prepared.tokenizer, run.recipe.decoding)
+        self.system = system_of(model, prepared.ends, run.recipe)
         steps = self.config.steps or (None if self.config.minutes else DEFAULT_STEPS)
         self.progress = load_checkpoint(run.checkpoints, self.learner) or Progress(planned_steps=steps)
         self.budget = Budget(self.progress.planned_steps, self.config.minutes)
@@ -142,7 +141,6 @@ class _Training:
         stream = batches_from(
             self.progress.position,
             self.prepared.train,
-            self.prepared.tokenizer,
             batch_tokens=self.config.batch_tokens,
             seed=self.config.seed,
         )
@@ -191,8 +189,9 @@ class _Training:
         model, average = self.learner.model, self.learner.average
         with average.in_place_of_weights(model) if average else nullcontext():
             validation = validate(
-                self.translator,
+                self.system,
                 self.prepared,
+                self.run.recipe.data.task,
                 sentences=self.config.validation_sentences,
                 batch_tokens=self.config.batch_tokens,
                 smoothing=self.config.label_smoothing,
@@ -205,7 +204,11 @@ class _Training:
     def _log(self, update: Update, validation: Validation | None) -> None:
         if validation is None and update.step % LOG_EVERY and not update.skipped:
             return
-        validated = {"valid_loss": validation.loss, "valid_chrf": validation.chrf} if validation else {}
+        validated = (
+            {"valid_loss": validation.loss, f"valid_{validation.metric}": validation.score}
+            if validation
+            else {}
+        )
         self.run.log(
             step=update.step,
             seconds=round(update.seconds, 3),

@@ -1,14 +1,16 @@
 """How good a model is on text it does not learn from."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from atonce.data.batches import collate, plan_batches
+from atonce.data.config import Task
 from atonce.data.prepare import Prepared
-from atonce.decoding.translator import Translator
-from atonce.evaluation.translation import chrf
+from atonce.decoding.system import System
+from atonce.evaluation.translation import chrf, exact
 from atonce.training.loss import batch_loss
 
 
@@ -22,35 +24,47 @@ class Validation:
     Without it the likelihood soon gets worse while translations still get better: a model that was taught
     never to be quite sure is punished for it.
     """
-    chrf: float
-    """chrF of greedy translations, from 0 to 100."""
+    metric: str
+    """What `score` is: chrF of texts, accuracy of labels, exact matches of readings."""
+    score: float
+    """Of greedy outputs, in per cent."""
+
+
+METRICS: dict[Task, tuple[str, Callable[[Sequence[str], Sequence[str]], float]]] = {
+    "translation": ("chrf", chrf),
+    "summarisation": ("chrf", chrf),
+    "classification": ("accuracy", exact),
+    "reading": ("exact", exact),
+}
+TITLES = {"chrf": "chrF", "accuracy": "accuracy", "exact": "exact"}
+"""For people."""
 
 
 def validate(
-    translator: Translator, prepared: Prepared, *, sentences: int, batch_tokens: int, smoothing: float
+    system: System, prepared: Prepared, task: Task, *, sentences: int, batch_tokens: int, smoothing: float
 ) -> Validation:
-    """The loss over all validation pairs, and chrF over at most `sentences` of them, evenly spread."""
+    """The loss over all validation pairs, and the task's score over at most `sentences`, evenly spread."""
     count = len(prepared.valid_pairs)
     chosen = [prepared.valid_pairs[i] for i in np.linspace(0, count - 1, min(sentences, count)).astype(int)]
-    outputs = translator.translate([pair.source for pair in chosen], beam=1)
+    outputs = system.outputs([pair.source for pair in chosen], beam=1)
+    metric, score = METRICS[task]
     return Validation(
-        validation_loss(translator, prepared, batch_tokens=batch_tokens, smoothing=smoothing),
-        chrf([output.text for output in outputs], [pair.target for pair in chosen]),
+        validation_loss(system, prepared, batch_tokens=batch_tokens, smoothing=smoothing),
+        metric,
+        score(outputs, [pair.target for pair in chosen]),
     )
 
 
 @torch.inference_mode()
-def validation_loss(
-    translator: Translator, prepared: Prepared, *, batch_tokens: int, smoothing: float
-) -> float:
+def validation_loss(system: System, prepared: Prepared, *, batch_tokens: int, smoothing: float) -> float:
     """Mean label-smoothed cross entropy of a target piece, in nats."""
-    examples, model = prepared.valid, translator.model
+    examples, model = prepared.valid, system.model
     model.eval()
     total, tokens = 0.0, 0
     for indices in plan_batches(
         examples.source_lengths, examples.target_lengths, batch_tokens=batch_tokens, seed=0, epoch=0
     ):
-        batch = collate(examples, indices, translator.tokenizer).to(translator.device)
+        batch = collate(examples, indices).to(system.device)
         total += batch_loss(model, batch, smoothing).smoothed.item()
         tokens += batch.target_tokens
     return total / tokens

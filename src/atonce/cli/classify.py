@@ -1,0 +1,49 @@
+"""`atonce classify`: a label for each picture, or for each line of a text."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from atonce.decoding.classifier import Classification
+
+
+def classify(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Pictures; or texts, line by line (stdin without any), as the run was trained."),
+    ] = None,
+    top: Annotated[int, typer.Option(help="Likeliest labels to show.", min=1)] = 3,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each.")] = False,
+) -> None:
+    """Say what is in each picture, or what kind of text each line is, with probabilities."""
+    from atonce.data.files import read_lines, read_stdin
+    from atonce.data.image_files import read_image
+    from atonce.data.images import ImageShape
+    from atonce.decoding.opening import load_classifier
+
+    classifier = load_classifier(run)
+    shape = classifier.ends.source
+    if not isinstance(shape, ImageShape):
+        for lines in [read_stdin()] if not files else map(read_lines, files):
+            texts = list(lines)
+            for text, found in zip(texts, classifier.classify(texts), strict=True):
+                _print("text", text, found, top=top, json=json)
+        return
+    if not files:
+        raise typer.BadParameter("give at least one picture")
+    pictures = [read_image(file, shape) for file in files]
+    for file, found in zip(files, classifier.classify(pictures), strict=True):
+        _print("file", str(file), found, top=top, json=json)
+
+
+def _print(what: str, source: str, found: "Classification", *, top: int, json: bool) -> None:
+    from atonce.cli.output import print_json, print_text
+
+    if json:
+        print_json({what: source, "label": found.label, "probabilities": found.probabilities})
+        return
+    likeliest = list(found.probabilities.items())[:top]
+    print_text("\t".join([source, *(f"{label} {share:.1%}" for label, share in likeliest)]))

@@ -1,0 +1,88 @@
+"""`atonce compare`: architectures on equal terms, and one page that says who does better, and how surely."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from atonce.studies.compare_report import ComparisonReport
+
+
+def compare(
+    recipe: Annotated[str, typer.Argument(help="A name from `atonce recipes`, or a .toml file.")],
+    out: Annotated[Path, typer.Option(help="Folder for runs and report.")],
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="Names, with commas between them; without it, seven of all families.", metavar="A,B,…"
+        ),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time for each training.", min=0.01)] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates for each training.", min=1)] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1)] = 1,
+    baseline: Annotated[
+        str | None, typer.Option(help="The model that others are set against; without it, the first.")
+    ] = None,
+    weights: Annotated[
+        int | None, typer.Option(help="Weights of each model; without it, those of the recipe's own.", min=1)
+    ] = None,
+    own_widths: Annotated[
+        bool, typer.Option("--own-widths", help="Each model as wide as its name says, not equally heavy.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key of the recipe: --set data.pairs=2000", metavar="KEY=VALUE"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a comparison that broke off.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Train several architectures on the same data, with equal budgets and equally many weights, and compare.
+
+    The report has quality with intervals, learning curves, quality by sentence length, speeds and memory.
+    """
+    from atonce.cli.output import print_json, print_text
+    from atonce.runs.recipe import load
+
+    chosen = load(recipe, set_ or ())
+
+    from atonce.studies.compare import MODELS
+    from atonce.studies.compare import compare as run_comparison
+
+    try:
+        made = run_comparison(
+            chosen, out, models=MODELS if models is None else [name.strip() for name in models.split(",")],
+            minutes=minutes, steps=steps, seeds=seeds, baseline=baseline, weights=weights,
+            own_widths=own_widths, resume=resume, quiet=json,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("Stopped. To go on, give the same command with --resume.", err=True)
+        raise
+    if json:
+        print_json(made.report.as_dict())
+        return
+    _print_table(made.report)
+    print_text(f"\nThe report: {made.page}\nIts numbers: {made.numbers}")
+
+
+def _print_table(report: "ComparisonReport") -> None:
+    """A row for each model, the best first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from atonce.studies.compare_report import METRICS, rank
+
+    table = Table(box=None, pad_edge=False)
+    columns = ("", "weights", "BLEU", "95 %", "chrF", "95 %", "training tokens/s", "sentences/s")
+    for column in columns:
+        table.add_column(column, justify="right" if column else "left")
+    for model in rank(report.models):
+        scores = [
+            text
+            for metric in METRICS
+            for score in [model.scores[metric]]
+            for text in (f"{score.value:.1f}", f"{score.low:.1f}–{score.high:.1f}")
+        ]
+        speeds = model.speeds.train_tokens_per_second, model.speeds.sentences_per_second
+        table.add_row(model.name, f"{model.weights:,}", *scores, *(f"{speed:,.0f}" for speed in speeds))
+    Console(highlight=False, markup=False, soft_wrap=True).print(table)

@@ -1,0 +1,31 @@
+"""`atonce read`: the text in pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def read(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    files: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
+    nbest: Annotated[int, typer.Option(help="Readings of each picture, best first, with scores.", min=1)] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each.")] = False,
+) -> None:
+    """Read the text in each picture."""
+    from atonce.cli.output import print_json, print_text
+    from atonce.data.image_files import read_image
+    from atonce.decoding.opening import load_reader
+
+    reader = load_reader(run)
+    pictures = [read_image(file, reader.shape) for file in files]
+    for file, reading in zip(files, reader.read_images(pictures, beam=beam, nbest=nbest), strict=True):
+        if json:
+            best = [{"text": one.text, "score": one.score} for one in reading.alternatives]
+            print_json({"file": str(file), "text": reading.text, "score": reading.score, "nbest": best})
+        elif nbest == 1:
+            print_text(f"{file}\t{reading.text}")
+        else:
+            for one in reading.alternatives:
+                print_text(f"{file}\t{one.score:.4f}\t{one.text}")

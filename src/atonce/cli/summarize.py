@@ -1,0 +1,22 @@
+"""`atonce summarize`: a text in, on one line; its summary out, on one line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def summarize(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    file: Annotated[Path | None, typer.Argument(help="Texts to summarise; stdin without it.")] = None,
+    beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
+    nbest: Annotated[int, typer.Option(help="Summaries of each text, best first, with scores.", min=1)] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each line.")] = False,
+) -> None:
+    """Summarise texts, each on a line of its own.
+
+    With --nbest each line becomes so many lines: line number, score and summary, separated by tabs.
+    """
+    from atonce.cli.lines import open_for, write_outputs
+
+    write_outputs(open_for("summarisation", run), file, "Summarising", beam=beam, nbest=nbest, json=json)

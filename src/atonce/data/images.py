@@ -1,0 +1,147 @@
+"""Images to learn from: grey, all of one size, each with the text or the label that belongs to it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from atonce.data.config import DataConfig, DigitsConfig, DigitStringsConfig, FashionMnistConfig
+from atonce.data.examples import Examples
+from atonce.disk import write_json
+from atonce.errors import RunError
+from atonce.shapes import Int, UInt8
+
+_PIXELS, _TARGETS = "pixels.npy", "targets"
+
+
+class ImageShape(NamedTuple):
+    """Size of the images that a model reads, in pixels."""
+
+    height: int
+    width: int
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all."""
+        write_json(path, self._asdict())
+
+    @classmethod
+    def open(cls, path: Path) -> "ImageShape":
+        """What `save` wrote. Raises RunError if it is missing or damaged."""
+        try:
+            return cls(**{side: int(pixels) for side, pixels in json.loads(path.read_text()).items()})
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"{path} is missing or damaged",
+                why=getattr(error, "strerror", None) or str(error),
+                fix="restore it from a copy, or train again",
+            ) from None
+
+
+class ImagePair(NamedTuple):
+    """An image and what a model is to make of it."""
+
+    source: UInt8[np.ndarray, "height width"]
+    """From 0 (paper) to 255 (ink)."""
+    target: str
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images with their targets."""
+
+    pixels: UInt8[np.ndarray, "images height width"]
+    """From 0 (paper) to 255 (ink)."""
+    targets: tuple[str, ...]
+
+    def pairs(self) -> list[ImagePair]:
+        """One by one."""
+        return [ImagePair(*pair) for pair in zip(self.pixels, self.targets, strict=True)]
+
+
+@dataclass(frozen=True)
+class ImageCorpus:
+    """Images, already split: what is tested on was never seen in training."""
+
+    train: Images
+    valid: Images
+    test: Images
+    about: str
+    """One line: where the images come from, and under which licence."""
+
+
+def open_images(config: DataConfig, *, quiet: bool = False) -> ImageCorpus:
+    """The images that `config` describes.
+
+    A download shows itself on stderr, unless `quiet`. Raises DataError if one fails or a file is broken.
+    """
+    # Each kind is imported when it is asked for: scikit-learn takes longer to import than all the rest.
+    match config:
+        case DigitsConfig():
+            from atonce.data.digits import open_digits
+
+            return open_digits(config)
+        case FashionMnistConfig():
+            from atonce.data.fashion_mnist import open_fashion_mnist
+
+            return open_fashion_mnist(config, quiet=quiet)
+        case DigitStringsConfig():
+            from atonce.data.digit_strings import open_digit_strings
+
+            return open_digit_strings(config)
+    raise TypeError(f"{config.kind} is no corpus of images")
+
+
+class ImageExamples:
+    """Images on disk with their tokenised targets, read through the page cache."""
+
+    def __init__(self, pixels: UInt8[np.ndarray, "images height width"], targets: Examples) -> None:
+        """`targets`: pairs whose sources are empty."""
+        self.pixels, self.targets = pixels, targets
+
+    @classmethod
+    def write(cls, folder: Path, images: Images, encode: Callable[[str], list[int]]) -> "ImageExamples":
+        """Store images in a new folder, with targets as `encode` spells them, and open it.
+
+        Raises OSError where the disk does.
+        """
+        folder.mkdir(parents=True)
+        np.save(folder / _PIXELS, images.pixels)
+        Examples.write(folder / _TARGETS, (([], encode(target)) for target in images.targets))
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> "ImageExamples":
+        """Map what `write` wrote. Raises RunError if it is missing or damaged."""
+        targets = Examples.open(folder / _TARGETS)
+        try:
+            pixels = np.load(folder / _PIXELS, mmap_mode="r")
+            if pixels.ndim != 3 or pixels.dtype != np.uint8 or len(pixels) != len(targets):
+                raise ValueError(f"{_PIXELS} does not fit the targets")
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(
+                f"the stored images in {folder} are damaged",
+                why=getattr(error, "strerror", None) or str(error),
+                fix="delete the folder and prepare the data again: start the training anew",
+            ) from None
+        return cls(pixels.view(np.ndarray), targets)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def let_go(self) -> None:
+        """As `Examples.let_go`. A corpus of images is small."""
+        self.targets.let_go()
+
+    @cached_property
+    def source_lengths(self) -> Int[np.ndarray, " images"]:
+        """Columns of each image."""
+        return np.full(len(self), self.pixels.shape[2], dtype=np.int32)
+
+    @property
+    def target_lengths(self) -> Int[np.ndarray, " images"]:
+        """Pieces of each target, `eos` included; 1 for a label."""
+        return self.targets.target_lengths

@@ -1,0 +1,83 @@
+"""From an image to the text in it."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from atonce.data.images import ImageShape
+from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.search import search
+from atonce.decoding.system import System
+from atonce.decoding.translator import Translation, translation_of
+from atonce.models.seq2seq import Seq2Seq
+from atonce.runs.recipe import DecodingConfig
+from atonce.shapes import Bool, Float, UInt8
+
+IMAGES_AT_ONCE = 64
+LONGEST_OUTPUT = 64
+"""Pieces after which a text is cut off: a small image has no room for more."""
+
+
+class ImageReader(System):
+    """A trained model from an image to text. `atonce.load` gives one."""
+
+    def __init__(
+        self,
+        model: Seq2Seq,
+        shape: ImageShape,
+        tokenizer: Tokenizer,
+        config: DecodingConfig,
+        *,
+        name: str = "model",
+    ) -> None:
+        """`shape`: of the images it was trained on. `name`: what figures call it."""
+        super().__init__(model, name)
+        self.shape = shape
+        self.tokenizer = tokenizer
+        self.config = config
+
+    def read_images(
+        self,
+        images: Sequence[UInt8[np.ndarray, "height width"]],
+        *,
+        beam: int | None = None,
+        nbest: int = 1,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> list[Translation]:
+        """The text in each image, of the shape it was trained on, from 0 (paper) to 255 (ink).
+
+        `beam`, `nbest`: see `Translator.translate`. `advance` is called with the number of images read since
+        the last call.
+        """
+        width = max(beam or self.config.beam, nbest)
+        found: list[Translation] = []
+        with self.evaluating(), torch.inference_mode():
+            for start in range(0, len(images), IMAGES_AT_ONCE):
+                batch = images[start : start + IMAGES_AT_ONCE]
+                hypotheses = search(
+                    self.model, self.model.encode(*as_source(batch, self.device)), self.tokenizer,
+                    [LONGEST_OUTPUT] * len(batch), width=width, alpha=self.config.length_penalty,
+                )  # fmt: skip
+                found += [translation_of(one, self.tokenizer, nbest) for one in hypotheses]
+                advance(len(batch))
+        return found
+
+    def outputs(
+        self,
+        sources: Sequence[UInt8[np.ndarray, "height width"]],
+        *,
+        beam: int | None = None,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> list[str]:
+        """The text in each image."""
+        return [reading.text for reading in self.read_images(sources, beam=beam, advance=advance)]
+
+
+def as_source(
+    images: Sequence[UInt8[np.ndarray, "height width"]], device: torch.device
+) -> tuple[Float[Tensor, "batch height width"], Bool[Tensor, "batch width"]]:
+    """Images as a model takes them: ink is 1, and every column is real."""
+    pixels = torch.from_numpy(np.stack(images)).to(device).float() / 255
+    return pixels, pixels.new_ones((len(pixels), pixels.shape[2]), dtype=torch.bool)

@@ -1,0 +1,93 @@
+"""Opening a run: the model it trained, as what it was trained for."""
+
+from pathlib import Path
+
+import torch
+
+from atonce.data.config import COMMANDS
+from atonce.data.ends import Ends
+from atonce.data.images import ImageShape
+from atonce.data.labels import Labels
+from atonce.decoding.classifier import Classifier
+from atonce.decoding.image_reader import ImageReader
+from atonce.decoding.translator import Translator
+from atonce.errors import RunError
+from atonce.models.build import build_model
+from atonce.models.device import choose_device
+from atonce.models.seq2seq import Seq2Seq
+from atonce.models.weights import set_weights
+from atonce.runs.folder import RunFolder
+from atonce.runs.recipe import Recipe
+
+
+def model_for(recipe: Recipe, ends: Ends) -> Seq2Seq:
+    """The recipe's model, with fresh weights from torch's random state."""
+    only_labels = isinstance(ends.source, ImageShape) and isinstance(ends.target, Labels)
+    return build_model(
+        recipe.model,
+        0 if only_labels else ends.tokenizer.size,
+        image=ends.source if isinstance(ends.source, ImageShape) else None,
+        labels=len(ends.target) if isinstance(ends.target, Labels) else None,
+    )
+
+
+def system_of(
+    model: Seq2Seq, ends: Ends, recipe: Recipe, *, name: str = "model"
+) -> Translator | ImageReader | Classifier:
+    """A model as what it was trained for."""
+    longest = recipe.data.max_length
+    if isinstance(ends.target, Labels):
+        return Classifier(model, ends, longest_source=longest, name=name)
+    if isinstance(ends.source, ImageShape):
+        return ImageReader(model, ends.source, ends.target, recipe.decoding, name=name)
+    whole = recipe.data.task == "summarisation"
+    return Translator(model, ends.tokenizer, recipe.decoding, longest_source=longest, whole=whole, name=name)
+
+
+def load(
+    run: str | Path, *, device: str | torch.device | None = None
+) -> Translator | ImageReader | Classifier:
+    """The model of a run folder, ready to use, on a GPU where there is one, unless `device` is given.
+
+    What it is depends on what it was trained for: a Translator (which also summarises), an ImageReader or a
+    Classifier. Raises RunError if it is missing, damaged or of a newer format.
+    """
+    folder = RunFolder.open(run)
+    ends = Ends.open(folder.path)
+    model = model_for(folder.recipe, ends)
+    set_weights(model, folder.load_weights(), origin=folder.path / "model.safetensors")
+    model = model.to(choose_device(device)).eval()
+    return system_of(model, ends, folder.recipe, name=folder.path.resolve().name)
+
+
+def load_translator(run: str | Path, *, device: str | torch.device | None = None) -> Translator:
+    """As `load`, where only a model from text to text will do. Raises RunError if it is another."""
+    system = load(run, device=device)
+    if not isinstance(system, Translator):
+        raise _other(run, "texts of texts")
+    return system
+
+
+def load_classifier(run: str | Path, *, device: str | torch.device | None = None) -> Classifier:
+    """As `load`, where only a classifier will do. Raises RunError if it is none."""
+    system = load(run, device=device)
+    if not isinstance(system, Classifier):
+        raise _other(run, "labels")
+    return system
+
+
+def load_reader(run: str | Path, *, device: str | torch.device | None = None) -> ImageReader:
+    """As `load`, where only a model from images to text will do. Raises RunError if it is another."""
+    system = load(run, device=device)
+    if not isinstance(system, ImageReader):
+        raise _other(run, "texts of images")
+    return system
+
+
+def _other(run: str | Path, wanted: str) -> RunError:
+    task = RunFolder.open(run).recipe.data.task
+    return RunError(
+        f"{run} does not make {wanted}",
+        why=f"it was trained for {task}",
+        fix=f"use: atonce {COMMANDS[task]} {run}",
+    )

@@ -1,0 +1,49 @@
+"""Search for the best outputs, whatever was read: greedy, beam, or drawn at random."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.beam import beam_search
+from atonce.decoding.greedy import greedy
+from atonce.decoding.hypothesis import Hypothesis, Pieces
+from atonce.models.interface import Memory
+from atonce.models.seq2seq import Seq2Seq
+
+
+def search(
+    model: Seq2Seq,
+    memory: Memory,
+    tokenizer: Tokenizer,
+    longest: Sequence[int],
+    *,
+    width: int,
+    alpha: float,
+    temperature: float = 0.0,
+) -> list[list[Hypothesis]]:
+    """The best hypotheses for each row of `memory`; one each where `width` is 1 or pieces are drawn.
+
+    `longest`: pieces after which each output is cut off. `alpha`: length penalty. `temperature`: above 0,
+    pieces are drawn from the softmax of the scores divided by it (torch's random state).
+    """
+    pieces = Pieces(tokenizer.bos, tokenizer.eos, never=(tokenizer.pad, tokenizer.unk, tokenizer.bos))
+    max_lengths = torch.tensor(longest, device=memory.states.device)
+    if width == 1 or temperature > 0:
+        only = greedy(model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature)
+        return [[hypothesis] for hypothesis in only]
+    return beam_search(model.decoder, memory, pieces, max_lengths, width=width, alpha=alpha)
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices of sources of like length, the longest first, rows times the longest within `batch_tokens`."""
+    batch: list[int] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        longest = longest or lengths[index]
+        if batch and (len(batch) + 1) * longest > batch_tokens:
+            yield batch
+            batch, longest = [], lengths[index]
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,63 @@
+"""What every trained model can do, whatever it reads and writes: be asked for outputs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atonce.data.tokenizer import PAD
+from atonce.layers.masks import padding_mask
+from atonce.models.seq2seq import Seq2Seq
+from atonce.shapes import Bool, Int
+
+
+class System(ABC):
+    """A trained model with what stands between it and the world."""
+
+    def __init__(self, model: Seq2Seq, name: str) -> None:
+        self.model = model
+        self.name = name
+        """What figures call it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @abstractmethod
+    def outputs(
+        self,
+        sources: Sequence[Any],
+        *,
+        beam: int | None = None,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> list[str]:
+        """The best output for each source, in order: a text, or the name of a label.
+
+        `beam`: hypotheses kept at each step, where there are steps. `advance` is called with the number of
+        outputs (of long texts, segments) made since the last call.
+        """
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Within the block, dropout is off."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.train(was_training)
+
+
+def padded(
+    sequences: Sequence[Sequence[int]], device: torch.device
+) -> tuple[Int[Tensor, "batch len"], Bool[Tensor, "batch len"]]:
+    """Sequences of pieces as rows of equal length, and which positions are real."""
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    rows = torch.full((len(sequences), int(lengths.max())), PAD)
+    for row, sequence in zip(rows, sequences, strict=True):
+        row[: len(sequence)] = torch.tensor(sequence)
+    return rows.to(device), padding_mask(lengths, rows.shape[1]).to(device)

@@ -1,0 +1,176 @@
+"""Scores of summaries: ROUGE as rouge-score computes it, chrF and exact matches; and baselines.
+
+A score says little without those of the simplest ways to summarise: see `baselines`. rouge-score is imported
+where it is used: it takes a toolkit for natural language along.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from atonce.errors import DataError
+from atonce.evaluation.translation import EXACT_SIGNATURE, check_aligned, exact, sacrebleu_metrics
+from atonce.shapes import Float
+
+ROUGE = ("rouge1", "rouge2", "rougeL")
+MOST_LINES = 10_000
+"""Training summaries that are compared to find the best single line; of more, so many, evenly spread."""
+
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s+(?![a-z]))")
+
+
+@dataclass(frozen=True)
+class SummaryScores:
+    """How a system's summaries compare with one reference each. Scores are in per cent; higher is better."""
+
+    rouge1: float
+    """Words that summary and reference share: F-measure of recall and precision (Lin 2004, ROUGE-N)."""
+    rouge2: float
+    """The same with pairs of words."""
+    rougeL: float
+    """The same with the longest sequence of words that both have, with gaps (Lin 2004, ROUGE-L)."""
+    chrf: float
+    """The same with character n-grams (1 to 6), recall weighted double (Popović 2015)."""
+    exact: float
+    """Summaries equal to their reference, character for character."""
+    sentences: int
+    """How many summaries were scored."""
+    signatures: dict[str, str]
+    """What makes each number reproducible."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The scores as one flat object, ready for JSON."""
+        return asdict(self)
+
+    @property
+    def columns(self) -> dict[str, float]:
+        """Titles and numbers for a table."""
+        return {
+            "ROUGE-1": self.rouge1,
+            "ROUGE-2": self.rouge2,
+            "ROUGE-L": self.rougeL,
+            "chrF": self.chrf,
+            "exact": self.exact,
+        }
+
+    @property
+    def scored(self) -> str:
+        """How much was scored, in words."""
+        return f"{self.sentences:,} summaries"
+
+
+def score_summaries(outputs: Sequence[str], references: Sequence[str]) -> SummaryScores:
+    """Score a system's summaries against one reference each.
+
+    ROUGE is the mean of the F-measures that rouge-score gives each summary, Porter's stemmer on, to the last
+    digit. It knows no letters but a to z: of texts in other scripts, look at chrF.
+
+    Raises DataError if there is nothing to score or if an output has no reference.
+    """
+    check_aligned(outputs, references)
+    scorer, chrf = _scorer(*ROUGE), sacrebleu_metrics()["chrf"]
+    each = [scorer.score(reference, output) for output, reference in zip(outputs, references, strict=True)]
+    rouge = {name: 100 * float(np.mean([scores[name].fmeasure for scores in each])) for name in ROUGE}
+    chrf_score = float(chrf.corpus_score(outputs, [references]).score)
+    rouge_signature = f"rouge-score|nrefs:1|measure:f|mean:texts|stem:porter|version:{version('rouge-score')}"
+    signatures = {**dict.fromkeys(ROUGE, rouge_signature), "chrf": str(chrf.get_signature())}
+    return SummaryScores(
+        **rouge,
+        chrf=chrf_score,
+        exact=exact(outputs, references),
+        sentences=len(outputs),
+        signatures={**signatures, "exact": EXACT_SIGNATURE},
+    )
+
+
+def baselines(
+    texts: Sequence[str], references: Sequence[str], training_summaries: Sequence[str]
+) -> dict[str, SummaryScores]:
+    """The scores of three simple ways to summarise `texts`, by their names.
+
+    "first sentence" copies the beginning of each text. "best single line" gives every text the same summary,
+    the training summary that is most like all of them (`best_single_line`). "best sentence (oracle)" copies
+    from each text the sentence with the highest ROUGE-L, which only who has the reference can know: no system
+    that copies one sentence has a higher ROUGE-L.
+
+    Raises DataError if there is nothing to score, nothing to learn from, or a text without a reference.
+    """
+    check_aligned(texts, references, ("texts", "references"))
+    line = best_single_line(training_summaries)
+    scorer = _scorer("rougeL")
+
+    def best_sentence(text: str, reference: str) -> str:
+        return max(
+            sentences(text),
+            key=lambda sentence: float(scorer.score(reference, sentence)["rougeL"].fmeasure),
+            default="",
+        )
+
+    summaries = {
+        "first sentence": [next(iter(sentences(text)), "") for text in texts],
+        "best single line": [line] * len(texts),
+        "best sentence (oracle)": list(map(best_sentence, texts, references)),
+    }
+    return {name: score_summaries(outputs, references) for name, outputs in summaries.items()}
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, in order, without the space between them.
+
+    A sentence ends with a full stop, an exclamation or a question mark, and quotes and brackets that close
+    there, where space follows and then no small letter from a to z ("e.g. this" stays together).
+    """
+    ends = [0, *(found.end() for found in _SENTENCE_END.finditer(text)), len(text)]
+    parts = (text[start:end].strip() for start, end in pairwise(ends))
+    return [part for part in parts if part]
+
+
+def best_single_line(summaries: Sequence[str]) -> str:
+    """The one of these summaries with the highest mean ROUGE-1 against all of them; the first of equals.
+
+    To be quick, a line's words are looked up in an index of who else has them. Of more than `MOST_LINES`
+    summaries, so many are compared.
+    Raises DataError if there are none.
+    """
+    if not summaries:
+        raise DataError(
+            "there is no training summary",
+            why="the best single line is one of them",
+            fix="give those that the system learned from",
+        )
+    from rouge_score.tokenizers import DefaultTokenizer
+
+    chosen = np.linspace(0, len(summaries) - 1, min(len(summaries), MOST_LINES)).astype(int)
+    tokenizer = DefaultTokenizer(use_stemmer=True)
+    bags = [Counter(tokenizer.tokenize(summaries[index])) for index in chosen]
+    return summaries[chosen[np.argmax(_mean_f_measures(bags))]]
+
+
+def _mean_f_measures(bags: list["Counter[str]"]) -> Float[np.ndarray, " bags"]:
+    """The mean ROUGE-1 of each bag of words against all of them."""
+    lengths = np.array([bag.total() for bag in bags])
+    holders: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for index, bag in enumerate(bags):
+        for word, count in bag.items():
+            holders[word].append((index, count))
+    index_of = {word: np.array(pairs).T for word, pairs in holders.items()}
+    means = np.zeros(len(bags))
+    for index, bag in enumerate(bags):
+        shared = np.zeros(len(bags))
+        for word, count in bag.items():
+            others, counts = index_of[word]
+            shared[others] += np.minimum(counts, count)
+        means[index] = (2 * shared / np.maximum(lengths + lengths[index], 1)).mean()
+    return means
+
+
+def _scorer(*rouge: str) -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(rouge, use_stemmer=True)

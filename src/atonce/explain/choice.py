@@ -1,0 +1,64 @@
+"""Which layer of an attention record to show, and which of its heads."""
+
+import torch
+
+from atonce.errors import RecipeError
+from atonce.explain.record import AttentionRecord, LayerAttention
+from atonce.layers.attention import Role
+from atonce.shapes import Float
+
+_LOOKS_AT_SOURCE = {"cross": "looks at the source", "encoder-self": "looks from the source at itself"}
+
+
+def choose_layer(record: AttentionRecord, layer: str | None, role: Role = "cross") -> LayerAttention:
+    """A layer by its name in the record, by "mean", or by its number among those of `role`.
+
+    Without a name, the last of these. Raises RecipeError if there is none such.
+    """
+    if layer is not None and layer in record:
+        return record[layer]
+    found = record.of_role(role)
+    if not found:
+        raise RecipeError(
+            f"no attention layer {_LOOKS_AT_SOURCE[role]}",
+            why="the decoder has no attention, only the encoder has"
+            if role == "cross"
+            else "the encoder has no attention",
+            fix=f"give one of: {', '.join(record)}",
+        )
+    if layer is None:
+        return found[-1]
+    if layer == "mean":
+        mean = torch.stack([one.weights for one in found]).mean(0)
+        return LayerAttention(f"mean of {len(found)} layers", role, mean)
+    if layer.isdecimal() and 1 <= int(layer) <= len(found):
+        return found[int(layer) - 1]
+    looks = _LOOKS_AT_SOURCE[role].replace("looks", "look" if len(found) > 1 else "looks")
+    raise RecipeError(
+        f"there is no attention layer {layer!r}",
+        why=f"{len(found)} layer{'s' if len(found) > 1 else ''} {looks}",
+        fix=f"give a number from 1 to {len(found)}, mean, or one of: {', '.join(record)}",
+    )
+
+
+def choose_heads(
+    layer: LayerAttention, head: int | str
+) -> list[tuple[str, Float[torch.Tensor, "query_len key_len"]]]:
+    """Titles and weights of the heads asked for, of the first sentence of the batch, on the CPU.
+
+    `head`: a number from 1, "mean", or "all". Raises RecipeError if the layer has none such.
+    """
+    weights = layer.weights[0].float().cpu()
+    count = len(weights)
+    if head == "mean":
+        title = layer.layer if count == 1 else f"{layer.layer}, mean of {count} heads"
+        return [(title, weights.mean(0))]
+    if head == "all":
+        return [(f"{layer.layer}, head {n} of {count}", one) for n, one in enumerate(weights, start=1)]
+    if str(head).isdecimal() and 1 <= int(head) <= count:
+        return [(f"{layer.layer}, head {head} of {count}", weights[int(head) - 1])]
+    raise RecipeError(
+        f"there is no head {head!r}",
+        why=f"{layer.layer} has {count} head{'s' if count > 1 else ''}",
+        fix=f"give a number from 1 to {count}, mean or all",
+    )

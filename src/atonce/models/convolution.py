@@ -1,0 +1,104 @@
+"""Convolution (ConvS2S, Gehring 2017): context from neighbours, from farther with each layer, and no wait."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from atonce.layers.convolution import ConvolutionDecoderBlock, ConvolutionEncoderBlock
+from atonce.layers.dropout import dropout
+from atonce.layers.positions import SinusoidalPositions
+from atonce.layers.summary import mean_of_real
+from atonce.models.embedding import PieceEmbedding
+from atonce.models.interface import Memory
+from atonce.shapes import Bool, Float, Int
+
+
+class ConvolutionEncoder(nn.Module):
+    """Gated convolutions over the source: a state sees `layers * (kernel // 2)` positions to either side.
+
+    Gehring 2017, sections 3.1 and 3.2, in one width throughout. Unlike there, positions are sinusoids, which
+    have no longest sentence, and no weights are normalised.
+    """
+
+    def __init__(self, dim: int, *, layers: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.positions = SinusoidalPositions()
+        self.dropout = dropout
+        self.layers = nn.ModuleList(ConvolutionEncoderBlock(dim, kernel, dropout) for _ in range(layers))
+
+    def forward(
+        self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
+    ) -> Memory:
+        """All positions of a layer at once; the summary is the mean of the real ones."""
+        states = dropout(self.positions(embedded).states, self.dropout, self.training)
+        for layer in self.layers:
+            states = layer(states, mask)
+        return Memory(states, mask, mean_of_real(states, mask))
+
+
+class ConvolutionState(NamedTuple):
+    """The last inputs of each layer, as many as it sees: of the same size however long the target gets."""
+
+    past: tuple[Float[Tensor, "batch before dim"], ...]
+    written: Int[Tensor, " batch"]
+    """How many pieces were taken in: the same in every row."""
+    source: Float[Tensor, "batch source_len dim"]
+    source_mask: Bool[Tensor, "batch source_len"]
+
+
+class ConvolutionDecoder(nn.Module):
+    """Gated convolutions over the target so far, each block with its own attention to the source.
+
+    Gehring 2017, section 3.3. The values that attention mixes are the encoder's states, not their sum with
+    the source's embeddings, as there: any encoder goes with this decoder, and states are what all give.
+    """
+
+    def __init__(
+        self, embedding: PieceEmbedding, output: PieceEmbedding, dim: int, *, layers: int, kernel: int,
+        dropout: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.embedding = embedding
+        self.output = output
+        self.kernel = kernel
+        self.positions = SinusoidalPositions()
+        self.dropout = dropout
+        self.layers = nn.ModuleList(ConvolutionDecoderBlock(dim, kernel, dropout) for _ in range(layers))
+
+    def start(self, memory: Memory) -> ConvolutionState:
+        """Before the first position there is nothing: zeros."""
+        batch, _, dim = memory.states.shape
+        nothing = memory.states.new_zeros(batch, self.kernel - 1, dim)
+        written = torch.zeros_like(memory.mask[:, 0], dtype=torch.long)
+        return ConvolutionState((nothing,) * len(self.layers), written, memory.states, memory.mask)
+
+    def step(
+        self, token: Int[Tensor, " batch"], state: ConvolutionState
+    ) -> tuple[Float[Tensor, "batch vocab"], ConvolutionState]:
+        """One position through all blocks, from the few before it that they see."""
+        features, state = self._advance(token[:, None], state)
+        return self.logits(features[:, 0]), state
+
+    def forward(
+        self, target_in: Int[Tensor, "batch target_len"], memory: Memory
+    ) -> Float[Tensor, "batch target_len dim"]:
+        """All positions of a layer at once: the whole target is known, and convolutions only look back."""
+        features, _ = self._advance(target_in, self.start(memory))
+        return features
+
+    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
+        """Scores of every piece from features."""
+        return self.output.logits(features)
+
+    def _advance(
+        self, pieces: Int[Tensor, "batch new_len"], state: ConvolutionState
+    ) -> tuple[Float[Tensor, "batch new_len dim"], ConvolutionState]:
+        placed = self.positions(self.embedding(pieces), start=int(state.written[0])).states
+        embedded = dropout(placed, self.dropout, self.training)
+        states, kept = embedded, []
+        for layer, past in zip(self.layers, state.past, strict=True):
+            states, last = layer(states, past, embedded, state.source, state.source_mask)
+            kept.append(last)
+        written = state.written + pieces.shape[1]
+        return states, state._replace(past=tuple(kept), written=written)

@@ -1,0 +1,160 @@
+"""One run of a comparison: train, score, and time its translating, in a process of its own.
+
+Of its own, because only so the most memory that a process ever took is that of this training and no other's.
+The process is `python -m atonce.studies.trial RUN NAME`. It goes on with a run folder that holds a recipe and
+prepared data, shows its progress on stderr, and leaves `trial.json` in the folder. An error that a user can
+mend goes to stdout as JSON, so that whoever started it can raise it again.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from atonce.disk import write_json
+from atonce.errors import AtonceError, RunError, TrainingError
+
+TRIAL = "trial.json"
+MEMORY = "memory.json"
+"""What the training took, kept beside it: should the rest break off, no other process can tell."""
+MOST_TEXTS = 500
+"""Of the test text, to time the translating with."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was measured of one run."""
+
+    weights: int
+    outputs: tuple[str, ...]
+    """What it made of each sentence of the test text, by the recipe's beam."""
+    peak_memory_bytes: int | None
+    """The most that the training took: of the GPU where it ran on one, else of the process with all its
+    libraries. None where the system does not say."""
+    sentences_per_second: float
+    """Greedily, in batches."""
+    sentences_per_second_alone: float
+    """Greedily, one by one."""
+
+
+def run_trial(run: Path, name: str, *, quiet: bool = False) -> Trial:
+    """Bring a run to its end, unless it was there already. `name`: what progress bars say.
+
+    Raises what the training raises, and TrainingError if its process was ended by something else.
+    """
+    if not (run / TRIAL).exists():
+        command = [sys.executable, "-m", "atonce.studies.trial", str(run), name]
+        ended = subprocess.run([*command, *(["--quiet"] if quiet else [])], stdout=subprocess.PIPE, text=True)
+        if ended.returncode:
+            raise _what_ended_it(ended.stdout, ended.returncode, name)
+    return read_trial(run)
+
+
+def read_trial(run: Path) -> Trial:
+    """What was measured of a run. Raises RunError if it is not there or damaged."""
+    path = run / TRIAL
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Trial(**{**values, "outputs": tuple(values["outputs"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(
+            f"cannot read {path}",
+            why=str(error),
+            fix="delete it; the comparison measures again with --resume",
+        ) from None
+
+
+def _what_ended_it(said: str, code: int, name: str) -> AtonceError:
+    try:
+        error = json.loads(said)
+        kinds = {kind.__name__: kind for kind in AtonceError.__subclasses__()}
+        return kinds.get(error["kind"], AtonceError)(error["what"], why=error["why"], fix=error["fix"])
+    except ValueError:  # nothing was said
+        how = f"signal {-code} ended its process" if code < 0 else f"its process ended with code {code}"
+        return TrainingError(
+            f"the training of {name} broke off",
+            why=f"{how}; if the system did that, memory ran out",
+            fix="see what is written above, then go on with --resume",
+        )
+
+
+def measure(folder: Path, name: str, *, quiet: bool) -> None:
+    """The whole life of a trial; `run_trial` gives it a process of its own."""
+    from atonce.data.prepare import open_prepared
+    from atonce.decoding.opening import load_translator
+    from atonce.progress import progress
+    from atonce.runs.folder import RunFolder
+    from atonce.studies.evaluate import evaluate
+    from atonce.studies.generation_speed import generation_speed
+    from atonce.training.bar import training_bar
+    from atonce.training.train import train
+
+    recipe = RunFolder.open(folder).recipe
+    with training_bar(name, quiet=quiet) as watch:
+        run = train(recipe, folder, resume=True, watch=watch, quiet=quiet)
+    peak = _peak_of_all_sittings(folder)
+    with progress(f"{name}: translating the test text", quiet=quiet) as advance:
+        evaluation = evaluate(folder, advance=advance)
+    run.save_scores(evaluation.as_dict())
+    translator = load_translator(folder)
+    texts = [str(pair.source) for pair in open_prepared(folder).test_pairs]
+    texts = texts[:: -(-len(texts) // MOST_TEXTS)]
+    with progress(f"{name}: timing its translating", quiet=quiet) as advance:
+        speed = generation_speed(translator, texts, advance=advance)
+    trial = Trial(
+        weights=translator.model.weight_count,
+        outputs=evaluation.outputs,
+        peak_memory_bytes=peak,
+        sentences_per_second=speed.together,
+        sentences_per_second_alone=speed.alone,
+    )
+    write_json(folder / TRIAL, asdict(trial))
+
+
+def _peak_of_all_sittings(folder: Path) -> int | None:
+    """The most memory of this process and of those that trained here before it and were ended."""
+    path = folder / MEMORY
+    before = json.loads(path.read_text(encoding="utf-8"))["peak_bytes"] if path.exists() else None
+    peaks = [peak for peak in (before, peak_memory()) if peak is not None]
+    peak = max(peaks, default=None)
+    write_json(path, {"peak_bytes": peak})
+    return peak
+
+
+def peak_memory() -> int | None:
+    """The most bytes that this process ever held: of the GPU where it uses one, else of the machine."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    try:
+        # Not getrusage: on Linux its maximum also counts what the process was that started this one.
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def _main(arguments: list[str]) -> int:
+    folder, name, *quiet = arguments
+    try:
+        measure(Path(folder), name, quiet=bool(quiet))
+    except AtonceError as error:
+        said: dict[str, Any] = {"kind": type(error).__name__, "what": error.what, "why": error.why}
+        print(json.dumps({**said, "fix": error.fix}))
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

@@ -1,0 +1,118 @@
+"""A run in a process of its own leaves what was measured, and its faults come back as what they were."""
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tiny
+from atonce.errors import DataError, RunError, TrainingError
+from atonce.runs.folder import RunFolder
+from atonce.studies import trial as module
+from atonce.studies.trial import TRIAL, peak_memory, read_trial, run_trial
+
+
+def begun(folder: Path, prepared: Path, **training: object) -> Path:
+    return tiny.begun(folder, tiny.recipe(training={"steps": 2, **training}), prepared)
+
+
+def test_it_trains_scores_and_measures(tmp_path: Path, prepared_dates: Path) -> None:
+    run = begun(tmp_path / "run", prepared_dates)
+    trial = run_trial(run, "a trial", quiet=True)
+    assert trial.weights == sum(weight.numel() for weight in RunFolder.open(run).load_weights().values())
+    assert len(trial.outputs) == json.loads((run / "scores.json").read_text())["sentences"] == 6
+    assert trial.peak_memory_bytes is not None
+    assert 10**7 < trial.peak_memory_bytes < 10**11
+    assert trial.sentences_per_second > 0
+    assert trial.sentences_per_second_alone > 0
+    assert RunFolder.open(run).read_log()[-1]["step"] == 2
+    # What was measured is not measured again.
+    before = tiny.everything_in(run)
+    assert run_trial(run, "a trial", quiet=True) == trial
+    assert tiny.everything_in(run) == before
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be another process runs in this one: it starts faster."""
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert command[:3] == [sys.executable, "-m", "atonce.studies.trial"]
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            code = module._main(command[3:])
+        return subprocess.CompletedProcess(command, code, stdout=said.getvalue())
+
+    monkeypatch.setattr(module.subprocess, "run", run)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_fault_comes_back_as_what_it_was(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a run folder") as caught:
+        run_trial(tmp_path / "none", "a trial", quiet=True)
+    assert "atonce train" in caught.value.fix
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_it_goes_on_where_it_broke_off(
+    tmp_path: Path, prepared_dates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise DataError("what", why="why", fix="fix")
+
+    run = begun(tmp_path / "run", prepared_dates)
+    with monkeypatch.context() as patched:
+        patched.setattr("atonce.studies.evaluate.evaluate", broken)
+        with pytest.raises(DataError, match="what"):
+            run_trial(run, "a trial", quiet=True)
+    assert not (run / TRIAL).exists()
+    log = (run / "log.jsonl").read_bytes()
+    run_trial(run, "a trial", quiet=True)
+    assert (run / "log.jsonl").read_bytes() == log  # nothing was trained again
+
+
+@pytest.mark.parametrize(("code", "how"), [(1, "ended with code 1"), (-9, "signal 9 ended its process")])
+def test_a_process_that_says_nothing_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, how: str
+) -> None:
+    ended = subprocess.CompletedProcess([], code, stdout="")
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(TrainingError, match=how) as caught:
+        run_trial(tmp_path, "a trial", quiet=True)
+    assert "--resume" in caught.value.fix
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"outputs": []}', "[]"])
+def test_a_damaged_measurement_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / TRIAL).write_text(text)
+    with pytest.raises(RunError, match="cannot read"):
+        read_trial(tmp_path)
+
+
+def test_memory_of_an_earlier_sitting_counts(tmp_path: Path) -> None:
+    (tmp_path / module.MEMORY).write_text(json.dumps({"peak_bytes": 10**15}))
+    assert module._peak_of_all_sittings(tmp_path) == 10**15
+
+
+def test_peak_memory_is_that_of_the_process_itself() -> None:
+    """Not that of the one that started it, which `getrusage` would count in on Linux."""
+    code = "from atonce.studies.trial import peak_memory; print(peak_memory())"
+    here = bytearray(300_000_000)  # this process is large, and the other does nothing
+    here[::4096] = b"x" * len(here[::4096])
+    small = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH + code],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(small.stdout) < 150_000_000 < 300_000_000 < (peak_memory() or 0)
+
+
+WITHOUT_TORCH = """
+import sys, types
+torch = types.ModuleType("torch")
+torch.cuda = types.SimpleNamespace(is_available=lambda: False)
+sys.modules["torch"] = torch
+"""
