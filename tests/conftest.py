@@ -45,6 +45,25 @@ def dates_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return train(tiny.recipe(), tmp_path_factory.mktemp("runs") / "dates", quiet=True).run
 
 
+@pytest.fixture(scope="session")
+def runs(dates_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run for each kind of pipeline, hardly trained: of texts, of images to labels, of images to texts."""
+    from atonce.studies.experiment import train
+
+    folder = tmp_path_factory.mktemp("kinds")
+    few = {"steps": 4, "validate_every": 4}
+    classifier = {**tiny.GRU, "image": {"kind": "rows"}, "decoder": {"kind": "classifier"}}
+    reader = {**tiny.GRU, "image": {"kind": "convolution", "channels": [4]}}
+    characters = {"kind": "characters", "size": 300}
+    strings = {"kind": "digit-strings", "images": 100, "valid_size": 8, "test_size": 8}
+    recipes = {
+        "labels": tiny.recipe(data={"kind": "digits"}, model=classifier, training=few),
+        "images": tiny.recipe(data=strings, vocabulary=characters, model=reader, training=few),
+    }
+    made = {name: train(recipe, folder / name, quiet=True).run.path for name, recipe in recipes.items()}
+    return {"texts": dates_run.path, **made}
+
+
 @pytest.fixture
 def small_dates() -> DatesConfig:
     return DatesConfig(pairs=400, valid_size=20, test_size=30)

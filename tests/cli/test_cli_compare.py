@@ -23,7 +23,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return read_trial(run)
 
     monkeypatch.setattr(module, "run_trial", run_trial)
-    monkeypatch.setattr(module, "SAMPLES", 40)
+    monkeypatch.setattr("atonce.studies.compare_findings.SAMPLES", 40)
     monkeypatch.setattr("atonce.studies.generation_speed.generation_speed", speed)
     return tiny.write_recipe(tmp_path / "recipe.toml", training={"steps": 2, "validate_every": 1})
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tiny
 from atonce.data.images import ImagePair
 from atonce.data.prepare import open_prepared
 from atonce.decoding.classifier import Classifier
@@ -14,27 +13,6 @@ from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load, load_classifier, load_reader, load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
-from atonce.runs.folder import RunFolder
-from atonce.studies.experiment import train
-
-FEW = {"steps": 4, "validate_every": 4}
-
-
-@pytest.fixture(scope="module")
-def runs(dates_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One run of each kind of pipeline, hardly trained."""
-    folder = tmp_path_factory.mktemp("runs")
-    classifier = {**tiny.GRU, "image": {"kind": "rows"}, "decoder": {"kind": "classifier"}}
-    reader = {**tiny.GRU, "image": {"kind": "convolution", "channels": [4]}}
-    recipes = {
-        "labels": tiny.recipe(data={"kind": "digits"}, model=classifier, training=FEW),
-        "images": tiny.recipe(
-            data={"kind": "digit-strings", "images": 100},
-            vocabulary={"kind": "characters", "size": 300}, model=reader, training=FEW,
-        ),
-    }  # fmt: skip
-    made = {name: train(recipe, folder / name, quiet=True).run.path for name, recipe in recipes.items()}
-    return {"texts": dates_run.path, **made}
 
 
 def test_each_is_what_it_was_trained_for(runs: dict[str, Path]) -> None:

@@ -16,7 +16,8 @@ from atonce.evaluation.translation import score
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import load as load_recipe
 from atonce.studies import compare as module
-from atonce.studies.compare import Comparison, compare, gain, lengths_of, seconds_to_quality
+from atonce.studies.compare import Comparison, compare
+from atonce.studies.compare_findings import gain, lengths_of, seconds_to_quality
 from atonce.studies.generation_speed import GenerationSpeed
 from atonce.studies.report import CurvePoint
 from atonce.studies.trial import measure, read_trial
@@ -40,7 +41,7 @@ def in_this_process():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "run_trial", run_trial)
-        patched.setattr(module, "SAMPLES", 40)
+        patched.setattr("atonce.studies.compare_findings.SAMPLES", 40)
         patched.setattr("atonce.studies.generation_speed.generation_speed", speed)
         yield
 

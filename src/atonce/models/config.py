@@ -3,12 +3,21 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from atonce.config import Config
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Activation = Literal["relu", "gelu", "swiglu"]
+
+
+def _with_a_middle(kernel: int) -> int:
+    if kernel % 2 == 0:
+        raise ValueError(f"a kernel of {kernel} has no middle -> use an odd one, such as {kernel + 1}")
+    return kernel
+
+
+OddKernel = Annotated[int, Field(ge=1), AfterValidator(_with_a_middle)]
 
 
 class FeedForwardEncoderConfig(Config):
@@ -28,17 +37,9 @@ class ConvolutionEncoderConfig(Config):
 
     kind: Literal["convolution"] = "convolution"
     layers: int = Field(default=4, ge=1)
-    kernel: int = Field(default=3, ge=1)
+    kernel: OddKernel = 3
     """Positions that one layer looks at; odd, so that as many are on the left as on the right."""
     dropout: Dropout = 0.1
-
-    @model_validator(mode="after")
-    def _kernel_has_a_middle(self) -> "ConvolutionEncoderConfig":
-        if self.kernel % 2 == 0:
-            raise ValueError(
-                f"a kernel of {self.kernel} has no middle -> use an odd one, such as {self.kernel + 1}"
-            )
-        return self
 
 
 class RecurrentEncoderConfig(Config):
@@ -198,7 +199,8 @@ class PooledConvolutionsConfig(Config):
     kind: Literal["convolution"] = "convolution"
     channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(32, 64), min_length=1)
     """Features of each stage; after each, two convolutions wide, the grid is pooled to half."""
-    kernel: int = Field(default=3, ge=1)
+    kernel: OddKernel = 3
+    """Side of the square of pixels that a convolution looks at; odd, so that it has a middle."""
     dropout: Dropout = 0.1
 
 
