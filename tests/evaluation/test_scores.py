@@ -1,6 +1,7 @@
 import pytest
 
 from atonce.evaluation.classification import ClassificationScores
+from atonce.evaluation.reading import ReadingScores
 from atonce.evaluation.scores import score_task
 from atonce.evaluation.summarisation import SummaryScores
 from atonce.evaluation.translation import TranslationScores
@@ -10,7 +11,7 @@ from atonce.evaluation.translation import TranslationScores
     ("task", "kind", "metrics"),
     [
         ("translation", TranslationScores, {"BLEU", "chrF", "TER", "exact"}),
-        ("reading", TranslationScores, {"BLEU", "chrF", "TER", "exact"}),
+        ("reading", ReadingScores, {"exact", "chrF"}),
         ("summarisation", SummaryScores, {"ROUGE-1", "ROUGE-2", "ROUGE-L", "chrF"}),
         ("classification", ClassificationScores, {"accuracy"}),
     ],

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from atonce.data.config import Task
 from atonce.evaluation.classification import ClassificationScores, score_labels
+from atonce.evaluation.reading import ReadingScores, score_readings
 from atonce.evaluation.summarisation import SummaryScores, score_summaries
 from atonce.evaluation.translation import TranslationScores, score
 
-Scores = TranslationScores | SummaryScores | ClassificationScores
+Scores = TranslationScores | SummaryScores | ClassificationScores | ReadingScores
 
 
 def score_task(
@@ -22,5 +23,7 @@ def score_task(
             return score_labels(outputs, references)
         case "summarisation":
             return score_summaries(outputs, references)
-        case "translation" | "reading":
+        case "reading":
+            return score_readings(outputs, references)
+        case "translation":
             return score(outputs, references, target_language=target_language)
