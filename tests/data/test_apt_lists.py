@@ -40,8 +40,8 @@ Description-en: zsh documentation
  The documentation.
 """
 NAMES = (
-    "deb.debian.org_debian_dists_x_main_binary-amd64_Packages",
-    "deb.debian.org_debian_dists_x_main_i18n_Translation-en",
+    "mirror.example_debian_dists_x_main_binary-amd64_Packages",
+    "mirror.example_debian_dists_x_main_i18n_Translation-en",
 )
 EXPECTED = [
     Package(
