@@ -40,8 +40,8 @@ Description-en: zsh documentation
  The documentation.
 """
 NAMES = (
-    "mirror.example_debian_dists_x_main_binary-amd64_Packages",
-    "mirror.example_debian_dists_x_main_i18n_Translation-en",
+    "a.example_debian_dists_x_main_binary-amd64_Packages",
+    "a.example_debian_dists_x_main_i18n_Translation-en",
 )
 EXPECTED = [
     Package(
