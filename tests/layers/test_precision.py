@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -48,3 +52,15 @@ def test_sums_stay_in_float32() -> None:
         product = left @ right
     assert product.dtype == torch.float32
     torch.testing.assert_close(product, left @ right, rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "128"), ({"LRU_CACHE_CAPACITY": "7"}, "7")])
+def test_few_programs_of_products_are_kept_unless_the_user_says_otherwise(
+    given: dict[str, str], kept: str
+) -> None:
+    """Or a training on ever other shapes takes gigabytes."""
+    code = "import os, atonce.layers.precision; print(os.environ['LRU_CACHE_CAPACITY'])"
+    caches = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+    environment = {name: value for name, value in os.environ.items() if name not in caches} | given
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert said.stdout.decode().strip() == kept

@@ -82,9 +82,9 @@ def open_prepared(folder: Path) -> Prepared:
     try:
         report = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
         opened = Ends.open(folder)
-        stored = stored_pairs if isinstance(opened.source, Tokenizer) else stored_images
-        train, valid, valid_pairs, test_pairs = stored(folder)
-        return Prepared(opened, train, valid, valid_pairs, test_pairs, report)
+        if isinstance(opened.source, Tokenizer):
+            return Prepared(opened, *stored_pairs(folder), report)
+        return Prepared(opened, *stored_images(folder, opened), report)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunError(
             f"the prepared data in {folder} are not whole",

@@ -32,9 +32,8 @@ def prepare_images(
     return _report(corpus, data, splits)
 
 
-def stored_images(folder: Path) -> Stored:
+def stored_images(folder: Path, ends: Ends) -> Stored:
     """Training and validation examples, and the pairs of validation and test, as they were stored."""
-    ends = Ends.open(folder)
     opened = {name: ImageExamples.open(folder / "examples" / name) for name in ("train", "valid", "test")}
     valid, test = (_pairs(opened[name], ends.target) for name in ("valid", "test"))
     return opened["train"], opened["valid"], valid, test
