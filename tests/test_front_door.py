@@ -99,3 +99,10 @@ def test_no_heat_map_format_is_found_out_before_torch() -> None:
     modules, said = imported(RUN.format(arguments=["heatmap", "run", "text", "--out", "map.bmp"]))
     assert "torch" not in modules.split()
     assert said.splitlines()[0].startswith("error: cannot save a heat map as 'map.bmp'")
+
+
+def test_what_measures_is_a_folder_that_comes_when_asked() -> None:
+    modules, said = imported("import atonce; atonce.measure.work_span, atonce.measure.growth")
+    assert said == ""
+    assert "torch" in modules
+    assert atonce.measure.__all__ == ["Growth", "Law", "WorkSpan", "growth", "work_span"]

@@ -6,6 +6,7 @@ model = atonce.load("runs/en-de")
 model.translate(["The device is already configured."], beam=5)[0].text
 atonce.heatmap(model, "The device is already configured.").save("heatmap.svg")
 atonce.evaluate("runs/en-de").scores.bleu
+atonce.measure.work_span(torch.nn.LSTM(16, 16, batch_first=True), torch.randn(1, 32, 16)).span
 """
 
 import importlib
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from atonce.decoding.opening import load
     from atonce.errors import AtonceError
-    from atonce.explain.context import context
+    from atonce.explain.contexts.context import context
     from atonce.explain.looking import heatmap
     from atonce.explain.record import recorded_attention
     from atonce.studies.compare import compare
@@ -38,7 +39,7 @@ __all__ = [
 _HOMES = {
     "AtonceError": "atonce.errors",
     "compare": "atonce.studies.compare",
-    "context": "atonce.explain.context",
+    "context": "atonce.explain.contexts.context",
     "demo": "atonce.studies.demo",
     "evaluate": "atonce.studies.evaluate",
     "heatmap": "atonce.explain.looking",
@@ -50,6 +51,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import what is asked for when it is asked for: `import atonce` alone does not import torch."""
+    if name == "measure":  # a folder of its own, with `work_span` and `growth`
+        return importlib.import_module("atonce.measure")
     if name not in _HOMES:
         raise AttributeError(f"module 'atonce' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

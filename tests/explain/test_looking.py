@@ -10,10 +10,10 @@ from atonce.data.labels import Labels
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
-from atonce.errors import DataError, RunError
-from atonce.explain.heatmap import Heatmap
-from atonce.explain.image_heatmap import ImageHeatmap
+from atonce.errors import DataError, RecipeError, RunError
+from atonce.explain.images.heatmap import ImageHeatmap
 from atonce.explain.looking import heatmap
+from atonce.explain.texts.heatmap import Heatmap
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.runs.folder import RunFolder
@@ -74,3 +74,8 @@ def test_a_model_of_texts_reads_no_image_and_one_for_labels_of_texts_looks_at_no
     model = build_model(config, dates_tokenizer.size, labels=2)
     with pytest.raises(RunError, match=r"no heat map[\s\S]*atonce context"):
         heatmap(Classifier(model, Ends(dates_tokenizer, Labels(["a", "b"]))), "text")
+
+
+def test_an_image_has_no_pieces(reader_of: Callable[..., ImageReader], picture: np.ndarray) -> None:
+    with pytest.raises(RecipeError, match="an image has no pieces"):
+        heatmap(reader_of(), picture, words=False)

@@ -121,7 +121,7 @@ class Page(HTMLParser):
 @pytest.fixture(autouse=True)
 def without_vega(monkeypatch: pytest.MonkeyPatch) -> None:
     """Making the script takes a second, and test_report.py sees to it."""
-    monkeypatch.setattr("atonce.studies.page._vega", lambda: "")
+    monkeypatch.setattr("atonce.figures.vega.script", lambda use: "")
 
 
 def page_of(*models: ComparedModel, **changes: Any) -> Page:

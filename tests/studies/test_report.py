@@ -128,7 +128,7 @@ def page(html: str) -> Page:
 @pytest.fixture
 def without_vega(monkeypatch: pytest.MonkeyPatch) -> None:
     """Making the script takes a second, and where charts are not the matter nobody needs it."""
-    monkeypatch.setattr("atonce.studies.page._vega", lambda: "")
+    monkeypatch.setattr("atonce.figures.vega.script", lambda use: "")
 
 
 # One page, which loads nothing

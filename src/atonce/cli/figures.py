@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from atonce.explain.drawing import Drawing
+    from atonce.figures.drawing import Drawing
 
 
 def save(figure: "Drawing", out: Path) -> None:
     """Write `figure` to `out`; a word that no font can draw is a warning on stderr."""
     import warnings
 
-    from atonce.explain.fonts import FontWarning
+    from atonce.figures.fonts import FontWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FontWarning)

@@ -12,6 +12,7 @@ from atonce.cli import (
     demo,
     evaluate,
     heatmap,
+    measure,
     read,
     recipes,
     summarize,
@@ -30,7 +31,7 @@ app = typer.Typer(
 )
 for command in (
     demo, recipes, train, translate, summarize, classify, read, evaluate, heatmap, context,
-    compare,
+    compare, measure,
 ):  # fmt: skip
     name = command.__name__.rpartition(".")[2]
     app.command(name)(getattr(command, name))

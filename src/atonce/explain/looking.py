@@ -10,12 +10,12 @@ from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load
 from atonce.decoding.translator import Translator
-from atonce.errors import DataError, RunError
-from atonce.explain.classification import classification_heatmap
-from atonce.explain.heatmap import Heatmap
-from atonce.explain.image_heatmap import ImageHeatmap
-from atonce.explain.reading import reading_heatmap
-from atonce.explain.translation import heatmap as translation_heatmap
+from atonce.errors import DataError, RecipeError, RunError
+from atonce.explain.images.classification import classification_heatmap
+from atonce.explain.images.heatmap import ImageHeatmap
+from atonce.explain.images.reading import reading_heatmap
+from atonce.explain.texts.heatmap import Heatmap
+from atonce.explain.texts.translation import heatmap as translation_heatmap
 from atonce.shapes import UInt8
 
 
@@ -40,7 +40,8 @@ def heatmap(
     any, and how much less likely the label is without that part.
 
     Raises RunError if the model has no attention, or classifies texts; RecipeError for a layer or head that
-    it has not; DataError if the image cannot be read, or for a label that it has not.
+    it has not, or for pieces of an image; DataError if the image cannot be read, or for a label that the
+    model has not.
     """
     system = load(model) if isinstance(model, str | Path) else model
     if isinstance(system, Translator):
@@ -53,6 +54,12 @@ def heatmap(
             f"there is no heat map of {system.name}",
             why="it chooses labels for texts, and no decoder looks back at the words",
             fix="see how context changes a word instead: atonce context RUN --word WORD",
+        )
+    if not words:
+        raise RecipeError(
+            "an image has no pieces",
+            why=f"{system.name} reads images",
+            fix="leave --pieces (words=False) out",
         )
     image, name = _image(source, shape)
     if isinstance(system, ImageReader):

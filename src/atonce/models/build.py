@@ -1,5 +1,12 @@
 """The one place where configs become modules. A new architecture is a config, a module and one case here."""
 
+from typing import TypeVar
+
+from torch import nn
+
+from atonce.layers.norm import build_norm
+from atonce.layers.positions import build_positions
+from atonce.layers.transformer import DecoderBlock, EncoderBlock
 from atonce.models.classifier import Classifier
 from atonce.models.config import (
     ClassifierConfig,
@@ -17,6 +24,7 @@ from atonce.models.config import (
     RecurrentEncoderConfig,
     ScanDecoderConfig,
     ScanEncoderConfig,
+    TransformerConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
     WholeImageConfig,
@@ -36,6 +44,8 @@ from atonce.models.recurrent import RecurrentDecoder, RecurrentEncoder
 from atonce.models.scan import ScanDecoder, ScanEncoder
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.transformer import TransformerDecoder, TransformerEncoder
+
+Block = TypeVar("Block", EncoderBlock, DecoderBlock)
 
 
 def build_model(
@@ -92,12 +102,11 @@ def build_encoder(config: EncoderConfig, dim: int) -> Encoder:
                 feed_forward=config.feed_forward, dropout=config.dropout,
             )  # fmt: skip
         case TransformerEncoderConfig():
+            positions = build_positions(config.positions, dim, config.heads)
+            blocks = transformer_blocks(EncoderBlock, config, dim)
             return TransformerEncoder(
-                dim, layers=config.layers, heads=config.heads, key_value_heads=config.key_value_heads,
-                feed_forward=config.feed_forward, activation=config.activation, norm=config.norm,
-                norm_kind=config.norm_kind, positions=config.positions, window=config.window,
-                dropout=config.dropout,
-            )  # fmt: skip
+                blocks, positions, transformer_norm(config, dim), window=config.window, dropout=config.dropout
+            )
 
 
 def build_decoder(
@@ -120,11 +129,28 @@ def build_decoder(
                 feed_forward=config.feed_forward, dropout=config.dropout,
             )  # fmt: skip
         case TransformerDecoderConfig():
+            positions = build_positions(config.positions, dim, config.heads)
+            blocks = transformer_blocks(DecoderBlock, config, dim)
             return TransformerDecoder(
-                embedding, output, dim, layers=config.layers, heads=config.heads,
-                key_value_heads=config.key_value_heads, feed_forward=config.feed_forward,
-                activation=config.activation, norm=config.norm, norm_kind=config.norm_kind,
-                positions=config.positions, window=config.window, dropout=config.dropout,
+                embedding, output, blocks, positions, transformer_norm(config, dim), window=config.window,
+                dropout=config.dropout,
             )  # fmt: skip
         case ClassifierConfig():
             return Classifier(output, dim, dropout=config.dropout)
+
+
+def transformer_blocks(kind: type[Block], config: TransformerConfig, dim: int) -> list[Block]:
+    """As many blocks as the config has layers."""
+    return [
+        kind(
+            dim, config.heads, config.feed_forward, key_value_heads=config.key_value_heads,
+            activation=config.activation, norm=config.norm, norm_kind=config.norm_kind,
+            dropout=config.dropout,
+        )
+        for _ in range(config.layers)
+    ]  # fmt: skip
+
+
+def transformer_norm(config: TransformerConfig, dim: int) -> nn.Module:
+    """What comes after the last block: post-norm blocks end with a norm of their own."""
+    return build_norm(config.norm_kind, dim) if config.norm == "pre" else nn.Identity()

@@ -64,7 +64,7 @@ class ScanEncoderConfig(Config):
     dropout: Dropout = 0.1
 
 
-class _Blocks(Config):
+class TransformerConfig(Config):
     """What both sides of a Transformer can have."""
 
     layers: int = Field(default=3, ge=1)
@@ -85,7 +85,7 @@ class _Blocks(Config):
     dropout: Dropout = 0.1
 
     @model_validator(mode="after")
-    def _groups_are_equal(self) -> "_Blocks":
+    def _groups_are_equal(self) -> "TransformerConfig":
         if self.key_value_heads is not None and self.heads % self.key_value_heads:
             raise ValueError(
                 f"{self.heads} heads cannot share {self.key_value_heads} heads of keys and values evenly -> "
@@ -94,7 +94,7 @@ class _Blocks(Config):
         return self
 
 
-class TransformerEncoderConfig(_Blocks):
+class TransformerEncoderConfig(TransformerConfig):
     """Self-attention blocks with a feed-forward layer each (Vaswani 2017, section 3)."""
 
     kind: Literal["transformer"] = "transformer"
@@ -150,7 +150,7 @@ class ScanDecoderConfig(Config):
     dropout: Dropout = 0.1
 
 
-class TransformerDecoderConfig(_Blocks):
+class TransformerDecoderConfig(TransformerConfig):
     """Masked self-attention, attention to the source and a feed-forward layer a block (Vaswani 2017)."""
 
     kind: Literal["transformer"] = "transformer"
@@ -235,12 +235,12 @@ class ModelConfig(Config):
     @model_validator(mode="after")
     def _heads_divide_dim(self) -> "ModelConfig":
         for side in (self.encoder, self.decoder):
-            if isinstance(side, _Blocks | ScanDecoderConfig):
+            if isinstance(side, TransformerConfig | ScanDecoderConfig):
                 self._check_heads(side)
         return self
 
-    def _check_heads(self, side: _Blocks | ScanDecoderConfig) -> None:
-        rotary = isinstance(side, _Blocks) and side.positions == "rotary"
+    def _check_heads(self, side: TransformerConfig | ScanDecoderConfig) -> None:
+        rotary = isinstance(side, TransformerConfig) and side.positions == "rotary"
         unit = side.heads * (2 if rotary else 1)
         if self.dim % unit:
             nearest = unit * max(1, round(self.dim / unit))

@@ -1,15 +1,14 @@
 """The Transformer (Vaswani 2017): context from every position to every other, and no wait."""
 
+from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue
 from atonce.layers.dropout import dropout
-from atonce.layers.norm import NormKind, build_norm
-from atonce.layers.positions import PositionKind, build_positions
 from atonce.layers.summary import mean_of_real
-from atonce.layers.transformer import Activation, DecoderBlock, EncoderBlock, Norm
+from atonce.layers.transformer import DecoderBlock, EncoderBlock
 from atonce.layers.window import window_mask
 from atonce.models.embedding import PieceEmbedding
 from atonce.models.interface import Memory
@@ -17,25 +16,18 @@ from atonce.shapes import Bool, Float, Int
 
 
 class TransformerEncoder(nn.Module):
-    """Self-attention blocks over the source."""
+    """Self-attention blocks over the source. `window`: how far each may look, to either side."""
 
     def __init__(
-        self, dim: int, *, layers: int, heads: int, key_value_heads: int | None, feed_forward: int,
-        activation: Activation, norm: Norm, norm_kind: NormKind, positions: PositionKind,
+        self, blocks: Iterable[EncoderBlock], positions: nn.Module, final_norm: nn.Module, *,
         window: int | None, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.dropout = dropout
+        self.positions = positions
+        self.layers = nn.ModuleList(blocks)
+        self.final_norm = final_norm
         self.window = window
-        self.positions = build_positions(positions, dim, heads)
-        self.layers = nn.ModuleList(
-            EncoderBlock(
-                dim, heads, feed_forward, key_value_heads=key_value_heads, activation=activation,
-                norm=norm, norm_kind=norm_kind, dropout=dropout,
-            )
-            for _ in range(layers)
-        )  # fmt: skip
-        self.final_norm = build_norm(norm_kind, dim) if norm == "pre" else nn.Identity()
+        self.dropout = dropout
 
     def forward(
         self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
@@ -62,27 +54,23 @@ class TransformerState(NamedTuple):
 
 
 class TransformerDecoder(nn.Module):
-    """Masked self-attention blocks over the target, each with attention to the source."""
+    """Masked self-attention blocks over the target, each with attention to the source.
+
+    `window`: how far each may look back.
+    """
 
     def __init__(
-        self, embedding: PieceEmbedding, output: PieceEmbedding, dim: int, *, layers: int, heads: int,
-        key_value_heads: int | None, feed_forward: int, activation: Activation, norm: Norm,
-        norm_kind: NormKind, positions: PositionKind, window: int | None, dropout: float,
+        self, embedding: PieceEmbedding, output: PieceEmbedding, blocks: Iterable[DecoderBlock],
+        positions: nn.Module, final_norm: nn.Module, *, window: int | None, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__()
         self.embedding = embedding
         self.output = output
-        self.dropout = dropout
+        self.positions = positions
+        self.layers = nn.ModuleList(blocks)
+        self.final_norm = final_norm
         self.window = window
-        self.positions = build_positions(positions, dim, heads)
-        self.layers = nn.ModuleList(
-            DecoderBlock(
-                dim, heads, feed_forward, key_value_heads=key_value_heads, activation=activation,
-                norm=norm, norm_kind=norm_kind, dropout=dropout,
-            )
-            for _ in range(layers)
-        )  # fmt: skip
-        self.final_norm = build_norm(norm_kind, dim) if norm == "pre" else nn.Identity()
+        self.dropout = dropout
 
     def start(self, memory: Memory) -> TransformerState:
         """The source's keys and values for each block, and an empty past."""

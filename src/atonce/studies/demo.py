@@ -15,8 +15,8 @@ from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.disk import disk_error
 from atonce.errors import RecipeError, RunError
-from atonce.explain.figure import DARK
-from atonce.explain.translation import heatmap
+from atonce.explain.texts.translation import heatmap
+from atonce.figures.style import DARK
 from atonce.models.named import Architecture, architecture
 from atonce.runs import recipe as recipes
 from atonce.runs.recipe import Recipe

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from atonce.figures import vega
+
 if TYPE_CHECKING:
     import jinja2
 
@@ -39,8 +41,13 @@ def render(template: str, charts: list[Spec], **values: Any) -> str:
 
     The figures of the page know the `charts` by number.
     """
+    from markupsafe import Markup
+
     return _template(template).render(
-        charts=[_as_json(chart) for chart in charts], vega=_vega(), colours=COLOURS, **values
+        charts=[_as_json(chart) for chart in charts],
+        vega=Markup(vega.script("window.vegaEmbed = vegaEmbed;")),
+        colours=COLOURS,
+        **values,
     )
 
 
@@ -71,18 +78,6 @@ def _template(name: str) -> "jinja2.Template":
     environment.filters["fixed"] = lambda number, digits=1: f"{number:.{digits}f}"
     environment.filters["signed"] = lambda number, digits=1: f"{number:+.{digits}f}".replace("-", "−")
     return environment.get_template(name)
-
-
-def _vega() -> str:
-    """The script that draws Vega-Lite charts, as one that may stand in a page as it is."""
-    import altair
-    import vl_convert
-    from markupsafe import Markup
-
-    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
-    # In JavaScript a backslash before a slash changes nothing; in HTML it keeps the element from ending here.
-    return Markup(script.replace("</script", r"<\/script"))
 
 
 def _as_json(value: Any) -> Any:

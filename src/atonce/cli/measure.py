@@ -1,0 +1,115 @@
+"""`atonce measure`: what is computed at once, and what waits."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from atonce.studies.claims import Claim
+    from atonce.studies.measured_tables import Table
+
+
+def measure(
+    subjects: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Layers, architectures, run folders, or module:callable; without them, all layers and a "
+            "model of each family."
+        ),
+    ] = None,
+    lengths: Annotated[str, typer.Option(help="Lengths to measure at.", metavar="N,N,…")] = "8,16,32,64",
+    claims: Annotated[
+        bool, typer.Option("--claims", help="Check what lectures say of recurrence and attention.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write: .html, .md, .png, .svg, .pdf or .json.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Measure how work, span and paths grow with the length: Table 1 of "Attention is all you need".
+
+    Span is how many operations must wait for one another, however many processors there are.
+    """
+    from atonce.figures.drawing import FORMATS, check_format
+
+    chosen = _numbers(lengths)
+    if out is not None:
+        check_format(out, "measurement", (*FORMATS, ".md"))
+    if claims:
+        _check_claims(json=json)
+        return
+
+    from atonce.cli.output import print_json, print_text
+    from atonce.progress import progress
+    from atonce.studies.measured import default_subjects, rounds, subject
+    from atonce.studies.measured import measure as run
+    from atonce.studies.measured_figure import save
+    from atonce.studies.measured_tables import tables
+
+    wanted = [subject(name) for name in subjects] if subjects else default_subjects()
+    with progress("Measuring", total=rounds(wanted, chosen), quiet=json) as advance:
+        measured = run(wanted, chosen, watch=lambda: advance(1))
+    if out is not None:
+        save(measured, out)
+    if json:
+        print_json(measured.as_dict())
+        return
+    for table in tables(measured):
+        _print_table(table)
+    if measured.unknown:
+        print_text(f"Without a rule, so that the worst was assumed: {', '.join(measured.unknown)}")
+    if out is not None:
+        print_text(str(out))
+
+
+def _numbers(text: str) -> list[int]:
+    """Raises RecipeError for what is no list of whole numbers."""
+    from atonce.errors import RecipeError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise RecipeError(
+            f"{text!r} are no lengths", why="it takes whole numbers with commas", fix="--lengths 8,16,32,64"
+        ) from None
+
+
+def _print_table(table: "Table") -> None:
+    import rich.table
+    from rich.console import Console
+
+    drawn = rich.table.Table(box=None, pad_edge=False)
+    for place, column in enumerate(table.header):
+        drawn.add_column(column, justify="right" if place else "left")
+    for row in table.rows:
+        drawn.add_row(*row)
+    console = Console(highlight=False, markup=False)
+    console.print(table.title, style="bold")
+    console.print(table.note)
+    console.print()
+    # As wide as it must be, where nobody looks at it on a terminal: no figure is cut.
+    Console(highlight=False, markup=False, width=None if console.is_terminal else 200).print(drawn)
+    console.print()
+
+
+def _check_claims(*, json: bool) -> None:
+    from dataclasses import asdict
+
+    from atonce.cli.output import print_json, print_text
+    from atonce.progress import progress
+    from atonce.studies.claims import CHECKS, claims
+
+    with progress("Checking", total=len(CHECKS), quiet=json) as advance:
+        found = list(claims(lambda: advance(1)))
+    if json:
+        print_json({"claims": [asdict(one) for one in found], "hold": all(one.holds for one in found)})
+    else:
+        print_text("\n\n".join(_told(one) for one in found))
+    if not all(one.holds for one in found):
+        raise typer.Exit(1)
+
+
+def _told(claim: "Claim") -> str:
+    lines = [f"{'holds' if claim.holds else 'DOES NOT HOLD'}  {claim.name}", f"  {claim.says}"]
+    return "\n".join([*lines, *(f"    {line}" for line in claim.found)])

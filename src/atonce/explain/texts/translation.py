@@ -1,0 +1,110 @@
+"""What a model looks at while it translates one text, ready to be drawn."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from atonce.decoding.opening import load_translator
+from atonce.decoding.translator import Translator
+from atonce.explain.choice import choose_heads, choose_layer
+from atonce.explain.record import AttentionRecord, LayerAttention, recorded_attention
+from atonce.explain.texts.heatmap import Heatmap
+from atonce.explain.texts.words import END_OF_SENTENCE, MERGE_RULE, AttentionMap, merge_pieces, words_of
+
+PIECES_RULE = "Each row and column is one piece."
+
+
+@dataclass(frozen=True)
+class Side:
+    """One text as pieces and as words; the end of the sentence is the last of both."""
+
+    text: str
+    pieces: tuple[str, ...]
+    words: tuple[str, ...]
+    word_of_piece: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TranslationAttention:
+    """All attention of one translation."""
+
+    source: Side
+    target: Side
+    record: AttentionRecord
+
+    def choose(self, layer: str | None) -> LayerAttention:
+        """A layer by its name in the record, by "mean", or by its number among those that look at the source.
+
+        Without a name, the last of these. Raises RecipeError if there is none such.
+        """
+        return choose_layer(self.record, layer)
+
+
+def attention_of(translator: Translator, text: str, target: str | None = None) -> TranslationAttention:
+    """Translate `text`, or force the translation `target`, and record all attention on the way.
+
+    Raises RunError if the model has no attention.
+    """
+    if target is None:
+        target = translator.translate([text])[0].text
+    tokenizer = translator.tokenizer
+    model = translator.model.eval()
+    target_in = torch.tensor([[tokenizer.bos, *tokenizer.encode(target)]], device=translator.device)
+    with torch.inference_mode(), recorded_attention(model) as record:
+        model(*translator.read([tokenizer.encode(text)]), target_in)
+    return TranslationAttention(_side(translator, text), _side(translator, target), record)
+
+
+def heatmap(
+    model: Translator | str | Path,
+    text: str,
+    *,
+    target: str | None = None,
+    layer: str | None = None,
+    head: int | str = "mean",
+    words: bool = True,
+) -> Heatmap:
+    """A picture of what `model` looks at while it translates `text`.
+
+    `model`: what `atonce.load` gave, or a run folder. `target`: a translation to force instead of the model's
+    own. `layer`: see `TranslationAttention.choose`. `head`: a number from 1, "mean", or "all" for a grid.
+    `words`: merge pieces to words. It shows itself in a notebook; `.save(path)` writes it to a file.
+    Raises RunError if the model has no attention, RecipeError for a layer or head that it has not.
+    """
+    translator = model if isinstance(model, Translator) else load_translator(model)
+    attention = attention_of(translator, text, target)
+    chosen = attention.choose(layer)
+    maps = [
+        _map(attention, chosen, weights.numpy(), title, words=words)
+        for title, weights in choose_heads(chosen, head)
+    ]
+    return Heatmap(tuple(maps), source=text, output=attention.target.text, model=translator.name)
+
+
+def _map(
+    attention: TranslationAttention, layer: LayerAttention, weights: np.ndarray, title: str, *, words: bool
+) -> AttentionMap:
+    rows = attention.source if layer.role == "encoder-self" else attention.target
+    columns = attention.target if layer.role == "decoder-self" else attention.source
+    axes = {
+        "row_axis": "source" if rows is attention.source else "output",
+        "column_axis": "source" if columns is attention.source else "output",
+    }
+    if not words:
+        return AttentionMap(rows.pieces, columns.pieces, weights, title, PIECES_RULE, **axes)
+    merged = merge_pieces(weights, rows.word_of_piece, columns.word_of_piece)
+    return AttentionMap(rows.words, columns.words, merged, title, MERGE_RULE, **axes)
+
+
+def _side(translator: Translator, text: str) -> Side:
+    tokenizer = translator.tokenizer
+    words, word_of_piece = words_of(text, tokenizer.piece_spans(text))
+    pieces = tokenizer.pieces(tokenizer.encode(text))
+    return Side(
+        text,
+        (*pieces, END_OF_SENTENCE),
+        (*words, END_OF_SENTENCE),
+        (*word_of_piece, len(words)),
+    )

@@ -1,0 +1,86 @@
+"""One call of a torch operation, with the shadows of what went in: what the rules are given."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._pytree import tree_leaves
+
+from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant
+from atonce.shapes import Bool, Int
+
+
+class Waited(NamedTuple):
+    """What a rule says of one call: how long the results waited, the call itself not counted."""
+
+    shadows: Sequence[Int[Tensor, " channels *shape"]]
+    """One for each tensor that came out, in order."""
+    joined: int | None = 1
+    """From how many numbers one element of the result was made: over so many a reduction ran. None if numbers
+    only changed their places, which takes no step and no work."""
+    work: int | None = None
+    """Operations on single numbers; None: of each element of the first result, as many as `joined`."""
+    products: int = 0
+    """Of these, how many multiply or add in a matrix product or a convolution."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operation that has run. Arguments that it wrote over are here as they were before."""
+
+    operation: OpOverload
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    outputs: Sequence[Tensor]
+    shadows: Shadows
+
+    @property
+    def name(self) -> str:
+        """Of the operation: "add" for torch.ops.aten.add_.Tensor."""
+        return base_name(self.operation)
+
+    @property
+    def output(self) -> Tensor:
+        """The first result."""
+        return self.outputs[0]
+
+    def argument(self, place: int, name: str, default: Any = None) -> Any:
+        """An argument that may have been given by place or by name, or not at all."""
+        return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All tensors that went in."""
+        for leaf in tree_leaves((self.args, dict(self.kwargs))):
+            if isinstance(leaf, Tensor):
+                yield leaf
+
+    def shadow(self, value: Any) -> Int[Tensor, " channels *shape"]:
+        """The shadow of an argument. A number of Python's waits for nothing."""
+        if isinstance(value, Tensor):
+            return self.shadows.of(value)
+        return self.nothing(())
+
+    def nothing(self, shape: Sequence[int]) -> Int[Tensor, " channels *shape"]:
+        """The shadow of constants."""
+        return torch.full((self.shadows.channels, *shape), NOTHING)
+
+    def given(self, shape: Sequence[int]) -> Int[Tensor, " channels *shape"]:
+        """The shadow of what can be anything, but waits for nothing."""
+        shadow = self.nothing(shape)
+        shadow[:FIRST_PATH] = 0
+        return shadow
+
+    def constantly(self, value: Any, number: int) -> Bool[Tensor, "*shape"]:
+        """Where an argument is `number` in every run."""
+        if isinstance(value, Tensor):
+            return is_constant(self.shadow(value)) & (value.detach() == number).cpu()
+        return torch.tensor(value == number)
+
+
+def base_name(operation: OpOverload) -> str:
+    """The name that an operation shares with its variants: "add" of add_, add.out and add.Tensor."""
+    name: str = operation.overloadpacket.__name__
+    return name.removesuffix("_") if operation._schema.is_mutable and not name.endswith("__") else name

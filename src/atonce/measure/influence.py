@@ -1,0 +1,63 @@
+"""How much each output changes with each input, and whether it can: what the shadows are checked against."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from atonce.shapes import Bool, Float
+
+
+def influence(
+    function: Callable[[Tensor], Any], inputs: Float[Tensor, "*shape"], *, position_dim: int = 1
+) -> Float[Tensor, "inputs outputs"]:
+    """The size of the Jacobian between each position of the input and each of the output (Frobenius norm).
+
+    `function`: gives a tensor, or something that begins with one. To be sharp, it must compute in float64: in
+    float32 the gradient of a recurrent net over long distances becomes exactly zero, though it is not.
+    """
+    given = inputs.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        output = _first(function(given))
+    rows = torch.stack(
+        [
+            torch.autograd.grad(one, given, retain_graph=True, materialize_grads=True)[0]
+            for one in output.flatten()
+        ]
+    )
+    squares = rows.square().movedim(1 + _dim(inputs, position_dim), 1).flatten(2).sum(2)
+    places = squares.view(*output.shape, -1).movedim(_dim(output, position_dim), 0)
+    return places.reshape(len(places), -1, places.shape[-1]).sum(1).T.sqrt()
+
+
+def reach(
+    function: Callable[[Tensor], Any],
+    inputs: Float[Tensor, "*shape"],
+    *,
+    position_dim: int = 1,
+    seed: int = 0,
+) -> Bool[Tensor, "inputs outputs"]:
+    """Whether each position of the output changes when one of the input is replaced by another vector."""
+    dim = _dim(inputs, position_dim)
+    draw = torch.Generator().manual_seed(seed)
+    other = torch.randn(inputs.shape, generator=draw, dtype=inputs.dtype)
+    before = _first(function(inputs))
+    changed = []
+    for position in range(inputs.shape[dim]):
+        here = [slice(None)] * inputs.dim()
+        here[dim] = slice(position, position + 1)
+        perturbed = inputs.clone()
+        perturbed[tuple(here)] = other[tuple(here)]
+        differs = _first(function(perturbed)) != before
+        changed.append(differs.movedim(_dim(before, position_dim), 0).flatten(1).any(1))
+    return torch.stack(changed)
+
+
+def _first(result: Any) -> Tensor:
+    return next(one for one in tree_leaves(result) if isinstance(one, Tensor))
+
+
+def _dim(tensor: Tensor, position_dim: int) -> int:
+    return min(position_dim, tensor.dim() - 1)

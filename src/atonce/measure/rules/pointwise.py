@@ -1,0 +1,70 @@
+"""Operations on one element of each argument: sums, products, nonlinearities, choices."""
+
+import torch
+from torch import Tensor
+
+from atonce.measure.call import Call, Waited
+from atonce.measure.shadows import NOTHING, aligned, is_constant, is_minus_infinity, later
+from atonce.shapes import Bool, Int
+
+PRODUCTS = {"mul", "bitwise_and", "logical_and", "__and__"}
+SUMS = {"add", "sub", "rsub"}
+ALTERNATIVES = {"bitwise_or", "logical_or", "__or__"}
+
+
+def pointwise(call: Call) -> Waited:
+    """Every element waits for its own in all arguments.
+
+    A constant that decides the result alone (zero times anything, minus infinity plus anything) makes it a
+    constant: so nothing flows through where a mask is closed.
+    """
+    shape = call.output.shape
+    waited = later(call.nothing(shape), *(call.shadow(one) for one in call.tensors()))
+    return Waited([torch.where(_decided(call), NOTHING, waited)] * len(call.outputs))
+
+
+def where(call: Call) -> Waited:
+    """where(condition, one, other). A condition that is always the same opens the way to one only."""
+    condition, one, other = call.args
+    return Waited([_chosen(call, condition, call.shadow(one), call.shadow(other))])
+
+
+def masked_fill(call: Call) -> Waited:
+    """masked_fill(tensor, mask, value)."""
+    tensor, mask, value = call.args
+    return Waited([_chosen(call, mask, call.shadow(value), call.shadow(tensor))])
+
+
+def triangle(call: Call) -> Waited:
+    """tril, triu: constant zeros on one side."""
+    kept = getattr(torch.ones_like(call.args[0], dtype=torch.bool), call.name)(
+        call.argument(1, "diagonal", 0)
+    )
+    return Waited([torch.where(kept.cpu(), call.shadow(call.args[0]), NOTHING)])
+
+
+def _chosen(
+    call: Call,
+    condition: Bool[Tensor, "*#shape"],
+    if_true: Int[Tensor, " channels *#shape"],
+    if_false: Int[Tensor, " channels *#shape"],
+) -> Int[Tensor, " channels *shape"]:
+    waits, if_true, if_false = aligned(call.shadow(condition), if_true, if_false)
+    always = torch.where(condition.cpu(), if_true, if_false)
+    chosen = torch.where(is_constant(waits), always, later(waits, if_true, if_false))
+    return later(call.nothing(call.output.shape), chosen)
+
+
+def _decided(call: Call) -> Bool[Tensor, "*#shape"]:
+    """Where one constant argument alone decides the result."""
+    decided = torch.tensor(False)
+    for one in call.args[:2] if len(call.args) > 1 else ():
+        if call.name in PRODUCTS:
+            decided = decided | call.constantly(one, 0)
+        elif call.name in ALTERNATIVES:
+            decided = decided | call.constantly(one, 1)
+        elif call.name in SUMS and isinstance(one, Tensor):
+            decided = decided | (is_constant(call.shadow(one)) & is_minus_infinity(one))
+    if call.name == "div":
+        decided = decided | call.constantly(call.args[0], 0)
+    return decided

@@ -1,0 +1,170 @@
+"""Matrix products and convolutions: sums of products."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atonce.measure.call import Call, Waited
+from atonce.measure.shadows import NOTHING, later, latest
+from atonce.shapes import Int
+
+_AT_ONCE = 2**23
+"""Numbers that are compared at once where masks must be looked at term by term."""
+
+
+def matrix_product(call: Call) -> Waited:
+    """mm(one, other), bmm, mv, dot."""
+    one, other = call.args[:2]
+    waited = _product(call, one, other).view(-1, *call.output.shape)
+    count = 2 * call.output.numel() * one.shape[-1]
+    return Waited([waited], one.shape[-1], work=count, products=count)
+
+
+def added_product(call: Call) -> Waited:
+    """addmm(bias, one, other), baddbmm, addmv. The bias may come late: it is added last."""
+    bias, one, other = call.args[:3]
+    product = _product(call, one, other).view(-1, *call.output.shape)
+    added = call.nothing(()) if call.kwargs.get("beta", 1) == 0 else call.shadow(bias)
+    count = 2 * call.output.numel() * one.shape[-1]
+    return Waited([later(product, added)], one.shape[-1], work=count + call.output.numel(), products=count)
+
+
+def _product(call: Call, one: Tensor, other: Tensor) -> Int[Tensor, " channels *batch rows columns"]:
+    """Each element waits for its row and its column, except for terms with a factor that is always zero."""
+    rows, columns = call.shadow(one), call.shadow(other)
+    zero_in_row, zero_in_column = call.constantly(one, 0), call.constantly(other, 0)
+    if one.dim() == 1:
+        rows, zero_in_row = rows[:, None], zero_in_row[None]
+    if other.dim() == 1:
+        columns, zero_in_column = columns[..., None], zero_in_column[..., None]
+    if not (zero_in_row.any() or zero_in_column.any()):
+        return torch.maximum(latest(rows, -1)[..., None], latest(columns, -2)[..., None, :])
+    nil = zero_in_row[..., None] | zero_in_column[..., None, :, :]
+    size = max(1, nil.numel())
+    return torch.cat(
+        [
+            latest(torch.maximum(row[..., None], column[..., None, :, :]).masked_fill(nil, NOTHING), -2)
+            for row, column in zip(
+                *(part.split(max(1, _AT_ONCE // size)) for part in (rows, columns)), strict=True
+            )
+        ]
+    )
+
+
+def convolution(call: Call) -> Waited:
+    """convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)."""
+    inputs, weight, bias = call.args[:3]
+    window = Window.of(call)
+    per_group = call.output.shape[1] // window.groups
+    windows = window.over(call.shadow(inputs).flatten(0, 1)).unflatten(0, (-1, len(inputs)))
+    seen = latest(windows, -1)  # channels, batch, groups, *places
+    seen = seen.repeat_interleave(per_group, dim=2)
+    of_weight = latest(call.shadow(weight).flatten(2), -1)
+    added = call.nothing((len(of_weight[0]),)) if bias is None else call.shadow(bias)
+    given = later(of_weight, added).view(len(seen), 1, -1, *(1,) * (seen.dim() - 3))
+    count = 2 * call.output.numel() * weight[0].numel()
+    biases = 0 if bias is None else call.output.numel()
+    return Waited([later(seen, given)], weight[0].numel(), work=count + biases, products=count)
+
+
+def convolution_backward(call: Call) -> Waited:
+    """Gradients of the inputs (from the places that saw them), of weights and bias (from all places)."""
+    gradient, inputs, weight = call.args[:3]
+    window = Window.of(call, first=4)
+    of_gradient, of_inputs = call.shadow(gradient), call.shadow(inputs)
+    # Which inputs each place saw: numbers from 1 in the place of inputs, 0 where there is only padding.
+    numbered = torch.arange(1, inputs.numel() + 1).view(inputs.shape)
+    seen = window.over(numbered, padding=0)  # batch, groups, *places, neighbours
+    by_group = latest(of_gradient.unflatten(2, (window.groups, -1)), 3)  # channels, batch, groups, *places
+    spread = by_group[..., None].expand(-1, *seen.shape).flatten(1)
+    arrived = torch.full((len(of_inputs), inputs.numel() + 1), NOTHING)
+    arrived.scatter_reduce_(1, seen.flatten().expand(len(spread), -1), spread, "amax")
+    all_places = latest(of_gradient, [1, *range(3, of_gradient.dim())])
+    for_inputs = later(arrived[:, 1:].view(of_inputs.shape), _everything(call, weight))
+    for_weight = later(
+        all_places.view(len(all_places), -1, *(1,) * (weight.dim() - 1)), _everything(call, inputs)
+    ).expand(-1, *weight.shape)
+    mask = call.argument(10, "output_mask")
+    wanted = [
+        one for one, is_wanted in zip((for_inputs, for_weight, all_places), mask, strict=True) if is_wanted
+    ]
+    count = 2 * gradient.numel() * weight[0].numel() * sum(mask[:2])
+    biases = gradient.numel() if mask[2] else 0
+    return Waited(wanted, gradient.numel() // gradient.shape[1], work=count + biases, products=count)
+
+
+def _everything(call: Call, tensor: Tensor) -> Int[Tensor, " channels *ones"]:
+    shadow = call.shadow(tensor)
+    return latest(shadow, list(range(1, shadow.dim())), keepdim=True)
+
+
+def pooling(call: Call) -> Waited:
+    """max_pool2d_with_indices, avg_pool and the like: each channel by itself."""
+    inputs, kernel = call.args[:2]
+    dims = len(kernel) if isinstance(kernel, Sequence) else call.output.dim() - 2
+    stride = call.argument(2, "stride") or kernel
+    window = Window(
+        kernel=_each(kernel, dims), stride=_each(stride, dims),
+        padding=_each(call.argument(3, "padding", 0), dims),
+        dilation=_each(call.args[4] if "max" in call.name and len(call.args) > 4 else 1, dims), groups=1,
+    )  # fmt: skip
+    shadow = call.shadow(inputs)
+    plane = shadow.flatten(0, shadow.dim() - dims - 1)[:, None]
+    seen = latest(window.over(plane, places=call.output.shape[-dims:]), -1)
+    return Waited(
+        [seen.view(len(shadow), *call.output.shape)] * len(call.outputs), joined=math.prod(window.kernel)
+    )
+
+
+class Window:
+    """Which neighbours each place of a convolution sees."""
+
+    def __init__(
+        self, *, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
+        dilation: Sequence[int], groups: int,
+    ) -> None:  # fmt: skip
+        self.kernel = kernel
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+
+    @classmethod
+    def of(cls, call: Call, first: int = 3) -> "Window":
+        """From the arguments of a convolution, of which `first` is the stride."""
+        stride, padding, dilation, _, _, groups = call.args[first : first + 6]
+        kernel = call.args[2 if first == 4 else 1].shape[2:]
+        each = [_each(one, len(kernel)) for one in (stride, padding, dilation)]
+        return cls(kernel=kernel, stride=each[0], padding=each[1], dilation=each[2], groups=groups)
+
+    def over(
+        self, plane: Int[Tensor, "batch features *sides"], *, padding: int = NOTHING,
+        places: Sequence[int] | None = None,
+    ) -> Int[Tensor, "batch groups *places neighbours"]:  # fmt: skip
+        """The elements of `plane` that each place sees, of all features of its group.
+
+        `places`: how many there are along each side, where a last window may reach beyond the padding.
+        """
+        dims = len(self.kernel)
+        pads = [(pad, pad) for pad in self.padding]
+        if places is not None:
+            for side, count in enumerate(places):
+                reach = (count - 1) * self.stride[side] + (self.kernel[side] - 1) * self.dilation[side] + 1
+                before = pads[side][0]
+                pads[side] = before, max(pads[side][1], reach - plane.shape[side - dims] - before)
+        windows = F.pad(plane, [pad for side in reversed(pads) for pad in side], value=padding)
+        for side in range(dims):
+            reach = (self.kernel[side] - 1) * self.dilation[side] + 1
+            windows = windows.unfold(2 + side, reach, self.stride[side])[..., :: self.dilation[side]]
+        grouped = windows.unflatten(1, (self.groups, -1)).movedim(2, 2 + dims)
+        return grouped.flatten(2 + dims)
+
+
+def _each(value: Any, dims: int) -> list[int]:
+    """One number for each dimension, of a list that may have one for all."""
+    values = [value] if isinstance(value, int) else list(value)
+    return values * dims if len(values) == 1 else values

@@ -1,0 +1,112 @@
+"""Work and span of one call: how many operations it takes, and how many in a row wait for one another."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from atonce.measure.chain import Chains, Step
+from atonce.measure.shadows import FIRST_PATH, Shadows
+from atonce.measure.watch import Watch, shadow_paths, watching
+from atonce.shapes import Float
+
+
+@dataclass(frozen=True, eq=False)
+class WorkSpan:
+    """What was measured of one call."""
+
+    work: int
+    """Operations on single numbers: additions, multiplications, function values."""
+    products: int
+    """Of these, how many are in matrix products and convolutions."""
+    operations: int
+    """Operations on tensors: the work where each costs 1, however large."""
+    span: int
+    """The longest chain of operations each of which needs the one before; each operation on tensors is one
+    step, as Vaswani 2017, table 1, counts."""
+    span_pram: int
+    """The same, where an operation that joins n numbers into one is 1 + ⌈log2 n⌉ steps."""
+    critical_path: tuple[Step, ...] = field(repr=False)
+    """The operations of a longest chain, in order; without where nothing was followed."""
+    paths: Float[Tensor, "inputs outputs"] | None = field(repr=False)
+    """The shortest chain from each position of the input to each of the output; infinite where the output
+    cannot depend on the input."""
+    unknown: Mapping[str, int]
+    """Operations that no rule describes, and how often they ran. For each, everything was taken to depend on
+    everything, so the span may be too long."""
+    reads: int
+    """How often Python read a number. Everything after that waits for it."""
+
+    @property
+    def parallelism(self) -> float:
+        """How many processors could be kept busy: work by span (in PRAM steps)."""
+        return self.work / max(1, self.span_pram)
+
+    @property
+    def path(self) -> int | None:
+        """The longest of the shortest chains between positions that are connected; None if no two are."""
+        if self.paths is None or not self.paths.isfinite().any():
+            return None
+        return int(self.paths[self.paths.isfinite()].max())
+
+    @property
+    def connected(self) -> float:
+        """The share of pairs of positions in which the output can depend on the input."""
+        return 0.0 if self.paths is None else float(self.paths.isfinite().double().mean())
+
+
+def work_span(
+    function: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    *,
+    paths: bool = True,
+    follow: bool = True,
+    position_dim: int = 1,
+    seed: int = 0,
+) -> WorkSpan:
+    """Call `function(*inputs)` once and measure it.
+
+    It may be anything that computes with torch on the CPU, a training step with its backward pass too. It
+    runs as it is, with fused kernels taken apart. Truth values and minus infinity among the inputs and
+    weights are taken for masks, which are the same in every run; all other numbers may be anything.
+
+    `paths`: measure the shortest chain from each position of the first tensor among the inputs to each of
+    the first that comes out, which takes time and memory for each position; positions are along
+    `position_dim` (of a tensor of one dimension, along that). `follow`: name the operations of the longest
+    chain. `seed`: of torch's random numbers, while it runs.
+    """
+    arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    first = next((one for one in tree_leaves(arguments) if isinstance(one, Tensor)), None)
+    marked = None
+    if paths and first is not None and first.dim():
+        dim = min(position_dim, first.dim() - 1)
+        marked = torch.arange(first.shape[dim]).view(-1, *(1,) * (first.dim() - 1 - dim)).expand(first.shape)
+    shadows = Shadows(FIRST_PATH + (0 if marked is None else int(marked.max()) + 1))
+    if marked is not None and first is not None:
+        shadows.mark(first, marked)
+    chains = Chains() if follow else None
+    watch = Watch(shadows, chains)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        with watching(watch):
+            result = function(*arguments)
+    output = next((one for one in tree_leaves(result) if isinstance(one, Tensor)), None)
+    return WorkSpan(
+        work=watch.work,
+        products=watch.products,
+        operations=watch.operations,
+        span=watch.span,
+        span_pram=watch.span_pram,
+        critical_path=() if chains is None else chains.steps(watch.last_link),
+        paths=None if marked is None or output is None else _distances(shadows, output, position_dim),
+        unknown=dict(watch.unknown),
+        reads=watch.reads,
+    )
+
+
+def _distances(shadows: Shadows, output: Tensor, dim: int) -> Float[Tensor, "inputs outputs"]:
+    steps = shadow_paths(shadows, output, min(dim, output.dim() - 1))
+    return torch.where(steps < 0, torch.inf, steps.double())

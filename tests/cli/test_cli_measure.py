@@ -1,0 +1,42 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from atonce.studies import claims as module
+from atonce.studies.claims import Claim
+from command import Command
+
+
+def test_tables_and_json(atonce: Command, tmp_path: Path) -> None:
+    out = tmp_path / "growth.md"
+    said = atonce("measure", "rnn", "transformer", "--lengths", "4,8", "--out", out)
+    assert said.code == 0
+    for text in ("One layer over n positions", "3 n", "Whole models", str(out)):
+        assert text in said.out
+    assert "| RNN | n |" in out.read_text(encoding="utf-8")
+    said = atonce("measure", "rnn", "--lengths", "4,8", "--json")
+    assert (said.code, said.err, said.out.count("\n")) == (0, "", 1)
+    found = json.loads(said.out)
+    assert found["layers"][0]["span"] == {
+        "values": {"4": 12, "8": 24}, "law": "linear", "formula": "3 n", "slope": pytest.approx(3),
+        "error": pytest.approx(0, abs=1e-9),
+    }  # fmt: skip
+
+
+def test_faults(atonce: Command, tmp_path: Path) -> None:
+    assert atonce("measure", "--lengths", "4,eight").fault[0] == "'4,eight' are no lengths"
+    assert ".md" in atonce("measure", "rnn", "--out", tmp_path / "a.docx").fault[2]
+    assert atonce("measure", "rn").fault[2] == "did you mean 'rnn'?"
+
+
+def test_claims(atonce: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    holds = Claim("this", "It is so.", ("span 3 n",), holds=True)
+    monkeypatch.setattr(module, "CHECKS", [lambda: holds])
+    said = atonce("measure", "--claims")
+    assert (said.code, said.out) == (0, "holds  this\n  It is so.\n    span 3 n\n")
+    monkeypatch.setattr(module, "CHECKS", [lambda: holds, lambda: Claim("that", "No.", ("4",), holds=False)])
+    said = atonce("measure", "--claims", "--json")
+    assert said.code == 1
+    assert json.loads(said.out)["hold"] is False
+    assert "DOES NOT HOLD  that" in atonce("measure", "--claims").out

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+import torch
+
+from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.translator import Translator
+from atonce.errors import RecipeError, RunError
+from atonce.explain.texts.translation import PIECES_RULE, attention_of, heatmap
+from atonce.explain.texts.words import END_OF_SENTENCE, MERGE_RULE
+from zoo import config_of, translator_of
+
+TEXT, TARGET = "Mittwoch, 10. Januar 2024", "2024-01-10 und mehr"
+
+
+@pytest.fixture
+def transformer(dates_tokenizer: Tokenizer) -> Translator:
+    return translator_of(dates_tokenizer, config_of("pre", "pre"), max_length_ratio=0.5)
+
+
+@pytest.fixture
+def recurrent(dates_tokenizer: Tokenizer) -> Translator:
+    return translator_of(dates_tokenizer, config_of("bigru", "gru_additive"), max_length_ratio=0.5)
+
+
+def test_words_are_shown_and_their_rows_sum_to_one(recurrent: Translator) -> None:
+    shown = heatmap(recurrent, TEXT, target=TARGET)
+    (one,) = shown.maps
+    assert one.columns == ("Mittwoch,", "10.", "Januar", "2024", END_OF_SENTENCE)
+    assert one.rows == ("2024", "-01", "-10", "und", "mehr", END_OF_SENTENCE)
+    np.testing.assert_allclose(one.weights.sum(1), 1, rtol=1e-5)
+    assert (shown.source, shown.output) == (TEXT, TARGET)
+    assert shown.model == "model"
+    assert (one.title, one.rule) == ("decoder.attention", MERGE_RULE)
+    assert (one.row_axis, one.column_axis) == ("output", "source")
+
+
+def test_pieces_are_shown_as_the_model_saw_them(recurrent: Translator) -> None:
+    (one,) = heatmap(recurrent, TEXT, target=TARGET, words=False).maps
+    tokenizer = recurrent.tokenizer
+    assert one.columns == (*tokenizer.pieces(tokenizer.encode(TEXT)), END_OF_SENTENCE)
+    assert one.rows == (*tokenizer.pieces(tokenizer.encode(TARGET)), END_OF_SENTENCE)
+    assert one.rule == PIECES_RULE
+    attention = attention_of(recurrent, TEXT, TARGET)
+    np.testing.assert_array_equal(
+        one.weights, attention.record["decoder.attention"].weights[0, 0].float().numpy()
+    )
+
+
+def test_without_a_target_it_is_the_models_own_translation(recurrent: Translator) -> None:
+    shown = heatmap(recurrent, TEXT)
+    assert shown.output == recurrent.translate([TEXT])[0].text
+    assert shown.to_dict() == heatmap(recurrent, TEXT, target=shown.output).to_dict()
+
+
+@pytest.mark.parametrize(("text", "target"), [("", ""), ("mai", ""), ("", "mai"), ("日本 ", " x")])
+def test_little_text_can_be_shown_too(transformer: Translator, text: str, target: str) -> None:
+    (one,) = heatmap(transformer, text, target=target).maps
+    np.testing.assert_allclose(one.weights.sum(1), 1, rtol=1e-5)
+    assert one.columns[-1] == one.rows[-1] == END_OF_SENTENCE
+
+
+def test_a_layer_is_chosen_by_number_name_or_mean(transformer: Translator) -> None:
+    def title_and_weights(layer: str | None) -> tuple[str, np.ndarray]:
+        (one,) = heatmap(transformer, TEXT, target=TARGET, layer=layer).maps
+        return one.title, one.weights
+
+    last, first, named, mean = map(title_and_weights, (None, "1", "decoder.layers.0.cross_attention", "mean"))
+    assert last[0] == "decoder.layers.1.cross_attention, mean of 2 heads"
+    assert last[0] == title_and_weights("2")[0]
+    assert first[0] == named[0] == "decoder.layers.0.cross_attention, mean of 2 heads"
+    np.testing.assert_array_equal(first[1], named[1])
+    assert not np.allclose(first[1], last[1])
+    assert mean[0] == "mean of 2 layers, mean of 2 heads"
+    np.testing.assert_allclose(mean[1], (first[1] + last[1]) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "rows", "columns"),
+    [
+        ("encoder.layers.1.attention", "source", "source"),
+        ("decoder.layers.1.attention", "output", "output"),
+        ("decoder.layers.1.cross_attention", "output", "source"),
+    ],
+)
+def test_rows_look_and_columns_are_looked_at(
+    transformer: Translator, layer: str, rows: str, columns: str
+) -> None:
+    (one,) = heatmap(transformer, TEXT, target=TARGET, layer=layer).maps
+    first = {"source": "Mittwoch,", "output": "2024"}
+    assert (one.row_axis, one.column_axis) == (rows, columns)
+    assert (one.rows[0], one.columns[0]) == (first[rows], first[columns])
+    np.testing.assert_allclose(one.weights.sum(1), 1, rtol=1e-5)
+
+
+def test_heads_are_chosen_by_number_mean_or_all(transformer: Translator) -> None:
+    every = heatmap(transformer, TEXT, target=TARGET, head="all").maps
+    assert [one.title for one in every] == [
+        f"decoder.layers.1.cross_attention, head {n} of 2" for n in (1, 2)
+    ]
+    for head, expected in ((1, every[0]), ("2", every[1])):
+        (one,) = heatmap(transformer, TEXT, target=TARGET, head=head).maps
+        assert one.title == expected.title
+        np.testing.assert_array_equal(one.weights, expected.weights)
+    (mean,) = heatmap(transformer, TEXT, target=TARGET).maps
+    np.testing.assert_allclose(mean.weights, (every[0].weights + every[1].weights) / 2, rtol=1e-5)
+    assert not np.allclose(every[0].weights, every[1].weights)
+
+
+@pytest.mark.parametrize("layer", ["3", "0", "-1", "decoder", "encoder.layers.0.cross_attention"])
+def test_an_unknown_layer_is_answered_with_those_there_are(transformer: Translator, layer: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        heatmap(transformer, TEXT, target=TARGET, layer=layer)
+    assert repr(layer) in error.value.what
+    assert "from 1 to 2, mean, or one of: encoder.layers.0.attention, " in error.value.fix
+
+
+@pytest.mark.parametrize("head", [3, 0, -1, "first", "2.0"])
+def test_an_unknown_head_is_answered_with_those_there_are(transformer: Translator, head: int | str) -> None:
+    with pytest.raises(RecipeError, match=r"has 2 heads[\s\S]*a number from 1 to 2, mean or all"):
+        heatmap(transformer, TEXT, target=TARGET, head=head)
+
+
+def test_a_model_without_attention_has_no_heat_map(dates_tokenizer: Tokenizer) -> None:
+    with pytest.raises(RunError, match="the model has no attention layer"):
+        heatmap(translator_of(dates_tokenizer, config_of("bigru", "gru_none")), TEXT, target=TARGET)
+
+
+@pytest.mark.parametrize("layer", [None, "mean", "1"])
+def test_where_only_the_encoder_looks_its_layers_are_offered(
+    dates_tokenizer: Tokenizer, layer: str | None
+) -> None:
+    translator = translator_of(dates_tokenizer, config_of("pre", "gru_none"))
+    with pytest.raises(RecipeError) as error:
+        heatmap(translator, TEXT, target=TARGET, layer=layer)
+    assert "encoder.layers.0.attention, encoder.layers.1.attention" in error.value.fix
+    (one,) = heatmap(translator, TEXT, target=TARGET, layer="encoder.layers.0.attention").maps
+    assert (one.row_axis, one.column_axis) == ("source", "source")
+
+
+def test_a_heat_map_leaves_the_model_as_it_was(transformer: Translator) -> None:
+    before = transformer.translate([TEXT])
+    random_state = torch.get_rng_state()
+    heatmap(transformer, TEXT)
+    assert transformer.translate([TEXT]) == before
+    assert torch.equal(torch.get_rng_state(), random_state)

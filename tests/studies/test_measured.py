@@ -1,0 +1,158 @@
+"""Table 1, regenerated: the laws of the literature, and whatever a user brings along."""
+
+import json
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from atonce.errors import RecipeError
+from atonce.figures.drawing import FORMATS
+from atonce.runs.folder import RunFolder
+from atonce.studies.depth import connecting_depth
+from atonce.studies.lineage import LAYERS, WINDOW
+from atonce.studies.measured import Measured, default_subjects, measure, rounds, subject
+from atonce.studies.measured_figure import save
+from atonce.studies.measured_tables import tables
+
+LENGTHS = (4, 8, 16, 32)
+
+
+@pytest.fixture(scope="module")
+def layers() -> Measured:
+    return measure(LAYERS, LENGTHS)
+
+
+LAWS = {
+    "feed-forward": ("linear", "constant", None, "constant"),
+    "convolution": ("linear", "constant", "linear", "linear"),
+    "dilated-convolution": ("linear", "constant", "logarithmic", "logarithmic"),
+    "rnn": ("linear", "linear", "constant", "linear"),
+    "gru": ("linear", "linear", "constant", "linear"),
+    "lstm": ("linear", "linear", "constant", "linear"),
+    "lstm-cells": ("linear", "linear", "constant", "linear"),
+    "bidirectional-lstm": ("linear", "linear", "constant", "linear"),
+    "mingru-loop": ("linear", "linear", "constant", "linear"),
+    "mingru-scan": ("linear", "logarithmic", "constant", "logarithmic"),
+    "mingru-log-scan": ("linear", "constant", "constant", "constant"),
+    "self-attention": ("quadratic", "constant", "constant", "constant"),
+}
+"""Work, span, layers until the first is heard of by the last, and path (Vaswani 2017, table 1)."""
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_each_kind_of_layer_follows_its_laws(layers: Measured, name: str) -> None:
+    row = next(row for row in layers.layers if row.name == name)
+    assert row.depth is not None
+    path = row.growth.path if row.depth.law is None else row.path
+    assert (row.growth.work.law, row.growth.span.law, row.depth.law, path.law) == LAWS[name]
+
+
+def test_nothing_is_without_a_rule(layers: Measured) -> None:
+    assert {row.name for row in layers.layers} == {*LAWS, "windowed-self-attention"}
+    assert layers.unknown == []
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "depth"),
+    [
+        ("convolution", 12, 11), ("dilated-convolution", 16, 4), ("self-attention", 9, 1), ("lstm", 9, 1),
+        ("windowed-self-attention", 2 * WINDOW + 1, 2), ("feed-forward", 6, None),
+    ],
+)  # fmt: skip
+def test_layers_that_connect_the_first_with_the_last(name: str, length: int, depth: int | None) -> None:
+    kind = next(kind for kind in LAYERS if kind.name == name)
+    assert connecting_depth(kind, length) == depth
+
+
+def test_models_in_training_and_in_generation() -> None:
+    measured = measure([subject("transformer"), subject("additive-bigru")], (4, 8, 12))
+    transformer, recurrent = measured.models
+    assert transformer.forward.span.law == transformer.step.span.law == "constant"
+    assert transformer.generation.span.law == "linear"
+    assert recurrent.step.span.law == recurrent.generation.span.law == "linear"
+    assert measured.unknown == []
+
+
+class Mine(nn.Module):
+    """A module from outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+
+    def forward(self, states):
+        return self.layer(states)
+
+
+def mine(states):
+    return states.cumsum(1)
+
+
+def fails(states):
+    return states.reshape(3, 7)
+
+
+def test_what_a_user_brings_along(monkeypatch: pytest.MonkeyPatch, dates_run: RunFolder) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    mine_too, module = subject("test_measured:mine"), subject("test_measured:Mine")
+    run = subject(str(dates_run.path))
+    measured = measure([mine_too, module, run], (4, 8))
+    assert [row.growth.span.law for row in measured.layers] == ["constant", "constant"]
+    assert measured.models[0].title == dates_run.path.name
+    assert measured.unknown == []
+    with pytest.raises(RecipeError, match=r"test_measured:fails failed[\s\S]*RuntimeError: shape"):
+        measure([subject("test_measured:fails")], (4, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lsmt", r"nothing called 'lsmt'[\s\S]*'lstm'"),
+        ("nowhere:thing", r"cannot import nowhere:thing[\s\S]*PYTHONPATH"),
+        ("math:nothing", r"cannot import math:nothing"),
+        ("math:pi", r"math:pi cannot be called"),
+    ],
+)
+def test_names_of_nothing(name: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        subject(name)
+
+
+@pytest.mark.parametrize("lengths", [(), (8,), (8, 8), (1, 2)])
+def test_lengths_that_tell_no_law(lengths: tuple[int, ...]) -> None:
+    with pytest.raises(RecipeError, match=r"no law can be told[\s\S]*--lengths"):
+        measure([], lengths)
+
+
+def test_progress_is_told_as_often_as_it_was_promised() -> None:
+    done: list[int] = []
+    chosen = [subject("rnn"), subject("convs2s")]
+    measure(chosen, (4, 8), watch=lambda: done.append(1))
+    assert len(done) == rounds(chosen, (4, 8)) == 8
+
+
+def test_all_layers_and_a_model_of_each_family_unless_told_otherwise() -> None:
+    names = [one.name for one in default_subjects()]
+    assert names[: len(LAYERS)] == [kind.name for kind in LAYERS]
+    assert {"seq2seq-lstm", "additive-bigru", "convs2s", "mingru", "transformer"} <= set(names)
+
+
+def test_the_tables_say_what_was_found(layers: Measured) -> None:
+    (table,) = tables(layers)
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["RNN"] == ("n", "3 n", "7 n", "1", "3 n")
+    assert rows["Feed-forward"][-2:] == ("never", "∞")
+    assert rows["Convolution, width 3"][-2:] == ("n − 1", "2 n − 2")
+    assert "| RNN | n | 3 n | 7 n | 1 | 3 n |" in table.markdown()
+
+
+@pytest.mark.parametrize("ending", [*FORMATS, ".md"])
+def test_it_is_saved_in_every_format(layers: Measured, ending: str, tmp_path: Path) -> None:
+    save(layers, tmp_path / f"growth{ending}")
+    content = (tmp_path / f"growth{ending}").read_bytes()
+    if ending in (".html", ".svg", ".md", ".json"):
+        assert "Bidirectional LSTM" in content.decode()
+    if ending == ".json":
+        assert json.loads(content) == layers.as_dict()
+    assert len(content) > 500
