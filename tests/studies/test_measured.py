@@ -69,6 +69,7 @@ def test_models_in_training_and_in_generation() -> None:
     measured = measure([subject("transformer"), subject("additive-bigru")], (4, 8, 12))
     transformer, recurrent = measured.models
     assert transformer.forward.span.law == transformer.step.span.law == "constant"
+    assert len(set(transformer.step.span.values.values())) == 1  # no gradient of another step is added
     assert transformer.generation.span.law == "linear"
     assert recurrent.step.span.law == recurrent.generation.span.law == "linear"
     assert measured.unknown == []

@@ -37,6 +37,7 @@ def measure(
     if out is not None:
         check_format(out, "measurement", (*FORMATS, ".md"))
     if claims:
+        _check_alone(subjects, out)
         _check_claims(json=json)
         return
 
@@ -73,6 +74,18 @@ def _numbers(text: str) -> list[int]:
         raise RecipeError(
             f"{text!r} are no lengths", why="it takes whole numbers with commas", fix="--lengths 8,16,32,64"
         ) from None
+
+
+def _check_alone(subjects: list[str] | None, out: Path | None) -> None:
+    """Raises RecipeError for what `--claims` would leave out."""
+    from atonce.errors import RecipeError
+
+    if subjects or out is not None:
+        raise RecipeError(
+            "--claims takes nothing to measure and writes no file",
+            why="the claims say themselves what they are about",
+            fix="leave the rest out; for a file: atonce measure --claims --json > claims.json",
+        )
 
 
 def _print_table(table: "Table") -> None:

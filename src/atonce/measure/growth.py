@@ -36,9 +36,10 @@ class Growth:
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as JSON has them; lengths are texts there."""
-        return {
-            **{name: getattr(self, name).as_dict() for name in ("work", "span", "span_pram", "path")},
-            "connected": {str(length): one.connected for length, one in self.calls.items()},
+        found = {name: getattr(self, name).as_dict() for name in ("work", "span", "span_pram", "path")}
+        with_paths = {str(length): one for length, one in self.calls.items() if one.paths is not None}
+        return found | {
+            "connected": {length: one.connected for length, one in with_paths.items()},
             "unknown": dict(self.unknown),
         }
 

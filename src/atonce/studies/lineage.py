@@ -171,6 +171,7 @@ def training_step(model: Seq2Seq) -> Callable[[Tensor, Tensor], Tensor]:
     def run(
         source: Int[Tensor, "1 length"], target: Int[Tensor, "1 length"]
     ) -> Float[Tensor, "1 length vocab"]:
+        model.zero_grad()  # or the sum with what is left of the step before would be measured too
         found = scores(source, target)
         (-found.log_softmax(-1).gather(2, target[..., None]).mean()).backward()
         return found

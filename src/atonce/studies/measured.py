@@ -199,7 +199,10 @@ def _model_row(model: Model, lengths: Sequence[int], watch: Callable[[], None]) 
     built = model.make()
 
     def grown(function: Callable[..., Any]) -> Growth:
-        return growth(lambda length: lineage.sentences(length, model.vocab), function, lengths, watch=watch)
+        # Without paths: for each position they would take as much memory as all weights of a real model.
+        return growth(
+            lambda length: lineage.sentences(length, model.vocab), function, lengths, paths=False, watch=watch
+        )
 
     return ModelRow(
         model.name, model.title, grown(lineage.teacher_forced(built)), grown(lineage.training_step(built)),
