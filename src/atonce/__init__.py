@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from atonce.explain.contexts.context import context
     from atonce.explain.looking import heatmap
     from atonce.explain.record import recorded_attention
-    from atonce.studies.compare import compare
+    from atonce.studies.comparison.compare import compare
     from atonce.studies.demo import demo
     from atonce.studies.evaluate import evaluate
     from atonce.studies.experiment import train
@@ -38,7 +38,7 @@ __all__ = [
 
 _HOMES = {
     "AtonceError": "atonce.errors",
-    "compare": "atonce.studies.compare",
+    "compare": "atonce.studies.comparison.compare",
     "context": "atonce.explain.contexts.context",
     "demo": "atonce.studies.demo",
     "evaluate": "atonce.studies.evaluate",

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 import tiny
-from atonce.studies import compare as module
-from atonce.studies.generation_speed import GenerationSpeed
-from atonce.studies.trial import Trial, measure, read_trial
+from atonce.studies.comparison import compare as module
+from atonce.studies.comparison.generation_speed import GenerationSpeed
+from atonce.studies.comparison.trial import Trial, measure, read_trial
 from command import Command
 
 
@@ -23,8 +23,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return read_trial(run)
 
     monkeypatch.setattr(module, "run_trial", run_trial)
-    monkeypatch.setattr("atonce.studies.compare_findings.SAMPLES", 40)
-    monkeypatch.setattr("atonce.studies.generation_speed.generation_speed", speed)
+    monkeypatch.setattr("atonce.studies.comparison.findings.SAMPLES", 40)
+    monkeypatch.setattr("atonce.studies.comparison.generation_speed.generation_speed", speed)
     return tiny.write_recipe(tmp_path / "recipe.toml", training={"steps": 2, "validate_every": 1})
 
 

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from atonce.studies import claims as module
-from atonce.studies.claims import Claim
+from atonce.studies.measurement import claims as module
+from atonce.studies.measurement import clock as clocks
+from atonce.studies.measurement.claims import Claim
 from command import Command
 
 
@@ -30,6 +31,24 @@ def test_faults(atonce: Command, tmp_path: Path) -> None:
     for more in (["rnn"], ["--out", tmp_path / "a.md"]):
         assert atonce("measure", "--claims", *more).fault[0].startswith("--claims takes nothing")
     assert atonce("measure", "rn").fault[2] == "did you mean 'rnn'?"
+
+
+def test_pictures(atonce: Command, tmp_path: Path) -> None:
+    ticks, page = tmp_path / "ticks.svg", tmp_path / "all.html"
+    assert atonce("measure", "rnn", "--lengths", "4,8", "--out", ticks, "--picture", "ticks").code == 0
+    assert ">30<" in ticks.read_text(encoding="utf-8")  # three layers on top of one another, eight positions
+    assert atonce("measure", "rnn", "--lengths", "4,8", "--out", page).code == 0
+    assert "How far influence goes" in page.read_text(encoding="utf-8")
+    assert atonce("measure", "rnn", "--picture", "clock").fault[2] == "add --clock"
+
+
+def test_the_clock(atonce: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("WIDTH", 16), ("SECONDS", 1e-4), ("COUNTED", (4, 8))):
+        monkeypatch.setattr(clocks, name, value)
+    said = atonce("measure", "rnn", "--lengths", "4,8", "--clock", "--clock-lengths", "4")
+    assert said.code == 0
+    for text in ("Layers, training step, 32 sequences", "torch's own"):
+        assert text in said.out
 
 
 def test_claims(atonce: Command, monkeypatch: pytest.MonkeyPatch) -> None:

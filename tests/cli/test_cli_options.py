@@ -14,7 +14,7 @@ SURFACE = {
     "demo": "--json --minutes --out --recipe",
     "evaluate": "--against --beam --json --reference --source RUN",
     "heatmap": "--head --layer --out --pieces --target --words RUN TEXT",
-    "measure": "--claims --json --lengths --out SUBJECTS",
+    "measure": "--claims --clock --clock-lengths --json --lengths --out --picture SUBJECTS",
     "read": "--beam --json --nbest FILES RUN",
     "recipes": "--json",
     "summarize": "--beam --json --nbest FILE RUN",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from atonce.studies.compare_report import ComparisonReport
+    from atonce.studies.comparison.report import ComparisonReport
 
 
 def compare(
@@ -46,8 +46,8 @@ def compare(
 
     chosen = load(recipe, set_ or ())
 
-    from atonce.studies.compare import MODELS
-    from atonce.studies.compare import compare as run_comparison
+    from atonce.studies.comparison.compare import MODELS
+    from atonce.studies.comparison.compare import compare as run_comparison
 
     try:
         made = run_comparison(
@@ -70,7 +70,7 @@ def _print_table(report: "ComparisonReport") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from atonce.studies.compare_report import METRICS, rank
+    from atonce.studies.comparison.report import METRICS, rank
 
     table = Table(box=None, pad_edge=False)
     columns = ("", "weights", "BLEU", "95 %", "chrF", "95 %", "training tokens/s", "sentences/s")

@@ -1,13 +1,18 @@
 """`atonce measure`: what is computed at once, and what waits."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atonce.studies.measurement.pictures import Picture
+
 if TYPE_CHECKING:
-    from atonce.studies.claims import Claim
-    from atonce.studies.measured_tables import Table
+    from atonce.studies.measurement.claims import Claim
+    from atonce.studies.measurement.measurement import Measurement
+    from atonce.studies.measurement.tables import Table
 
 
 def measure(
@@ -18,13 +23,22 @@ def measure(
             "model of each family."
         ),
     ] = None,
-    lengths: Annotated[str, typer.Option(help="Lengths to measure at.", metavar="N,N,…")] = "8,16,32,64",
+    lengths: Annotated[str, typer.Option(help="Lengths to count at.", metavar="N,N,…")] = "8,16,32,64",
+    clock: Annotated[
+        bool,
+        typer.Option("--clock", help="Time them too, beside torch's own: minutes, on idle cores."),
+    ] = False,
+    clock_lengths: Annotated[
+        str, typer.Option(help="Lengths to time at.", metavar="N,N,…")
+    ] = "8,32,128,512,2048",
     claims: Annotated[
         bool, typer.Option("--claims", help="Check what lectures say of recurrence and attention.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="File to write: .html, .md, .png, .svg, .pdf or .json.")
+        Path | None,
+        typer.Option(help="File to write: .html (every picture), .png, .svg, .pdf, .md or .json."),
     ] = None,
+    picture: Annotated[Picture, typer.Option(help="What a .png, .svg or .pdf shows.")] = "growth",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Measure how work, span and paths grow with the length: Table 1 of "Attention is all you need".
@@ -33,35 +47,49 @@ def measure(
     """
     from atonce.figures.drawing import FORMATS, check_format
 
-    chosen = _numbers(lengths)
+    chosen, timed = _numbers(lengths), _numbers(clock_lengths)
     if out is not None:
         check_format(out, "measurement", (*FORMATS, ".md"))
     if claims:
         _check_alone(subjects, out)
         _check_claims(json=json)
         return
+    if picture == "clock" and not clock:
+        _refuse_picture()
 
     from atonce.cli.output import print_json, print_text
     from atonce.progress import progress
-    from atonce.studies.measured import default_subjects, rounds, subject
-    from atonce.studies.measured import measure as run
-    from atonce.studies.measured_figure import save
-    from atonce.studies.measured_tables import tables
+    from atonce.studies.measurement.measurement import measure as run
 
-    wanted = [subject(name) for name in subjects] if subjects else default_subjects()
-    with progress("Measuring", total=rounds(wanted, chosen), quiet=json) as advance:
-        measured = run(wanted, chosen, watch=lambda: advance(1))
-    if out is not None:
-        save(measured, out)
+    with ExitStack() as bars:
+
+        def watch(what: str, total: int) -> Callable[[], None]:
+            bars.pop_all().close()
+            advance = bars.enter_context(progress(what, total=total, quiet=json))
+            return lambda: advance(1)
+
+        found = run(subjects, chosen, clock=timed if clock else False, watch=watch)
+        if out is not None:
+            _save(found, out, picture, watch)
     if json:
-        print_json(measured.as_dict())
+        print_json(found.to_dict())
         return
-    for table in tables(measured):
+    for table in found.text_tables():
         _print_table(table)
-    if measured.unknown:
-        print_text(f"Without a rule, so that the worst was assumed: {', '.join(measured.unknown)}")
+    if found.measured.unknown:
+        print_text(f"Without a rule, so that the worst was assumed: {', '.join(found.measured.unknown)}")
     if out is not None:
         print_text(str(out))
+
+
+def _save(
+    found: "Measurement", out: Path, picture: Picture, watch: Callable[[str, int], Callable[[], None]]
+) -> None:
+    """A picture, or with .html all of them; as .json and .md there is only the whole."""
+    whole = out.suffix.lower() in (".html", ".json", ".md")
+    if out.suffix.lower() == ".html" or (not whole and picture not in ("growth", "clock")):
+        found.look(watch("Looking", found.rounds()))
+    (found if whole else found.picture(picture)).save(out)
 
 
 def _numbers(text: str) -> list[int]:
@@ -88,6 +116,13 @@ def _check_alone(subjects: list[str] | None, out: Path | None) -> None:
         )
 
 
+def _refuse_picture() -> None:
+    """Raises RecipeError."""
+    from atonce.errors import RecipeError
+
+    raise RecipeError("there is no picture of the clock", why="nothing is timed", fix="add --clock")
+
+
 def _print_table(table: "Table") -> None:
     import rich.table
     from rich.console import Console
@@ -111,7 +146,7 @@ def _check_claims(*, json: bool) -> None:
 
     from atonce.cli.output import print_json, print_text
     from atonce.progress import progress
-    from atonce.studies.claims import CHECKS, claims
+    from atonce.studies.measurement.claims import CHECKS, claims
 
     with progress("Checking", total=len(CHECKS), quiet=json) as advance:
         found = list(claims(lambda: advance(1)))

@@ -29,6 +29,8 @@ class Drawing(ABC):
 
     noun = "figure"
     """What messages call it."""
+    formats: Sequence[str] = FORMATS
+    """What it can be saved as."""
 
     @abstractmethod
     def chart(self, palette: Palette = LIGHT) -> "altair.TopLevelMixin":
@@ -54,6 +56,10 @@ class Drawing(ABC):
     def tables(self) -> str:
         """Its numbers as HTML tables."""
 
+    def controls(self) -> str:
+        """What sets its parameters on a page: HTML of `player`; nothing, where it has none."""
+        return ""
+
     @abstractmethod
     def area(self) -> float:
         """About how many square pixels it takes at its natural size."""
@@ -65,7 +71,7 @@ class Drawing(ABC):
     def to_html(self) -> str:
         """The figure as an HTML element, for a page with `page.STYLE` and, at its end, `page.script()`."""
         light, dark = (dict(self.chart(palette).to_dict()) for palette in (LIGHT, DARK))
-        return page.element(light, dark, self.label(), self.tables())
+        return page.element(light, dark, self.label(), self.tables(), self.controls())
 
     def to_page(self) -> str:
         """The figure as a page that needs nothing else."""
@@ -78,7 +84,7 @@ class Drawing(ABC):
         there before is then still whole. Warns (FontWarning) if a .png or .pdf lacks a font for some word.
         """
         path = Path(path)
-        rendered = self._rendered(check_format(path, self.noun))
+        rendered = self._rendered(check_format(path, self.noun, self.formats))
         with replacing(path) as partial:
             partial.write_bytes(rendered)
 

@@ -10,13 +10,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from atonce.figures import vega
+from atonce.figures import player, vega
 from atonce.figures.style import DARK, LIGHT
 
 Spec = Mapping[str, Any]
 """A Vega-Lite chart as JSON has it."""
 
-_DRAW = """
+_DRAW = (
+    """
 const dark = matchMedia("(prefers-color-scheme: dark)");
 function draw(figure) {
   const data = JSON.parse(figure.querySelector("script").textContent);
@@ -26,13 +27,17 @@ function draw(figure) {
     renderer: "svg", ast: true, tooltip: {theme: dark.matches ? "dark" : "light"},
     actions: {export: true, source: false, compiled: false, editor: false},
   });
+  setSignals(figure);
 }
 function drawAll() { document.querySelectorAll("figure.heatmap").forEach(draw); }
 dark.addEventListener("change", drawAll);
 drawAll();
 """
+    + player.SCRIPT
+)
 
-STYLE = """
+STYLE = (
+    """
 figure.heatmap { margin: 0 0 2rem; }
 figure.heatmap .drawing { overflow-x: auto; }
 figure.heatmap .tables { overflow-x: auto; }
@@ -46,6 +51,8 @@ figure.heatmap td { text-align: end; font-variant-numeric: tabular-nums; }
 figure.heatmap .strongest { font-weight: 700; }
 figure.heatmap summary { cursor: pointer; }
 """
+    + player.STYLE
+)
 
 _PAGE_STYLE = f"""
 :root {{ color-scheme: light dark; --paper: {LIGHT.background}; --ink: {LIGHT.ink}; --faint: {LIGHT.faint}; }}
@@ -98,14 +105,15 @@ def whole_page(title: str, facts: Sequence[tuple[str, str]], figure: str) -> str
 """
 
 
-def element(light: Spec, dark: Spec, label: str, tables: str) -> str:
+def element(light: Spec, dark: Spec, label: str, tables: str, controls: str = "") -> str:
     """A figure as an HTML element: its drawing, for `script` to fill, and its numbers as tables.
 
     `light`, `dark`: the Vega-Lite chart for either kind of page. `label`: what it shows, for who cannot see
-    it. `tables`: the numbers, as HTML.
+    it. `tables`: the numbers, as HTML. `controls`: what sets the chart's parameters, of `player`.
     """
     return f"""<figure class="heatmap">
 <script type="application/json">{_figure_data(light, dark)}</script>
+{controls}
 <div class="drawing" role="img" aria-label="{html.escape(label)}"></div>
 <details>
 <summary>The numbers as a table</summary>

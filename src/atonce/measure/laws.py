@@ -53,6 +53,13 @@ class Law:
         """What the deciding term is multiplied by: 9 of 9 n + 1; the value itself where it is constant."""
         return self.factors[0] if self.factors else math.nan
 
+    def at(self, length: int) -> float:
+        """What the law says of a length, measured or not; NaN where there is no law."""
+        if self.law is None:
+            return math.nan
+        terms = [*(term(float(length)) for term in _TERMS[self.law]), 1.0]
+        return sum(factor * term for factor, term in zip(self.factors, terms, strict=False))
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it, where there is no number that is none, and lengths are texts."""
         told = self.law is not None

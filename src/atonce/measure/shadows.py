@@ -76,12 +76,11 @@ class Shadows:
         self._viewed(kept.shadow, tensor).copy_(shadow)
 
     def mark(self, tensor: Tensor, positions: Int[Tensor, "*shape"]) -> None:
-        """Make an input of `tensor`: it waited for nothing, and paths begin at its elements."""
-        self.of(tensor)[:FIRST_PATH] = 0
-        self.begin_paths(tensor, positions)
+        """Make an input of `tensor`: it waited for nothing, and paths begin at its elements.
 
-    def begin_paths(self, tensor: Tensor, positions: Int[Tensor, "*shape"]) -> None:
-        """Begin paths at the elements of `tensor`, each in the channel of its position, counted from 0."""
+        Each in the channel of its position, counted from 0.
+        """
+        self.of(tensor)[:FIRST_PATH] = 0
         channels = torch.arange(self.channels - FIRST_PATH).view(-1, *(1,) * tensor.dim())
         self.of(tensor)[FIRST_PATH:] = torch.where(channels == positions, 0, NOTHING)
 

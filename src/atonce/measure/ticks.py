@@ -1,4 +1,4 @@
-"""The earliest tick at which each part of a program can be computed, and what it takes in.
+"""The earliest tick at which each part of a program can be computed, and what goes into it.
 
 A tick is a step of the longest chain: with as many processors as wanted, all that has the same tick is
 computed at once.
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import torch
@@ -20,15 +21,20 @@ from atonce.measure.shadows import FIRST_PATH, NOTHING, STEP, UNIT, Shadows
 from atonce.measure.watch import Watch, watching
 from atonce.shapes import Bool, Int
 
+Part = nn.Module | MethodType
+"""A module, which runs by being called or by its `step`; or one method of one."""
+
 
 @dataclass(frozen=True)
 class Ticks:
-    """When the states of each layer are there, position by position."""
+    """When what each part gives is there, position by position."""
 
-    by_layer: Mapping[str, tuple[int, ...]]
-    """For each module that was asked about, in the order in which they ended: the tick of each position."""
+    by_part: Mapping[str, tuple[int, ...]]
+    """In the order in which the parts first ended: the tick of each position."""
     runs: Mapping[str, int]
     """How often each ran."""
+    result: tuple[int, ...]
+    """The tick of each position of the result."""
     last: int
     """The last tick of all: the span."""
 
@@ -36,14 +42,14 @@ class Ticks:
 def ticks(
     function: Callable[..., Any],
     inputs: Tensor | Sequence[Any],
-    modules: Mapping[str, nn.Module],
+    parts: Mapping[str, Part],
     *,
     position_dim: int = 1,
 ) -> Ticks:
-    """Call `function(*inputs)` and see when what the `modules` give is there.
+    """Call `function(*inputs)` and see when what the `parts` give is there.
 
-    Of a module that gives several tensors the first counts; of one that runs several times, each run is a
-    position after those of the run before.
+    Of a part that gives several tensors the first counts. Its positions are along `position_dim`, or it is
+    one position if it has no dimension after that; each further run adds positions after those before.
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     shadows = Shadows(FIRST_PATH)
@@ -53,72 +59,111 @@ def ticks(
 
     def see(name: str, output: Tensor) -> None:
         runs[name] += 1
-        seen.setdefault(name, []).extend(_latest(shadows, output, position_dim).tolist())
+        seen.setdefault(name, []).extend(_latest(shadows, _placed(output, position_dim)))
 
-    with _hooked(modules, see), watching(watch):
-        function(*arguments)
-    return Ticks({name: tuple(found) for name, found in seen.items()}, dict(runs), watch.span)
+    with _seeing(parts, see), watching(watch):
+        result = _first(function(*arguments))
+    last = _latest(shadows, _along(result, position_dim))
+    return Ticks({name: tuple(found) for name, found in seen.items()}, dict(runs), tuple(last), watch.span)
 
 
-def cone(
+def cones(
     function: Callable[..., Any],
     inputs: Tensor | Sequence[Any],
-    modules: Mapping[str, nn.Module],
-    position: int,
+    parts: Mapping[str, Part],
     *,
     position_dim: int = 1,
-) -> dict[str, Bool[Tensor, " positions"]]:
-    """Which positions of each module's output go into one position of the result: its cone of dependence."""
+) -> dict[str, Bool[Tensor, "positions outputs"]]:
+    """Which positions of each part go into each position of the result: its cone of dependence.
+
+    What happens within one run of a part is not seen: of a recurrent layer that runs once over all positions,
+    each position of the output counts as given by itself.
+    """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    found = {}
-    for name, module in modules.items():
-        found[name] = _into(function, arguments, name, module, position, position_dim)
-    return found
+    lengths: Counter[str] = Counter()
 
+    def count(name: str, output: Tensor) -> None:
+        lengths[name] += _placed(output, position_dim).shape[0]
 
-def _into(
-    function: Callable[..., Any],
-    arguments: Sequence[Any],
-    name: str,
-    module: nn.Module,
-    position: int,
-    dim: int,
-) -> Bool[Tensor, " positions"]:
-    lengths: list[int] = []
-
-    def count(_: str, output: Tensor) -> None:
-        lengths.append(output.shape[min(dim, output.dim() - 1)])
-
-    with torch.random.fork_rng(devices=[]), _hooked({name: module}, count):
+    with torch.random.fork_rng(devices=[]), _seeing(parts, count):
         function(*arguments)
-    shadows = Shadows(FIRST_PATH + lengths[0])
+    ends = dict(zip(lengths, torch.tensor(list(lengths.values())).cumsum(0).tolist(), strict=True))
+    starts = {name: ends[name] - lengths[name] for name in lengths}
+    free = dict(starts)
+    shadows = Shadows(FIRST_PATH + lengths.total())
 
-    def mark(_: str, output: Tensor) -> None:
-        own = min(dim, output.dim() - 1)
-        places = torch.arange(lengths[0]).view(-1, *(1,) * (output.dim() - 1 - own)).expand(output.shape)
-        shadows.begin_paths(output, places)
+    def mark(name: str, output: Tensor) -> None:
+        for place in _placed(shadows.of(output)[FIRST_PATH:].movedim(0, -1), position_dim, output.dim()):
+            place[..., free[name]] = 0  # what it was made of stays: it goes into whatever this goes into
+            free[name] += 1
 
-    with _hooked({name: module}, mark), watching(Watch(shadows)):
-        result = function(*arguments)
-    output = next(one for one in tree_leaves(result) if isinstance(one, Tensor))
-    chosen = shadows.of(output)[FIRST_PATH:].select(1 + min(dim, output.dim() - 1), position)
-    return (chosen != NOTHING).flatten(1).any(1)
+    with _seeing(parts, mark), watching(Watch(shadows)):
+        result = _first(function(*arguments))
+    reached = shadows.of(result)[FIRST_PATH:].movedim(1 + min(position_dim, result.dim() - 1), 1)
+    inside = (reached != NOTHING).flatten(2).any(2)
+    return {name: inside[starts[name] : ends[name]] for name in lengths}
 
 
-def _latest(shadows: Shadows, output: Tensor, dim: int) -> Int[Tensor, " positions"]:
-    shadow = shadows.of(output)[UNIT].movedim(min(dim, output.dim() - 1), 0).flatten(1)
-    return shadow.amax(1).clamp(min=0) // STEP
+def _latest(shadows: Shadows, places: Tensor) -> list[int]:
+    """The tick of each of the first dimension."""
+    shadow = shadows.of(places)[UNIT].flatten(1)
+    ticked: Int[Tensor, " positions"] = shadow.amax(1).clamp(min=0) // STEP
+    return ticked.tolist()
+
+
+def _placed(output: Tensor, dim: int, dims: int | None = None) -> Tensor:
+    """What a part gives, position by position. `dims`: of the output, where more were added behind."""
+    return output.movedim(dim, 0) if (output.dim() if dims is None else dims) > dim + 1 else output[None]
+
+
+def _along(result: Tensor, dim: int) -> Tensor:
+    return result.movedim(min(dim, result.dim() - 1), 0)
+
+
+def _first(result: Any) -> Tensor:
+    return next(one for one in tree_leaves(result) if isinstance(one, Tensor))
 
 
 @contextmanager
-def _hooked(modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Within the block, what each module gives is shown by its name."""
+def _seeing(parts: Mapping[str, Part], see: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Within the block, what each part gives is shown by its name; not what it gives itself on the way."""
     with ExitStack() as stack:
-        for name, module in modules.items():
-
-            def shown(_: nn.Module, __: Any, result: Any, name: str = name) -> None:
-                with DisableTorchFunction(), _disable_current_modes():  # to look is no part of the program
-                    see(name, next(one for one in tree_leaves(result) if isinstance(one, Tensor)))
-
-            stack.enter_context(module.register_forward_hook(shown))
+        for name, part in parts.items():
+            running: list[str] = []
+            for owner, method in _methods(part):
+                stack.enter_context(_shown(owner, method, name, see, running))
         yield
+
+
+@contextmanager
+def _shown(
+    owner: nn.Module, method: str, name: str, see: Callable[[str, Tensor], None], running: list[str]
+) -> Iterator[None]:
+    own, before = getattr(owner, method), vars(owner).get(method)
+
+    def shown(*args: Any, **kwargs: Any) -> Any:
+        running.append(method)
+        try:
+            result = own(*args, **kwargs)
+        finally:
+            running.pop()
+        if not running:
+            with DisableTorchFunction(), _disable_current_modes():  # to look is no part of the program
+                see(name, _first(result))
+        return result
+
+    setattr(owner, method, shown)
+    try:
+        yield
+    finally:
+        delattr(owner, method)
+        if before is not None:  # another part is of the same module
+            setattr(owner, method, before)
+
+
+def _methods(part: Part) -> list[tuple[nn.Module, str]]:
+    if isinstance(part, nn.Module):
+        return [(part, name) for name in ("forward", "step") if hasattr(part, name)]
+    if not isinstance(part.__self__, nn.Module):
+        raise TypeError(f"{part!r} is no method of a module")
+    return [(part.__self__, part.__name__)]

@@ -4,8 +4,8 @@ import pytest
 
 from atonce.decoding.opening import load_translator
 from atonce.runs.folder import RunFolder
-from atonce.studies import generation_speed as module
-from atonce.studies.generation_speed import PASSES, generation_speed
+from atonce.studies.comparison import generation_speed as module
+from atonce.studies.comparison.generation_speed import PASSES, generation_speed
 
 
 def test_speeds_are_sentences_by_seconds(dates_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

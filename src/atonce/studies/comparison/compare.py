@@ -20,8 +20,8 @@ from atonce.progress import progress
 from atonce.runs import recipe as recipes
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe
-from atonce.studies.compare_findings import findings, run_name
-from atonce.studies.compare_plan import (
+from atonce.studies.comparison.findings import findings, run_name
+from atonce.studies.comparison.plan import (
     DATA,
     PLAN,
     SHARED,
@@ -32,8 +32,8 @@ from atonce.studies.compare_plan import (
     check_folder,
     chosen,
 )
-from atonce.studies.compare_report import ComparisonReport, render_comparison
-from atonce.studies.trial import Trial, run_trial
+from atonce.studies.comparison.report import ComparisonReport, render_comparison
+from atonce.studies.comparison.trial import Trial, run_trial
 
 MODELS = (
     "seq2seq-lstm", "additive-bigru", "general-bilstm", "convs2s", "mingru", "transformer-ssru",

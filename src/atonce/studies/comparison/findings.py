@@ -15,8 +15,8 @@ from atonce.evaluation.intervals import SAMPLES, SEED, SystemScores
 from atonce.evaluation.resampling import Metric, Resampled
 from atonce.models.named import Architecture
 from atonce.runs.folder import RunFolder
-from atonce.studies.compare_plan import SHARED, Plan
-from atonce.studies.compare_report import (
+from atonce.studies.comparison.plan import SHARED, Plan
+from atonce.studies.comparison.report import (
     METRICS,
     ComparedModel,
     ComparisonReport,
@@ -26,9 +26,9 @@ from atonce.studies.compare_report import (
     LengthPart,
     Speeds,
 )
+from atonce.studies.comparison.trial import Trial
 from atonce.studies.machine import machine
 from atonce.studies.report import CurvePoint
-from atonce.studies.trial import Trial
 from atonce.training.train import DEFAULT_STEPS
 
 LENGTHS = (range(1, 6), range(6, 9), range(9, 12), range(12, 10_000))

@@ -12,8 +12,8 @@ import pytest
 import tiny
 from atonce.errors import DataError, RunError, TrainingError
 from atonce.runs.folder import RunFolder
-from atonce.studies import trial as module
-from atonce.studies.trial import TRIAL, peak_memory, read_trial, run_trial
+from atonce.studies.comparison import trial as module
+from atonce.studies.comparison.trial import TRIAL, peak_memory, read_trial, run_trial
 
 
 def begun(folder: Path, prepared: Path, **training: object) -> Path:
@@ -41,7 +41,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would be another process runs in this one: it starts faster."""
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        assert command[:3] == [sys.executable, "-m", "atonce.studies.trial"]
+        assert command[:3] == [sys.executable, "-m", "atonce.studies.comparison.trial"]
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
             code = module._main(command[3:])
@@ -100,7 +100,7 @@ def test_memory_of_an_earlier_sitting_counts(tmp_path: Path) -> None:
 
 def test_peak_memory_is_that_of_the_process_itself() -> None:
     """Not that of the one that started it, which `getrusage` would count in on Linux."""
-    code = "from atonce.studies.trial import peak_memory; print(peak_memory())"
+    code = "from atonce.studies.comparison.trial import peak_memory; print(peak_memory())"
     here = bytearray(300_000_000)  # this process is large, and the other does nothing
     here[::4096] = b"x" * len(here[::4096])
     small = subprocess.run(

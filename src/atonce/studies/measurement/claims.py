@@ -17,9 +17,10 @@ from atonce.models.config import RecurrentDecoderConfig
 from atonce.models.named import architecture
 from atonce.models.recurrent import RecurrentDecoder
 from atonce.models.seq2seq import Seq2Seq
-from atonce.studies import lineage
-from atonce.studies.depth import connecting_depth
-from atonce.studies.lineage import LAYERS, LayerKind, sentences, sequence
+from atonce.studies.measurement import layers
+from atonce.studies.measurement.depth import connecting_depth
+from atonce.studies.measurement.layers import DIM, LayerKind, layer, sequence
+from atonce.studies.measurement.phases import generation, sentences, small, teacher_forced, training_step
 
 LENGTHS = (8, 16, 32, 64)
 LENGTH = 16
@@ -46,7 +47,7 @@ def claims(watch: Callable[[], None] = lambda: None) -> Iterator[Claim]:
 
 def states_are_a_chain() -> Claim:
     """Recurrence, however its cell is made."""
-    found = {name: _grown(_layer(name)) for name in ("rnn", "gru", "lstm")}
+    found = {name: _grown(layer(name)) for name in ("rnn", "gru", "lstm")}
     return Claim(
         "states-are-a-chain",
         "A recurrent net updates its state word by word, although the whole sentence is there at once.",
@@ -57,8 +58,8 @@ def states_are_a_chain() -> Claim:
 
 def two_chains_side_by_side() -> Claim:
     """Both directions take twice the work and no more time."""
-    one = work_span(lineage.recurrence("lstm"), sequence(LENGTH), paths=False)
-    both = work_span(lineage.recurrence("lstm", both_ways=True), sequence(LENGTH), paths=False)
+    one = work_span(layers.Recurrence("lstm", DIM, DIM), sequence(LENGTH), paths=False)
+    both = work_span(layers.Recurrence("lstm", DIM, DIM, ways=2), sequence(LENGTH), paths=False)
     return Claim(
         "two-chains-side-by-side",
         "Reading in both directions is two chains side by side: twice the work, and no longer a wait.",
@@ -69,8 +70,8 @@ def two_chains_side_by_side() -> Claim:
 
 def weights_of_one_step_at_once() -> Claim:
     """The α of one decoder state over ever longer sources."""
-    attention = AdditiveAttention(lineage.DIM)
-    state = torch.zeros(1, 1, lineage.DIM)
+    attention = AdditiveAttention(DIM)
+    state = torch.zeros(1, 1, DIM)
 
     def look(keys: Tensor) -> Tensor:
         return attention(state, attention.keys(keys), keys, torch.ones(keys.shape[:2], dtype=torch.bool))
@@ -93,22 +94,22 @@ def weights_of_different_steps_wait() -> Claim:
         "(Bahdanau): each step's wait for the one before, also when the whole target is known.",
         (
             f"attention ran {found.runs['attention']} times",
-            f"its mixtures are there at ticks {_list(found.by_layer['attention'])}",
+            f"its mixtures are there at ticks {_list(found.by_part['attention'])}",
         ),
-        found.runs["attention"] == LENGTH and _rises(found.by_layer["attention"]),
+        found.runs["attention"] == LENGTH and _rises(found.by_part["attention"]),
     )
 
 
 def luong_attends_at_once() -> Claim:
     """Luong's attention without input feeding: the states are a chain, what is done with them is not."""
     found = _contexts("general")
-    forced, written = (_model_growth("general", how) for how in (lineage.teacher_forced, lineage.generation))
+    forced, written = (_model_growth("general", how) for how in (teacher_forced, generation))
     return Claim(
         "luong-attends-at-once",
         "Where α come from the current state and nothing is fed back (Luong), the attention of all steps is "
         "one batch in training. The states remain a chain.",
         (
-            f"attention ran {found.runs['attention']} times, for {len(found.by_layer['attention'])} steps",
+            f"attention ran {found.runs['attention']} times, for {len(found.by_part['attention'])} steps",
             f"span in training {_told(forced.span)}",
             f"span in generation {_told(written.span)}",
         ),
@@ -119,7 +120,7 @@ def luong_attends_at_once() -> Claim:
 
 def transformer_trains_at_once() -> Claim:
     """Forward and backward, with all gradients."""
-    found = _model_growth("transformer", lineage.training_step)
+    found = _model_growth("transformer", training_step)
     return Claim(
         "transformer-trains-at-once",
         "A training step of the Transformer takes as many steps in a row for a long "
@@ -131,8 +132,8 @@ def transformer_trains_at_once() -> Claim:
 
 def transformer_writes_in_turn() -> Claim:
     """What most teaching leaves out."""
-    transformer = _model_growth("transformer", lineage.generation)
-    recurrent = _model_growth("additive", lineage.generation)
+    transformer = _model_growth("transformer", generation)
+    recurrent = _model_growth("additive", generation)
     return Claim(
         "transformer-writes-in-turn",
         "When it writes, the Transformer waits for each piece as a recurrent net does, and its steps are "
@@ -144,8 +145,8 @@ def transformer_writes_in_turn() -> Claim:
 
 def distant_words() -> Claim:
     """What it takes to connect the first word with the last."""
-    recurrent, attention = _grown(_layer("rnn")), _grown(_layer("self-attention"))
-    depths = {length: connecting_depth(_layer("convolution"), length) for length in (4, 8, 16)}
+    recurrent, attention = _grown(layer("rnn")), _grown(layer("self-attention"))
+    depths = {length: connecting_depth(layer("convolution"), length) for length in (4, 8, 16)}
     return Claim(
         "distant-words",
         "Distant words meet through layers in a convolution, through steps in a recurrent net, and at once "
@@ -158,7 +159,7 @@ def distant_words() -> Claim:
         all(depth == length - 1 for length, depth in depths.items())
         and recurrent.path.law == "linear"
         and attention.path.law == "constant"
-        and connecting_depth(_layer("self-attention"), 16) == 1,
+        and connecting_depth(layer("self-attention"), 16) == 1,
     )
 
 
@@ -174,10 +175,6 @@ CHECKS: Sequence[Callable[[], Claim]] = (
 )
 
 
-def _layer(name: str) -> LayerKind:
-    return next(kind for kind in LAYERS if kind.name == name)
-
-
 def _grown(kind: LayerKind) -> Growth:
     return growth(sequence, kind.stack(1), LENGTHS)
 
@@ -191,7 +188,7 @@ def _model(name: str) -> Seq2Seq:
     if isinstance(config.decoder, RecurrentDecoderConfig):
         decoder = config.decoder.model_copy(update={"input_feeding": False})
         config = config.model_copy(update={"decoder": decoder})
-    return lineage.small(config)
+    return small(config)
 
 
 def _model_growth(name: str, how: Callable[[Seq2Seq], Callable[..., Any]]) -> Growth:
@@ -204,7 +201,7 @@ def _contexts(name: str) -> Ticks:
     decoder = model.decoder
     if not isinstance(decoder, RecurrentDecoder) or decoder.attention is None:
         raise TypeError(f"{name} has no attention from a recurrent decoder")
-    return ticks(lineage.teacher_forced(model), sentences(LENGTH), {"attention": decoder.attention})
+    return ticks(teacher_forced(model), sentences(LENGTH), {"attention": decoder.attention})
 
 
 def _told(law: Law) -> str:

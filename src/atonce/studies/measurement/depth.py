@@ -1,7 +1,7 @@
 """How many layers it takes to connect distant positions."""
 
 from atonce.measure.work_span import work_span
-from atonce.studies.lineage import LayerKind, sequence
+from atonce.studies.measurement.layers import LayerKind, sequence
 
 
 def connecting_depth(kind: LayerKind, length: int) -> int | None:

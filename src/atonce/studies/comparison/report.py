@@ -8,7 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from atonce.evaluation.resampling import TITLES, Metric
-from atonce.studies import compare_charts
+from atonce.studies.comparison.charts import (
+    Gained,
+    Whisker,
+    gains,
+    named_lines,
+    one_of_many,
+    scatter,
+    whiskers,
+)
 from atonce.studies.page import Chart, Spec, language_name, render
 from atonce.studies.report import CurvePoint
 
@@ -145,7 +153,7 @@ def render_comparison(report: ComparisonReport) -> str:
     ranked = rank(report.models)
     (baseline,) = (model for model in report.models if model.name == report.baseline)
     return render(
-        "compare_report.html.jinja",
+        "comparison/report.html.jinja",
         charts,
         report=report,
         ranked=ranked,
@@ -292,7 +300,7 @@ def _quality(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: 
     made = []
     for metric in METRICS:
         rows = [
-            compare_charts.Whisker(
+            Whisker(
                 model.label,
                 model.scores[metric].value,
                 model.scores[metric].low,
@@ -301,7 +309,7 @@ def _quality(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: 
             )
             for model in ranked
         ]
-        spec = compare_charts.whiskers(rows, _labels(report), x_title=TITLES[metric])
+        spec = whiskers(rows, _labels(report), x_title=TITLES[metric])
         ways = "; ".join(f"{row.label} {row.value:.1f} ({row.low:.1f} to {row.high:.1f})" for row in rows)
         made.append(_chart(TITLES[metric], f"{TITLES[metric]} with 95 % intervals: {ways}.", spec, charts))
     return made
@@ -320,9 +328,7 @@ def _learning(report: ComparisonReport, charts: list[Spec]) -> list[Chart]:
             if (line := mean_curve(model.curves, minutes=axis == "minutes"))
         }
         if lines:
-            spec = compare_charts.named_lines(
-                lines, _labels(report), x_title=x_title, y_title="validation chrF"
-            )
+            spec = named_lines(lines, _labels(report), x_title=x_title, y_title="validation chrF")
             ends = "; ".join(f"{label} ends at {line[-1][1]:.1f}" for label, line in lines.items())
             made.append(_chart(title, f"Line chart. Validation chrF, {title.lower()}: {ends}.", spec, charts))
     return made
@@ -347,14 +353,14 @@ def _lengths(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: 
     words = [part.words for part in report.lengths]
     bands = {
         model.label: [
-            compare_charts.Whisker(length, part["bleu"].value, part["bleu"].low, part["bleu"].high)
+            Whisker(length, part["bleu"].value, part["bleu"].low, part["bleu"].high)
             for length, part in zip(words, model.by_length, strict=True)
         ]
         for model in report.models
     }
     made = []
     for model in ranked:
-        spec = compare_charts.one_of_many(bands, model.label, _labels(report), x_title="words in the source")
+        spec = one_of_many(bands, model.label, _labels(report), x_title="words in the source")
         ways = ", ".join(f"{row.value:.1f} at {row.label} words" for row in bands[model.label])
         made.append(_chart(model.label, f"BLEU of {model.title} by length: {ways}.", spec, charts))
     return made
@@ -368,9 +374,7 @@ def _gains(
 ) -> Chart | None:
     """What each gains over the baseline on long sentences, and on the others."""
     rows = [
-        compare_charts.Gained(
-            model.label, long=part is gain.long, value=part.value, low=part.low, high=part.high
-        )
+        Gained(model.label, long=part is gain.long, value=part.value, low=part.low, high=part.high)
         for model in ranked
         if model.gains
         for gain in [model.gains["bleu"]]
@@ -379,7 +383,7 @@ def _gains(
     ]
     if not rows:
         return None
-    spec = compare_charts.gains(rows, _labels(report), x_title=f"points of BLEU above {baseline.label}")
+    spec = gains(rows, _labels(report), x_title=f"points of BLEU above {baseline.label}")
     ways = "; ".join(
         f"{row.label} {row.value:+.1f} on {'long' if row.long else 'shorter'} sentences" for row in rows
     )
@@ -391,7 +395,7 @@ def _speed(report: ComparisonReport, charts: list[Spec]) -> Chart:
         model.label: (model.speeds.train_tokens_per_second, model.speeds.sentences_per_second)
         for model in report.models
     }
-    spec = compare_charts.scatter(
+    spec = scatter(
         points,
         _labels(report),
         x_title="training: target tokens a second",

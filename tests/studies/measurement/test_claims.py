@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from atonce.studies import claims as module
-from atonce.studies import lineage
-from atonce.studies.claims import CHECKS, Claim, claims
+from atonce.studies.measurement import claims as module
+from atonce.studies.measurement import layers
+from atonce.studies.measurement.claims import CHECKS, Claim, claims
+from atonce.studies.measurement.layers import DIM
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +34,10 @@ def test_they_are_checked_one_after_another(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_false_claim_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is measured decides, not what is known: with other layers under the same names, claims fail."""
-    by_name = {kind.name: kind for kind in lineage.LAYERS}
-    monkeypatch.setattr(module, "_layer", lambda name: by_name["feed-forward" if name == "gru" else name])
+    by_name = {kind.name: kind for kind in layers.LAYERS}
+    monkeypatch.setattr(module, "layer", lambda name: by_name["feed-forward" if name == "gru" else name])
     assert not module.states_are_a_chain().holds
-    monkeypatch.setattr(module, "_layer", lambda name: by_name["self-attention"])
+    monkeypatch.setattr(module, "layer", lambda name: by_name["self-attention"])
     assert not module.distant_words().holds
     monkeypatch.setitem(module._MODELS, "transformer", "additive-bigru")
     assert not module.transformer_trains_at_once().holds
@@ -46,8 +47,6 @@ def test_a_false_claim_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(module._MODELS, "general", "additive-bigru")
     assert not module.luong_attends_at_once().holds
     one_after_the_other = by_name["lstm"].stack(2)
-    alone = lineage.recurrence("lstm")
-    monkeypatch.setattr(
-        lineage, "recurrence", lambda _, both_ways=False: one_after_the_other if both_ways else alone
-    )
+    alone = layers.Recurrence("lstm", DIM, DIM)
+    monkeypatch.setattr(layers, "Recurrence", lambda *_, ways=1: one_after_the_other if ways > 1 else alone)
     assert not module.two_chains_side_by_side().holds

@@ -15,12 +15,12 @@ from atonce.evaluation.intervals import SystemScores
 from atonce.evaluation.translation import score
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import load as load_recipe
-from atonce.studies import compare as module
-from atonce.studies.compare import Comparison, compare
-from atonce.studies.compare_findings import gain, lengths_of, seconds_to_quality
-from atonce.studies.generation_speed import GenerationSpeed
+from atonce.studies.comparison import compare as module
+from atonce.studies.comparison.compare import Comparison, compare
+from atonce.studies.comparison.findings import gain, lengths_of, seconds_to_quality
+from atonce.studies.comparison.generation_speed import GenerationSpeed
+from atonce.studies.comparison.trial import measure, read_trial
 from atonce.studies.report import CurvePoint
-from atonce.studies.trial import measure, read_trial
 
 MODELS = ["seq2seq-gru", "transformer"]
 WEIGHTS = 60_000
@@ -41,8 +41,8 @@ def in_this_process():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "run_trial", run_trial)
-        patched.setattr("atonce.studies.compare_findings.SAMPLES", 40)
-        patched.setattr("atonce.studies.generation_speed.generation_speed", speed)
+        patched.setattr("atonce.studies.comparison.findings.SAMPLES", 40)
+        patched.setattr("atonce.studies.comparison.generation_speed.generation_speed", speed)
         yield
 
 

@@ -1,9 +1,9 @@
 """One run of a comparison: train, score, and time its translating, in a process of its own.
 
 Of its own, because only so the most memory that a process ever took is that of this training and no other's.
-The process is `python -m atonce.studies.trial RUN NAME`. It goes on with a run folder that holds a recipe and
-prepared data, shows its progress on stderr, and leaves `trial.json` in the folder. An error that a user can
-mend goes to stdout as JSON, so that whoever started it can raise it again.
+The process is `python -m atonce.studies.comparison.trial RUN NAME`. It goes on with a run folder that holds a
+recipe and prepared data, shows its progress on stderr, and leaves `trial.json` in the folder. An error that a
+user can mend goes to stdout as JSON, so that whoever started it can raise it again.
 """
 
 import json
@@ -45,7 +45,7 @@ def run_trial(run: Path, name: str, *, quiet: bool = False) -> Trial:
     Raises what the training raises, and TrainingError if its process was ended by something else.
     """
     if not (run / TRIAL).exists():
-        command = [sys.executable, "-m", "atonce.studies.trial", str(run), name]
+        command = [sys.executable, "-m", "atonce.studies.comparison.trial", str(run), name]
         ended = subprocess.run([*command, *(["--quiet"] if quiet else [])], stdout=subprocess.PIPE, text=True)
         if ended.returncode:
             raise _what_ended_it(ended.stdout, ended.returncode, name)
@@ -86,8 +86,8 @@ def measure(folder: Path, name: str, *, quiet: bool) -> None:
     from atonce.decoding.opening import load_translator
     from atonce.progress import progress
     from atonce.runs.folder import RunFolder
+    from atonce.studies.comparison.generation_speed import generation_speed
     from atonce.studies.evaluate import evaluate
-    from atonce.studies.generation_speed import generation_speed
     from atonce.training.bar import training_bar
     from atonce.training.train import train
 

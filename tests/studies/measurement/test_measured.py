@@ -1,19 +1,17 @@
 """Table 1, regenerated: the laws of the literature, and whatever a user brings along."""
 
-import json
 from pathlib import Path
 
 import pytest
 from torch import nn
 
 from atonce.errors import RecipeError
-from atonce.figures.drawing import FORMATS
 from atonce.runs.folder import RunFolder
-from atonce.studies.depth import connecting_depth
-from atonce.studies.lineage import LAYERS, WINDOW
-from atonce.studies.measured import Measured, default_subjects, measure, rounds, subject
-from atonce.studies.measured_figure import save
-from atonce.studies.measured_tables import tables
+from atonce.studies.measurement.depth import connecting_depth
+from atonce.studies.measurement.layers import LAYERS, WINDOW
+from atonce.studies.measurement.measured import Measured, measure, rounds
+from atonce.studies.measurement.subjects import default_subjects, subject
+from atonce.studies.measurement.tables import tables
 
 LENGTHS = (4, 8, 16, 32)
 
@@ -146,14 +144,3 @@ def test_the_tables_say_what_was_found(layers: Measured) -> None:
     assert rows["Feed-forward"][-2:] == ("never", "∞")
     assert rows["Convolution, width 3"][-2:] == ("n − 1", "2 n − 2")
     assert "| RNN | n | 3 n | 7 n | 1 | 3 n |" in table.markdown()
-
-
-@pytest.mark.parametrize("ending", [*FORMATS, ".md"])
-def test_it_is_saved_in_every_format(layers: Measured, ending: str, tmp_path: Path) -> None:
-    save(layers, tmp_path / f"growth{ending}")
-    content = (tmp_path / f"growth{ending}").read_bytes()
-    if ending in (".html", ".svg", ".md", ".json"):
-        assert "Bidirectional LSTM" in content.decode()
-    if ending == ".json":
-        assert json.loads(content) == layers.as_dict()
-    assert len(content) > 500

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from atonce.studies.compare_report import (
+from atonce.studies.comparison.report import (
     ComparedModel,
     ComparisonReport,
     Difference,

@@ -1,0 +1,83 @@
+"""The clock in pictures: how times grow with the length, on logarithmic axes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from atonce.figures.drawing import Drawing
+from atonce.figures.style import LIGHT, Palette, headed, styled
+from atonce.studies.measurement.clock import WIDTH, Clock, Group
+from atonce.studies.measurement.families import family_of_layer, family_of_model
+from atonce.studies.measurement.line_panel import HEIGHT, NAME_ROOM, Line, line_panel
+from atonce.studies.measurement.line_panel import WIDTH as PANEL
+from atonce.studies.measurement.tables import clock_tables
+
+if TYPE_CHECKING:
+    import altair
+
+
+@dataclass(frozen=True, eq=False)
+class ClockFigure(Drawing):
+    """A panel for each phase and batch, of layers and of models."""
+
+    clock: Clock
+
+    noun = "picture of times"
+
+    def chart(self, palette: Palette = LIGHT) -> "altair.TopLevelMixin":
+        """The figure, from which every format is made: an Altair chart to restyle or combine with others."""
+        import altair as alt
+
+        panels = [line_panel(title, lines, palette, number=".0e") for title, lines in self._panels().items()]
+        on = f" on {max(self.clock.threads)} threads" if self.clock.device == "cpu" else ""
+        said = [
+            f"Median seconds of a call by length{on}, width {WIDTH}; {self.clock.machine}; "
+            f"{self.clock.device}. Both axes are logarithmic."
+        ]
+        return styled(
+            alt.concat(*panels, columns=2, spacing=30).properties(
+                title=headed(self.headline(), said, 760), description=self.label()
+            ),
+            palette,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that was timed."""
+        return self.clock.as_dict()
+
+    def headline(self) -> str:
+        """The title of its page."""
+        return "What the clock says"
+
+    def facts(self) -> Sequence[tuple[str, str]]:
+        """What its page says first."""
+        return [("machine", self.clock.machine), ("device", self.clock.device)]
+
+    def label(self) -> str:
+        """What it shows, for who cannot see it."""
+        return "Curves of seconds by length. The tables have the numbers."
+
+    def tables(self) -> str:
+        """The times as HTML tables."""
+        return "\n".join(table.html() for table in clock_tables(self.clock))
+
+    def area(self) -> float:
+        """About how many square pixels it takes at its natural size."""
+        rows = -(-len(self._panels()) // 2)
+        return float(2 * (PANEL + NAME_ROOM + 60) * rows * (HEIGHT + 90))
+
+    def text(self) -> str:
+        """Every character that appears on it."""
+        return "".join(line.title for lines in self._panels().values() for line in lines)
+
+    def _panels(self) -> dict[str, list[Line]]:
+        return {group.title: list(_lines(group)) for group in self.clock.groups()}
+
+
+def _lines(group: Group) -> Iterator[Line]:
+    family = family_of_model if group.whole else family_of_layer
+    times: dict[tuple[str, str], dict[int, int | float]] = {}
+    for one in group.timings:
+        times.setdefault((one.name, one.title), {})[one.length] = one.seconds
+    for (name, title), values in times.items():
+        yield Line(title, family(name), values)

@@ -1,0 +1,107 @@
+"""What can be measured by name: a layer, an architecture, a run folder, or whatever a user brings along."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from atonce.config import nearest
+from atonce.decoding.opening import load_translator
+from atonce.errors import RecipeError
+from atonce.models.named import ARCHITECTURES
+from atonce.models.seq2seq import Seq2Seq
+from atonce.studies.measurement.layers import DIM, LAYERS, LayerKind
+from atonce.studies.measurement.phases import VOCAB, small
+
+MODELS = (
+    "seq2seq-lstm", "additive-bigru", "general-bilstm", "convs2s", "mingru", "transformer-ssru",
+    "transformer",
+)  # fmt: skip
+"""Measured where nothing is named, beside all layers."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A whole encoder-decoder, to be measured while it learns and while it writes."""
+
+    name: str
+    title: str
+    make: Callable[[int, int], Seq2Seq]
+    """Of a width and a vocabulary; a trained one is as it is."""
+
+    def built(self, dim: int = DIM, vocab: int = VOCAB) -> Seq2Seq:
+        """The model, without dropout."""
+        return self.make(dim, vocab)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Something of the user's: what turns vectors (1, length, width) into something."""
+
+    name: str
+    function: Callable[[Tensor], Any]
+
+    @property
+    def title(self) -> str:
+        """It has no other name."""
+        return self.name
+
+
+Subject = LayerKind | Model | Program
+
+
+def default_subjects() -> list[Subject]:
+    """All layers, and a model of each family."""
+    return [*LAYERS, *(subject(name) for name in MODELS)]
+
+
+def subject(name: str) -> Subject:
+    """What is called `name`: a layer, an architecture, a run folder, or module:callable.
+
+    Raises RecipeError if it is none of these, and what opening a run or importing a module raises.
+    """
+    for kind in LAYERS:
+        if kind.name == name:
+            return kind
+    for known in ARCHITECTURES:
+        if known.name == name:
+            return Model(name, known.title, partial(small, known.model))
+    if Path(name).is_dir():
+        translator = load_translator(Path(name))
+        model = translator.model.cpu().float()
+        return Model(translator.name, translator.name, lambda *_: model)
+    if ":" in name:
+        return Program(name, _imported(name))
+    known_names = [*(kind.name for kind in LAYERS), *(one.name for one in ARCHITECTURES)]
+    raise RecipeError(
+        f"there is nothing called {name!r} to measure",
+        why="it is no layer, no architecture, no run folder, and not written as module:callable",
+        fix=nearest(name, known_names),
+    )
+
+
+def _imported(name: str) -> Callable[[Tensor], Any]:
+    """What `module:callable` names; of a class of modules, one."""
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise RecipeError(
+            f"cannot import {name}",
+            why=str(error),
+            fix="write it as module:callable, and put the folder of the module on PYTHONPATH",
+        ) from None
+    if isinstance(found, type) and issubclass(found, nn.Module):
+        found = found()
+    if not callable(found):
+        raise RecipeError(
+            f"{name} cannot be called", why=f"it is {found!r}", fix="name a function or a module"
+        )
+    result: Callable[[Tensor], Any] = found.eval() if isinstance(found, nn.Module) else found
+    return result
