@@ -14,6 +14,7 @@ SURFACE = {
     "demo": "--json --minutes --out --recipe",
     "evaluate": "--against --beam --json --reference --source RUN",
     "heatmap": "--head --layer --out --pieces --target --words RUN TEXT",
+    "export": "--quantization --to FOLDER RUN",
     "measure": "--claims --clock --clock-lengths --json --lengths --out --picture SUBJECTS",
     "read": "--beam --json --nbest FILES RUN",
     "recipes": "--json",

@@ -14,7 +14,7 @@ from atonce.training.optimizers import build_optimizers
 from atonce.training.stream import Position
 
 PROGRESS = Progress(
-    step=3, position=Position(1, 2), planned_steps=9, seconds=1.5, best_loss=2.25, validations_since_best=1
+    step=3, position=Position(1, 2), planned_steps=9, seconds=1.5, least_cost=2.25, validations_since_best=1
 )
 
 

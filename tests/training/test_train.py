@@ -21,14 +21,17 @@ from atonce.training.train import Report, train
 from atonce.training.validation import Validation, validation_loss
 
 
-def losses(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> list[dict[str, torch.Tensor]]:
-    """Let validations find these losses. Returns the weights that each of them was shown."""
+def losses(
+    monkeypatch: pytest.MonkeyPatch, values: list[float], scores: list[float] | None = None
+) -> list[dict[str, torch.Tensor]]:
+    """Let validations find these losses and scores. Returns the weights that each of them was shown."""
     shown: list[dict[str, torch.Tensor]] = []
-    left = iter(values)
+    left = iter(zip(values, scores or [0.0] * len(values), strict=True))
 
     def pretended(system: System, *_: Any, **__: Any) -> Validation:
         shown.append(weights_of(system.model))
-        return Validation(next(left), "chrf", 0.0)
+        loss, score = next(left)
+        return Validation(loss, "chrf", score)
 
     monkeypatch.setattr(train_module, "validate", pretended)
     return shown
@@ -82,6 +85,14 @@ def test_the_kept_weights_are_the_best(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(shown) == 4
     same = [all(torch.equal(kept[name], weight) for name, weight in weights.items()) for weights in shown]
     assert same == [False, True, False, False], "of two equally good, the first"
+
+
+def test_the_best_may_be_that_with_the_highest_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = losses(monkeypatch, [3.0, 4.0, 5.0, 6.0], scores=[10.0, 30.0, 30.0, 20.0])
+    run = train(tiny.recipe(training={"validate_every": 3, "keep": "score"}), tmp_path / "run")
+    kept = run.load_weights()
+    same = [all(torch.equal(kept[name], weight) for name, weight in weights.items()) for weights in shown]
+    assert same == [False, True, False, False]
 
 
 @pytest.mark.parametrize("average", [0.9, 0])

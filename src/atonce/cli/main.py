@@ -11,6 +11,7 @@ from atonce.cli import (
     context,
     demo,
     evaluate,
+    export,
     heatmap,
     measure,
     read,
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 for command in (
     demo, recipes, train, translate, summarize, classify, read, evaluate, heatmap, context,
-    compare, measure,
+    compare, measure, export,
 ):  # fmt: skip
     name = command.__name__.rpartition(".")[2]
     app.command(name)(getattr(command, name))

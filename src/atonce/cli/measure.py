@@ -12,7 +12,7 @@ from atonce.studies.measurement.pictures import Picture
 if TYPE_CHECKING:
     from atonce.studies.measurement.claims import Claim
     from atonce.studies.measurement.measurement import Measurement
-    from atonce.studies.measurement.tables import Table
+    from atonce.studies.measurement.table import Table
 
 
 def measure(

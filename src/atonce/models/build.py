@@ -30,6 +30,7 @@ from atonce.models.config import (
     WholeImageConfig,
 )
 from atonce.models.convolution import ConvolutionDecoder, ConvolutionEncoder
+from atonce.models.decoder import PieceDecoder
 from atonce.models.embedding import PieceEmbedding
 from atonce.models.feedforward import FeedForwardEncoder
 from atonce.models.image import (
@@ -39,7 +40,7 @@ from atonce.models.image import (
     PooledConvolutions,
     WholeImageEmbedding,
 )
-from atonce.models.interface import Decoder, Encoder
+from atonce.models.interface import Encoder
 from atonce.models.recurrent import RecurrentDecoder, RecurrentEncoder
 from atonce.models.scan import ScanDecoder, ScanEncoder
 from atonce.models.seq2seq import Seq2Seq
@@ -111,7 +112,7 @@ def build_encoder(config: EncoderConfig, dim: int) -> Encoder:
 
 def build_decoder(
     config: DecoderConfig, embedding: PieceEmbedding, output: PieceEmbedding, dim: int
-) -> Decoder:
+) -> PieceDecoder:
     """Every decoder there is. `embedding` reads pieces, `output` scores them; they may be one table."""
     match config:
         case ConvolutionDecoderConfig():

@@ -3,20 +3,20 @@
 from torch import Tensor, nn
 
 from atonce.layers.dropout import dropout
+from atonce.models.decoder import PieceDecoder
 from atonce.models.embedding import PieceEmbedding
 from atonce.models.interface import Memory
 from atonce.shapes import Float, Int
 
 
-class Classifier(nn.Module):
+class Classifier(PieceDecoder):
     """Scores of labels from the encoder's summary: a decoder that writes one label and does not look back.
 
     So everything that trains and validates a translator does the same for a classifier.
     """
 
     def __init__(self, output: PieceEmbedding, dim: int, *, dropout: float) -> None:
-        super().__init__()
-        self.output = output
+        super().__init__(output)
         self.norm = nn.LayerNorm(dim)
         self.dropout = dropout
 
@@ -24,11 +24,11 @@ class Classifier(nn.Module):
         """All that is known of the source."""
         return (memory.summary,)
 
-    def step(
+    def advance(
         self, token: Int[Tensor, " batch"], state: tuple[Float[Tensor, "batch dim"]]
-    ) -> tuple[Float[Tensor, "batch labels"], tuple[Float[Tensor, "batch dim"]]]:
-        """Scores of the labels, whatever `token` is."""
-        return self.logits(self.norm(state[0])), state
+    ) -> tuple[Float[Tensor, "batch dim"], tuple[Float[Tensor, "batch dim"]]]:
+        """The same features, whatever `token` is."""
+        return self.norm(state[0]), state
 
     def forward(
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
@@ -36,7 +36,3 @@ class Classifier(nn.Module):
         """The same features at every position; a target has only one."""
         features = dropout(self.norm(memory.summary), self.dropout, self.training)
         return features[:, None].expand(-1, target_in.shape[1], -1)
-
-    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch labels"]:
-        """How well features match each label."""
-        return self.output.logits(features)

@@ -9,6 +9,7 @@ from atonce.layers.convolution import ConvolutionDecoderBlock, ConvolutionEncode
 from atonce.layers.dropout import dropout
 from atonce.layers.positions import SinusoidalPositions
 from atonce.layers.summary import mean_of_real
+from atonce.models.decoder import PieceDecoder
 from atonce.models.embedding import PieceEmbedding
 from atonce.models.interface import Memory
 from atonce.shapes import Bool, Float, Int
@@ -47,7 +48,7 @@ class ConvolutionState(NamedTuple):
     source_mask: Bool[Tensor, "batch source_len"]
 
 
-class ConvolutionDecoder(nn.Module):
+class ConvolutionDecoder(PieceDecoder):
     """Gated convolutions over the target so far, each block with its own attention to the source.
 
     Gehring 2017, section 3.3. The values that attention mixes are the encoder's states, not their sum with
@@ -58,9 +59,8 @@ class ConvolutionDecoder(nn.Module):
         self, embedding: PieceEmbedding, output: PieceEmbedding, dim: int, *, layers: int, kernel: int,
         dropout: float,
     ) -> None:  # fmt: skip
-        super().__init__()
+        super().__init__(output)
         self.embedding = embedding
-        self.output = output
         self.kernel = kernel
         self.positions = SinusoidalPositions()
         self.dropout = dropout
@@ -73,12 +73,12 @@ class ConvolutionDecoder(nn.Module):
         written = torch.zeros_like(memory.mask[:, 0], dtype=torch.long)
         return ConvolutionState((nothing,) * len(self.layers), written, memory.states, memory.mask)
 
-    def step(
+    def advance(
         self, token: Int[Tensor, " batch"], state: ConvolutionState
-    ) -> tuple[Float[Tensor, "batch vocab"], ConvolutionState]:
+    ) -> tuple[Float[Tensor, "batch dim"], ConvolutionState]:
         """One position through all blocks, from the few before it that they see."""
         features, state = self._advance(token[:, None], state)
-        return self.logits(features[:, 0]), state
+        return features[:, 0], state
 
     def forward(
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
@@ -86,10 +86,6 @@ class ConvolutionDecoder(nn.Module):
         """All positions of a layer at once: the whole target is known, and convolutions only look back."""
         features, _ = self._advance(target_in, self.start(memory))
         return features
-
-    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
-        """Scores of every piece from features."""
-        return self.output.logits(features)
 
     def _advance(
         self, pieces: Int[Tensor, "batch new_len"], state: ConvolutionState

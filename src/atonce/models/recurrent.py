@@ -9,6 +9,7 @@ from atonce.layers.attention import AdditiveAttention, DotAttention, GeneralAtte
 from atonce.layers.dropout import dropout
 from atonce.layers.recurrence import Cell, Directions, LayerState, RecurrentLayer, RecurrentStack
 from atonce.models.config import AttentionKind
+from atonce.models.decoder import PieceDecoder
 from atonce.models.embedding import PieceEmbedding
 from atonce.models.interface import Memory
 from atonce.shapes import Bool, Float, Int
@@ -52,7 +53,7 @@ class RecurrentState(NamedTuple):
     source: Source
 
 
-class RecurrentDecoder(nn.Module):
+class RecurrentDecoder(PieceDecoder):
     """A recurrent net that writes the target, each step waiting for the one before.
 
     Where the context c comes from, and when:
@@ -67,9 +68,8 @@ class RecurrentDecoder(nn.Module):
         self, embedding: PieceEmbedding, output: PieceEmbedding, dim: int, *, cell: Cell, layers: int,
         attention: AttentionKind, input_feeding: bool, dropout: float,
     ) -> None:  # fmt: skip
-        super().__init__()
+        super().__init__(output)
         self.embedding = embedding
-        self.output = output
         self.dropout = dropout
         self.attention = build_attention(attention, dim)
         self.looks_before = attention == "additive"
@@ -90,12 +90,12 @@ class RecurrentDecoder(nn.Module):
         )
         return RecurrentState(layers, torch.zeros_like(memory.summary), source)
 
-    def step(
+    def advance(
         self, token: Int[Tensor, " batch"], state: RecurrentState
-    ) -> tuple[Float[Tensor, "batch vocab"], RecurrentState]:
+    ) -> tuple[Float[Tensor, "batch dim"], RecurrentState]:
         """One more piece."""
         state = self._advance(self.embedding(token[:, None])[:, 0], state)
-        return self.logits(state.fed_back), state
+        return state.fed_back, state
 
     def forward(
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
@@ -120,10 +120,6 @@ class RecurrentDecoder(nn.Module):
             return self._dropped(self._mixture(hidden, summary))
         hidden = self.stack(embedded, state.layers)
         return self._dropped(self._mixture(hidden, self._context(hidden, state.source)))
-
-    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
-        """Scores of every piece from features."""
-        return self.output.logits(features)
 
     def _advance(self, embedded: Float[Tensor, "batch dim"], state: RecurrentState) -> RecurrentState:
         """Take in one piece. The order of the lines is the order of the waiting."""

@@ -14,6 +14,7 @@ from atonce.layers.parallel_recurrence import PARALLEL_RECURRENCES, ParallelCell
 from atonce.layers.recurrence import Directions
 from atonce.layers.scan_blocks import ScanDecoderBlock, ScanEncoderBlock
 from atonce.layers.summary import mean_of_real
+from atonce.models.decoder import PieceDecoder
 from atonce.models.embedding import PieceEmbedding
 from atonce.models.interface import Memory
 from atonce.models.transformer import attendable
@@ -67,7 +68,7 @@ class ScanState(NamedTuple):
     source_mask: Bool[Tensor, "batch source_len"]
 
 
-class ScanDecoder(nn.Module):
+class ScanDecoder(PieceDecoder):
     """Parallel recurrences over the target, each with attention to the source.
 
     With `ssru` the decoder of Kim 2019. A step takes as long after a thousand pieces as after one.
@@ -77,9 +78,8 @@ class ScanDecoder(nn.Module):
         self, embedding: PieceEmbedding, output: PieceEmbedding, dim: int, *, cell: ParallelCell, layers: int,
         heads: int, feed_forward: int, dropout: float,
     ) -> None:  # fmt: skip
-        super().__init__()
+        super().__init__(output)
         self.embedding = embedding
-        self.output = output
         self.dropout = dropout
         recurrence = PARALLEL_RECURRENCES[cell]
         self.layers = nn.ModuleList(
@@ -93,9 +93,9 @@ class ScanDecoder(nn.Module):
         nothing = memory.states.new_zeros(memory.summary.shape)
         return ScanState((nothing,) * len(self.layers), self._source(memory), memory.mask)
 
-    def step(
+    def advance(
         self, token: Int[Tensor, " batch"], state: ScanState
-    ) -> tuple[Float[Tensor, "batch vocab"], ScanState]:
+    ) -> tuple[Float[Tensor, "batch dim"], ScanState]:
         """One position through all blocks, each with one update of its state."""
         states = self.embedding(token[:, None])
         seen = attendable(state.source_mask)
@@ -103,8 +103,7 @@ class ScanDecoder(nn.Module):
         for block, before, source in zip(self.layers, state.recurrences, state.source, strict=True):
             states, after = cast(ScanDecoderBlock, block).step(states, before, source, seen)
             recurrences.append(after)
-        logits = self.logits(self.final_norm(states)[:, 0])
-        return logits, state._replace(recurrences=tuple(recurrences))
+        return self.final_norm(states)[:, 0], state._replace(recurrences=tuple(recurrences))
 
     def forward(
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
@@ -115,10 +114,6 @@ class ScanDecoder(nn.Module):
         for block, source in zip(self.layers, self._source(memory), strict=True):
             states = block(states, source, seen)
         return self.final_norm(states)
-
-    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
-        """Scores of every piece from features."""
-        return self.output.logits(features)
 
     def _source(self, memory: Memory) -> tuple[KeyValue, ...]:
         """The source's keys and values for each block."""

@@ -10,6 +10,7 @@ from atonce.layers.dropout import dropout
 from atonce.layers.summary import mean_of_real
 from atonce.layers.transformer import DecoderBlock, EncoderBlock
 from atonce.layers.window import window_mask
+from atonce.models.decoder import PieceDecoder
 from atonce.models.embedding import PieceEmbedding
 from atonce.models.interface import Memory
 from atonce.shapes import Bool, Float, Int
@@ -53,7 +54,7 @@ class TransformerState(NamedTuple):
     source_mask: Bool[Tensor, "batch source_len"]
 
 
-class TransformerDecoder(nn.Module):
+class TransformerDecoder(PieceDecoder):
     """Masked self-attention blocks over the target, each with attention to the source.
 
     `window`: how far each may look back.
@@ -63,9 +64,8 @@ class TransformerDecoder(nn.Module):
         self, embedding: PieceEmbedding, output: PieceEmbedding, blocks: Iterable[DecoderBlock],
         positions: nn.Module, final_norm: nn.Module, *, window: int | None, dropout: float,
     ) -> None:  # fmt: skip
-        super().__init__()
+        super().__init__(output)
         self.embedding = embedding
-        self.output = output
         self.positions = positions
         self.layers = nn.ModuleList(blocks)
         self.final_norm = final_norm
@@ -78,9 +78,9 @@ class TransformerDecoder(nn.Module):
         past = tuple(KeyValue(seen.key[:, :, :0], seen.value[:, :, :0]) for seen in source)
         return TransformerState(past, source, memory.mask)
 
-    def step(
+    def advance(
         self, token: Int[Tensor, " batch"], state: TransformerState
-    ) -> tuple[Float[Tensor, "batch vocab"], TransformerState]:
+    ) -> tuple[Float[Tensor, "batch dim"], TransformerState]:
         """One position through all blocks; the ones before it are not computed again."""
         position = state.past[0].key.shape[2]
         states, rotation = self.positions(self.embedding(token[:, None]), start=position)
@@ -90,8 +90,8 @@ class TransformerDecoder(nn.Module):
         for block, past, source in zip(self.layers, state.past, state.source, strict=True):
             states, now = block(states, past, source, seen, mask=recent, rotation=rotation)
             grown.append(now)
-        logits = self.logits(self.final_norm(states)[:, 0])
-        return logits, TransformerState(tuple(grown), state.source, state.source_mask)
+        features = self.final_norm(states)[:, 0]
+        return features, TransformerState(tuple(grown), state.source, state.source_mask)
 
     def forward(
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
@@ -105,10 +105,6 @@ class TransformerDecoder(nn.Module):
         for block, source in zip(self.layers, self._source(memory), strict=True):
             states, _ = block(states, None, source, seen, mask=recent, rotation=placed.rotation)
         return self.final_norm(states)
-
-    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
-        """Scores of every piece from features."""
-        return self.output.logits(features)
 
     def _source(self, memory: Memory) -> tuple[KeyValue, ...]:
         """The source's keys and values for each block."""

@@ -54,7 +54,10 @@ class TrainingConfig(Config):
     validation_sentences: int = Field(default=200, ge=1)
     """Validation sentences that are translated for chrF (the loss is taken over all)."""
     patience: int | None = Field(default=None, ge=1)
-    """Stop after this many validations without a lower loss."""
+    """Stop after this many validations that were not the best so far."""
+    keep: Literal["loss", "score"] = "loss"
+    """What makes a validation the best, whose weights are kept: the lowest loss, or the highest score (chrF,
+    accuracy, exact matches). Summaries get better for long after their loss has begun to rise."""
     save_every: int | None = Field(default=None, ge=1)
     """Updates between checkpoints; without it, at each validation."""
 

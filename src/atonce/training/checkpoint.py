@@ -31,8 +31,8 @@ class Progress:
     """The step budget, once it is known."""
     seconds: float = 0.0
     """Time trained so far."""
-    best_loss: float | None = None
-    """The lowest validation loss so far."""
+    least_cost: float | None = None
+    """Of the best validation so far: its loss, or its score below zero."""
     validations_since_best: int = 0
     skipped: int = 0
     """Steps with a loss or gradient that was not finite."""
@@ -56,10 +56,10 @@ class Progress:
             skipped_in_a_row=self.skipped_in_a_row + 1 if update.skipped else 0,
         )
 
-    def validated(self, loss: float, *, patience: int | None) -> "Progress":
-        """After a validation. Training stops once `patience` of them in a row brought no lower loss."""
-        if self.best_loss is None or loss < self.best_loss:
-            return replace(self, best_loss=loss, validations_since_best=0)
+    def validated(self, cost: float, *, patience: int | None) -> "Progress":
+        """After a validation. Training stops once `patience` of them in a row brought no lower cost."""
+        if self.least_cost is None or cost < self.least_cost:
+            return replace(self, least_cost=cost, validations_since_best=0)
         since = self.validations_since_best + 1
         return replace(
             self, validations_since_best=since, stopped_early=patience is not None and since >= patience

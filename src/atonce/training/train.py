@@ -56,7 +56,7 @@ def train(
 ) -> RunFolder:
     """Train what the recipe says into a run folder; with `resume`, go on with a training that broke off.
 
-    The folder's model is the average of the weights (or the weights) with the lowest validation loss so far,
+    The folder's model is the average of the weights (or the weights) of the best validation so far,
     so it can be used while training goes on. `watch` is called after each step. `quiet`: no progress bars
     while the data are prepared. The device is a GPU where there is one, unless given.
 
@@ -196,7 +196,8 @@ class _Training:
                 batch_tokens=self.config.batch_tokens,
                 smoothing=self.config.label_smoothing,
             )
-            self.progress = self.progress.validated(validation.loss, patience=self.config.patience)
+            cost = validation.loss if self.config.keep == "loss" else -validation.score
+            self.progress = self.progress.validated(cost, patience=self.config.patience)
             if self.progress.validations_since_best == 0:
                 self.run.save_weights(weights_of(model))
         return validation

@@ -8,17 +8,18 @@ import torch
 
 from atonce.runs.folder import RunFolder
 from atonce.studies.measurement import clock as module
+from atonce.studies.measurement import runners
 from atonce.studies.measurement.clock import Clock, Timing, clock, rounds
 from atonce.studies.measurement.clock_figure import ClockFigure
+from atonce.studies.measurement.clock_tables import clock_tables, duration
 from atonce.studies.measurement.subjects import subject
-from atonce.studies.measurement.tables import clock_tables, duration
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small and short: what is tested is what is timed, not how long it takes."""
-    monkeypatch.setattr(module, "WIDTH", 16)
-    monkeypatch.setattr(module, "VOCAB", 16)
+    monkeypatch.setattr(runners, "WIDTH", 16)
+    monkeypatch.setattr(runners, "VOCAB", 16)
     monkeypatch.setattr(module, "SECONDS", 1e-4)
     monkeypatch.setattr(module, "BATCHES", (1, 2))
     monkeypatch.setattr(module, "COUNTED", (4, 8))
@@ -71,9 +72,9 @@ def test_what_a_user_brings_along(monkeypatch: pytest.MonkeyPatch, dates_run: Ru
 
 def test_what_would_take_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "medians", lambda calls, **_: [0.001 for _ in calls])
-    monkeypatch.setattr(module, "MOST_SECONDS", 0.0015)
+    monkeypatch.setattr(module, "MOST_SECONDS", 0.003)
     lengths = {one.length for one in clock([subject("rnn")], (4, 6, 12)).timings}
-    assert lengths == {4, 6}  # at 12 it would be twice as long as at 6
+    assert lengths == {4, 6}  # at 6 it may be 2.25 times as long as at 4, at 12 four times as long as at 6
 
 
 def test_what_would_not_fit_into_memory_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,3 +127,13 @@ def test_the_picture_has_a_panel_for_each_table() -> None:
     spec = figure.chart().to_dict()
     assert [panel["title"]["text"] for panel in spec["concat"]] == [group.title for group in MADE.groups()]
     assert "125 ms" in figure.tables()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.accelerator.is_available(), reason="no accelerator")
+def test_an_accelerator_is_timed_too() -> None:
+    device = torch.accelerator.current_accelerator()
+    found = clock([subject("gru"), subject("transformer")], (4, 8), device=device)
+    assert {one.phase for one in found.timings} == {"forward", "training step", "generation"}
+    assert {one.promised for one in found.timings} == {None}
+    assert found.device == str(device)

@@ -8,10 +8,10 @@ from torch import nn
 from atonce.errors import RecipeError
 from atonce.runs.folder import RunFolder
 from atonce.studies.measurement.depth import connecting_depth
+from atonce.studies.measurement.law_tables import law_tables
 from atonce.studies.measurement.layers import LAYERS, WINDOW
 from atonce.studies.measurement.measured import Measured, measure, rounds
 from atonce.studies.measurement.subjects import default_subjects, subject
-from atonce.studies.measurement.tables import tables
 
 LENGTHS = (4, 8, 16, 32)
 
@@ -138,7 +138,7 @@ def test_all_layers_and_a_model_of_each_family_unless_told_otherwise() -> None:
 
 
 def test_the_tables_say_what_was_found(layers: Measured) -> None:
-    (table,) = tables(layers)
+    (table,) = law_tables(layers)
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["RNN"] == ("n", "3 n", "7 n", "1", "3 n")
     assert rows["Feed-forward"][-2:] == ("never", "∞")

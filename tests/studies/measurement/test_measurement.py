@@ -10,6 +10,7 @@ import pytest
 import atonce
 from atonce.figures.drawing import FORMATS
 from atonce.studies.measurement import clock as clocks
+from atonce.studies.measurement import runners
 from atonce.studies.measurement.clock_figure import ClockFigure
 from atonce.studies.measurement.distance_figure import InfluenceFigure
 from atonce.studies.measurement.growth_figure import GrowthFigure
@@ -29,7 +30,9 @@ def found(told: Counter[str]) -> Measurement:
         return lambda: told.update([(what, "done")])
 
     with pytest.MonkeyPatch.context() as patched:
-        for name, value in (("WIDTH", 16), ("VOCAB", 16), ("SECONDS", 1e-4), ("COUNTED", (4, 8))):
+        for name, value in (("WIDTH", 16), ("VOCAB", 16)):
+            patched.setattr(runners, name, value)
+        for name, value in (("SECONDS", 1e-4), ("COUNTED", (4, 8))):
             patched.setattr(clocks, name, value)
         return measure(["rnn", "seq2seq-gru"], (4, 8), clock=(4, 6), watch=watch)
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from atonce.figures.drawing import Drawing
 from atonce.figures.style import LIGHT, Palette, headed, styled
-from atonce.studies.measurement.clock import WIDTH, Clock, Group
+from atonce.studies.measurement.clock import Clock, Group
+from atonce.studies.measurement.clock_tables import clock_tables
 from atonce.studies.measurement.families import family_of_layer, family_of_model
 from atonce.studies.measurement.line_panel import HEIGHT, NAME_ROOM, Line, line_panel
 from atonce.studies.measurement.line_panel import WIDTH as PANEL
-from atonce.studies.measurement.tables import clock_tables
+from atonce.studies.measurement.runners import WIDTH
 
 if TYPE_CHECKING:
     import altair
@@ -28,7 +29,7 @@ class ClockFigure(Drawing):
         """The figure, from which every format is made: an Altair chart to restyle or combine with others."""
         import altair as alt
 
-        panels = [line_panel(title, lines, palette, number=".0e") for title, lines in self._panels().items()]
+        panels = [line_panel(title, lines, palette, unit="s") for title, lines in self._panels().items()]
         on = f" on {max(self.clock.threads)} threads" if self.clock.device == "cpu" else ""
         said = [
             f"Median seconds of a call by length{on}, width {WIDTH}; {self.clock.machine}; "

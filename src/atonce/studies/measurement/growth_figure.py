@@ -8,9 +8,9 @@ from atonce.figures.drawing import Drawing
 from atonce.figures.style import LIGHT, Palette, headed, styled
 from atonce.measure.laws import Law
 from atonce.studies.measurement.families import Family, family_of_layer, family_of_model
+from atonce.studies.measurement.law_tables import law_tables
 from atonce.studies.measurement.line_panel import HEIGHT, NAME_ROOM, WIDTH, Line, line_panel
 from atonce.studies.measurement.measured import Measured
-from atonce.studies.measurement.tables import tables
 
 if TYPE_CHECKING:
     import altair
@@ -64,7 +64,7 @@ class GrowthFigure(Drawing):
 
     def tables(self) -> str:
         """The laws as HTML tables."""
-        return "\n".join(table.html() for table in tables(self.measured))
+        return "\n".join(table.html() for table in law_tables(self.measured))
 
     def area(self) -> float:
         """About how many square pixels it takes at its natural size."""

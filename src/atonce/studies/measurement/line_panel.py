@@ -26,10 +26,10 @@ class Line:
     """What the tooltip says of all of it."""
 
 
-def line_panel(title: str, lines: Sequence[Line], palette: Palette, *, number: str = "~s") -> Any:
+def line_panel(title: str, lines: Sequence[Line], palette: Palette, *, unit: str = "") -> Any:
     """One panel: curves with their names to the right, as near to their ends as the others allow.
 
-    `number`: how numbers are written on the axis.
+    `unit`: what numbers on the axis are of.
     """
     import altair as alt
 
@@ -45,7 +45,12 @@ def line_panel(title: str, lines: Sequence[Line], palette: Palette, *, number: s
         "value:Q",
         title=None,
         scale=y_scale,
-        axis=alt.Axis(tickCount=5, format=number, gridColor=palette.faint, gridOpacity=0.25),
+        axis=alt.Axis(
+            tickCount=5,
+            labelExpr=f"format(datum.value, '~s') + '{unit}'",
+            gridColor=palette.faint,
+            gridOpacity=0.25,
+        ),
     )
     colour = alt.Color(
         "family:N",

@@ -12,13 +12,15 @@ from atonce.studies.measurement import clock as clocks
 from atonce.studies.measurement import distance, tick_views
 from atonce.studies.measurement.clock import Clock
 from atonce.studies.measurement.clock_figure import ClockFigure
+from atonce.studies.measurement.clock_tables import clock_tables
 from atonce.studies.measurement.distance_figure import InfluenceFigure
 from atonce.studies.measurement.growth_figure import GrowthFigure
+from atonce.studies.measurement.law_tables import law_tables
 from atonce.studies.measurement.measured import measure as run
 from atonce.studies.measurement.measured import rounds
 from atonce.studies.measurement.pictures import Picture
 from atonce.studies.measurement.subjects import Subject, default_subjects, subject
-from atonce.studies.measurement.tables import Table, clock_tables, tables
+from atonce.studies.measurement.table import Table
 from atonce.studies.measurement.ticks_figure import ConesFigure, TicksFigure
 
 
@@ -38,7 +40,7 @@ class Measurement(GrowthFigure):
 
     def text_tables(self) -> list[Table]:
         """All tables, those of the clock too."""
-        return [*tables(self.measured), *([] if self.clock is None else clock_tables(self.clock))]
+        return [*law_tables(self.measured), *([] if self.clock is None else clock_tables(self.clock))]
 
     def picture(self, name: Picture) -> Drawing:
         """One of its pictures. Raises LookupError for the clock's where nothing was timed."""

@@ -73,7 +73,7 @@ def subject(name: str) -> Subject:
     if Path(name).is_dir():
         translator = load_translator(Path(name))
         model = translator.model.cpu().float()
-        return Model(translator.name, translator.name, lambda *_: model)
+        return Model(name, translator.name, lambda *_: model)
     if ":" in name:
         return Program(name, _imported(name))
     known_names = [*(kind.name for kind in LAYERS), *(one.name for one in ARCHITECTURES)]

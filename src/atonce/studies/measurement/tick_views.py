@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from atonce.measure.ticks import Part, cones, ticks
+from atonce.models.interface import Decoder
 from atonce.models.recurrent import RecurrentDecoder
 from atonce.models.seq2seq import Seq2Seq
 from atonce.shapes import Bool
@@ -95,11 +96,13 @@ def parts_of(model: Seq2Seq) -> dict[str, Part]:
     """What of a model has a row: what is read, and what the layers of encoder and decoder give."""
     parts: dict[str, Part] = {"words read": cast(MethodType, model.source.read)}
     parts |= {f"encoder {number}": layer for number, layer in enumerate(model.encoder.layers, 1)}
-    decoder = model.decoder
+    return parts | _decoder_parts(model.decoder)
+
+
+def _decoder_parts(decoder: Decoder) -> dict[str, Part]:
     if not isinstance(decoder, RecurrentDecoder):
-        layers = getattr(decoder, "layers", ())
-        return parts | {f"decoder {number}": layer for number, layer in enumerate(layers, 1)}
-    parts |= {f"state {number}": layer for number, layer in enumerate(decoder.stack.layers, 1)}
+        return {f"decoder {number}": layer for number, layer in enumerate(getattr(decoder, "layers", ()), 1)}
+    parts: dict[str, Part] = {f"state {number}": one for number, one in enumerate(decoder.stack.layers, 1)}
     if isinstance(decoder.attention, nn.Module):
         parts["attention"] = decoder.attention
     return parts | {"mixture": decoder.combine}

@@ -52,7 +52,7 @@ class GridFigure(Drawing):
         import altair as alt
 
         groups = []
-        for whole, views in groupby(self.views, key=lambda view: view.whole):
+        for whole, views in groupby(sorted(self.views, key=_whole), key=_whole):
             members = list(views)
             last = max(view.last for view in members)
             panels = [self._panel(view, palette, last) for view in members]
@@ -235,6 +235,10 @@ class ConesFigure(GridFigure):
     def _chosen(self) -> int:
         """Beyond the middle, so that both sides are seen."""
         return self._outputs() // 2 + 1
+
+
+def _whole(view: TickView) -> bool:
+    return view.whole
 
 
 def _table(view: TickView) -> str:

@@ -1,0 +1,108 @@
+"""Contests: all in turn on the same machine in the same minutes, so that their ratios can be trusted."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+WORKERS = Path(__file__).parent / "workers"
+
+
+@dataclass
+class Contestant:
+    """A process that makes steps when told to, and what it did each time."""
+
+    name: str
+    process: "subprocess.Popen[str]"
+    about: str = ""
+    rounds: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, name: str, python: str, script: str, *arguments: str) -> "Contestant":
+        """Start `workers/script` with this python, and wait until it is ready. Raises RuntimeError."""
+        command = [python, str(WORKERS / script), *arguments]
+        # A waiting thread sleeps, so that CPU seconds are work and the next contestant has the cores.
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        contestant = cls(name, process)
+        contestant.about = contestant._hear()["ready"]
+        return contestant
+
+    def run(self, steps: int) -> None:
+        """Let it make so many steps."""
+        assert self.process.stdin is not None
+        print(steps, file=self.process.stdin, flush=True)
+        self.rounds.append(self._hear())
+
+    def stop(self) -> None:
+        """End it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+    def rates(self, what: str, per: str = "seconds") -> list[float]:
+        """So much of something per second, round by round."""
+        return [one[what] / one[per] for one in self.rounds]
+
+    def _hear(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended with code {self.process.wait()}: see what it said above")
+        heard: dict[str, Any] = json.loads(line)
+        return heard
+
+
+def peak_gflops(seconds: float = 0.5) -> float:
+    """What the machine's own matrix product reaches in this minute: float32, 1024 × 1024 × 1024, median."""
+    a, b = torch.randn(2, 1024, 1024)
+    times: list[float] = []
+    with torch.inference_mode():
+        for _ in range(3):
+            a @ b
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            a @ b
+            times.append(time.perf_counter() - start)
+    return 2 * 1024**3 / statistics.median(times) / 1e9
+
+
+def race(contestants: Sequence[Contestant], steps: Mapping[str, int], rounds: int) -> list[float]:
+    """Let them run in turn, so many steps each. Gives the machine's peak before each round, in GFLOP/s."""
+    peaks = []
+    for number in range(rounds):
+        peaks.append(peak_gflops())
+        # Forwards and backwards by turns: nobody always comes after the same one.
+        for one in contestants if number % 2 == 0 else reversed(contestants):
+            one.run(steps[one.name])
+        print(f"round {number + 1} of {rounds}: {peaks[-1]:.0f} GFLOP/s", file=sys.stderr, flush=True)
+    return peaks
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
+    """Ours by theirs: the median over the rounds, the least and the greatest."""
+    each = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return statistics.median(each), min(each), max(each)
+
+
+def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on standard error; the JSON goes to standard output."""
+    table = Table(title=title, box=None, title_justify="left")
+    for place, column in enumerate(header):
+        table.add_column(column, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(stderr=True, width=140).print(table)

@@ -1,0 +1,81 @@
+"""Decoding speed: the same weights in atonce and in CTranslate2, in turn, over the run's own test sentences.
+
+    python benchmarks/decoding.py RUN                  greedy and beam 5, in batches and one by one
+    python benchmarks/decoding.py RUN --sentences 200
+
+Needs `pip install 'atonce[export]'`.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import contest
+from contest import Contestant
+
+from atonce.data.prepare import open_prepared
+from atonce.interop.ctranslate2 import export
+from atonce.studies.machine import machine
+
+SETTINGS = {"greedy": (1, 32), "beam 5": (5, 32), "greedy, one by one": (1, 1), "beam 5, one by one": (5, 1)}
+"""Beam and sentences in a batch."""
+COMPUTE_TYPES = ("float32", "int8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--sentences", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    texts = [pair.source for pair in open_prepared(chosen.run).test_pairs[: chosen.sentences]]
+    results = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, file = Path(temporary) / "ctranslate2", Path(temporary) / "texts"
+        export(chosen.run, folder)
+        for name, (beam, batch) in SETTINGS.items():
+            some = texts if batch > 1 else texts[: len(texts) // 10]
+            file.write_text("\n".join(some) + "\n", encoding="utf-8")
+            results[name] = measure(name, chosen, folder, file, beam, batch)
+    print(json.dumps({"machine": machine(), "sentences": len(texts), "settings": results}))
+
+
+def measure(name: str, chosen: argparse.Namespace, folder: Path, file: Path, beam: int, batch: int) -> object:
+    """One setting: a table for people, and what goes into the JSON."""
+    common = (str(file), str(beam), str(batch))
+    contestants = [Contestant.start("atonce", sys.executable, "atonce_decoding.py", str(chosen.run), *common)]
+    for kind in COMPUTE_TYPES:
+        title = f"ctranslate2 {kind}"
+        contestants.append(
+            Contestant.start(title, sys.executable, "ctranslate2_decoding.py", str(folder), *common, kind)
+        )
+    peaks = contest.race(contestants, dict.fromkeys([one.name for one in contestants], 1), chosen.rounds)
+    for one in contestants:
+        one.stop()
+    rows, results = [], {}
+    for one in contestants:
+        sentences, pieces = (statistics.median(one.rates(what)) for what in ("sentences", "pieces"))
+        ratio = contest.ratios(contestants[0].rates("sentences"), one.rates("sentences"))
+        peak = max(done["peak_bytes"] for done in one.rounds)
+        rows.append(
+            (
+                one.name, f"{sentences:,.0f}", f"{pieces:,.0f}", f"{peak / 2**20:,.0f} MiB",
+                f"{ratio[0]:.2f} × ({ratio[1]:.2f}–{ratio[2]:.2f})",
+            )
+        )  # fmt: skip
+        results[one.name] = {
+            "about": one.about, "sentences_per_second": sentences, "pieces_per_second": pieces,
+            "peak_bytes": peak, "atonce_is_faster": ratio, "rounds": one.rounds,
+        }  # fmt: skip
+    header = ("", "sentences/s", "pieces/s", "peak memory", "atonce is faster")
+    contest.show(f"{name}: {machine()}, {statistics.median(peaks):.0f} GFLOP/s", header, rows)
+    return results
+
+
+if __name__ == "__main__":
+    main()

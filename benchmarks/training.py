@@ -1,0 +1,116 @@
+"""Training throughput: real target pieces a second, ours and others', in turn.
+
+    python benchmarks/training.py                             ours and a plain torch.nn.Transformer loop
+    python benchmarks/training.py --with marian               and MarianMT, where transformers is installed
+
+bench-small: Transformer of 3 + 3 layers, width 256, 4 heads, feed-forward 1024, 8,000 pieces for both sides,
+one table, dropout and label smoothing 0.1, float32, batches of about 4,096 target pieces.
+bench-rnn: a bidirectional LSTM of 256 and an LSTM decoder with additive attention.
+All read the same text in the same pieces.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import contest
+from contest import Contestant
+
+from atonce.data.prepare import prepare
+from atonce.runs.recipe import load
+from atonce.studies.machine import machine
+
+SCRIPTS = {
+    "atonce": "atonce_training.py", "torch": "torch_training.py", "marian": "marian_training.py",
+}  # fmt: skip
+DIM, FEED_FORWARD, LAYERS, VOCAB = 256, 1024, 3, 8000
+
+
+def training_flops(done: dict[str, float]) -> float:
+    """Operations in the matrix products of bench-small that real pieces need: backward is twice forward.
+
+    A multiplication and an addition are two. Of each block: four projections of attention (two of them on the
+    other side's states across), the feed-forward part, scores and mixtures; and the output's table.
+    """
+    block = 4 * DIM**2 + 2 * DIM * FEED_FORWARD
+    encoder = LAYERS * (block * done["source"] + 2 * DIM * done["source_squared"])
+    across = 2 * DIM**2 * (done["target"] + done["source"]) + 2 * DIM * done["crossed"]
+    decoder = LAYERS * (block * done["target"] + 2 * DIM * done["target_squared"] + across)
+    return 3 * 2 * (encoder + decoder + DIM * VOCAB * done["target"])
+
+
+def prepare_text(folder: Path, recipe: str) -> None:
+    """The recipe's training pairs as lines, and pieces of them."""
+    loaded = load(recipe, [f"vocabulary.size={VOCAB}"])
+    prepared = prepare(loaded.data, loaded.vocabulary, folder, quiet=True)
+    tokenizer = prepared.ends.tokenizer
+    with (folder / "train.src").open("w") as source, (folder / "train.tgt").open("w") as target:
+        for number in range(len(prepared.train)):
+            for ids, file in zip(prepared.train[number], (source, target), strict=True):
+                print(tokenizer.decode(ids.tolist()), file=file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", choices=["transformer", "rnn"], default="transformer")
+    parser.add_argument("--recipe", default="tatoeba", help="whose text is read")
+    parser.add_argument("--with", dest="peers", action="append", default=[], metavar="PEER[=PYTHON]")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=6, help="of each contestant in a round")
+    chosen = parser.parse_args()
+    peers = dict(one.partition("=")[::2] for one in chosen.peers)
+    names = ["atonce", *(["torch"] if chosen.model == "transformer" else []), *peers]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        prepare_text(folder, chosen.recipe)
+        contestants = [
+            Contestant.start(
+                name, peers.get(name) or sys.executable, SCRIPTS[name], str(folder), chosen.model
+            )
+            for name in names
+        ]
+        peaks = contest.race(contestants, dict.fromkeys(names, chosen.steps), chosen.rounds)
+        for one in contestants:
+            one.stop()
+    report(contestants, peaks, chosen.model)
+
+
+def report(contestants: list[Contestant], peaks: list[float], model: str) -> None:
+    """A table for people, and JSON."""
+    ours = contestants[0]
+    results, rows = {}, []
+    for one in contestants:
+        rate = statistics.median(one.rates("target"))
+        used = [
+            training_flops(done) / done["seconds"] / 1e9 / peak
+            for done, peak in zip(one.rounds, peaks, strict=True)
+        ]
+        mfu = statistics.median(used) if model == "transformer" else None
+        ratio = contest.ratios(ours.rates("target"), one.rates("target"))
+        by_cpu = contest.ratios(ours.rates("target", "cpu_seconds"), one.rates("target", "cpu_seconds"))
+        waste = 1 - sum(done["target"] for done in one.rounds) / sum(done["padded"] for done in one.rounds)
+        peak = max(done["peak_bytes"] for done in one.rounds)
+        results[one.name] = {
+            "about": one.about, "target_pieces_per_second": rate, "mfu": mfu, "padding_share": waste,
+            "peak_bytes": peak, "atonce_is_faster": ratio, "atonce_is_faster_by_cpu": by_cpu,
+            "rounds": one.rounds,
+        }  # fmt: skip
+        rows.append(
+            (
+                one.name, f"{rate:,.0f}", "" if mfu is None else f"{mfu:.2f}", f"{100 * waste:.1f} %",
+                f"{peak / 2**30:.2f} GiB", f"{ratio[0]:.2f} × ({ratio[1]:.2f}–{ratio[2]:.2f})",
+                f"{by_cpu[0]:.2f} ×",
+            )
+        )  # fmt: skip
+    header = ("", "target pieces/s", "MFU", "padding", "peak memory", "atonce is faster", "by CPU time")
+    contest.show(f"Training, {model}: {machine()}, {statistics.median(peaks):.0f} GFLOP/s", header, rows)
+    print(json.dumps({"machine": machine(), "model": model, "peak_gflops": peaks, "contestants": results}))
+
+
+if __name__ == "__main__":
+    main()

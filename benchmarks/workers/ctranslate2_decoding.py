@@ -1,0 +1,36 @@
+"""CTranslate2 with the same weights: FOLDER TEXTS BEAM BATCH COMPUTE_TYPE. A step translates all lines."""
+
+import os
+import sys
+from pathlib import Path
+
+import ctranslate2
+import sentencepiece
+import worker
+
+
+def main(folder: Path, file: Path, beam: int, batch: int, compute_type: str) -> None:
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    translator = ctranslate2.Translator(
+        str(folder), device="cpu", compute_type=compute_type, intra_threads=threads or 1
+    )
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    texts = file.read_text(encoding="utf-8").splitlines()
+
+    def step() -> dict[str, int]:
+        sources = [pieces.encode(text, out_type=str) for text in texts]
+        groups = [sources] if batch > 1 else [[source] for source in sources]
+        found = []
+        for group in groups:
+            found += translator.translate_batch(
+                group, beam_size=beam, max_batch_size=batch, batch_type="examples", max_decoding_length=200
+            )
+        for one in found:
+            pieces.decode(one.hypotheses[0])
+        return {"sentences": len(found), "pieces": sum(len(one.hypotheses[0]) + 1 for one in found)}
+
+    worker.serve(step, f"{compute_type}, batches of {batch} sentences")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])

@@ -1,0 +1,56 @@
+"""How a contestant is run: a process of its own, in its own environment, that does as much as it is told to.
+
+It prints a line of JSON when it is ready. Then for each number that it reads it makes so many steps and
+prints a line of JSON with what it did. Needs the standard library alone: a peer's environment has nothing of
+ours.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+
+def sentences(folder: Path) -> list[tuple[str, str]]:
+    """The pairs to train on."""
+    sides = [(folder / name).read_text(encoding="utf-8").splitlines() for name in ("train.src", "train.tgt")]
+    return list(zip(*sides, strict=True))
+
+
+def done(lengths: Iterable[tuple[int, int]], padded: int) -> dict[str, int]:
+    """What a batch was, from the pieces of each source and target, as sums that FLOPs are counted from.
+
+    `padded`: target positions that were computed, padding included.
+    """
+    total = {"source": 0, "target": 0, "source_squared": 0, "target_squared": 0, "crossed": 0}
+    for source, target in lengths:
+        total["source"] += source
+        total["target"] += target
+        total["source_squared"] += source * source
+        total["target_squared"] += target * target
+        total["crossed"] += source * target
+    return total | {"padded": padded}
+
+
+def serve(step: Callable[[], dict[str, int]], about: str) -> None:
+    """Make steps as told on standard input, until it ends."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a peer prints does not get between the lines
+    step()  # what is built on the first step is no part of the race
+    _say(out, {"ready": about})
+    for line in sys.stdin:
+        total: dict[str, float] = {}
+        wall, cpu = time.perf_counter(), time.process_time()
+        for _ in range(int(line)):
+            for name, count in step().items():
+                total[name] = total.get(name, 0) + count
+        total |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        _say(out, total | {"peak_bytes": most * (1 if sys.platform == "darwin" else 1024)})
+
+
+def _say(out: object, value: object) -> None:
+    print(json.dumps(value), file=out, flush=True)  # type: ignore[call-overload]

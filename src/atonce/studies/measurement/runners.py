@@ -1,0 +1,102 @@
+"""Subjects made ready to be timed: forward, in a training step, and in generation."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from atonce.studies.measurement.layers import DIM, LayerKind
+from atonce.studies.measurement.phases import generation, sentences, teacher_forced, training_step, vocab_of
+from atonce.studies.measurement.subjects import Model, Program, Subject
+
+WIDTH, VOCAB = 128, 1000
+"""What is timed must be as wide as what is used, or the clock would show little but the start of kernels."""
+
+FORWARD, TRAINING, GENERATION = "forward", "training step", "generation"
+
+Inputs = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What can be called at any length and batch."""
+
+    name: str
+    title: str
+    phases: Mapping[str, Callable[..., object]]
+    inputs: Callable[[int, int], Inputs]
+    """Of a length and a batch, the same each time."""
+    whole: bool = False
+    """Whether it is a whole model."""
+    peer: "Runner | None" = None
+    """What of torch's own does the like, with the same inputs."""
+
+    def call(self, phase: str, length: int, batch: int) -> Callable[[], object]:
+        """The phase on inputs that are there already."""
+        return partial(self.phases[phase], *self.inputs(length, batch))
+
+
+def runner_of(subject: Subject, device: torch.device) -> Runner:
+    """The subject on this device, with random weights if it has none of its own."""
+    torch.manual_seed(0)
+    match subject:
+        case LayerKind(name=name, title=title, peer=peer):
+            vectors = partial(_vectors, width=WIDTH, device=device)
+            other = None
+            if peer is not None:
+                other = Runner(peer.title, peer.title, _layer_phases(peer.make(WIDTH).to(device)), vectors)
+            own = _layer_phases(subject.stack(1, WIDTH).to(device))
+            return Runner(name, title, own, vectors, peer=other)
+        case Model(name=name, title=title):
+            model = subject.built(WIDTH, VOCAB).to(device)
+            phases = {
+                FORWARD: torch.inference_mode()(teacher_forced(model)),
+                TRAINING: training_step(deepcopy(model).train()),
+                GENERATION: torch.inference_mode()(generation(model)),
+            }
+            pieces = partial(_pieces, vocab=vocab_of(model), device=device)
+            return Runner(name, title, phases, pieces, whole=True)
+        case Program(name=name, title=title, function=function):
+            return Runner(name, title, _program_phases(function), partial(_vectors, width=DIM, device=device))
+
+
+def _vectors(length: int, batch: int, *, width: int, device: torch.device) -> Inputs:
+    draw = torch.Generator().manual_seed(length)
+    return (torch.randn(batch, length, width, generator=draw).to(device),)
+
+
+def _pieces(length: int, batch: int, *, vocab: int, device: torch.device) -> Inputs:
+    return tuple(one.to(device) for one in sentences(length, vocab, batch))
+
+
+def _layer_phases(layer: nn.Module) -> dict[str, Callable[..., object]]:
+    learning = deepcopy(layer).train()  # kernels differ: one for each way, and neither changes the other
+
+    def step(states: Tensor) -> None:
+        learning.zero_grad()
+        _backward(learning, states)
+
+    return {FORWARD: torch.inference_mode()(layer.eval()), TRAINING: step}
+
+
+def _program_phases(function: Callable[[Tensor], Any]) -> dict[str, Callable[..., object]]:
+    """Its training step only if there is a gradient to be had."""
+    phases: dict[str, Callable[..., object]] = {FORWARD: torch.no_grad()(function)}
+    example = torch.zeros(1, 8, DIM, requires_grad=True)
+    if any(_learns(leaf) for leaf in tree_leaves(function(example))):
+        phases[TRAINING] = partial(_backward, function)
+    return phases
+
+
+def _backward(function: Callable[[Tensor], Any], states: Tensor) -> None:
+    result = function(states.detach().requires_grad_())
+    next(leaf for leaf in tree_leaves(result) if _learns(leaf)).sum().backward()
+
+
+def _learns(leaf: object) -> bool:
+    return isinstance(leaf, Tensor) and leaf.requires_grad
