@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo install test lint format clean
+.PHONY: demo install test lint benchmark format clean
 
 # Train two translators on real text, score them, and show what they look at: runs/demo/report.html
 demo: install
@@ -21,6 +21,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Speed, as ratios measured in one run: on idle cores. benchmarks/README.md has the longer ones.
+benchmark: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/training.py
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix

@@ -11,8 +11,9 @@ import worker
 
 def main(folder: Path, file: Path, beam: int, batch: int, compute_type: str) -> None:
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # Its fastest way for small models: each core a batch of its own. Sharing a batch is slower by far.
     translator = ctranslate2.Translator(
-        str(folder), device="cpu", compute_type=compute_type, intra_threads=threads or 1
+        str(folder), device="cpu", compute_type=compute_type, inter_threads=threads or 1, intra_threads=1
     )
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
     texts = file.read_text(encoding="utf-8").splitlines()
