@@ -1,7 +1,7 @@
 """`atonce measure`: what is computed at once, and what waits."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from atonce.studies.measurement.claims import Claim
     from atonce.studies.measurement.measurement import Measurement
     from atonce.studies.measurement.table import Table
+
+Watch = Callable[[str, int], Callable[[], None]]
+"""Is told what begins and how many parts it has; gives what is called after each."""
 
 
 def measure(
@@ -57,20 +60,47 @@ def measure(
     if picture == "clock" and not clock:
         _refuse_picture()
 
-    from atonce.cli.output import print_json, print_text
+    with _bars(quiet=json) as watch:
+        found = _measured(subjects, chosen, timed if clock else None, watch)
+        if out is not None:
+            _save(found, out, picture, watch)
+    _print(found, out, json=json)
+
+
+@contextmanager
+def _bars(*, quiet: bool) -> Iterator[Watch]:
+    """A bar for each part of the work, one after another."""
     from atonce.progress import progress
-    from atonce.studies.measurement.measurement import measure as run
 
     with ExitStack() as bars:
 
         def watch(what: str, total: int) -> Callable[[], None]:
             bars.pop_all().close()
-            advance = bars.enter_context(progress(what, total=total, quiet=json))
+            advance = bars.enter_context(progress(what, total=total, quiet=quiet))
             return lambda: advance(1)
 
-        found = run(subjects, chosen, clock=timed if clock else False, watch=watch)
-        if out is not None:
-            _save(found, out, picture, watch)
+        yield watch
+
+
+def _measured(
+    subjects: list[str] | None, lengths: list[int], timed: list[int] | None, watch: Watch
+) -> "Measurement":
+    from atonce.studies.measurement.measurement import measure as run
+
+    return run(subjects, lengths, clock=False if timed is None else timed, watch=watch)
+
+
+def _save(found: "Measurement", out: Path, picture: Picture, watch: Watch) -> None:
+    """A picture, or with .html all of them; as .json and .md there is only the whole."""
+    whole = out.suffix.lower() in (".html", ".json", ".md")
+    if out.suffix.lower() == ".html" or (not whole and picture not in ("growth", "clock")):
+        found.look(watch("Looking", found.rounds()))
+    (found if whole else found.picture(picture)).save(out)
+
+
+def _print(found: "Measurement", out: Path | None, *, json: bool) -> None:
+    from atonce.cli.output import print_json, print_text
+
     if json:
         print_json(found.to_dict())
         return
@@ -80,16 +110,6 @@ def measure(
         print_text(f"Without a rule, so that the worst was assumed: {', '.join(found.measured.unknown)}")
     if out is not None:
         print_text(str(out))
-
-
-def _save(
-    found: "Measurement", out: Path, picture: Picture, watch: Callable[[str, int], Callable[[], None]]
-) -> None:
-    """A picture, or with .html all of them; as .json and .md there is only the whole."""
-    whole = out.suffix.lower() in (".html", ".json", ".md")
-    if out.suffix.lower() == ".html" or (not whole and picture not in ("growth", "clock")):
-        found.look(watch("Looking", found.rounds()))
-    (found if whole else found.picture(picture)).save(out)
 
 
 def _numbers(text: str) -> list[int]:

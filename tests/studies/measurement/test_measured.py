@@ -118,6 +118,11 @@ def test_names_of_nothing(name: str, said: str) -> None:
         subject(name)
 
 
+def test_an_architecture_may_be_called_by_how_its_name_begins() -> None:
+    assert subject("additive").name == "additive-bigru"
+    assert subject("transformer").name == "transformer"  # not transformer-ssru
+
+
 @pytest.mark.parametrize("lengths", [(), (8,), (8, 8), (1, 2)])
 def test_lengths_that_tell_no_law(lengths: tuple[int, ...]) -> None:
     with pytest.raises(RecipeError, match=r"no law can be told[\s\S]*--lengths"):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from atonce.config import nearest
 from atonce.decoding.opening import load_translator
 from atonce.errors import RecipeError
-from atonce.models.named import ARCHITECTURES
+from atonce.models.named import ARCHITECTURES, Architecture
 from atonce.models.seq2seq import Seq2Seq
 from atonce.studies.measurement.layers import DIM, LAYERS, LayerKind
 from atonce.studies.measurement.phases import VOCAB, small
@@ -67,9 +67,8 @@ def subject(name: str) -> Subject:
     for kind in LAYERS:
         if kind.name == name:
             return kind
-    for known in ARCHITECTURES:
-        if known.name == name:
-            return Model(name, known.title, partial(small, known.model))
+    if known := _architecture(name):
+        return Model(known.name, known.title, partial(small, known.model))
     if Path(name).is_dir():
         translator = load_translator(Path(name))
         model = translator.model.cpu().float()
@@ -82,6 +81,13 @@ def subject(name: str) -> Subject:
         why="it is no layer, no architecture, no run folder, and not written as module:callable",
         fix=nearest(name, known_names),
     )
+
+
+def _architecture(name: str) -> Architecture | None:
+    """The one of this name; or the first that begins with it: "additive" is additive-bigru."""
+    called = [one for one in ARCHITECTURES if one.name == name]
+    beginning = [one for one in ARCHITECTURES if one.name.startswith(f"{name}-")]
+    return next(iter([*called, *beginning]), None)
 
 
 def _imported(name: str) -> Callable[[Tensor], Any]:
