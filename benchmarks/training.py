@@ -92,22 +92,19 @@ def report(contestants: list[Contestant], peaks: list[float], model: str) -> Non
         ]
         mfu = statistics.median(used) if model == "transformer" else None
         ratio = contest.ratios(ours.rates("target"), one.rates("target"))
-        by_cpu = contest.ratios(ours.rates("target", "cpu_seconds"), one.rates("target", "cpu_seconds"))
         waste = 1 - sum(done["target"] for done in one.rounds) / sum(done["padded"] for done in one.rounds)
         peak = max(done["peak_bytes"] for done in one.rounds)
         results[one.name] = {
             "about": one.about, "target_pieces_per_second": rate, "mfu": mfu, "padding_share": waste,
-            "peak_bytes": peak, "atonce_is_faster": ratio, "atonce_is_faster_by_cpu": by_cpu,
-            "rounds": one.rounds,
+            "peak_bytes": peak, "atonce_is_faster": ratio, "rounds": one.rounds,
         }  # fmt: skip
         rows.append(
             (
                 one.name, f"{rate:,.0f}", "" if mfu is None else f"{mfu:.2f}", f"{100 * waste:.1f} %",
                 f"{peak / 2**30:.2f} GiB", f"{ratio[0]:.2f} × ({ratio[1]:.2f}–{ratio[2]:.2f})",
-                f"{by_cpu[0]:.2f} ×",
             )
         )  # fmt: skip
-    header = ("", "target pieces/s", "MFU", "padding", "peak memory", "atonce is faster", "by CPU time")
+    header = ("", "target pieces/s", "MFU", "padding", "peak memory", "atonce is faster")
     contest.show(f"Training, {model}: {machine()}, {statistics.median(peaks):.0f} GFLOP/s", header, rows)
     print(json.dumps({"machine": machine(), "model": model, "peak_gflops": peaks, "contestants": results}))
 
