@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from atonce.errors import RecipeError
 from atonce.runs.folder import RunFolder
 from atonce.studies.measurement import clock as module
 from atonce.studies.measurement import runners
@@ -68,6 +69,16 @@ def test_what_a_user_brings_along(monkeypatch: pytest.MonkeyPatch, dates_run: Ru
     assert list(phases.values()) == [
         ["forward", "training step"], ["forward"], ["forward", "training step", "generation"],
     ]  # fmt: skip
+
+
+def alone(states):
+    return states.reshape(states.shape[1], 16)
+
+
+def test_a_program_that_takes_no_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    with pytest.raises(RecipeError, match=r"test_clock:alone failed[\s\S]*\(batch, length, 16\)"):
+        clock([subject("test_clock:alone")], (4,))
 
 
 def test_what_would_take_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from atonce.errors import AtonceError, RecipeError
+from atonce.errors import RecipeError
 from atonce.measure.growth import LENGTHS, Growth, growth
 from atonce.measure.laws import Law, law_of
 from atonce.measure.work_span import work_span
@@ -138,17 +138,8 @@ def _model_row(model: Model, lengths: Sequence[int], watch: Callable[[], None]) 
 
 
 def _program_row(program: Program, lengths: Sequence[int], watch: Callable[[], None]) -> LayerRow:
-    try:
+    with program.blamed(f"(1, length, {DIM})"):
         found = growth(sequence, program.function, lengths, watch=watch)
-    except AtonceError:
-        raise
-    except Exception as error:  # whatever a program of the user's may raise
-        raise RecipeError(
-            f"{program.name} failed",
-            why=f"{type(error).__name__}: {error}",
-            fix=f"it is called with one tensor of floats (1, length, {DIM}); wrap it in a function "
-            "that takes one, or use atonce.measure.growth from Python",
-        ) from error
     return LayerRow(program.name, program.title, found, None, found.path)
 
 

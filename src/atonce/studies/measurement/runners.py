@@ -61,8 +61,8 @@ def runner_of(subject: Subject, device: torch.device) -> Runner:
             }
             pieces = partial(_pieces, vocab=vocab_of(model), device=device)
             return Runner(name, title, phases, pieces, whole=True)
-        case Program(name=name, title=title, function=function):
-            return Runner(name, title, _program_phases(function), partial(_vectors, width=DIM, device=device))
+        case Program(name=name, title=title):
+            return Runner(name, title, _program_phases(subject), partial(_vectors, width=DIM, device=device))
 
 
 def _vectors(length: int, batch: int, *, width: int, device: torch.device) -> Inputs:
@@ -84,12 +84,13 @@ def _layer_phases(layer: nn.Module) -> dict[str, Callable[..., object]]:
     return {FORWARD: torch.inference_mode()(layer.eval()), TRAINING: step}
 
 
-def _program_phases(function: Callable[[Tensor], Any]) -> dict[str, Callable[..., object]]:
-    """Its training step only if there is a gradient to be had."""
-    phases: dict[str, Callable[..., object]] = {FORWARD: torch.no_grad()(function)}
-    example = torch.zeros(1, 8, DIM, requires_grad=True)
-    if any(_learns(leaf) for leaf in tree_leaves(function(example))):
-        phases[TRAINING] = partial(_backward, function)
+def _program_phases(program: Program) -> dict[str, Callable[..., object]]:
+    """Its training step only if there is a gradient to be had. Raises RecipeError if it takes no batches."""
+    phases: dict[str, Callable[..., object]] = {FORWARD: torch.no_grad()(program.function)}
+    with program.blamed(f"(batch, length, {DIM})"):
+        leaves = tree_leaves(program.function(torch.zeros(2, 8, DIM, requires_grad=True)))
+    if any(map(_learns, leaves)):
+        phases[TRAINING] = partial(_backward, program.function)
     return phases
 
 

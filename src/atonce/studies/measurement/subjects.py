@@ -1,7 +1,8 @@
 """What can be measured by name: a layer, an architecture, a run folder, or whatever a user brings along."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from atonce.config import nearest
 from atonce.decoding.opening import load_translator
-from atonce.errors import RecipeError
+from atonce.errors import AtonceError, RecipeError
 from atonce.models.named import ARCHITECTURES, Architecture
 from atonce.models.seq2seq import Seq2Seq
 from atonce.studies.measurement.layers import DIM, LAYERS, LayerKind
@@ -49,6 +50,21 @@ class Program:
     def title(self) -> str:
         """It has no other name."""
         return self.name
+
+    @contextmanager
+    def blamed(self, shape: str) -> Iterator[None]:
+        """Within the block, whatever it may raise becomes a RecipeError. `shape`: what it is called with."""
+        try:
+            yield
+        except AtonceError:
+            raise
+        except Exception as error:
+            raise RecipeError(
+                f"{self.name} failed",
+                why=f"{type(error).__name__}: {error}",
+                fix=f"it is called with one tensor of floats {shape}; wrap it in a function that takes one, "
+                "or use atonce.measure.growth from Python",
+            ) from error
 
 
 Subject = LayerKind | Model | Program
