@@ -154,12 +154,17 @@ class Chain(nn.Module):
     def start(self, memory: Memory) -> tuple[Tensor, ...]:
         return (torch.zeros(len(memory.mask), dtype=torch.long),)
 
-    def step(self, token: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def advance(self, token: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         (step,) = state
         return self.table[step, token], (step + 1,)
 
+    def step(self, token: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        features, state = self.advance(token, state)
+        return self.logits(features), state
+
     def logits(self, features: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The features are the scores."""
+        return features.clone()
 
     def gain(self, step: int, before: int, piece: int) -> float:
         return float(self.table[step, before].log_softmax(-1)[piece])

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.layers.attention import KeyValue, MultiHeadAttention
+from atonce.layers.attention import MultiHeadAttention
 from atonce.layers.norm import EPSILON, NormKind
 from atonce.layers.positions import rotated, sinusoids
 from atonce.layers.transformer import (
@@ -227,7 +227,7 @@ def test_a_decoder_block_is_torchs(norm: Norm, activation: Activation) -> None:
 
     states, theirs_states = drawn(BATCH, TARGET, DIM), drawn(BATCH, TARGET, DIM)
     memory, theirs_memory = drawn(BATCH, SOURCE, DIM, seed=1), drawn(BATCH, SOURCE, DIM, seed=1)
-    outputs, _ = ours(states, None, ours.cross_attention.project(memory), REAL[:, None])
+    outputs = ours(states, ours.cross_attention.project(memory), REAL[:, None])
     later = torch.ones(TARGET, TARGET, dtype=torch.bool).triu(1)
     expected = theirs(theirs_states, theirs_memory, tgt_mask=later, memory_key_padding_mask=~REAL)
     torch.testing.assert_close(outputs, expected)
@@ -246,27 +246,6 @@ def test_a_decoder_block_is_torchs(norm: Norm, activation: Activation) -> None:
         torch.testing.assert_close(
             [w.grad for w in part.parameters()], [w.grad for w in getattr(theirs, name).parameters()]
         )
-
-
-@every_norm
-@every_option
-@pytest.mark.parametrize("window", [None, 0, 1, 9])
-@pytest.mark.parametrize("turned", [False, True], ids=["as they are", "turned"])
-def test_one_position_after_another_is_all_at_once(
-    norm: Norm, options: dict[str, Any], window: int | None, turned: bool
-) -> None:
-    block, states = decoder_block(norm, **options), drawn(BATCH, TARGET, DIM)
-    source, real = block.cross_attention.project(drawn(BATCH, SOURCE, DIM, seed=1)), REAL[:, None]
-    rotation = sinusoids(TARGET, DIM // HEADS, dtype=torch.float64) if turned else None
-    recent = window_mask(TARGET, TARGET, window, causal=True)
-    whole, seen = block(states, None, source, real, mask=recent, rotation=rotation)
-    past = KeyValue(seen.key[:, :, :0], seen.value[:, :, :0])
-    for time in range(TARGET):
-        recent = window_mask(1, time + 1, window, causal=True)
-        turn = None if rotation is None else rotation[time : time + 1]
-        one, past = block(states[:, time : time + 1], past, source, real, mask=recent, rotation=turn)
-        torch.testing.assert_close(one[:, 0], whole[:, time])
-    torch.testing.assert_close(past, seen)
 
 
 @pytest.mark.parametrize("norm_kind", get_args(NormKind))

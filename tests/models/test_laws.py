@@ -71,8 +71,37 @@ def test_a_reordered_state_goes_on_as_its_sentences_would(config: ModelConfig) -
     _, state = model.decoder.step(TARGETS[:, 0], model.decoder.start(memory))
     rows = torch.tensor([2, 0, 0])
     logits, _ = model.decoder.step(TARGETS[:, 1], state)
-    reordered, _ = model.decoder.step(TARGETS[rows, 1], reorder(state, rows))
+    reordered, _ = model.decoder.step(TARGETS[rows, 1], reorder(state, rows, rows))
     same(reordered, logits[rows])
+
+
+@every_part
+@torch.inference_mode()
+def test_beginnings_of_a_sentence_go_on_as_each_would_alone(config: ModelConfig) -> None:
+    """What they share is kept once: a search moves rows, and sentences leave."""
+    model = model_of(config)
+    source, mask = padded(SOURCES)
+    state = model.decoder.start(model.encode(source, mask))
+    beginnings: list[list[list[int]]] = [[[BOS]] for _ in SOURCES]
+    draw = torch.Generator().manual_seed(0)
+    left = list(range(len(SOURCES)))
+    for width, stays in ((1, [0, 1, 2]), (3, [0, 1, 2]), (3, [0, 2]), (2, [1]), (2, [0])):
+        tokens = torch.tensor([one[-1] for sentence in left for one in beginnings[sentence]])
+        logits, state = model.decoder.step(tokens, state)
+        together = logits.unflatten(0, (len(left), -1))
+        for sentence, of_sentence in zip(left, together, strict=True):
+            for begun, ours in zip(beginnings[sentence], of_sentence, strict=True):
+                alone = model(source[sentence][None], mask[sentence][None], torch.tensor([begun]))
+                same(ours, model.decoder.logits(alone[0, -1]))
+        places = len(beginnings[left[0]])
+        parents = torch.randint(places, (len(stays), width), generator=draw)
+        next_pieces = torch.randint(3, 11, (len(stays), width), generator=draw)
+        rows = (torch.tensor(stays)[:, None] * places + parents).flatten()
+        state = reorder(state, rows, torch.tensor(stays))
+        left = [left[stay] for stay in stays]
+        for sentence, row, pieces in zip(left, parents.tolist(), next_pieces.tolist(), strict=True):
+            old = beginnings[sentence]
+            beginnings[sentence] = [[*old[place], piece] for place, piece in zip(row, pieces, strict=True)]
 
 
 @every_part

@@ -94,10 +94,10 @@ def test_texts_longer_than_the_table_of_positions_are_read_and_written() -> None
 
 
 @every_transformer
-def test_all_positions_are_read_at_once_and_a_step_reads_one(name: str) -> None:
+def test_all_positions_are_read_at_once_and_a_step_keeps_one(name: str) -> None:
     model = model_of(config_of("bigru", name))
     lengths = []
-    hook = model.decoder.layers[0].feed_forward.register_forward_hook(
+    hook = model.decoder.layers[0].register_forward_hook(
         lambda _, inputs, __: lengths.append(inputs[0].shape[1])
     )
     with hook, torch.no_grad():
@@ -105,8 +105,9 @@ def test_all_positions_are_read_at_once_and_a_step_reads_one(name: str) -> None:
         state = model.decoder.start(model.encode(*padded(SOURCES)))
         for _ in range(3):
             _, state = model.decoder.step(torch.full((3,), BOS), state)
-    assert lengths == [4, 1, 1, 1]
+    assert lengths == [4]
     kept = DECODERS[name].key_value_heads or DECODERS[name].heads
-    for part in (*state.past, *state.source):
+    for part in state.source.content:
         assert part.key.shape[1] == part.value.shape[1] == kept
-    assert [part.key.shape[2] for part in state.past] == [3, 3]
+    assert [part.shape[1:3] for part in state.past.content] == [(2 * kept, 3)] * 2
+    assert state.position == 3

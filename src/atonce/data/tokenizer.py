@@ -25,6 +25,7 @@ MOST_CHARACTERS = 4_000
 
 _SPACE = "\u2581"  # how sentencepiece writes a space inside a piece
 _SPACE_BYTES = _SPACE.encode()
+_WORTH_A_BATCH = 10  # lines: to hand over a list takes as long as to encode some
 _WORTH_THREADS = 100  # lines: to start threads takes as long as to encode some dozens
 _KINDS = {"bpe": "bpe", "unigram": "unigram", "words": "word", "characters": "char"}
 _META_PIECES = 4 + 256
@@ -103,11 +104,14 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of the text's pieces. No `bos`, no `eos`."""
-        return self.encode_lines([text])[0]
+        whole, stand_in = _encodable(text)
+        return self._exact(self._processor.encode(whole), stand_in)
 
     def encode_lines(self, lines: list[str]) -> list[list[int]]:
-        """The ids of each line, with all processors at work."""
-        texts, stand_ins = zip(*map(_encodable, lines), strict=True) if lines else ((), ())
+        """The ids of each line, with all processors at work where there are many."""
+        if len(lines) < _WORTH_A_BATCH:
+            return [self.encode(line) for line in lines]
+        texts, stand_ins = zip(*map(_encodable, lines), strict=True)
         threads = (os.cpu_count() or 1) if len(lines) >= _WORTH_THREADS else 1
         encoded: list[list[int]] = self._processor.encode(list(texts), num_threads=threads)
         return [self._exact(ids, stand_in) for ids, stand_in in zip(encoded, stand_ins, strict=True)]

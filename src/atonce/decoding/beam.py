@@ -5,8 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atonce.decoding.hypothesis import Hypothesis, Pieces, length_penalty, reorder
-from atonce.models.interface import Decoder, Memory
+from atonce.decoding.choice import Choice, likeliest
+from atonce.decoding.hypothesis import Hypothesis, Pieces, few_are_left, length_penalty, reorder
+from atonce.decoding.shortlist import Candidates
+from atonce.models.interface import Decoder, Memory, Shared
 from atonce.shapes import Float, Int
 
 
@@ -32,36 +34,48 @@ def beam_search(
     *,
     width: int,
     alpha: float = 1.0,
+    candidates: Candidates | None = None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses found for each sentence, at most `width`, best first; sentences in order.
 
     `max_lengths`: pieces after which each output is cut off. `alpha`: exponent of the length penalty.
-    A sentence is done, and leaves the batch, once `width` hypotheses have ended and no beginning scores
-    better than the worst of them.
+    `candidates`: pieces that alone are looked at.
+    A sentence is done once `width` hypotheses have ended and no beginning scores better than the worst of
+    them. Those that are done leave the batch, many at a time.
     """
     found: list[list[Hypothesis]] = [[] for _ in range(len(max_lengths))]
-    state = decoder.start(memory)
+    state, listed = decoder.start(memory), Shared(candidates)
     beams = _beginning(max_lengths, memory.states.dtype)
     token = torch.full_like(max_lengths, pieces.bos)
+    never = torch.tensor(pieces.never, dtype=torch.long, device=max_lengths.device)
     for length in range(1, int(max_lengths.max()) + 1):
-        logits, state = decoder.step(token, state)
-        beams, parents, ended = _grow(beams, logits, pieces, width)
+        features, state = decoder.advance(token, state)
+        # Twice as many as go on, since some of them end.
+        choice = likeliest(decoder, features, beams.totals, never, 2 * width, listed.content)
+        beams, parents, ended = _grow(beams, choice, pieces.eos, width)
         _collect(found, ended, alpha)
         cut_off = max_lengths[beams.sentences] <= length
-        _collect(found, Beams(*(part[cut_off] for part in beams)), alpha)
+        if cut_off.any():
+            _collect(found, Beams(*(part[cut_off] for part in beams)), alpha)
 
-        open_rows = [
-            row
-            for row, (sentence, over, totals) in enumerate(
-                zip(beams.sentences.tolist(), cut_off.tolist(), beams.totals.tolist(), strict=True)
+        is_open = [
+            not over and not _is_done(found[sentence], best, length, width, alpha)
+            for sentence, over, best in zip(
+                beams.sentences.tolist(), cut_off.tolist(), beams.totals.amax(1).tolist(), strict=True
             )
-            if not over and not _is_done(found[sentence], max(totals), length, width, alpha)
         ]
-        if not open_rows:
+        open_sentences = sum(is_open)
+        if not open_sentences:
             break
-        rows = torch.tensor(open_rows, device=token.device)
-        beams = Beams(*(part[rows] for part in beams))
-        token, state = beams.pieces[:, :, -1].flatten(), reorder(state, parents[rows].flatten())
+        kept = None
+        if few_are_left(open_sentences, len(is_open)):
+            kept = torch.tensor(is_open, device=token.device).nonzero()[:, 0]
+            beams, parents = Beams(*(part[kept] for part in beams)), parents[kept]
+        elif open_sentences < len(is_open):
+            # Without a likely beginning, nothing more is found.
+            beams.totals[~torch.tensor(is_open, device=token.device)] = -torch.inf
+        token = beams.pieces[:, :, -1].flatten()
+        state, listed = reorder((state, listed), parents.flatten(), kept)
     return [sorted(hypotheses, key=lambda h: -h.score)[:width] for hypotheses in found]
 
 
@@ -76,24 +90,19 @@ def _beginning(max_lengths: Int[Tensor, " batch"], dtype: torch.dtype) -> Beams:
 
 
 def _grow(
-    beams: Beams, logits: Float[Tensor, "rows vocab"], pieces: Pieces, width: int
+    beams: Beams, choice: Choice, eos: int, width: int
 ) -> tuple[Beams, Int[Tensor, "sentences width"], Beams]:
-    """Add a piece to each beginning.
+    """Add a piece to each beginning, as chosen.
 
     Returns the best `width` new beginnings that go on, the row each one's parent has in the decoder's state,
-    and those that ended among the best `width`. Twice as many are looked at, so that enough go on.
+    and those that ended among the best `width`.
     """
     sentences, places = beams.totals.shape
-    vocab = logits.shape[-1]
-    gains = logits.log_softmax(-1)
-    gains[:, list(pieces.never)] = -torch.inf
-    totals = (beams.totals[..., None] + gains.unflatten(0, (sentences, places))).flatten(1)
-    best, index = totals.topk(min(2 * width, totals.shape[1]), dim=1)
-    place, piece = index // vocab, index % vocab
+    best, place, piece = choice
     grown = torch.cat(
         [beams.pieces.gather(1, place[..., None].expand(-1, -1, beams.pieces.shape[2])), piece[..., None]], -1
     )
-    is_end = piece == pieces.eos
+    is_end = piece == eos
 
     ended_here = is_end[:, :width] & best[:, :width].isfinite()
     sentence, rank = ended_here.nonzero(as_tuple=True)

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
-from atonce.decoding.hypothesis import Hypothesis, Pieces, length_penalty, reorder
-from atonce.models.interface import Decoder, Memory
+from atonce.decoding.choice import Choice, likeliest
+from atonce.decoding.hypothesis import Hypothesis, Pieces, few_are_left, length_penalty, reorder
+from atonce.decoding.shortlist import Candidates
+from atonce.models.interface import Decoder, Memory, Shared
 from atonce.shapes import Float, Int
 
 
@@ -17,44 +19,53 @@ def greedy(
     *,
     alpha: float = 0.0,
     temperature: float = 0.0,
+    candidates: Candidates | None = None,
 ) -> list[Hypothesis]:
     """One hypothesis for each sentence, in order.
 
     `max_lengths`: pieces after which each output is cut off. `alpha`: length penalty in the score.
     `temperature`: 0 takes the likeliest piece; above, pieces are drawn from softmax(logits / temperature)
-    with torch's random state. Sentences that have ended leave the batch.
+    with torch's random state. `candidates`: pieces that alone are looked at; drawing does not heed them.
+    Sentences that have ended leave the batch, many at a time.
     """
-    state = decoder.start(memory)
-    alive = torch.arange(len(max_lengths), device=max_lengths.device)
-    token = torch.full_like(alive, pieces.bos)
-    outputs: list[list[int]] = [[] for _ in range(len(alive))]
-    totals = memory.states.new_zeros(len(alive))
-    for length in range(1, int(max_lengths.max()) + 1):
-        logits, state = decoder.step(token, state)
-        token, gain = _choose(logits, pieces, temperature)
-        totals[alive] += gain
-        for row, piece in zip(alive.tolist(), token.tolist(), strict=True):
-            outputs[row].append(piece)
-        goes_on = (token != pieces.eos) & (max_lengths[alive] > length)
-        if not goes_on.all():
-            kept = goes_on.nonzero()[:, 0]
-            if not len(kept):
-                break
-            alive, token, state = alive[kept], token[kept], reorder(state, kept)
-    return [
-        Hypothesis(tuple(output), total, total / length_penalty(len(output), alpha))
-        for output, total in zip(outputs, totals.tolist(), strict=True)
-    ]
+    state, listed = decoder.start(memory), Shared(candidates)
+    token = torch.full_like(max_lengths, pieces.bos)
+    totals = memory.states.new_zeros(len(token), 1)
+    never = torch.tensor(pieces.never, dtype=torch.long, device=token.device)
+    sentences, longest = list(range(len(token))), max_lengths.tolist()
+    outputs: list[list[int]] = [[] for _ in sentences]
+    found: dict[int, Hypothesis] = {}
+    for length in range(1, max(longest) + 1):
+        features, state = decoder.advance(token, state)
+        if temperature > 0:
+            choice = _drawn(decoder.logits(features), totals, never, temperature)
+        else:
+            choice = likeliest(decoder, features, totals, never, 1, listed.content)
+        token, totals = choice.pieces[:, 0], choice.totals
+        for sentence, piece, total in zip(sentences, token.tolist(), totals[:, 0].tolist(), strict=True):
+            if sentence in found:
+                continue
+            outputs[sentence].append(piece)
+            if piece == pieces.eos or length == longest[sentence]:
+                score = total / length_penalty(length, alpha)
+                found[sentence] = Hypothesis(tuple(outputs[sentence]), total, score)
+        if len(found) == len(outputs):
+            break
+        if few_are_left(len(outputs) - len(found), len(sentences)):
+            open_rows = [row for row, sentence in enumerate(sentences) if sentence not in found]
+            sentences = [sentences[row] for row in open_rows]
+            kept = torch.tensor(open_rows, device=token.device)
+            token, totals, state, listed = reorder((token, totals, state, listed), kept, kept)
+    return [found[sentence] for sentence in range(len(outputs))]
 
 
-def _choose(
-    logits: Float[Tensor, "batch vocab"], pieces: Pieces, temperature: float
-) -> tuple[Int[Tensor, " batch"], Float[Tensor, " batch"]]:
-    """The next piece of each row and its log-probability."""
-    gains = logits.log_softmax(-1)
-    gains[:, list(pieces.never)] = -torch.inf
-    if temperature > 0:
-        token = torch.multinomial((gains / temperature).softmax(-1), 1)[:, 0]
-        return token, gains.gather(1, token[:, None])[:, 0]
-    gain, token = gains.max(-1)  # on a CPU in less than half of the time of argmax
-    return token, gain
+def _drawn(
+    logits: Float[Tensor, "batch vocab"],
+    totals: Float[Tensor, "batch 1"],
+    never: Int[Tensor, " forbidden"],
+    temperature: float,
+) -> Choice:
+    """A piece for each row, drawn at random. Log-probabilities are the same at any temperature."""
+    gains = logits.log_softmax(-1).index_fill_(1, never, -torch.inf)
+    token = torch.multinomial((gains / temperature).softmax(-1), 1)
+    return Choice(totals + gains.gather(1, token), torch.zeros_like(token), token)

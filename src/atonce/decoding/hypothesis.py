@@ -1,11 +1,10 @@
 """What search finds, and what it may find."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from atonce.models.interface import State
+from atonce.models.interface import Shared, State
 from atonce.shapes import Int
 
 
@@ -38,9 +37,21 @@ def length_penalty(length: int, alpha: float) -> float:
     return float(((5 + length) / 6) ** alpha)
 
 
-def reorder(state: State, rows: Int[Tensor, " rows"]) -> State:
-    """The state of any decoder with the given rows of the batch, in the given order."""
+def reorder(state: State, rows: Int[Tensor, " rows"], sentences: Int[Tensor, " sentences"] | None) -> State:
+    """The state of any decoder with the given rows of the batch, in the given order.
+
+    `sentences`: those the rows belong to, for what is kept once for a sentence; None where all stay in place.
+    """
     if isinstance(state, Tensor):
         return state.index_select(0, rows)
-    parts: Sequence[State] = [reorder(part, rows) for part in state]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    if isinstance(state, Shared):
+        return state if sentences is None else Shared(reorder(state.content, sentences, sentences))
+    if isinstance(state, tuple):
+        parts = [reorder(part, rows, sentences) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return state
+
+
+def few_are_left(open_sentences: int, searched: int) -> bool:
+    """Whether so many have ended that it pays to go on without them: all the others are moved then."""
+    return open_sentences <= 0.8 * searched

@@ -8,6 +8,7 @@ from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.beam import beam_search
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, Pieces
+from atonce.decoding.shortlist import Candidates
 from atonce.models.interface import Memory
 from atonce.models.seq2seq import Seq2Seq
 
@@ -21,18 +22,30 @@ def search(
     width: int,
     alpha: float,
     temperature: float = 0.0,
+    candidates: Candidates | None = None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses for each row of `memory`; one each where `width` is 1 or pieces are drawn.
 
     `longest`: pieces after which each output is cut off. `alpha`: length penalty. `temperature`: above 0,
-    pieces are drawn from the softmax of the scores divided by it (torch's random state).
+    pieces are drawn from the softmax of the scores divided by it (torch's random state). `candidates`: pieces
+    that alone are looked at, unless they are drawn.
     """
-    pieces = Pieces(tokenizer.bos, tokenizer.eos, never=(tokenizer.pad, tokenizer.unk, tokenizer.bos))
+    pieces = Pieces(tokenizer.bos, tokenizer.eos, never=never_written(tokenizer))
     max_lengths = torch.tensor(longest, device=memory.states.device)
     if width == 1 or temperature > 0:
-        only = greedy(model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature)
+        only = greedy(
+            model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature,
+            candidates=candidates,
+        )  # fmt: skip
         return [[hypothesis] for hypothesis in only]
-    return beam_search(model.decoder, memory, pieces, max_lengths, width=width, alpha=alpha)
+    return beam_search(
+        model.decoder, memory, pieces, max_lengths, width=width, alpha=alpha, candidates=candidates
+    )
+
+
+def never_written(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Pieces that no output may hold."""
+    return tokenizer.pad, tokenizer.unk, tokenizer.bos
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
-from atonce.decoding.search import batches_by_length, search
+from atonce.decoding.search import batches_by_length, never_written, search
 from atonce.decoding.segments import segments
+from atonce.decoding.shortlist import Candidates, Shortlist
 from atonce.decoding.system import System, padded
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig
@@ -50,18 +51,20 @@ class Translator(System):
         *,
         longest_source: int = 256,
         whole: bool = False,
+        shortlist: Shortlist | None = None,
         name: str = "model",
     ) -> None:
         """`longest_source`: pieces of the longest source it was trained on; longer texts go in segments.
 
         `whole`: what is written is about a text as a whole, a summary: of a longer one, only the beginning is
-        read. `name`: what figures call it.
+        read. `shortlist`: pieces that outputs are made of; all without it. `name`: what figures call it.
         """
         super().__init__(model, name)
         self.tokenizer = tokenizer
         self.config = config
         self.longest_source = longest_source
         self.whole = whole
+        self.shortlist = shortlist
 
     def translate(
         self,
@@ -81,7 +84,7 @@ class Translator(System):
         if isinstance(texts, str):
             raise TypeError("texts is a list of strings, not one string")
         width = max(beam or self.config.beam, nbest)
-        parts = [self._parts(text) for text in texts]
+        parts = self._parts(texts)
         sources = [part for text_parts in parts for part in text_parts]
         with self.evaluating():
             found = iter(self._search(sources, width, temperature, advance))
@@ -103,11 +106,20 @@ class Translator(System):
         """Sources as the model takes them: with `eos` at the end, padded, with their mask."""
         return padded([[*source, self.tokenizer.eos] for source in sources], self.device)
 
-    def _parts(self, text: str) -> list[list[int]]:
-        """The pieces of a text, in as many parts as are read one by one."""
-        if self.whole:
-            return [self.tokenizer.encode(text)[: self.longest_source]] if text.strip() else []
-        return [self.tokenizer.encode(part) for part in segments(text, self.tokenizer, self.longest_source)]
+    def _parts(self, texts: Sequence[str]) -> list[list[list[int]]]:
+        """The pieces of each text, in as many parts as are read one by one."""
+        parts: list[list[list[int]]] = []
+        for text, pieces in zip(texts, self.tokenizer.encode_lines(list(texts)), strict=True):
+            if not text.strip():
+                parts.append([])
+            elif self.whole:
+                parts.append([pieces[: self.longest_source]])
+            elif len(pieces) < self.longest_source:
+                parts.append([pieces])
+            else:
+                cut = segments(text, self.tokenizer, self.longest_source)
+                parts.append(self.tokenizer.encode_lines(cut))
+        return parts
 
     @torch.inference_mode()
     def _search(
@@ -118,16 +130,27 @@ class Translator(System):
         lengths = [len(source) + 1 for source in sources]
         for indices in batches_by_length(lengths, self.config.batch_tokens // width):
             batch = [sources[index] for index in indices]
-            memory = self.model.encode(*self.read(batch))
+            source, mask = self.read(batch)
+            memory = self.model.encode(source, mask)
             longest = [int(self.config.max_length_ratio * len(source)) + 10 for source in batch]
             hypotheses = search(
                 self.model, memory, self.tokenizer, longest, width=width, temperature=temperature,
-                alpha=self.config.length_penalty,
+                alpha=self.config.length_penalty, candidates=self._candidates(source, mask),
             )  # fmt: skip
             for index, one in zip(indices, hypotheses, strict=True):
                 found[index] = one
             advance(len(indices))
         return found
+
+    def _candidates(
+        self, source: Int[Tensor, "batch source_len"], mask: Bool[Tensor, "batch source_len"]
+    ) -> Candidates | None:
+        """What each source may become, where there is a short list."""
+        if self.shortlist is None:
+            return None
+        return self.shortlist.candidates(
+            source, mask, self.model.decoder.output, never_written(self.tokenizer)
+        )
 
     def _joined(self, parts: list[list[Hypothesis]], nbest: int) -> Translation:
         """One translation from the hypotheses of a text's segments; of several, the best of each."""

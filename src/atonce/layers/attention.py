@@ -88,7 +88,7 @@ class MultiHeadAttention(Attention):
     def project(
         self,
         states: Float[Tensor, "batch key_len dim"],
-        rotation: Float[Tensor, "key_len head_dim"] | None = None,
+        rotation: Float[Tensor, "#key_len head_dim"] | None = None,
     ) -> KeyValue:
         """Keys and values of `states`. They do not depend on the query, so generation keeps them.
 
@@ -105,7 +105,7 @@ class MultiHeadAttention(Attention):
         mask: Bool[Tensor, "#batch #query_len key_len"] | None = None,
         *,
         causal: bool = False,
-        rotation: Float[Tensor, "query_len head_dim"] | None = None,
+        rotation: Float[Tensor, "#query_len head_dim"] | None = None,
     ) -> Float[Tensor, "batch query_len dim"]:
         """Mix the values by how well their keys match each query.
 
@@ -116,14 +116,22 @@ class MultiHeadAttention(Attention):
         query = _split(self.query(queries), self.heads)
         if rotation is not None:
             query = rotated(query, rotation)
+        return self.mixture(query, seen, None if mask is None else mask[:, None], causal=causal)
+
+    def mixture(
+        self,
+        query: Float[Tensor, "batch heads query_len head_dim"],
+        seen: KeyValue,
+        mask: Bool[Tensor, "#batch 1 #query_len key_len"] | None,
+        *,
+        causal: bool = False,
+    ) -> Float[Tensor, "batch query_len dim"]:
+        """As `forward`, from queries that are projected already."""
         seen = self._for_each_head(seen)
-        heads_mask = None if mask is None else mask[:, None]
         if _observer.get() is None and not products_are_reduced(query.device):
-            mixed = F.scaled_dot_product_attention(
-                query, seen.key, seen.value, attn_mask=heads_mask, is_causal=causal
-            )
+            mixed = F.scaled_dot_product_attention(query, seen.key, seen.value, mask, is_causal=causal)
         else:
-            mixed = self._in_the_open(query, seen, heads_mask, causal=causal)
+            mixed = self._in_the_open(query, seen, mask, causal=causal)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
     def _in_the_open(

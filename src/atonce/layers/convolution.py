@@ -79,18 +79,19 @@ class ConvolutionDecoderBlock(nn.Module):
         states: Float[Tensor, "batch new_len dim"],
         past: Float[Tensor, "batch before dim"],
         embedded: Float[Tensor, "batch new_len dim"],
-        source: Float[Tensor, "batch source_len dim"],
-        source_mask: Bool[Tensor, "batch source_len"],
+        source: Float[Tensor, "sentences source_len dim"],
+        source_mask: Bool[Tensor, "sentences source_len"],
     ) -> tuple[Float[Tensor, "batch new_len dim"], Float[Tensor, "batch before dim"]]:
         """The new positions' states, and the `kernel - 1` inputs that the next position will see before it.
 
         `past`: those that the first new position sees; zeros where nothing was. `embedded`: the pieces at the
-        new positions (g).
+        new positions (g). The batch may hold several beginnings of each sentence, next to each other.
         """
         inputs = torch.cat([past, dropout(states, self.dropout, self.training)], dim=1)
         convolved = self.convolution(inputs)
         query = level_sum(self.query(convolved), embedded) * states.shape[-1] ** -0.5
-        context = self.context(self.attention(query, source, source, source_mask))
+        by_sentence = query.view(len(source), -1, query.shape[-1])
+        context = self.context(self.attention(by_sentence, source, source, source_mask).view_as(query))
         return level_sum(states, level_sum(convolved, context)), inputs[:, states.shape[1] :]
 
 

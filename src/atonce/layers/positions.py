@@ -35,7 +35,7 @@ def sinusoids(
 
 
 def rotated(
-    states: Float[Tensor, "batch heads len head_dim"], rotation: Float[Tensor, "len head_dim"]
+    states: Float[Tensor, "batch heads len head_dim"], rotation: Float[Tensor, "#len head_dim"]
 ) -> Float[Tensor, "batch heads len head_dim"]:
     """Queries or keys with each pair of dimensions turned by its angle (Su 2021, equation 34).
 

@@ -51,14 +51,17 @@ class ScanDecoderBlock(nn.Module):
 
     def step(
         self,
-        states: Float[Tensor, "batch 1 dim"],
-        before: Float[Tensor, "batch dim"],
+        states: Float[Tensor, "sentences width dim"],
+        before: Float[Tensor, "rows dim"],
         source: KeyValue,
-        source_mask: Bool[Tensor, "batch 1 source_len"] | None,
-    ) -> tuple[Float[Tensor, "batch 1 dim"], Float[Tensor, "batch dim"]]:
-        """One position, and the recurrence's state after it. `before`: the recurrence's state before it."""
-        after = self.recurrence.step(self.recurrence_residual.branch(states)[:, 0], before)
-        carried = self.recurrence.output(after)[:, None]
+        source_mask: Bool[Tensor, "sentences 1 source_len"] | None,
+    ) -> tuple[Float[Tensor, "sentences width dim"], Float[Tensor, "rows dim"]]:
+        """One position of each of `width` beginnings, and the recurrences' states after it.
+
+        `before`: the recurrences' states before it, beginnings of the same sentence next to each other.
+        """
+        after = self.recurrence.step(self.recurrence_residual.branch(states).flatten(0, 1), before)
+        carried = self.recurrence.output(after).view_as(states)
         states = self._look(self.recurrence_residual.join(states, carried), source, source_mask)
         return states, after
 

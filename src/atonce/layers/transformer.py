@@ -1,8 +1,8 @@
 """Transformer blocks: attention, then a feed-forward part, each with a residual connection and a norm."""
 
+from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue, MultiHeadAttention
@@ -115,8 +115,7 @@ class EncoderBlock(nn.Module):
 class DecoderBlock(nn.Module):
     """Every position looks at those before it, then at the source; then each thinks alone.
 
-    The same code serves training, where all positions of the target are new at once, and generation, where
-    one is new and the others' keys and values were kept.
+    In `forward` all positions of the target are there at once; in generation, one after the other.
     """
 
     def __init__(
@@ -133,30 +132,29 @@ class DecoderBlock(nn.Module):
 
     def forward(
         self,
-        states: Float[Tensor, "batch new_len dim"],
-        past: KeyValue | None,
+        states: Float[Tensor, "batch len dim"],
         source: KeyValue,
         source_mask: Bool[Tensor, "batch 1 source_len"] | None,
         *,
-        mask: Bool[Tensor, "1 new_len len"] | None = None,
-        rotation: Float[Tensor, "new_len head_dim"] | None = None,
-    ) -> tuple[Float[Tensor, "batch new_len dim"], KeyValue]:
-        """The new positions' states, and the keys and values of all positions so far.
-
-        `past`: keys and values of the positions before (then there is one new one), or None at the start.
-        `mask`: True where a new position may look in the target, never at a later one; without it, at itself
-        and all before it. `rotation`: of rotary positions, for the new ones; those in `past` are turned.
+        mask: Bool[Tensor, "1 len len"] | None = None,
+        rotation: Float[Tensor, "len head_dim"] | None = None,
+    ) -> Float[Tensor, "batch len dim"]:
+        """`mask`: True where a position may look in the target, never at a later one; without it, at itself
+        and all before it. `rotation`: of rotary positions.
         """
         query = self.attention_residual.branch(states)
         seen = self.attention.project(query, rotation)
-        if past is not None:
-            seen = KeyValue(torch.cat([past.key, seen.key], 2), torch.cat([past.value, seen.value], 2))
-        causal = past is None and mask is None
-        part = self.attention(query, seen, mask, causal=causal, rotation=rotation)
+        part = self.attention(query, seen, mask, causal=mask is None, rotation=rotation)
         states = self.attention_residual.join(states, part)
 
         query = self.cross_attention_residual.branch(states)
         states = self.cross_attention_residual.join(states, self.cross_attention(query, source, source_mask))
 
         part = self.feed_forward(self.feed_forward_residual.branch(states))
-        return self.feed_forward_residual.join(states, part), seen
+        return self.feed_forward_residual.join(states, part)
+
+    def step(
+        self, stepper: Callable[..., tuple[Tensor, Tensor]], *position: Tensor | KeyValue | None
+    ) -> tuple[Tensor, Tensor]:
+        """One new position, by this block's `layers.stepping.stepper`: a place to watch it at."""
+        return stepper(*position)

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from atonce.layers.convolution import ConvolutionDecoderBlock, ConvolutionEncoderBlock
@@ -11,7 +10,7 @@ from atonce.layers.positions import SinusoidalPositions
 from atonce.layers.summary import mean_of_real
 from atonce.models.decoder import PieceDecoder
 from atonce.models.embedding import PieceEmbedding
-from atonce.models.interface import Memory
+from atonce.models.interface import Memory, Shared
 from atonce.shapes import Bool, Float, Int
 
 
@@ -42,10 +41,10 @@ class ConvolutionState(NamedTuple):
     """The last inputs of each layer, as many as it sees: of the same size however long the target gets."""
 
     past: tuple[Float[Tensor, "batch before dim"], ...]
-    written: Int[Tensor, " batch"]
-    """How many pieces were taken in: the same in every row."""
-    source: Float[Tensor, "batch source_len dim"]
-    source_mask: Bool[Tensor, "batch source_len"]
+    written: int
+    """How many pieces were taken in."""
+    source: Shared[Float[Tensor, "sentences source_len dim"]]
+    source_mask: Shared[Bool[Tensor, "sentences source_len"]]
 
 
 class ConvolutionDecoder(PieceDecoder):
@@ -70,8 +69,7 @@ class ConvolutionDecoder(PieceDecoder):
         """Before the first position there is nothing: zeros."""
         batch, _, dim = memory.states.shape
         nothing = memory.states.new_zeros(batch, self.kernel - 1, dim)
-        written = torch.zeros_like(memory.mask[:, 0], dtype=torch.long)
-        return ConvolutionState((nothing,) * len(self.layers), written, memory.states, memory.mask)
+        return ConvolutionState((nothing,) * len(self.layers), 0, Shared(memory.states), Shared(memory.mask))
 
     def advance(
         self, token: Int[Tensor, " batch"], state: ConvolutionState
@@ -90,11 +88,11 @@ class ConvolutionDecoder(PieceDecoder):
     def _advance(
         self, pieces: Int[Tensor, "batch new_len"], state: ConvolutionState
     ) -> tuple[Float[Tensor, "batch new_len dim"], ConvolutionState]:
-        placed = self.positions(self.embedding(pieces), start=int(state.written[0])).states
+        placed = self.positions(self.embedding(pieces), start=state.written).states
         embedded = dropout(placed, self.dropout, self.training)
         states, kept = embedded, []
         for layer, past in zip(self.layers, state.past, strict=True):
-            states, last = layer(states, past, embedded, state.source, state.source_mask)
+            states, last = layer(states, past, embedded, state.source.content, state.source_mask.content)
             kept.append(last)
         written = state.written + pieces.shape[1]
         return states, state._replace(past=tuple(kept), written=written)

@@ -1,6 +1,6 @@
 """What encoders give and decoders take. Training, search and pictures know no more of a model than this."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -20,8 +20,20 @@ class Memory(NamedTuple):
 
 
 State = Any
-"""What a decoder carries from step to step; only it knows what is inside. Always nested tuples of tensors
-whose first dimension is the batch, so that one function reorders the state of any decoder."""
+"""What a decoder carries from step to step; only it knows what is inside. Always nested tuples of tensors, so
+that one function reorders the state of any decoder. Their first dimension is the batch, a row for each
+beginning of an output; within `Shared` it has a row for each sentence. Numbers and None are for all rows."""
+
+Content = TypeVar("Content")
+
+
+class Shared(NamedTuple, Generic[Content]):
+    """What all beginnings of a sentence have in common: nothing is kept once for each of them.
+
+    The batch holds as many beginnings of every sentence, sentence after sentence.
+    """
+
+    content: Content
 
 
 Source = Int[Tensor, "batch source_len"] | Float[Tensor, "batch height width"]
@@ -62,6 +74,10 @@ class Decoder(Protocol):
 
     def start(self, memory: Memory) -> State:
         """The state before the first piece."""
+        ...
+
+    def advance(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch dim"], State]:
+        """Features of the next position, and the state with `token` taken in: a step without its scores."""
         ...
 
     def step(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch vocab"], State]:

@@ -11,7 +11,7 @@ from atonce.layers.recurrence import Cell, Directions, LayerState, RecurrentLaye
 from atonce.models.config import AttentionKind
 from atonce.models.decoder import PieceDecoder
 from atonce.models.embedding import PieceEmbedding
-from atonce.models.interface import Memory
+from atonce.models.interface import Memory, Shared
 from atonce.shapes import Bool, Float, Int
 
 
@@ -50,7 +50,7 @@ class RecurrentState(NamedTuple):
 
     layers: tuple[LayerState, ...]
     fed_back: Float[Tensor, "batch dim"]
-    source: Source
+    source: Shared[Source]
 
 
 class RecurrentDecoder(PieceDecoder):
@@ -88,7 +88,7 @@ class RecurrentDecoder(PieceDecoder):
             (first, torch.zeros_like(first)) if layer.cell == "lstm" else (first,)
             for layer, first in zip(self.stack.layers, hidden, strict=True)
         )
-        return RecurrentState(layers, torch.zeros_like(memory.summary), source)
+        return RecurrentState(layers, torch.zeros_like(memory.summary), Shared(source))
 
     def advance(
         self, token: Int[Tensor, " batch"], state: RecurrentState
@@ -119,22 +119,27 @@ class RecurrentDecoder(PieceDecoder):
             hidden = self.stack(torch.cat([embedded, summary], -1), state.layers)
             return self._dropped(self._mixture(hidden, summary))
         hidden = self.stack(embedded, state.layers)
-        return self._dropped(self._mixture(hidden, self._context(hidden, state.source)))
+        return self._dropped(self._mixture(hidden, self._context(hidden, state.source.content)))
 
     def _advance(self, embedded: Float[Tensor, "batch dim"], state: RecurrentState) -> RecurrentState:
         """Take in one piece. The order of the lines is the order of the waiting."""
         inputs = [embedded]
         if self.attention is None or self.looks_before:
-            hidden = state.layers[-1][0]
-            context = self._context(hidden[:, None], state.source)[:, 0]
+            context = self._context_of_each(state.layers[-1][0], state.source.content)
             inputs.append(context)
         if self.input_feeding:
             inputs.append(state.fed_back)
         layers = self.stack.step(torch.cat(inputs, dim=-1), state.layers)
         hidden = layers[-1][0]
         if self.attention is not None and not self.looks_before:
-            context = self._context(hidden[:, None], state.source)[:, 0]
+            context = self._context_of_each(hidden, state.source.content)
         return RecurrentState(layers, self._mixture(hidden, context), state.source)
+
+    def _context_of_each(
+        self, hidden: Float[Tensor, "batch dim"], source: Source
+    ) -> Float[Tensor, "batch dim"]:
+        """For one state of each beginning; those of a sentence look at its source together."""
+        return self._context(hidden.unflatten(0, (len(source.mask), -1)), source).flatten(0, 1)
 
     def _context(
         self, hidden: Float[Tensor, "batch target_len dim"], source: Source

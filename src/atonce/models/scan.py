@@ -16,7 +16,7 @@ from atonce.layers.scan_blocks import ScanDecoderBlock, ScanEncoderBlock
 from atonce.layers.summary import mean_of_real
 from atonce.models.decoder import PieceDecoder
 from atonce.models.embedding import PieceEmbedding
-from atonce.models.interface import Memory
+from atonce.models.interface import Memory, Shared
 from atonce.models.transformer import attendable
 from atonce.shapes import Bool, Float, Int
 
@@ -64,8 +64,8 @@ class ScanState(NamedTuple):
     """The recurrences' states, which do not grow, and the source's keys and values, which do not change."""
 
     recurrences: tuple[Float[Tensor, "batch dim"], ...]
-    source: tuple[KeyValue, ...]
-    source_mask: Bool[Tensor, "batch source_len"]
+    source: Shared[tuple[KeyValue, ...]]
+    source_mask: Shared[Bool[Tensor, "sentences source_len"]]
 
 
 class ScanDecoder(PieceDecoder):
@@ -91,19 +91,20 @@ class ScanDecoder(PieceDecoder):
     def start(self, memory: Memory) -> ScanState:
         """The source's keys and values for each block, and states of zero."""
         nothing = memory.states.new_zeros(memory.summary.shape)
-        return ScanState((nothing,) * len(self.layers), self._source(memory), memory.mask)
+        return ScanState((nothing,) * len(self.layers), Shared(self._source(memory)), Shared(memory.mask))
 
     def advance(
         self, token: Int[Tensor, " batch"], state: ScanState
     ) -> tuple[Float[Tensor, "batch dim"], ScanState]:
         """One position through all blocks, each with one update of its state."""
-        states = self.embedding(token[:, None])
-        seen = attendable(state.source_mask)
+        mask = state.source_mask.content
+        states = self.embedding(token.unflatten(0, (len(mask), -1)))
+        seen = attendable(mask)
         recurrences = []
-        for block, before, source in zip(self.layers, state.recurrences, state.source, strict=True):
+        for block, before, source in zip(self.layers, state.recurrences, state.source.content, strict=True):
             states, after = cast(ScanDecoderBlock, block).step(states, before, source, seen)
             recurrences.append(after)
-        return self.final_norm(states)[:, 0], state._replace(recurrences=tuple(recurrences))
+        return self.final_norm(states).flatten(0, 1), state._replace(recurrences=tuple(recurrences))
 
     def forward(
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory

@@ -3,16 +3,18 @@
 from collections.abc import Iterable
 from typing import NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue
 from atonce.layers.dropout import dropout
+from atonce.layers.stepping import Past, Stepper, no_past, stepper
 from atonce.layers.summary import mean_of_real
 from atonce.layers.transformer import DecoderBlock, EncoderBlock
 from atonce.layers.window import window_mask
 from atonce.models.decoder import PieceDecoder
 from atonce.models.embedding import PieceEmbedding
-from atonce.models.interface import Memory
+from atonce.models.interface import Memory, Shared
 from atonce.shapes import Bool, Float, Int
 
 
@@ -44,14 +46,22 @@ class TransformerEncoder(nn.Module):
 
 
 class TransformerState(NamedTuple):
-    """Keys and values: of the target so far, growing by one each step, and of the source.
+    """Keys and values: of the target so far, growing with each step, and of the source.
 
-    How many there are says where the next piece stands. With a window the old ones are kept but not seen.
+    The beginnings of a sentence form a tree: what they have in common is kept once, in the order it was
+    written, and none of it is moved when some beginnings are given up and others branch. `ancestry` says
+    which of it each beginning consists of. With a window the old ones are kept but not seen.
     """
 
-    past: tuple[KeyValue, ...]
-    source: tuple[KeyValue, ...]
-    source_mask: Bool[Tensor, "batch source_len"]
+    steppers: tuple[Stepper, ...]
+    """How each block advances."""
+    past: Shared[tuple[Past, ...]]
+    ancestry: Bool[Tensor, "batch kept_len"] | None
+    """None while each sentence has had one beginning, which is all that is kept."""
+    position: int
+    """Where the next piece stands."""
+    source: Shared[tuple[KeyValue, ...]]
+    source_mask: Shared[Bool[Tensor, "sentences 1 1 source_len"] | None]
 
 
 class TransformerDecoder(PieceDecoder):
@@ -74,24 +84,37 @@ class TransformerDecoder(PieceDecoder):
 
     def start(self, memory: Memory) -> TransformerState:
         """The source's keys and values for each block, and an empty past."""
-        source = self._source(memory)
-        past = tuple(KeyValue(seen.key[:, :, :0], seen.value[:, :, :0]) for seen in source)
-        return TransformerState(past, source, memory.mask)
+        blocks = cast(list[DecoderBlock], list(self.layers))
+        steppers = tuple(stepper(block) for block in blocks)
+        past = tuple(no_past(block, len(memory.mask)) for block in blocks)
+        seen = attendable(memory.mask)
+        mask = None if seen is None else seen[:, None]
+        return TransformerState(steppers, Shared(past), None, 0, Shared(self._source(memory)), Shared(mask))
 
     def advance(
         self, token: Int[Tensor, " batch"], state: TransformerState
     ) -> tuple[Float[Tensor, "batch dim"], TransformerState]:
         """One position through all blocks; the ones before it are not computed again."""
-        position = state.past[0].key.shape[2]
-        states, rotation = self.positions(self.embedding(token[:, None]), start=position)
-        recent = window_mask(1, position + 1, self.window, causal=True, device=token.device)
-        seen = attendable(state.source_mask)
+        placed = self.positions(self.embedding(token[:, None]), start=state.position)
+        sentences = len(state.past.content[0])
+        states = placed.states.view(sentences, -1, placed.states.shape[-1])
+        ancestry = _with_itself(state, sentences, states.shape[1], token.device)
+        recent = self._recent(ancestry, state.position, token.device)
+        mask = None if recent is None else recent[:, None]
         grown = []
-        for block, past, source in zip(self.layers, state.past, state.source, strict=True):
-            states, now = block(states, past, source, seen, mask=recent, rotation=rotation)
+        for block, laid_out, past, source in zip(
+            cast(list[DecoderBlock], self.layers), state.steppers, state.past.content, state.source.content,
+            strict=True,
+        ):  # fmt: skip
+            states, now = block.step(
+                laid_out, states, past, source, state.source_mask.content, mask, placed.rotation
+            )
             grown.append(now)
-        features = self.final_norm(states)[:, 0]
-        return features, TransformerState(tuple(grown), state.source, state.source_mask)
+        return self.final_norm(states).flatten(0, 1), state._replace(
+            past=Shared(tuple(grown)),
+            ancestry=None if ancestry is None else ancestry.flatten(0, 1),
+            position=state.position + 1,
+        )
 
     def forward(
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
@@ -103,14 +126,38 @@ class TransformerDecoder(PieceDecoder):
         recent = window_mask(length, length, self.window, causal=True, device=target_in.device)
         seen = attendable(memory.mask)
         for block, source in zip(self.layers, self._source(memory), strict=True):
-            states, _ = block(states, None, source, seen, mask=recent, rotation=placed.rotation)
+            states = block(states, source, seen, mask=recent, rotation=placed.rotation)
         return self.final_norm(states)
+
+    def _recent(
+        self, ancestry: Bool[Tensor, "sentences width kept_len"] | None, position: int, device: torch.device
+    ) -> Bool[Tensor, "#sentences width kept_len"] | None:
+        """Of its own, what each beginning may look at: within the window. None: at all that is kept."""
+        if ancestry is None:
+            return window_mask(1, position + 1, self.window, causal=True, device=device)
+        if self.window is None:
+            return ancestry
+        back = position + 1 - ancestry.cumsum(-1)
+        return ancestry & (back <= self.window)
 
     def _source(self, memory: Memory) -> tuple[KeyValue, ...]:
         """The source's keys and values for each block."""
         return tuple(
             cast(DecoderBlock, block).cross_attention.project(memory.states) for block in self.layers
         )
+
+
+def _with_itself(
+    state: TransformerState, sentences: int, width: int, device: torch.device
+) -> Bool[Tensor, "sentences width kept_len"] | None:
+    """The ancestry with a new position of each of `width` beginnings: its own sees it, the others do not."""
+    before = state.ancestry
+    if before is None and width == 1:
+        return None
+    if before is None:
+        before = torch.ones(sentences * width, state.position, dtype=torch.bool, device=device)
+    itself = torch.eye(width, dtype=torch.bool, device=device).expand(sentences, -1, -1)
+    return torch.cat([before.unflatten(0, (sentences, width)), itself], dim=-1)
 
 
 def attendable(mask: Bool[Tensor, "batch len"]) -> Bool[Tensor, "batch 1 len"] | None:

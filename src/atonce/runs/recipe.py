@@ -79,7 +79,7 @@ class DecodingConfig(Config):
     """Exponent alpha of the length by which scores are divided (Wu 2016, equation 14); 0: none."""
     max_length_ratio: float = Field(default=2.0, gt=0)
     """An output has at most this many pieces for each piece of its source, plus 10."""
-    batch_tokens: int = Field(default=4096, ge=1)
+    batch_tokens: int = Field(default=8192, ge=1)
     """Source pieces that are searched at once, times the beam."""
 
 
