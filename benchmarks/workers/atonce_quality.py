@@ -20,13 +20,17 @@ def main(folder: Path, recipe: str, minutes: list[float]) -> None:
     )
     examination = Examination(minutes)
 
+    def translate() -> list[str]:
+        return load_translator(run).outputs(texts, beam=1)
+
     def watch(report: Report) -> None:
         if report.update.step == 1:
             examination.begin()  # before it, the data were prepared
         if report.validation is not None:
-            examination.look(lambda: load_translator(run).outputs(texts, beam=1))
+            examination.look(translate)
 
     train(chosen, run, watch=watch, quiet=True)
+    examination.end(translate)
 
 
 if __name__ == "__main__":

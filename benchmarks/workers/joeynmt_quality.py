@@ -1,4 +1,4 @@
-"""JoeyNMT's own trainer, examined at given minutes: FOLDER RECIPE MINUTES... Its batches are of 2,048 pieces."""
+"""JoeyNMT's own trainer on batches of 2,048 pieces, examined at given minutes: FOLDER RECIPE MINUTES..."""
 
 import sys
 from pathlib import Path

@@ -26,8 +26,14 @@ class Examination:
     def look(self, translate: Callable[[], list[str]]) -> None:
         """To be called at each step of the training."""
         trained = time.perf_counter() - self._began
-        if trained < 60 * self._waiting[0]:
-            return
+        if trained >= 60 * self._waiting[0]:
+            self._ask(trained, translate)
+
+    def end(self, translate: Callable[[], list[str]]) -> None:
+        """To be called after a training that ended a little before the last of the times."""
+        self._ask(max(time.perf_counter() - self._began, 60 * self._waiting[-1]), translate)
+
+    def _ask(self, trained: float, translate: Callable[[], list[str]]) -> None:
         print(json.dumps({"minutes": trained / 60, "outputs": translate()}), file=self._out, flush=True)
         print(f"{trained / 60:.1f} minutes", file=sys.stderr)
         while self._waiting and trained >= 60 * self._waiting[0]:
