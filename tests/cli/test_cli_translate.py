@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -106,3 +107,12 @@ def test_more_lines_than_are_searched_at_once(
     whole = atonce("translate", run, "--nbest", "2", stdin=text)
     monkeypatch.setattr("atonce.cli.lines.LINES_AT_ONCE", 3)
     assert atonce("translate", run, "--nbest", "2", stdin=text) == whole
+
+
+def test_fast_is_a_line_out_for_a_line_in_too(atonce: Command, run: Path, tmp_path: Path) -> None:
+    copied = copytree(run, tmp_path / "run")
+    said = atonce("translate", copied, "--fast", "--beam", "3", stdin="\n".join(TEXTS).encode() + b"\n")
+    assert (said.code, said.err) == (0, "")
+    fast = load_translator(copied, fast=True)
+    assert said.out.removesuffix("\n").split("\n") == [one.text for one in fast.translate(TEXTS, beam=3)]
+    assert (copied / "lexicon.safetensors").exists()
