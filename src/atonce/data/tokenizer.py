@@ -33,7 +33,7 @@ _META_PIECES = 4 + 256
 _RARE = 0.0005  # share of the text whose characters are too rare to learn; bytes spell them
 _STAND_INS = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # "noncharacters": Unicode gives them no meaning
 # The trainer leaves out lines with NUL, tab or U+2585, which it uses inside. The rest: see `_encodable`.
-_UNTRAINABLE = str.maketrans(dict.fromkeys(["\0", "\t", "\u2585", "\n", "\r", _SPACE, *_STAND_INS], " "))
+_UNTRAINABLE = re.compile(f"[\0\t\u2585\n\r{_SPACE}{''.join(_STAND_INS)}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -66,7 +66,7 @@ class Tokenizer:
         A small corpus gets fewer pieces than `config.size`. Raises DataError if there is no text at all.
         """
         drawn = _sample((line[:MOST_CHARACTERS] for line in lines), MOST_LINES)
-        drawn = [line for line in (line.translate(_UNTRAINABLE) for line in drawn) if line.strip()]
+        drawn = [line for line in (_UNTRAINABLE.sub(" ", line) for line in drawn) if line.strip()]
         if not drawn:
             raise DataError(
                 "there is no text to learn a vocabulary from",
