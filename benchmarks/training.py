@@ -7,8 +7,8 @@
 
 bench-small: Transformer of 3 + 3 layers, width 256, 4 heads, feed-forward 1024, 8,000 pieces for both sides,
 one table, dropout and label smoothing 0.1, float32, batches of about 4,096 target pieces.
-bench-rnn: a bidirectional LSTM, 256 wide with both directions together (JoeyNMT: each), and an LSTM decoder of 256
-with additive attention.
+bench-rnn: a bidirectional LSTM, 256 wide with both directions together (JoeyNMT: each), an LSTM decoder of
+256, additive attention.
 All read the same text in the same pieces.
 """
 
