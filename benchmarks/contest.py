@@ -62,16 +62,6 @@ class Contestant:
         return heard
 
 
-def missing(python: str, module: str) -> str:
-    """What keeps this python from importing the module, in words; nothing if nothing does."""
-    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
-    try:
-        found = subprocess.run([python, "-c", code], check=False).returncode == 0
-    except OSError as error:
-        return f"{python} does not run ({error.strerror})"
-    return "" if found else f"{python} has no {module}"
-
-
 def peak_gflops(seconds: float = 0.5) -> float:
     """What the machine's own matrix product reaches in this minute: float32, 1024 × 1024 × 1024, median."""
     a, b = torch.randn(2, 1024, 1024)

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import contest
+import sacrebleu
 from contest import Contestant
 
 from atonce.data.prepare import open_prepared
@@ -23,6 +24,8 @@ from atonce.studies.machine import machine
 SETTINGS = {"greedy": (1, 64), "beam 5": (5, 64), "greedy, one by one": (1, 1), "beam 5, one by one": (5, 1)}
 """Beam, and sentences in a batch of CTranslate2's; ours are as the run's recipe says."""
 COMPUTE_TYPES = ("float32", "int8")
+SUFFIXES = (".atonce", ".fast", *(f".{kind}" for kind in COMPUTE_TYPES))
+"""Of the files that the contestants write their outputs to."""
 
 
 def main() -> None:
@@ -33,22 +36,34 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    texts = [pair.source for pair in open_prepared(chosen.run).test_pairs[: chosen.sentences]]
+    pairs = open_prepared(chosen.run).test_pairs[: chosen.sentences]
     results = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder, file = Path(temporary) / "ctranslate2", Path(temporary) / "texts"
         export(chosen.run, folder)
         for name, (beam, batch) in SETTINGS.items():
-            some = texts if batch > 1 else texts[: len(texts) // 10]
-            file.write_text("\n".join(some) + "\n", encoding="utf-8")
-            results[name] = measure(name, chosen, folder, file, beam, batch)
-    print(json.dumps({"machine": machine(), "sentences": len(texts), "settings": results}))
+            some = pairs if batch > 1 else pairs[: len(pairs) // 10]
+            file.write_text("\n".join(pair.source for pair in some) + "\n", encoding="utf-8")
+            references = [pair.target for pair in some]
+            results[name] = measure(name, chosen, folder, file, references, beam, batch)
+    print(json.dumps({"machine": machine(), "sentences": len(pairs), "settings": results}))
 
 
-def measure(name: str, chosen: argparse.Namespace, folder: Path, file: Path, beam: int, batch: int) -> object:
+def measure(
+    name: str,
+    chosen: argparse.Namespace,
+    folder: Path,
+    file: Path,
+    references: list[str],
+    beam: int,
+    batch: int,
+) -> object:
     """One setting: a table for people, and what goes into the JSON."""
     common = (str(file), str(beam), str(batch))
-    contestants = [Contestant.start("atonce", sys.executable, "atonce_decoding.py", str(chosen.run), *common)]
+    contestants = [
+        Contestant.start(name, sys.executable, "atonce_decoding.py", str(chosen.run), *common, *how)
+        for name, how in (("atonce", ()), ("atonce --fast", ("fast",)))
+    ]
     for kind in COMPUTE_TYPES:
         title = f"ctranslate2 {kind}"
         contestants.append(
@@ -57,24 +72,36 @@ def measure(name: str, chosen: argparse.Namespace, folder: Path, file: Path, bea
     peaks = contest.race(contestants, dict.fromkeys([one.name for one in contestants], 1), chosen.rounds)
     for one in contestants:
         one.stop()
+    bleu = {
+        one.name: bleu_of(file.with_suffix(suffix).read_text(encoding="utf-8").splitlines(), references)
+        for one, suffix in zip(contestants, SUFFIXES, strict=True)
+    }
     rows, results = [], {}
     for one in contestants:
         sentences, pieces = (statistics.median(one.rates(what)) for what in ("sentences", "pieces"))
-        ratio = contest.ratios(contestants[0].rates("sentences"), one.rates("sentences"))
+        by_ours = [
+            contest.ratios(ours.rates("sentences"), one.rates("sentences")) for ours in contestants[:2]
+        ]
         peak = max(done["peak_bytes"] for done in one.rounds)
         rows.append(
             (
                 one.name, f"{sentences:,.0f}", f"{pieces:,.0f}", f"{peak / 2**20:,.0f} MiB",
-                f"{ratio[0]:.2f} × ({ratio[1]:.2f}–{ratio[2]:.2f})",
+                f"{bleu[one.name]:.1f}",
+                *(f"{middle:.2f} × ({least:.2f}–{greatest:.2f})" for middle, least, greatest in by_ours),
             )
         )  # fmt: skip
         results[one.name] = {
             "about": one.about, "sentences_per_second": sentences, "pieces_per_second": pieces,
-            "peak_bytes": peak, "atonce_is_faster": ratio, "rounds": one.rounds,
+            "peak_bytes": peak, "bleu": bleu[one.name], "atonce_is_faster": by_ours[0],
+            "fast_is_faster": by_ours[1], "rounds": one.rounds,
         }  # fmt: skip
-    header = ("", "sentences/s", "pieces/s", "peak memory", "atonce is faster")
+    header = ("", "sentences/s", "pieces/s", "peak memory", "BLEU", "atonce is faster", "--fast is faster")
     contest.show(f"{name}: {machine()}, {statistics.median(peaks):.0f} GFLOP/s", header, rows)
     return results
+
+
+def bleu_of(outputs: list[str], references: list[str]) -> float:
+    return float(sacrebleu.corpus_bleu(outputs, [references]).score)
 
 
 if __name__ == "__main__":

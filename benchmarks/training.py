@@ -2,14 +2,14 @@
 
     python benchmarks/training.py                             ours and a plain torch.nn.Transformer loop
     python benchmarks/training.py --with marian               and MarianMT, where transformers is installed
-    python benchmarks/training.py --with joeynmt=PYTHON --with eole=PYTHON        each in an environment of its own
-    python benchmarks/training.py --model rnn --with joeynmt=PYTHON
+    python benchmarks/training.py --with joeynmt=PYTHON --with eole=PYTHON --model rnn
+                                                              and those installed for other pythons
 
 bench-small: Transformer of 3 + 3 layers, width 256, 4 heads, feed-forward 1024, 8,000 pieces for both sides,
 one table, dropout and label smoothing 0.1, float32, batches of about 4,096 target pieces.
-bench-rnn: a bidirectional LSTM of 256 a direction (eole's: 128) and an LSTM decoder of 256 with additive
-attention; embeddings of 256.
-All read the same text in the same pieces. JoeyNMT and eole make their batches themselves.
+bench-rnn: a bidirectional LSTM, 256 wide with both directions together (JoeyNMT: each), an LSTM decoder of
+256, additive attention.
+All read the same text in the same pieces.
 """
 
 import argparse
@@ -17,11 +17,9 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import contest
-import sentencepiece
 from contest import Contestant
 
 from atonce.data.prepare import prepare
@@ -32,8 +30,6 @@ SCRIPTS = {
     "atonce": "atonce_training.py", "torch": "torch_training.py", "marian": "marian_training.py",
     "joeynmt": "joeynmt_training.py", "eole": "eole_training.py",
 }  # fmt: skip
-NEEDS = {"marian": "transformers", "joeynmt": "joeynmt", "eole": "eole"}
-BOTH_MODELS = ("joeynmt", "eole")
 DIM, FEED_FORWARD, LAYERS, VOCAB = 256, 1024, 3, 8000
 
 
@@ -51,29 +47,23 @@ def training_flops(done: dict[str, float]) -> float:
 
 
 def prepare_text(folder: Path, recipe: str) -> None:
-    """The recipe's training pairs, with all the files that somebody needs.
-
-    For all: `tokenizer.model`, and lines of text in train.src and train.tgt. For JoeyNMT and eole: pieces.txt,
-    a piece a line. For JoeyNMT: some pairs to open as its validation text. For eole: the text in pieces.
-    """
+    """The recipe's training pairs as lines and as pieces, and the vocabulary, as each peer reads it."""
     loaded = load(recipe, [f"vocabulary.size={VOCAB}"])
     prepared = prepare(loaded.data, loaded.vocabulary, folder, quiet=True)
     tokenizer = prepared.ends.tokenizer
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    for place, side in enumerate(("src", "tgt")):
-        texts = [prepared.train[number][place].tolist() for number in range(len(prepared.train))]
-        write_lines(folder / f"train.{side}", (tokenizer.decode(ids) for ids in texts))
-        real = ([id for id in ids if id > tokenizer.eos] for ids in texts)
-        write_lines(folder / f"train.pieces.{side}", (" ".join(pieces.id_to_piece(ids)) for ids in real))
-    write_lines(folder / "pieces.txt", (pieces.id_to_piece(id) for id in range(tokenizer.size)))
-    write_lines(folder / "valid.src", (pair.source for pair in prepared.valid_pairs))
-    write_lines(folder / "valid.tgt", (pair.target for pair in prepared.valid_pairs))
-
-
-def write_lines(file: Path, lines: Iterable[str]) -> None:
-    with file.open("w", encoding="utf-8") as opened:
-        for line in lines:
-            print(line, file=opened)
+    lines = [
+        [tokenizer.decode(ids.tolist()) for ids in prepared.train[number]]
+        for number in range(len(prepared.train))
+    ]
+    for side, name in enumerate(("src", "tgt")):
+        texts = [line[side] for line in lines]
+        pieces = [" ".join(tokenizer.pieces(ids)) for ids in tokenizer.encode_lines(texts)]
+        for stem, content in (("train", texts), ("few", texts[:10]), ("train.pieces", pieces)):
+            (folder / f"{stem}.{name}").write_text("\n".join(content) + "\n", encoding="utf-8")
+    special = ["<unk>", "<pad>", "<s>", "</s>"]  # in this order: JoeyNMT's
+    names = tokenizer.pieces(range(tokenizer.size))
+    vocabulary = special + [name for name in names if name not in special]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -87,14 +77,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help="of each contestant in a round")
     chosen = parser.parse_args()
     peers = dict(one.partition("=")[::2] for one in chosen.peers)
-    for name, python in peers.items():
-        if name not in NEEDS:
-            parser.error(f"no peer is called {name!r}: there are {', '.join(NEEDS)}")
-        if chosen.model == "rnn" and name not in BOTH_MODELS:
-            parser.error(f"{name} has no model of this kind: there are {', '.join(BOTH_MODELS)}")
-        missing = contest.missing(python or sys.executable, NEEDS[name])
-        if missing:
-            parser.error(f"{name}: {missing}; benchmarks/README.md says how to install it")
     names = ["atonce", *(["torch"] if chosen.model == "transformer" else []), *peers]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

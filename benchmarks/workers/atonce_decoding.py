@@ -1,4 +1,4 @@
-"""atonce's own search: RUN TEXTS BEAM BATCH. A step translates all lines; with BATCH 1 one after another."""
+"""atonce's own search: RUN TEXTS BEAM BATCH [fast]. A step translates all lines; with BATCH 1 one by one."""
 
 import sys
 from pathlib import Path
@@ -8,18 +8,22 @@ import worker
 import atonce
 
 
-def main(run: Path, file: Path, beam: int, batch: int) -> None:
-    translator = atonce.load(run, device="cpu")
+def main(run: Path, file: Path, beam: int, batch: int, fast: bool) -> None:
+    translator = atonce.load(run, device="cpu", fast=fast)
     texts = file.read_text(encoding="utf-8").splitlines()
     groups = [texts] if batch > 1 else [[text] for text in texts]
 
+    found: list[str] = []
+
     def step() -> dict[str, int]:
-        found = [one.text for group in groups for one in translator.translate(group, beam=beam)]
+        found[:] = [one.text for group in groups for one in translator.translate(group, beam=beam)]
         pieces = sum(len(translator.tokenizer.encode(text)) + 1 for text in found)
         return {"sentences": len(found), "pieces": pieces}
 
-    worker.serve(step, f"float32 weights, batches of {translator.config.batch_tokens} pieces")
+    weights = "--fast" if fast else "float32 weights"
+    worker.serve(step, f"{weights}, batches of {translator.config.batch_tokens} pieces")
+    print("\n".join(found), file=file.with_suffix(".fast" if fast else ".atonce").open("w", encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), "fast" in sys.argv[5:])

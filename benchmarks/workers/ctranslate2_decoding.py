@@ -18,6 +18,8 @@ def main(folder: Path, file: Path, beam: int, batch: int, compute_type: str) -> 
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
     texts = file.read_text(encoding="utf-8").splitlines()
 
+    written: list[str] = []
+
     def step() -> dict[str, int]:
         sources = [pieces.encode(text, out_type=str) for text in texts]
         groups = [sources] if batch > 1 else [[source] for source in sources]
@@ -26,11 +28,11 @@ def main(folder: Path, file: Path, beam: int, batch: int, compute_type: str) -> 
             found += translator.translate_batch(
                 group, beam_size=beam, max_batch_size=batch, batch_type="examples", max_decoding_length=200
             )
-        for one in found:
-            pieces.decode(one.hypotheses[0])
+        written[:] = [pieces.decode(one.hypotheses[0]) for one in found]
         return {"sentences": len(found), "pieces": sum(len(one.hypotheses[0]) + 1 for one in found)}
 
     worker.serve(step, f"{compute_type}, batches of {batch} sentences")
+    print("\n".join(written), file=file.with_suffix(f".{compute_type}").open("w", encoding="utf-8"))
 
 
 if __name__ == "__main__":

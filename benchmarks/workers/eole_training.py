@@ -1,87 +1,87 @@
-"""eole's own training, batches and all, a step at a time: FOLDER MODEL.
+"""eole's own trainer on the configuration that its users would write: FOLDER MODEL.
 
-Needs eole and aiohttp, which it does not declare. Its `brnn` splits its width: 128 a direction where others
-have 256, since its decoder must be as wide as its encoder.
+Needs torch, eole and aiohttp.
 """
 
 import json
-import logging
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import worker
-from eole.bin.main import main as eole
-from eole.trainer import Trainer
 
-BATCH = 4096
-MODELS: dict[str, dict[str, Any]] = {
-    "transformer": {
-        "architecture": "transformer", "layers": 3, "hidden_size": 256, "heads": 4, "transformer_ff": 1024,
-        "mlp_activation_fn": "relu", "layer_norm": "standard", "add_qkvbias": True, "add_ffnbias": True,
-        "add_final_linear_bias": True,
-        "embeddings": {"word_vec_size": 256, "position_encoding_type": "SinusoidalInterleaved"},
-    },
-    "rnn": {
-        "architecture": "rnn", "hidden_size": 256, "embeddings": {"word_vec_size": 256},
-        "encoder": {"encoder_type": "brnn", "rnn_type": "LSTM", "layers": 1, "hidden_size": 256},
-        "decoder": {
-            "decoder_type": "rnn", "rnn_type": "LSTM", "layers": 1, "hidden_size": 256,
-            "global_attention": "mlp",
-        },
-    },
-}  # fmt: skip
-
-
-def config(folder: Path, model: str) -> dict[str, Any]:
-    """As its YAML files have it. It reads FOLDER/train.pieces.src, train.pieces.tgt and pieces.txt."""
-    own, pieces = folder / "eole", str(folder / "pieces.txt")
-    corpus = {
-        "path_src": str(folder / "train.pieces.src"), "path_tgt": str(folder / "train.pieces.tgt"),
-        "transforms": [],
-    }  # fmt: skip
-    return {
-        "seed": 1, "save_data": str(own / "data"), "overwrite": True, "report_every": 10**6,
-        "src_vocab": pieces, "tgt_vocab": pieces, "share_vocab": True, "pad_token": "<pad>",
-        "src_vocab_size": 8000, "tgt_vocab_size": 8000, "vocab_size_multiple": 1, "transforms": [],
-        "data": {"corpus": corpus},
-        "model": MODELS[model] | {"share_embeddings": True, "share_decoder_embeddings": True},
-        "training": {
-            "model_path": str(own / "model"), "world_size": 1, "gpu_ranks": [], "compute_dtype": "fp32",
-            "batch_type": "tokens", "batch_size": BATCH, "normalization": "tokens", "accum_count": [1],
-            "num_workers": 0,  # helpers of its own would make batches while others have their turn
-            "optim": "adam", "adam_beta2": 0.98, "learning_rate": 1.0, "decay_method": "noam",
-            "warmup_steps": 400, "max_grad_norm": 1.0, "dropout": [0.1], "attention_dropout": [0.1],
-            "label_smoothing": 0.1, "param_init_method": "xavier_uniform",
-            "train_steps": 10**9, "valid_steps": 10**9, "save_checkpoint_steps": 10**9,
-        },
-    }  # fmt: skip
+DROPOUT = 0.1
 
 
 def main(folder: Path, model: str) -> None:
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.INFO)
-    directions = "; 128 a direction" if model == "rnn" else ""
-    turns = worker.Turns(f"token batches of {BATCH} with padding, of like length; Adam{directions}")
-    train_step = Trainer._train_step
-    before: list[dict[str, int]] = []
+    from eole import trainer
+    from eole.bin.main import main as eole
 
-    def in_turn(trainer: Trainer, batches: list[dict[str, Any]], *others: Any, **named: Any) -> None:
-        """From one call to the next is one step: this batch, the optimizer, making the next batch."""
-        if before:
-            turns.made(before.pop())
+    driven = worker.Driven()
+    make_step = trainer.Trainer._train_step
+
+    def step(self: Any, batches: Any, *rest: Any, **named: Any) -> Any:
         (batch,) = batches
-        targets = batch["tgt"][:, 1:]
-        real = (targets != trainer.train_loss.padding_idx).sum(1).tolist()
-        before.append(worker.done(zip(batch["srclen"].tolist(), real, strict=True), targets.numel()))
-        train_step(trainer, batches, *others, **named)
+        target = batch["tgt"][:, 1:]  # without the start
+        lengths = (target != PAD).sum(1).tolist()
+        driven.begins(worker.done(zip(batch["srclen"].tolist(), lengths, strict=True), target.numel()))
+        return make_step(self, batches, *rest, **named)
 
-    Trainer._train_step = in_turn
-    file = folder / "eole.yaml"
-    file.write_text(json.dumps(config(folder, model)), encoding="utf-8")  # JSON is YAML
+    trainer.Trainer._train_step = step
+    file = folder / "eole.json"
+    file.write_text(json.dumps(config(folder, model)))
     sys.argv = ["eole", "train", "--config", str(file)]
-    eole()
+    driven.serve(eole, "token batches of 4096 with padding, sorted by length within 30,000 pairs; Adam")
+
+
+PAD = 1
+"""Where `vocab.txt` has it."""
+
+
+def config(folder: Path, model: str) -> dict[str, Any]:
+    return {
+        "seed": 1, "share_vocab": True, "pad_token": "<pad>", "src_vocab": str(folder / "vocab.txt"),
+        "tgt_vocab": str(folder / "vocab.txt"), "src_vocab_size": 8000, "tgt_vocab_size": 8000,
+        "vocab_size_multiple": 1, "save_data": str(folder / "eole-data"), "overwrite": True,
+        "report_every": 10**6, "transforms": [],
+        "data": {
+            "corpus": {
+                "path_src": str(folder / "train.pieces.src"), "path_tgt": str(folder / "train.pieces.tgt"),
+                "transforms": [],
+            }
+        },
+        "training": {
+            "model_path": str(folder / "eole-model"), "gpu_ranks": [], "world_size": 1,
+            "compute_dtype": "fp32", "batch_type": "tokens", "batch_size": 4096,
+            "normalization": "tokens", "accum_count": [1],
+            "optim": "adam", "adam_beta2": 0.98, "learning_rate": 1.0, "decay_method": "noam",
+            "warmup_steps": 400, "dropout": [DROPOUT], "attention_dropout": [DROPOUT], "label_smoothing": 0.1,
+            "max_grad_norm": 1.0, "bucket_size": 30000, "num_workers": 2, "save_checkpoint_steps": 10**6,
+            "valid_steps": 10**6, "train_steps": 10**6,
+        },
+        "model": transformer() if model == "transformer" else recurrent(),
+    }  # fmt: skip
+
+
+def transformer() -> dict[str, Any]:
+    return {
+        "architecture": "transformer", "layers": 3, "hidden_size": 256, "heads": 4, "transformer_ff": 1024,
+        "share_embeddings": True, "share_decoder_embeddings": True, "add_qkvbias": True,
+        "add_final_linear_bias": True, "add_ffnbias": True, "mlp_activation_fn": "relu",
+        "layer_norm": "standard",
+        "embeddings": {"word_vec_size": 256, "position_encoding_type": "SinusoidalInterleaved"},
+    }  # fmt: skip
+
+
+def recurrent() -> dict[str, Any]:
+    """128 for each direction, as eole divides the width between them: it has no other way to 256 for both."""
+    return {
+        "architecture": "rnn", "hidden_size": 256, "share_embeddings": True,
+        "embeddings": {"word_vec_size": 256},
+        "encoder": {"encoder_type": "brnn", "layers": 1, "rnn_type": "LSTM", "hidden_size": 256},
+        "decoder": {"decoder_type": "rnn", "layers": 1, "rnn_type": "LSTM", "hidden_size": 256,
+                    "global_attention": "mlp"},
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

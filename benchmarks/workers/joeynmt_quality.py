@@ -1,77 +1,39 @@
-"""JoeyNMT trained for a while, translating at some points of it: FOLDER TIMES (seconds, "60,90").
+"""JoeyNMT's own trainer on batches of 2,048 pieces, examined at given minutes: FOLDER RECIPE MINUTES..."""
 
-Translates FOLDER/test.src greedily with its own search at each of the times of training and prints a line of
-JSON: seconds trained, steps, texts. Needs what joeynmt_peer.py says.
-"""
-
-import json
-import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import joeynmt_peer
-import torch
-from joeynmt.batch import Batch
-from joeynmt.datasets import build_dataset
-from joeynmt.prediction import predict
-from joeynmt.training import TrainManager
-
-BATCH = 2048
+from joeynmt import training
+from joeynmt_training import config
+from quality import Examination
 
 
-def translate(manager: TrainManager, folder: Path) -> list[str]:
-    """As it validates; dropout is off within."""
-    data = manager.train_iter.dataset
-    test = build_dataset(
-        "plain", str(folder / "test"), "src", "tgt", "test", data.tokenizer, data.sequence_encoder
-    )
-    tokenizer = data.tokenizer["tgt"]
-    post_process = tokenizer.post_process
+def main(folder: Path, minutes: list[float]) -> None:
+    examination = Examination(minutes)
+    make_step, train = training.TrainManager._train_step, training.TrainManager.train_and_validate
 
-    def forgiving(*pieces: Any, **named: Any) -> str:
-        """It stops at an empty output, which a model in its first minute makes."""
-        try:
-            return post_process(*pieces, **named)
-        except AssertionError:
-            return ""
+    def train_and_validate(self: Any, train_data: Any, valid_data: Any) -> None:
+        self.few = valid_data
+        examination.begin()
+        train(self, train_data, valid_data)
 
-    tokenizer.post_process = forgiving
-    found = predict(
-        manager.model, test, manager.device, manager.n_gpu, args=manager.dev_cfg, autocast=manager.autocast
-    )
-    tokenizer.post_process = post_process
-    return found[2]
+    def step(self: Any, batch: Any) -> Any:
+        def translate() -> list[str]:
+            found = training.predict(
+                model=self.model, data=self.few, device=self.device, n_gpu=0, args=self.dev_cfg,
+                autocast=self.autocast,
+            )  # fmt: skip
+            self.model.train()
+            return list(found[2])
 
+        examination.look(translate)
+        return make_step(self, batch)
 
-def main(folder: Path, times: list[float]) -> None:
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever it prints does not get between the lines
-    train_step = TrainManager._train_step
-    waiting, began, steps = list(times), 0.0, 0
-
-    def watched(manager: TrainManager, batch: Batch) -> Any:
-        """Before each step: is it time to translate? The clock starts with the first step."""
-        nonlocal began, steps
-        began = began or time.perf_counter()
-        seconds = time.perf_counter() - began
-        if seconds >= waiting[0]:
-            while waiting and seconds >= waiting[0]:
-                waiting.pop(0)
-            state = torch.get_rng_state()
-            texts = translate(manager, folder)
-            print(json.dumps({"seconds": seconds, "steps": steps, "texts": texts}), file=out, flush=True)
-            if not waiting:
-                raise SystemExit(0)
-            torch.set_rng_state(state)
-            began = time.perf_counter() - seconds
-        steps += 1
-        return train_step(manager, batch)
-
-    TrainManager._train_step = watched
-    joeynmt_peer.train(joeynmt_peer.config(folder, "transformer", BATCH))
+    training.TrainManager.train_and_validate = train_and_validate
+    training.TrainManager._train_step = step
+    training.train(rank=0, world_size=1, cfg=config(folder, "transformer", batch=2048), skip_test=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [float(one) for one in sys.argv[2].split(",")])
+    main(Path(sys.argv[1]), [float(one) for one in sys.argv[3:]])

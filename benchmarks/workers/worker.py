@@ -6,12 +6,15 @@ ours.
 """
 
 import json
+import multiprocessing
 import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 
 def sentences(folder: Path) -> list[tuple[str, str]]:
@@ -35,45 +38,56 @@ def done(lengths: Iterable[tuple[int, int]], padded: int) -> dict[str, int]:
     return total | {"padded": padded}
 
 
-class Turns:
-    """Waits for orders between steps: for a peer whose own loop calls us, where `serve` would call it."""
-
-    def __init__(self, about: str) -> None:
-        self._out = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # whatever a peer prints does not get between the lines
-        self._about = about
-        self._left: int | None = None  # None: what is built on the first step is no part of the race
-
-    def made(self, counts: dict[str, int]) -> None:
-        """A step was made. Comes back when the next one is wanted; ends the process when none is."""
-        if self._left is None:
-            _say(self._out, {"ready": self._about})
-        else:
-            self._left -= 1
-            for name, count in counts.items():
-                self._total[name] = self._total.get(name, 0) + count
-            if self._left:
-                return
-            self._report()
-        line = sys.stdin.readline()
-        if not line:
-            raise SystemExit(0)
-        self._left = int(line)
-        self._total: dict[str, float] = {}
-        self._began = time.perf_counter(), time.process_time()
-
-    def _report(self) -> None:
-        wall, cpu = self._began
-        self._total |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        _say(self._out, self._total | {"peak_bytes": most * (1 if sys.platform == "darwin" else 1024)})
-
-
 def serve(step: Callable[[], dict[str, int]], about: str) -> None:
     """Make steps as told on standard input, until it ends."""
-    turns = Turns(about)
-    while True:
-        turns.made(step())
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a peer prints does not get between the lines
+    step()  # what is built on the first step is no part of the race
+    _say(out, {"ready": about})
+    for line in sys.stdin:
+        total: dict[str, float] = {}
+        wall, cpu = time.perf_counter(), time.process_time()
+        for _ in range(int(line)):
+            for name, count in step().items():
+                total[name] = total.get(name, 0) + count
+        total |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        _say(out, total | {"peak_bytes": most * (1 if sys.platform == "darwin" else 1024)})
+
+
+class Driven:
+    """A training that drives itself, made to wait before each step until it is told to make one.
+
+    A step ends where the next one begins: reading the batch and the optimizer are in it.
+    """
+
+    def __init__(self) -> None:
+        self._orders: Queue[None] = Queue()
+        self._results: Queue[dict[str, int]] = Queue()
+        self._now: dict[str, int] | None = None
+
+    def begins(self, counts: dict[str, int]) -> None:
+        """To be called by the training at the start of each step, with what its batch is."""
+        if self._now is not None:
+            self._results.put(self._now)
+        self._now = counts
+        self._orders.get()
+
+    def serve(self, train: Callable[[], object], about: str) -> None:
+        """Run the training, and take orders beside it until there are no more."""
+
+        def take_orders() -> None:
+            serve(self._step, about)
+            for loader in multiprocessing.active_children():
+                loader.terminate()
+            os._exit(0)
+
+        Thread(target=take_orders, daemon=True).start()
+        train()
+
+    def _step(self) -> dict[str, int]:
+        self._orders.put(None)
+        return self._results.get()
 
 
 def _say(out: object, value: object) -> None:

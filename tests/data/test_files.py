@@ -1,10 +1,16 @@
 import gzip
+import io
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from atonce.data import files as files_module
 from atonce.data.config import FilesConfig, TableConfig
 from atonce.data.corpora import Corpus, Pair, open_corpus
+from atonce.data.files import read_lines
 from atonce.errors import DataError
 
 PAIRS = [Pair("a house", "ein Haus"), Pair("", "leer"), Pair("two", "zwei")]
@@ -98,6 +104,41 @@ def test_unequal_line_counts_are_both_named(tmp_path: Path, source: str, target:
     assert caught.value.what == f"{tmp_path}/s.txt has {counts[0]} lines and {tmp_path}/t.txt has {counts[1]}"
     assert "too soon" in caught.value.why
     assert "equally long" in caught.value.fix
+
+
+some_bytes = st.lists(
+    st.sampled_from([b"a", b"\n", b"\r", b"\r\n", "ü€".encode(), b"\xfc", "\ufeff".encode()])
+)
+
+
+@given(some_bytes.map(b"".join), st.integers(1, 9))
+def test_reading_many_lines_at_once_is_reading_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory, raw: bytes, bytes_at_once: int
+) -> None:
+    path = text(tmp_path_factory.mktemp("lines") / "f", raw)
+    expected: list[str | tuple[int, int]] = []
+    start = 0
+    for line in io.BytesIO(raw):
+        try:
+            decoded = line.decode()
+        except UnicodeDecodeError as error:
+            expected.append((len(expected) + 1, start + error.start))
+            break
+        end = "\r\n" if decoded.endswith("\r\n") else "\n"
+        expected.append(
+            decoded.removesuffix(end) if start else decoded.removeprefix("\ufeff").removesuffix(end)
+        )
+        start += len(line)
+    got: list[str | tuple[int, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files_module, "_BYTES_AT_ONCE", bytes_at_once)
+        try:
+            got.extend(read_lines(path))
+        except DataError as error:
+            line_and_byte = re.search(r"line (\d+), byte (\d+)", error.what)
+            assert line_and_byte is not None
+            got.append((int(line_and_byte[1]), int(line_and_byte[2])))
+    assert got == expected
 
 
 def test_invalid_utf8_is_named_by_line_and_byte(tmp_path: Path) -> None:

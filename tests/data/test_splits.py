@@ -1,3 +1,4 @@
+import unicodedata
 from collections import defaultdict
 from random import Random
 
@@ -7,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce.data.corpora import Pair
-from atonce.data.splits import LARGEST_GROUP_CUT, Hashes, Side, connected, cut, sharing, text_key
+from atonce.data.splits import LARGEST_GROUP_CUT, Hashes, Side, connected, cut, sharing, text_keys
 
 words = st.sampled_from(["a", "A.", "b", "c", "(d)", "d", "e!", "e", "f", "g", "H", "h", "i", "?", "!"])
 corpora = st.lists(st.builds(Pair, words | st.text(max_size=3), words | st.text(max_size=3)), min_size=1)
+
+
+def key(text: str) -> str:
+    """That of one text, without help from its neighbours."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(one for one in folded if unicodedata.category(one)[0] not in "PSZC") or text
 
 
 def groups_by_search(pairs: list[Pair]) -> list[frozenset[int]]:
@@ -18,14 +25,14 @@ def groups_by_search(pairs: list[Pair]) -> list[frozenset[int]]:
     by_key: defaultdict[tuple[int, str], set[int]] = defaultdict(set)
     for index, pair in enumerate(pairs):
         for side, text in enumerate(pair):
-            by_key[side, text_key(text)].add(index)
+            by_key[side, key(text)].add(index)
     groups = []
     left = set(range(len(pairs)))
     while left:
         group, reached = set(), {min(left)}
         while reached:
             group |= reached
-            keys = [(side, text_key(text)) for index in reached for side, text in enumerate(pairs[index])]
+            keys = [(side, key(text)) for index in reached for side, text in enumerate(pairs[index])]
             reached = {index for key in keys for index in by_key[key]} - group
         groups.append(frozenset(group))
         left -= group
@@ -94,14 +101,26 @@ def test_a_long_chain_is_one_group() -> None:
     ],
 )
 def test_case_and_punctuation_do_not_count(one: str, other: str) -> None:
-    assert text_key(one) == text_key(other)
+    keys = text_keys([one, other])
+    assert keys[0] == keys[1] == key(one)
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("की", "का"), ("...", "!"), ("é", "e"), ("पानी", "पनी"), ("1", "2"), ("ก่า", "กา")]
 )
 def test_letters_marks_and_digits_count(one: str, other: str) -> None:
-    assert text_key(one) != text_key(other)
+    keys = text_keys([one, other])
+    assert keys[0] != keys[1]
+
+
+@given(st.lists(st.text() | st.text("e\u0301ﬁ!.\n\r\u2028 İß"), min_size=1, max_size=5))
+def test_texts_do_not_touch_their_neighbours(texts: list[str]) -> None:
+    assert text_keys(texts) == [key(text) for text in texts]
+
+
+def test_every_character_is_kept_or_dropped_as_unicode_says() -> None:
+    some = [f"a{chr(code)}b" for code in range(0, 0x110000, 7) if not 0xD800 <= code < 0xE000]
+    assert text_keys(some) == [key(text) for text in some]
 
 
 def test_sharing_either_side_is_enough() -> None:

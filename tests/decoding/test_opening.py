@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree, rmtree
 
 import numpy as np
 import pytest
 
+from atonce.data.corpora import Pair
 from atonce.data.images import ImagePair
 from atonce.data.prepare import open_prepared
+from atonce.decoding import opening
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load, load_classifier, load_reader, load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
+from atonce.layers.eight_bits import EightBitLinear
 
 
 def test_each_is_what_it_was_trained_for(runs: dict[str, Path]) -> None:
@@ -81,3 +85,54 @@ def test_how_many_are_done_is_told(runs: dict[str, Path]) -> None:
         images = images_of(runs[name])
         load(runs[name]).outputs(images, advance=done.append)
         assert sum(done) == len(images)
+
+
+def pieces_written(run: Path, **options: bool) -> list[str]:
+    texts = [pair.source for pair in open_prepared(run).test_pairs if isinstance(pair, Pair)]
+    return load_translator(run, device="cpu", **options).outputs(texts, beam=3)
+
+
+def test_a_fast_model_learns_its_lexicon_once(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = Path(copytree(runs["texts"], tmp_path / "run"))
+    first = pieces_written(run, fast=True)
+    kept = run / "lexicon.safetensors"
+    written = kept.read_bytes()
+    assert len(first) == len(open_prepared(run).test_pairs)
+    rmtree(run / "examples")  # nothing is learned from them again
+    assert load_translator(run, device="cpu", fast=True).shortlist is not None
+    assert kept.read_bytes() == written
+
+
+def test_a_fast_model_without_lexicon_and_examples_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = Path(copytree(runs["texts"], tmp_path / "run"))
+    (run / "lexicon.safetensors").unlink(missing_ok=True)
+    rmtree(run / "examples")
+    with pytest.raises(RunError, match="not whole"):
+        load(run, device="cpu", fast=True)
+    load(run, device="cpu")
+
+
+def test_a_damaged_lexicon_is_said_to_be(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = Path(copytree(runs["texts"], tmp_path / "run"))
+    (run / "lexicon.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(RunError, match=r"lexicon\.safetensors is damaged"):
+        load(run, device="cpu", fast=True)
+
+
+@pytest.mark.parametrize("kind", ["labels", "images"])
+def test_what_reads_images_is_fast_without_a_list(
+    runs: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "can_multiply_eight_bits", lambda: True)
+    plain, fast = (load(runs[kind], device="cpu", fast=fast) for fast in (False, True))
+    assert any(isinstance(layer, EightBitLinear) for layer in fast.model.modules())
+    assert len(fast.outputs(images_of(runs[kind]))) == len(plain.outputs(images_of(runs[kind])))
+    assert not (runs[kind] / "lexicon.safetensors").exists()
+
+
+def test_a_cpu_that_cannot_multiply_eight_bits_does_not(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "can_multiply_eight_bits", lambda: False)
+    model = load(runs["labels"], device="cpu", fast=True).model
+    assert not any(isinstance(layer, EightBitLinear) for layer in model.modules())

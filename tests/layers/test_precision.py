@@ -36,9 +36,10 @@ def test_float32_leaves_everything_as_it_is() -> None:
         assert setting() == before
 
 
-def test_auto_goes_by_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("instructions", ["amx_bf16", "avx512_bf16"])
+def test_auto_goes_by_the_hardware(monkeypatch: pytest.MonkeyPatch, instructions: str) -> None:
     for hardware in (True, False):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda hardware=hardware: {"amx_bf16": hardware})
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda hardware=hardware: {instructions: hardware})
         assert has_bfloat16_hardware(CPU) is hardware
         with products("auto", CPU):
             assert (setting() == "bf16") is hardware

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from atonce.layers.attention import KeyValue
 from atonce.layers.positions import sinusoids
-from atonce.layers.stepping import no_past, stepper
+from atonce.layers.stepping import FEW, ROOM, closed, in_room, room_for, stepper
 from atonce.layers.transformer import DecoderBlock, Norm
 from atonce.layers.window import window_mask
 
@@ -47,25 +48,48 @@ def test_one_position_after_another_is_all_at_once(
     recent = window_mask(TARGET, TARGET, window, causal=True)
     whole = block(states, source, REAL[:, None], mask=recent, rotation=rotation)
     step, past = stepper(block), no_past(block, BATCH)
+    source, source_closed = in_room(source, SOURCE, SOURCE), closed(REAL[:, None], states)
     for time in range(TARGET):
         recent = window_mask(1, time + 1, window, causal=True)
+        seen = torch.ones(1, 1, time + 1, dtype=torch.bool) if recent is None else recent
+        turn = None if rotation is None else rotation[time : time + 1]
         one, past = step(
-            states[:, time : time + 1],
-            past,
-            source,
-            REAL[:, None, None],
-            None if recent is None else recent[:, None],
-            None if rotation is None else rotation[time : time + 1],
+            states[:, time : time + 1], past, time, closed(seen, states), source, source_closed, turn
         )
         torch.testing.assert_close(one[:, 0], whole[:, time])
 
 
 @every_block
-def test_beginnings_of_a_sentence_do_not_see_one_another(norm: Norm, options: dict[str, Any]) -> None:
-    block, states = block_of(norm, options), drawn(1, 2, DIM)
-    source = block.cross_attention.project(drawn(1, SOURCE, DIM, seed=1))
-    step, past = stepper(block), no_past(block, 1)
-    apart = [step(states[:, place : place + 1], past, source, None, None, None)[0] for place in range(2)]
-    each_itself = torch.eye(2, dtype=torch.bool)[None, None]
-    together, _ = step(states, past, source, None, each_itself, None)
+@pytest.mark.parametrize("sentences", [1, FEW + 1])
+def test_beginnings_of_a_sentence_do_not_see_one_another(
+    norm: Norm, options: dict[str, Any], sentences: int
+) -> None:
+    block, states = block_of(norm, options), drawn(sentences, 2, DIM)
+    source = in_room(block.cross_attention.project(drawn(sentences, SOURCE, DIM, seed=1)), SOURCE, SOURCE)
+    source_closed = closed(torch.ones(1, 1, SOURCE, dtype=torch.bool), states)
+    itself = closed(torch.ones(1, 1, 1, dtype=torch.bool), states)
+    step = stepper(block)
+    apart = [
+        step(states[:, place : place + 1], no_past(block, sentences), 0, itself, source, source_closed, None)[
+            0
+        ]
+        for place in range(2)
+    ]
+    each_itself = closed(torch.eye(2, dtype=torch.bool)[None], states)
+    together, _ = step(states, no_past(block, sentences), 0, each_itself, source, source_closed, None)
     torch.testing.assert_close(together, torch.cat(apart, dim=1))
+
+
+def no_past(block: DecoderBlock, sentences: int) -> KeyValue:
+    nothing = torch.zeros(sentences, block.attention.key_value_heads, 0, DIM // HEADS, dtype=torch.float64)
+    return KeyValue(nothing, nothing)
+
+
+def test_what_is_kept_moves_into_larger_room_and_the_rest_is_zero() -> None:
+    seen = KeyValue(drawn(2, 3, 5, 4), drawn(2, 3, 5, 4, seed=1))
+    moved = in_room(seen, 4, ROOM + 1)
+    for before, after in zip(seen, moved, strict=True):
+        assert after.shape == (2, 3, 2 * ROOM, 4)
+        assert torch.equal(after[:, :, :4], before[:, :, :4])
+        assert (after[:, :, 4:] == 0).all()
+    assert [room_for(length) for length in (1, ROOM, ROOM + 1)] == [ROOM, ROOM, 2 * ROOM]

@@ -109,5 +109,5 @@ def test_all_positions_are_read_at_once_and_a_step_keeps_one(name: str) -> None:
     kept = DECODERS[name].key_value_heads or DECODERS[name].heads
     for part in state.source.content:
         assert part.key.shape[1] == part.value.shape[1] == kept
-    assert [part.shape[1:3] for part in state.past.content] == [(2 * kept, 3)] * 2
-    assert state.position == 3
+    assert [part.key.shape[1] for part in state.past.content] == [kept] * 2
+    assert state.position == state.kept == 3

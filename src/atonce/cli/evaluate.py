@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from atonce.cli.lines import Fast
+
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
@@ -12,6 +14,7 @@ def evaluate(
     reference: Annotated[Path | None, typer.Option(help="What it should become, line by line.")] = None,
     beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
     against: Annotated[Path | None, typer.Option(help="Another run: paired bootstrap.")] = None,
+    fast: Fast = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Translate a test text and score it."""
@@ -24,7 +27,7 @@ def evaluate(
 
     with progress("Translating the test text", quiet=json) as advance:
         evaluation = run_evaluation(
-            run, source=source, reference=reference, beam=beam, against=against, advance=advance
+            run, source=source, reference=reference, beam=beam, against=against, fast=fast, advance=advance
         )
     if json:
         print_json(evaluation.as_dict())

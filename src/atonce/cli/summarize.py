@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from atonce.cli.lines import Fast
+
 
 def summarize(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     file: Annotated[Path | None, typer.Argument(help="Texts to summarise; stdin without it.")] = None,
     beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
     nbest: Annotated[int, typer.Option(help="Summaries of each text, best first, with scores.", min=1)] = 1,
+    fast: Fast = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each line.")] = False,
 ) -> None:
     """Summarise texts, each on a line of its own.
@@ -19,4 +22,5 @@ def summarize(
     """
     from atonce.cli.lines import open_for, write_outputs
 
-    write_outputs(open_for("summarisation", run), file, "Summarising", beam=beam, nbest=nbest, json=json)
+    translator = open_for("summarisation", run, fast=fast)
+    write_outputs(translator, file, "Summarising", beam=beam, nbest=nbest, json=json)

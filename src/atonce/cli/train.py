@@ -22,7 +22,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that broke off.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Train a model and score it on the test split."""
+    """Train a model and score it on the test split.
+
+    Several processes, on one machine or more: torchrun --nproc-per-node 2 -m atonce train RECIPE --out RUN
+    """
     from atonce.cli.output import print_json, print_scores, print_text
     from atonce.data.config import COMMANDS
     from atonce.runs.recipe import load
@@ -31,7 +34,12 @@ def train(
     chosen = load(recipe, [*(set_ or ()), *budget], model=model)
 
     from atonce.studies.experiment import train as run_training
+    from atonce.training.distributed import is_first
+    from atonce.training.train import train as only_learn
 
+    if not is_first():
+        only_learn(chosen, out, resume=resume, quiet=True)
+        return
     try:
         experiment = run_training(chosen, out, resume=resume, quiet=json)
     except KeyboardInterrupt:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from atonce.cli.lines import Fast
+
 
 def translate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
@@ -16,6 +18,7 @@ def translate(
         typer.Option(help="Draw words at random with this temperature; 0 searches.", min=0, max=100),
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="For --sample.")] = 1,
+    fast: Fast = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each line.")] = False,
 ) -> None:
     """Translate a text, line by line.
@@ -26,6 +29,6 @@ def translate(
 
     from atonce.cli.lines import open_for, write_outputs
 
-    translator = open_for("translation", run)
+    translator = open_for("translation", run, fast=fast)
     torch.manual_seed(seed)
     write_outputs(translator, file, "Translating", beam=beam, nbest=nbest, json=json, temperature=sample)

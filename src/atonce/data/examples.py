@@ -3,7 +3,7 @@
 import json
 import mmap
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from atonce.shapes import Bool, Int
 
 _PIECES, _OFFSETS, _HEAD = "pieces.bin", "offsets.bin", "examples.json"
 _PAIRS_AT_ONCE = 10_000
+ID_TYPE = "I"
+"""Ids in an `array` that is to be stored. An array of them is taken over at one stroke, a list one by one."""
 
 
 class Examples:
@@ -33,7 +35,11 @@ class Examples:
 
     @classmethod
     def write(
-        cls, folder: Path, pairs: Iterable[tuple[list[int], list[int]]], *, vocabulary_size: int = 65_536
+        cls,
+        folder: Path,
+        pairs: Iterable[tuple[Sequence[int], Sequence[int]]],
+        *,
+        vocabulary_size: int = 65_536,
     ) -> "Examples":
         """Stream `pairs` into a new folder and open it. 2 bytes an id up to 65,536 ids, else 4.
 
@@ -44,7 +50,7 @@ class Examples:
         sequences, end = 0, 0
         with (folder / _PIECES).open("wb") as pieces_file, (folder / _OFFSETS).open("wb") as offsets_file:
             offsets_file.write(np.zeros(1, np.int64).tobytes())
-            ids, offsets = array("L"), array("q")
+            ids, offsets = array(ID_TYPE), array("q")
             for pair in pairs:
                 for sequence in pair:
                     ids.extend(sequence)

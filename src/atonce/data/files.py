@@ -11,7 +11,6 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 
 from atonce.config import nearest
@@ -21,6 +20,7 @@ from atonce.errors import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = "\ufeff"
+_BYTES_AT_ONCE = 1 << 16  # in whole lines: line by line, reading takes twice as long
 
 
 def open_files(config: FilesConfig) -> Corpus:
@@ -74,40 +74,43 @@ def read_lines(path: Path) -> Iterator[str]:
 
 def read_stdin() -> Iterator[str]:
     """The lines of standard input, which must be UTF-8, without their line ends. Raises DataError."""
-    return _decoded(sys.stdin.buffer, "standard input")
+    return _decoded(([line] for line in sys.stdin.buffer), "standard input")
 
 
-def _decoded(raw_lines: Iterable[bytes], name: str) -> Iterator[str]:
-    """Text without line ends from the bytes of the file called `name`. Raises DataError."""
-    line_start = 0
-    for number, raw in enumerate(raw_lines, start=1):
+def _decoded(raw_lines: Iterable[list[bytes]], name: str) -> Iterator[str]:
+    """Text without line ends from the bytes of the file `name`, some lines at once. Raises DataError."""
+    lines_before, bytes_before = 0, 0
+    for lines in raw_lines:
+        raw, broken = b"".join(lines), None
         try:
-            line = raw.decode("utf-8")
+            text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"{name} is not UTF-8: line {number}, byte {line_start + error.start} (counted from 0)",
+            text = raw[: raw.rfind(b"\n", 0, error.start) + 1].decode("utf-8")
+            number, byte = lines_before + text.count("\n") + 1, bytes_before + error.start
+            broken = DataError(
+                f"{name} is not UTF-8: line {number}, byte {byte} (counted from 0)",
                 why=f"byte 0x{raw[error.start]:02x} is impossible there: {error.reason}",
                 fix="save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
-            ) from None
-        line_start += len(raw)
-        if line.endswith("\n"):
-            line = line[:-2] if line.endswith("\r\n") else line[:-1]
-        yield line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+            )
+        if text:
+            text = text if bytes_before else text.removeprefix(_BYTE_ORDER_MARK)
+            yield from text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+        if broken:
+            raise broken
+        lines_before, bytes_before = lines_before + len(lines), bytes_before + len(raw)
 
 
 def read_aligned(source: Path, target: Path) -> Iterator[Pair]:
     """Line i of `source` with line i of `target`. Raises DataError as `read_lines`, or if one ends first."""
-    source_lines, target_lines = read_lines(source), read_lines(target)
-    for number, (left, right) in enumerate(zip_longest(source_lines, target_lines)):
-        if left is None or right is None:
-            rest = sum(1 for _ in (target_lines if left is None else source_lines)) + 1
-            counts = (number, number + rest) if left is None else (number + rest, number)
-            raise DataError(
-                f"{source} has {counts[0]:,} lines and {target} has {counts[1]:,}",
-                why="line 1 belongs to line 1, line 2 to line 2, and so on; one file ends too soon",
-                fix="look for lines that were lost or split, and make the files equally long",
-            )
-        yield Pair(left, right)
+    try:
+        yield from map(Pair._make, zip(read_lines(source), read_lines(target), strict=True))
+    except ValueError:
+        counts = [sum(1 for _ in read_lines(path)) for path in (source, target)]
+        raise DataError(
+            f"{source} has {counts[0]:,} lines and {target} has {counts[1]:,}",
+            why="line 1 belongs to line 1, line 2 to line 2, and so on; one file ends too soon",
+            fix="look for lines that were lost or split, and make the files equally long",
+        ) from None
 
 
 def read_tsv(path: Path, source: str, target: str) -> Iterator[Pair]:
@@ -171,11 +174,12 @@ def _unreadable(path: Path, error: OSError) -> DataError:
     )
 
 
-def _raw_lines(path: Path) -> Iterator[bytes]:
-    """The lines as they are in the file, line ends included."""
+def _raw_lines(path: Path) -> Iterator[list[bytes]]:
+    """The lines as they are in the file, line ends included, some at once."""
     try:
         with _opened(path) as stream:
-            yield from stream
+            while lines := stream.readlines(_BYTES_AT_ONCE):
+                yield lines
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(
             f"{path} is broken gzip",

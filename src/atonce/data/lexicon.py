@@ -8,9 +8,9 @@ import numpy as np
 from atonce.data.examples import Examples
 from atonce.shapes import Float, Int
 
-LIKELY = 100
+LIKELY = 30
 """Target pieces that are remembered for each source piece."""
-COMMON = 500
+COMMON = 200
 """Target pieces that are remembered as the most frequent of all."""
 ROUNDS = 5
 """Of learning: more change little."""

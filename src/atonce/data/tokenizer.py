@@ -6,6 +6,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate, islice
 from math import exp, floor, log
 from pathlib import Path
@@ -32,7 +33,7 @@ _META_PIECES = 4 + 256
 _RARE = 0.0005  # share of the text whose characters are too rare to learn; bytes spell them
 _STAND_INS = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # "noncharacters": Unicode gives them no meaning
 # The trainer leaves out lines with NUL, tab or U+2585, which it uses inside. The rest: see `_encodable`.
-_UNTRAINABLE = str.maketrans(dict.fromkeys(["\0", "\t", "\u2585", "\n", "\r", _SPACE, *_STAND_INS], " "))
+_UNTRAINABLE = re.compile(f"[\0\t\u2585\n\r{_SPACE}{''.join(_STAND_INS)}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -64,8 +65,8 @@ class Tokenizer:
 
         A small corpus gets fewer pieces than `config.size`. Raises DataError if there is no text at all.
         """
-        drawn = _sample((line.translate(_UNTRAINABLE)[:MOST_CHARACTERS] for line in lines), MOST_LINES)
-        drawn = [line for line in drawn if not line.isspace() and line]
+        drawn = _sample((line[:MOST_CHARACTERS] for line in lines), MOST_LINES)
+        drawn = [line for line in (_UNTRAINABLE.sub(" ", line) for line in drawn) if line.strip()]
         if not drawn:
             raise DataError(
                 "there is no text to learn a vocabulary from",
@@ -75,7 +76,7 @@ class Tokenizer:
         rare = _rare(drawn, config)
         model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=(line.translate(rare) for line in drawn),
+            sentence_iterator=(line.translate(rare) for line in _drained(drawn)),
             model_writer=model,
             **_trainer_options(config),
         )
@@ -101,6 +102,18 @@ class Tokenizer:
     def size(self) -> int:
         """How many ids there are, special ones and bytes included."""
         return int(self._processor.get_piece_size())
+
+    @cached_property
+    def words_stand_alone(self) -> bool:
+        """Whether a text with single spaces between its words has the ids of one word after the other.
+
+        So it is with BPE, known by scores that are ranks, where no piece reaches over a space: no merge waits
+        for another word's. With unigram pieces, scores are added up over the text and rounded on the way.
+        """
+        normal = [id for id in range(_META_PIECES, self.size)]
+        ranks = [-self._processor.get_score(id) for id in normal]
+        joined = any(_SPACE in self._pieces[id].lstrip(_SPACE) for id in normal)
+        return ranks == list(range(len(ranks))) and not joined
 
     def encode(self, text: str) -> list[int]:
         """The ids of the text's pieces. No `bos`, no `eos`."""
@@ -206,6 +219,13 @@ def _sample(lines: Iterator[str], most: int) -> list[str]:
         if line is None:
             return kept
         kept[draw.randrange(most)] = line
+
+
+def _drained(lines: list[str]) -> Iterator[str]:
+    """The lines, of which none is kept: the trainer makes copies, and twice a million lines are 300 MB."""
+    lines.reverse()
+    while lines:
+        yield lines.pop()
 
 
 def _trainer_options(config: VocabularyConfig) -> dict[str, Any]:

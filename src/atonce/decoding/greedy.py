@@ -5,8 +5,7 @@ from torch import Tensor
 
 from atonce.decoding.choice import Choice, likeliest
 from atonce.decoding.hypothesis import Hypothesis, Pieces, few_are_left, length_penalty, reorder
-from atonce.decoding.shortlist import Candidates
-from atonce.models.interface import Decoder, Memory, Shared
+from atonce.models.interface import Decoder, Memory
 from atonce.shapes import Float, Int
 
 
@@ -19,16 +18,15 @@ def greedy(
     *,
     alpha: float = 0.0,
     temperature: float = 0.0,
-    candidates: Candidates | None = None,
 ) -> list[Hypothesis]:
     """One hypothesis for each sentence, in order.
 
     `max_lengths`: pieces after which each output is cut off. `alpha`: length penalty in the score.
     `temperature`: 0 takes the likeliest piece; above, pieces are drawn from softmax(logits / temperature)
-    with torch's random state. `candidates`: pieces that alone are looked at; drawing does not heed them.
+    with torch's random state.
     Sentences that have ended leave the batch, many at a time.
     """
-    state, listed = decoder.start(memory), Shared(candidates)
+    state = decoder.start(memory)
     token = torch.full_like(max_lengths, pieces.bos)
     totals = memory.states.new_zeros(len(token), 1)
     never = torch.tensor(pieces.never, dtype=torch.long, device=token.device)
@@ -40,7 +38,7 @@ def greedy(
         if temperature > 0:
             choice = _drawn(decoder.logits(features), totals, never, temperature)
         else:
-            choice = likeliest(decoder, features, totals, never, 1, listed.content)
+            choice = likeliest(decoder, features, totals, never, 1)
         token, totals = choice.pieces[:, 0], choice.totals
         for sentence, piece, total in zip(sentences, token.tolist(), totals[:, 0].tolist(), strict=True):
             if sentence in found:
@@ -55,7 +53,7 @@ def greedy(
             open_rows = [row for row, sentence in enumerate(sentences) if sentence not in found]
             sentences = [sentences[row] for row in open_rows]
             kept = torch.tensor(open_rows, device=token.device)
-            token, totals, state, listed = reorder((token, totals, state, listed), kept, kept)
+            token, totals, state = reorder((token, totals, state), kept, kept)
     return [found[sentence] for sentence in range(len(outputs))]
 
 

@@ -1,22 +1,30 @@
 """Opening a run: the model it trained, as what it was trained for."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from atonce.data.config import COMMANDS
 from atonce.data.ends import Ends
+from atonce.data.examples import Examples
 from atonce.data.images import ImageShape
 from atonce.data.labels import Labels
+from atonce.data.lexicon import ROUNDS, Lexicon
+from atonce.data.prepare import open_prepared
+from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
+from atonce.decoding.shortlist import Shortlist
 from atonce.decoding.translator import Translator
-from atonce.errors import RunError
+from atonce.errors import DiskError, RunError
+from atonce.layers.eight_bits import can_multiply_eight_bits
 from atonce.models.build import build_model
 from atonce.models.device import choose_device
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.weights import set_weights
-from atonce.runs.folder import RunFolder
+from atonce.progress import progress
+from atonce.runs.folder import RunFolder, load_tensors, save_tensors
 from atonce.runs.recipe import Recipe
 
 
@@ -32,37 +40,67 @@ def model_for(recipe: Recipe, ends: Ends) -> Seq2Seq:
 
 
 def system_of(
-    model: Seq2Seq, ends: Ends, recipe: Recipe, *, name: str = "model"
+    model: Seq2Seq, ends: Ends, recipe: Recipe, *, shortlist: Shortlist | None = None, name: str = "model"
 ) -> Translator | ImageReader | Classifier:
-    """A model as what it was trained for."""
+    """A model as what it was trained for. `shortlist`: for one from text to text."""
     longest = recipe.data.max_length
     if isinstance(ends.target, Labels):
         return Classifier(model, ends, longest_source=longest, name=name)
     if isinstance(ends.source, ImageShape):
         return ImageReader(model, ends.source, ends.target, recipe.decoding, name=name)
     whole = recipe.data.task == "summarisation"
-    return Translator(model, ends.tokenizer, recipe.decoding, longest_source=longest, whole=whole, name=name)
+    return Translator(
+        model, ends.tokenizer, recipe.decoding, longest_source=longest, whole=whole, shortlist=shortlist,
+        name=name,
+    )  # fmt: skip
 
 
 def load(
-    run: str | Path, *, device: str | torch.device | None = None
+    run: str | Path, *, device: str | torch.device | None = None, fast: bool = False
 ) -> Translator | ImageReader | Classifier:
     """The model of a run folder, ready to use, on a GPU where there is one, unless `device` is given.
 
     What it is depends on what it was trained for: a Translator (which also summarises), an ImageReader or a
     Classifier. Raises RunError if it is missing, damaged or of a newer format.
+
+    `fast`: outputs that are about as good, not the same, in less time on a CPU. Where it can, it multiplies
+    in eight bits; beam search over texts looks at short lists. What pieces they hold is learned from the
+    training pairs the first time and kept in the run.
     """
     folder = RunFolder.open(run)
     ends = Ends.open(folder.path)
     model = model_for(folder.recipe, ends)
     set_weights(model, folder.load_weights(), origin=folder.path / "model.safetensors")
     model = model.to(choose_device(device)).eval()
-    return system_of(model, ends, folder.recipe, name=folder.path.resolve().name)
+    fast = fast and choose_device(device).type == "cpu"
+    if fast and can_multiply_eight_bits():
+        model.round_to_eight_bits()
+    of_texts = isinstance(ends.source, Tokenizer) and isinstance(ends.target, Tokenizer)
+    shortlist = Shortlist.of(_lexicon(folder, ends.tokenizer)) if fast and of_texts else None
+    return system_of(model, ends, folder.recipe, shortlist=shortlist, name=folder.path.resolve().name)
 
 
-def load_translator(run: str | Path, *, device: str | torch.device | None = None) -> Translator:
+def _lexicon(folder: RunFolder, tokenizer: Tokenizer) -> Lexicon:
+    """The run's, learned if it has none yet."""
+    path = folder.path / "lexicon.safetensors"
+    if path.exists():
+        tensors = load_tensors(path)
+        return Lexicon(tensors["likely"].long().numpy(), tensors["common"].long().numpy())
+    examples = open_prepared(folder.path).train
+    assert isinstance(examples, Examples)
+    with progress("Learning a lexicon", total=ROUNDS) as advance:
+        lexicon = Lexicon.learn(examples, tokenizer.size, advance=advance)
+    with suppress(DiskError):  # a run that cannot be written to is as good; it learns again next time
+        found = {"likely": torch.from_numpy(lexicon.likely), "common": torch.from_numpy(lexicon.common)}
+        save_tensors(path, {name: pieces.int() for name, pieces in found.items()})
+    return lexicon
+
+
+def load_translator(
+    run: str | Path, *, device: str | torch.device | None = None, fast: bool = False
+) -> Translator:
     """As `load`, where only a model from text to text will do. Raises RunError if it is another."""
-    system = load(run, device=device)
+    system = load(run, device=device, fast=fast)
     if not isinstance(system, Translator):
         raise _other(run, "texts of texts")
     return system

@@ -28,15 +28,12 @@ def search(
 
     `longest`: pieces after which each output is cut off. `alpha`: length penalty. `temperature`: above 0,
     pieces are drawn from the softmax of the scores divided by it (torch's random state). `candidates`: pieces
-    that alone are looked at, unless they are drawn.
+    that beam search alone looks at.
     """
     pieces = Pieces(tokenizer.bos, tokenizer.eos, never=never_written(tokenizer))
     max_lengths = torch.tensor(longest, device=memory.states.device)
     if width == 1 or temperature > 0:
-        only = greedy(
-            model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature,
-            candidates=candidates,
-        )  # fmt: skip
+        only = greedy(model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature)
         return [[hypothesis] for hypothesis in only]
     return beam_search(
         model.decoder, memory, pieces, max_lengths, width=width, alpha=alpha, candidates=candidates

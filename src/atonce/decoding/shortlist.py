@@ -15,9 +15,6 @@ from atonce.data.lexicon import Lexicon
 from atonce.models.embedding import PieceEmbedding
 from atonce.shapes import Bool, Float, Int
 
-COMMON = 100
-"""Frequent pieces that are on every list."""
-
 
 class Candidates(NamedTuple):
     """What each sentence of a batch may become, and the rows of the output's table for it."""
@@ -42,11 +39,9 @@ class Shortlist:
     common: Int[Tensor, " common"]
 
     @classmethod
-    def of(cls, lexicon: Lexicon, pieces: int) -> "Shortlist":
-        """With so many `pieces` for each source piece."""
-        return Shortlist(
-            torch.from_numpy(lexicon.likely[:, :pieces].copy()), torch.from_numpy(lexicon.common[:COMMON])
-        )
+    def of(cls, lexicon: Lexicon) -> "Shortlist":
+        """From what was learned of the training pairs."""
+        return Shortlist(torch.from_numpy(lexicon.likely), torch.from_numpy(lexicon.common))
 
     def candidates(
         self,

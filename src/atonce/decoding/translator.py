@@ -57,7 +57,8 @@ class Translator(System):
         """`longest_source`: pieces of the longest source it was trained on; longer texts go in segments.
 
         `whole`: what is written is about a text as a whole, a summary: of a longer one, only the beginning is
-        read. `shortlist`: pieces that outputs are made of; all without it. `name`: what figures call it.
+        read. `shortlist`: pieces that beam search makes outputs of; all without it. `name`: what figures call
+        it.
         """
         super().__init__(model, name)
         self.tokenizer = tokenizer
@@ -135,7 +136,8 @@ class Translator(System):
             longest = [int(self.config.max_length_ratio * len(source)) + 10 for source in batch]
             hypotheses = search(
                 self.model, memory, self.tokenizer, longest, width=width, temperature=temperature,
-                alpha=self.config.length_penalty, candidates=self._candidates(source, mask),
+                alpha=self.config.length_penalty,
+                candidates=self._candidates(source, mask) if width > 1 else None,
             )  # fmt: skip
             for index, one in zip(indices, hypotheses, strict=True):
                 found[index] = one
@@ -145,7 +147,11 @@ class Translator(System):
     def _candidates(
         self, source: Int[Tensor, "batch source_len"], mask: Bool[Tensor, "batch source_len"]
     ) -> Candidates | None:
-        """What each source may become, where there is a short list."""
+        """What each source may become, where there is a short list.
+
+        For one beginning of a sentence, a list with its vectors takes longer to lay out than all pieces to
+        score.
+        """
         if self.shortlist is None:
             return None
         return self.shortlist.candidates(

@@ -36,6 +36,11 @@ def observing(observer: Observer) -> Iterator[None]:
         _observer.reset(token)
 
 
+def is_watched() -> bool:
+    """Whether somebody watches attention in this thread."""
+    return _observer.get() is not None
+
+
 class KeyValue(NamedTuple):
     """What is looked at, projected once: keys to compare with, values to mix."""
 
@@ -128,7 +133,7 @@ class MultiHeadAttention(Attention):
     ) -> Float[Tensor, "batch query_len dim"]:
         """As `forward`, from queries that are projected already."""
         seen = self._for_each_head(seen)
-        if _observer.get() is None and not products_are_reduced(query.device):
+        if not is_watched() and not products_are_reduced(query.device):
             mixed = F.scaled_dot_product_attention(query, seen.key, seen.value, mask, is_causal=causal)
         else:
             mixed = self._in_the_open(query, seen, mask, causal=causal)

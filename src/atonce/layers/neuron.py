@@ -33,8 +33,13 @@ class NeuronLayer(nn.Linear):
 
     def forward(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch neurons"]:
         """What each neuron makes of the inputs."""
-        return _FUNCTIONS[self.nonlinearity](super().forward(inputs))
+        return nonlinearity(self.nonlinearity)(super().forward(inputs))
 
     def extra_repr(self) -> str:
         """The sizes, and the nonlinearity: for `print`."""
         return f"{super().extra_repr()}, nonlinearity={self.nonlinearity}"
+
+
+def nonlinearity(name: Nonlinearity) -> Callable[[Tensor], Tensor]:
+    """The function of that name."""
+    return _FUNCTIONS[name]

@@ -132,7 +132,7 @@ def positive(inputs: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.where(inputs >= 0, inputs + 0.5, inputs.sigmoid())
 
 
-def _projected(linear: nn.Linear, inputs: Float[Tensor, "*batch input_dim"]) -> Float[Tensor, "*batch dim"]:
+def _projected(linear: nn.Module, inputs: Float[Tensor, "*batch input_dim"]) -> Float[Tensor, "*batch dim"]:
     """The linear layer's outputs in the precision of its inputs.
 
     Autocast would hand bfloat16 on to the gates, where shares above 0.998 are one, and to the scan.

@@ -17,9 +17,13 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def has_bfloat16_hardware(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 faster than float32: AMX on a CPU, tensor cores on a GPU."""
+    """Whether `device` multiplies bfloat16 faster than float32.
+
+    A CPU with AMX does, or with AVX512-BF16 (from Zen 4 on); a GPU with tensor cores.
+    """
     if device.type == "cpu":
-        return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 

@@ -1,47 +1,59 @@
 """A decoder block in generation: the numbers of `DecoderBlock`, from fewer and larger operations.
 
 A step computes little, and what is around the computing takes most of its time. So the weights are laid out
-once for a whole generation, those of queries, keys and values as one matrix, and a step is a straight line of
-operations.
+once for a whole generation, those of queries, keys and values as one matrix; keys and values are written into
+memory that is there already; and a step is a straight line of operations.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.layers.attention import KeyValue, MultiHeadAttention
+from atonce.layers.attention import KeyValue, MultiHeadAttention, is_watched
+from atonce.layers.eight_bits import EightBitLinear
+from atonce.layers.neuron import NeuronLayer, nonlinearity
 from atonce.layers.positions import rotated
 from atonce.layers.transformer import DecoderBlock, FeedForward, Residual
 from atonce.shapes import Bool, Float
 
-Past = Float[Tensor, "sentences key_value_heads_twice kept_len head_dim"]
-"""Keys and values of what is written, one after the other along the heads."""
+Past = KeyValue
+"""Keys and values of what is written, and room for more: zeros. The room is a multiple of `ROOM`."""
+
+
+class Closed(NamedTuple):
+    """Where queries may not look."""
+
+    added: Float[Tensor, "#sentences 1 #width room"]
+    """To the scores of keys: 0 where a query may look, -inf elsewhere."""
+    keys: int
+    """How many there are. Behind them there is room, which is closed."""
+
 
 Stepper = Callable[
     [
         Float[Tensor, "sentences width dim"],
         Past,
+        int,
+        Closed,
         KeyValue,
-        Bool[Tensor, "sentences 1 1 source_len"] | None,
-        Bool[Tensor, "#sentences 1 width seen_len"] | None,
+        Closed,
         Float[Tensor, "1 head_dim"] | None,
     ],
     tuple[Float[Tensor, "sentences width dim"], Past],
 ]
-"""From the states of one new position of each beginning of a sentence, the past and the source, with the
-masks of source and past (True: may be looked at; None: all) and the rotation of the new position, to the new
-states and the past with the new position in it."""
+"""From the states of one new position of each beginning of a sentence, the past, how much of it is kept and
+what of it is closed, the source and what of it is closed, and the rotation of the new position: to the new
+states, and the past with the new position in it. The past that is given is written into."""
+
+ROOM = 16
+"""Positions. Products with fewer keys than this take longer on a CPU, not less."""
+FEW = 16
+"""Sentences up to which a fused kernel is the fastest on a CPU; it takes several times as long for many."""
 
 _Function = Callable[[Tensor], Tensor]
-
-
-def no_past(block: DecoderBlock, sentences: int) -> Past:
-    """Before the first piece."""
-    attention = block.attention
-    head_dim = attention.query.out_features // attention.heads
-    return attention.query.weight.new_empty(sentences, 2 * attention.key_value_heads, 0, head_dim)
 
 
 def stepper(block: DecoderBlock) -> Stepper:
@@ -55,15 +67,37 @@ def stepper(block: DecoderBlock) -> Stepper:
     write, look, think = _write(block.attention), _look(block.cross_attention), _think(block.feed_forward)
 
     def step(
-        states: Tensor, past: Tensor, source: KeyValue, source_mask: Tensor | None, mask: Tensor | None,
+        states: Tensor, past: Past, kept: int, past_closed: Closed, source: KeyValue, source_closed: Closed,
         rotation: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        part, past = write(before[0](states), past, mask, rotation)
+    ) -> tuple[Tensor, Past]:  # fmt: skip
+        part, past = write(before[0](states), past, kept, past_closed, rotation)
         states = after[0](states + part)
-        states = after[1](states + look(before[1](states), source, source_mask))
+        states = after[1](states + look(before[1](states), source, source_closed))
         return after[2](states + think(before[2](states))), past
 
     return step
+
+
+def in_room(seen: KeyValue, kept: int, room: int) -> KeyValue:
+    """The first `kept` keys and values in new memory with room for `room`, which is zero behind them."""
+    sentences, heads, _, head_dim = seen.key.shape
+    moved = KeyValue(*(part.new_zeros(sentences, heads, room_for(room), head_dim) for part in seen))
+    for part, before in zip(moved, seen, strict=True):
+        part[:, :, :kept] = before[:, :, :kept]
+    return moved
+
+
+def room_for(length: int) -> int:
+    """`length`, up to a multiple of `ROOM`."""
+    return -(-length // ROOM) * ROOM
+
+
+def closed(may_look: Bool[Tensor, "sentences width keys"], like: Tensor) -> Closed:
+    """Everything but what each query may look at."""
+    keys = may_look.shape[-1]
+    added = like.new_full((*may_look.shape[:-1], room_for(keys)), -torch.inf)
+    added[..., :keys].masked_fill_(may_look, 0.0)
+    return Closed(added[:, None], keys)
 
 
 def _around(residual: Residual) -> tuple[_Function, _Function]:
@@ -86,44 +120,82 @@ def _norm(norm: nn.Module) -> _Function:
 
 def _write(
     attention: MultiHeadAttention,
-) -> Callable[[Tensor, Tensor, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]:
+) -> Callable[[Tensor, Past, int, Closed, Tensor | None], tuple[Tensor, Past]]:
     """Self-attention of new positions, whose keys and values join the past."""
-    parts = (attention.query, attention.key, attention.value)
-    weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+    project = _linear(attention.query, attention.key, attention.value)
     heads, shared = attention.heads, attention.key_value_heads
+    mix = _mix(attention)
 
     def write(
-        states: Tensor, past: Tensor, mask: Tensor | None, rotation: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+        states: Tensor, past: Past, kept: int, past_closed: Closed, rotation: Tensor | None
+    ) -> tuple[Tensor, Past]:
         sentences, width, _ = states.shape
-        projected = F.linear(states, weight, bias).view(sentences, width, heads + 2 * shared, -1)
-        query, seen = torch.split_with_sizes(projected.transpose(1, 2), [heads, 2 * shared], dim=1)
+        projected = project(states).view(sentences, width, heads + 2 * shared, -1).transpose(1, 2)
+        query, key, value = torch.split_with_sizes(projected, [heads, shared, shared], dim=1)
         if rotation is not None:
-            key, value = seen.chunk(2, dim=1)
-            query, seen = rotated(query, rotation), torch.cat([rotated(key, rotation), value], dim=1)
-        past = torch.cat([past, seen], dim=2)
-        keys, values = past.chunk(2, dim=1)
-        return attention.mixture(query, KeyValue(keys, values), mask), past
+            query, key = rotated(query, rotation), rotated(key, rotation)
+        now = kept + width
+        if now > past.key.shape[2]:
+            past = in_room(past, kept, 2 * now)  # twice as much: to move all at every step would take long
+        past.key[:, :, kept:now] = key
+        past.value[:, :, kept:now] = value
+        return mix(query, past, past_closed), past
 
     return write
 
 
-def _look(attention: MultiHeadAttention) -> Callable[[Tensor, KeyValue, Tensor | None], Tensor]:
+def _look(attention: MultiHeadAttention) -> Callable[[Tensor, KeyValue, Closed], Tensor]:
     """Attention to the source."""
-    weight, bias, heads = attention.query.weight, attention.query.bias, attention.heads
+    project, mix, heads = _linear(attention.query), _mix(attention), attention.heads
 
-    def look(states: Tensor, source: KeyValue, mask: Tensor | None) -> Tensor:
+    def look(states: Tensor, source: KeyValue, source_closed: Closed) -> Tensor:
         sentences, width, _ = states.shape
-        query = F.linear(states, weight, bias).view(sentences, width, heads, -1).transpose(1, 2)
-        return attention.mixture(query, source, mask)
+        query = project(states).view(sentences, width, heads, -1).transpose(1, 2)
+        return mix(query, source, source_closed)
 
     return look
 
 
+def _mix(attention: MultiHeadAttention) -> Callable[[Tensor, KeyValue, Closed], Tensor]:
+    """Values mixed by how well their keys match, and projected."""
+    output = _linear(attention.output)
+    group = attention.heads // attention.key_value_heads
+
+    def mix(query: Tensor, seen: KeyValue, hidden: Closed) -> Tensor:
+        added, keys = hidden
+        if is_watched():
+            there = KeyValue(seen.key[:, :, :keys], seen.value[:, :, :keys])
+            return attention.mixture(query, there, added[..., :keys] == 0)
+        room = added.shape[-1]
+        key, value = seen.key[:, :, :room], seen.value[:, :, :room]
+        if group > 1:
+            key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
+        if len(query) <= FEW or query.device.type != "cpu":
+            mixed = F.scaled_dot_product_attention(query, key, value, added)
+        else:
+            scores = (query @ key.mT).mul_(query.shape[-1] ** -0.5).add_(added)
+            mixed = scores.softmax(-1) @ value
+        return output(mixed.transpose(1, 2).flatten(2))
+
+    return mix
+
+
 def _think(feed_forward: FeedForward) -> _Function:
     """Each position alone."""
-    if feed_forward.factor is not None or feed_forward.hidden.nonlinearity != "relu":
+    if feed_forward.factor is not None:
         return feed_forward
-    hidden, output = feed_forward.hidden, feed_forward.output
-    weights = hidden.weight, hidden.bias, output.weight, output.bias
-    return lambda states: F.linear(F.linear(states, *weights[:2]).relu_(), *weights[2:])
+    hidden, output = _linear(feed_forward.hidden), _linear(feed_forward.output)
+    return lambda states: output(hidden(states))
+
+
+def _linear(*layers: nn.Module) -> _Function:
+    """Linear layers that see the same inputs, as one; or one layer of neurons."""
+    if all(isinstance(layer, EightBitLinear) for layer in layers):
+        rounded = cast(list[EightBitLinear], list(layers))
+        return rounded[0].forward if len(rounded) == 1 else EightBitLinear.joined(rounded).forward
+    linear = cast(list[nn.Linear], list(layers))
+    weight, bias = torch.cat([one.weight for one in linear]), torch.cat([one.bias for one in linear])
+    if isinstance(linear[0], NeuronLayer):
+        activate = F.relu_ if linear[0].nonlinearity == "relu" else nonlinearity(linear[0].nonlinearity)
+        return lambda states: activate(F.linear(states, weight, bias))
+    return lambda states: F.linear(states, weight, bias)

@@ -1,7 +1,7 @@
 """Transformer blocks: attention, then a feed-forward part, each with a residual connection and a norm."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -154,7 +154,7 @@ class DecoderBlock(nn.Module):
         return self.feed_forward_residual.join(states, part)
 
     def step(
-        self, stepper: Callable[..., tuple[Tensor, Tensor]], *position: Tensor | KeyValue | None
-    ) -> tuple[Tensor, Tensor]:
+        self, stepper: Callable[..., tuple[Tensor, KeyValue]], *position: Any
+    ) -> tuple[Tensor, KeyValue]:
         """One new position, by this block's `layers.stepping.stepper`: a place to watch it at."""
         return stepper(*position)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue
 from atonce.layers.dropout import dropout
-from atonce.layers.stepping import Past, Stepper, no_past, stepper
+from atonce.layers.stepping import Closed, Past, Stepper, closed, in_room, stepper
 from atonce.layers.summary import mean_of_real
 from atonce.layers.transformer import DecoderBlock, EncoderBlock
 from atonce.layers.window import window_mask
@@ -51,6 +51,8 @@ class TransformerState(NamedTuple):
     The beginnings of a sentence form a tree: what they have in common is kept once, in the order it was
     written, and none of it is moved when some beginnings are given up and others branch. `ancestry` says
     which of it each beginning consists of. With a window the old ones are kept but not seen.
+
+    A state is advanced once: the new one is written into the memory of the old.
     """
 
     steppers: tuple[Stepper, ...]
@@ -58,10 +60,12 @@ class TransformerState(NamedTuple):
     past: Shared[tuple[Past, ...]]
     ancestry: Bool[Tensor, "batch kept_len"] | None
     """None while each sentence has had one beginning, which is all that is kept."""
+    kept: int
+    """Positions in the past of each sentence."""
     position: int
     """Where the next piece stands."""
     source: Shared[tuple[KeyValue, ...]]
-    source_mask: Shared[Bool[Tensor, "sentences 1 1 source_len"] | None]
+    source_closed: Shared[Closed]
 
 
 class TransformerDecoder(PieceDecoder):
@@ -85,34 +89,45 @@ class TransformerDecoder(PieceDecoder):
     def start(self, memory: Memory) -> TransformerState:
         """The source's keys and values for each block, and an empty past."""
         blocks = cast(list[DecoderBlock], list(self.layers))
-        steppers = tuple(stepper(block) for block in blocks)
-        past = tuple(no_past(block, len(memory.mask)) for block in blocks)
-        seen = attendable(memory.mask)
-        mask = None if seen is None else seen[:, None]
-        return TransformerState(steppers, Shared(past), None, 0, Shared(self._source(memory)), Shared(mask))
+        length = memory.mask.shape[1]
+        source = tuple(in_room(seen, length, length) for seen in self._source(memory))
+        past = tuple(
+            KeyValue(
+                *(
+                    part.new_zeros(len(part), block.attention.key_value_heads, 0, part.shape[-1])
+                    for part in seen
+                )
+            )
+            for block, seen in zip(blocks, source, strict=True)
+        )
+        return TransformerState(
+            steppers=tuple(map(stepper, blocks)), past=Shared(past), ancestry=None, kept=0, position=0,
+            source=Shared(source), source_closed=Shared(closed(memory.mask[:, None], memory.states)),
+        )  # fmt: skip
 
     def advance(
         self, token: Int[Tensor, " batch"], state: TransformerState
     ) -> tuple[Float[Tensor, "batch dim"], TransformerState]:
         """One position through all blocks; the ones before it are not computed again."""
         placed = self.positions(self.embedding(token[:, None]), start=state.position)
-        sentences = len(state.past.content[0])
+        sentences = len(state.source_closed.content.added)
         states = placed.states.view(sentences, -1, placed.states.shape[-1])
         ancestry = _with_itself(state, sentences, states.shape[1], token.device)
-        recent = self._recent(ancestry, state.position, token.device)
-        mask = None if recent is None else recent[:, None]
+        past_closed = closed(self._recent(ancestry, state.position, token.device), states)
         grown = []
         for block, laid_out, past, source in zip(
             cast(list[DecoderBlock], self.layers), state.steppers, state.past.content, state.source.content,
             strict=True,
         ):  # fmt: skip
             states, now = block.step(
-                laid_out, states, past, source, state.source_mask.content, mask, placed.rotation
-            )
+                laid_out, states, past, state.kept, past_closed, source, state.source_closed.content,
+                placed.rotation,
+            )  # fmt: skip
             grown.append(now)
         return self.final_norm(states).flatten(0, 1), state._replace(
             past=Shared(tuple(grown)),
             ancestry=None if ancestry is None else ancestry.flatten(0, 1),
+            kept=state.kept + states.shape[1],
             position=state.position + 1,
         )
 
@@ -131,10 +146,11 @@ class TransformerDecoder(PieceDecoder):
 
     def _recent(
         self, ancestry: Bool[Tensor, "sentences width kept_len"] | None, position: int, device: torch.device
-    ) -> Bool[Tensor, "#sentences width kept_len"] | None:
-        """Of its own, what each beginning may look at: within the window. None: at all that is kept."""
+    ) -> Bool[Tensor, "#sentences #width kept_len"]:
+        """Of its own, what each beginning may look at: within the window."""
         if ancestry is None:
-            return window_mask(1, position + 1, self.window, causal=True, device=device)
+            near = window_mask(1, position + 1, self.window, causal=True, device=device)
+            return torch.ones(1, 1, position + 1, dtype=torch.bool, device=device) if near is None else near
         if self.window is None:
             return ancestry
         back = position + 1 - ancestry.cumsum(-1)

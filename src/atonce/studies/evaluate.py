@@ -57,18 +57,19 @@ def evaluate(
     reference: str | Path | None = None,
     beam: int | None = None,
     against: str | Path | None = None,
+    fast: bool = False,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
     """Let the model of `run` translate, summarise, classify or read a test set, and score it.
 
     The set is the run's own test split, or the line-aligned files `source` and `reference`. With `against`,
-    another run does the same, and a paired bootstrap says whether the two differ. `advance` is called with
-    the number of sources done since the last call.
+    another run does the same, and a paired bootstrap says whether the two differ. `fast`: as `load` has it.
+    `advance` is called with the number of sources done since the last call.
     Raises RunError for a run that cannot be used and DataError for a text that cannot.
     """
     folder = RunFolder.open(run)
-    system = load(run)
-    other = None if against is None else load(against)
+    system = load(run, fast=fast)
+    other = None if against is None else load(against, fast=fast)
     pairs = pairs_to_score(folder, source, reference)
     references = [pair.target for pair in pairs]
     task, (_, language) = folder.recipe.data.task, folder.recipe.data.languages

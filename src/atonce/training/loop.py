@@ -14,6 +14,7 @@ from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.average import WeightAverage
 from atonce.training.budget import Budget
+from atonce.training.distributed import ALONE, Ranks
 from atonce.training.loss import batch_loss
 from atonce.training.schedule import rate_factor
 from atonce.training.stream import Position
@@ -53,10 +54,12 @@ def updates(
     *,
     done: int = 0,
     seconds_before: float = 0.0,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Update]:
     """Train in place. Yields after every step, the first being `done` + 1, until the budget is used up.
 
-    `seconds_before`: how long the training has taken in earlier sittings.
+    `seconds_before`: how long the training has taken in earlier sittings. `ranks`: the processes that learn
+    together, each from its share of every batch; the clock is that of the first.
     """
     device = next(model.parameters()).device
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
@@ -72,12 +75,14 @@ def updates(
         batches = tuple(batch.to(device) for batch, _ in read)
         tokens = sum(batch.target_tokens for batch in batches)
         model.train()
+        ranks.draw_apart(config.seed, step)
         loss = 0.0
         with products(config.precision, device):
-            for batch in batches:
-                part = batch_loss(model, batch, config.label_smoothing).smoothed / tokens
+            for share in ranks.shares(batches):
+                part = batch_loss(model, share, config.label_smoothing).smoothed / tokens
                 part.backward()
                 loss += part.item()
+            loss = ranks.sum_gradients(model, loss)
             norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm).item()
             if math.isfinite(loss) and math.isfinite(norm):
                 for optimizer in optimizers:
@@ -88,7 +93,7 @@ def updates(
 
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak
-        seconds = time.perf_counter() - began
+        seconds = ranks.told(time.perf_counter() - began)
         budget.observe(step, seconds)
         padding = sum(batch.padding_share for batch in batches) / len(batches)
         yield Update(step, read[-1][1], loss, norm, factor, tokens, padding, batches, seconds)

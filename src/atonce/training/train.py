@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,11 +19,12 @@ from atonce.runs.recipe import Recipe
 from atonce.training.average import WeightAverage
 from atonce.training.budget import Budget
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
+from atonce.training.distributed import Ranks, together, was_restarted
 from atonce.training.loop import Update, updates
 from atonce.training.optimizers import build_optimizers
 from atonce.training.speed import Speed
 from atonce.training.stream import batches_from
-from atonce.training.validation import Validation, validate
+from atonce.training.validation import METRICS, Validation, validate
 
 DEFAULT_STEPS = 5_000
 """Where a recipe gives neither steps nor minutes."""
@@ -62,11 +63,16 @@ def train(
 
     A resumed training takes everything from the folder, and `recipe` must be the one it began with; where
     nothing was begun yet, it begins.
+    Under `torchrun`, the first process does all but the learning, in which every one has its share.
     Raises RunError (the folder holds a run already, or is damaged), DataError, TrainingError, DiskError.
     """
-    run = _open_run(recipe, Path(folder), resume=resume)
-    prepared = _prepared(run, quiet=quiet)
-    return _Training(run, prepared, choose_device(device), watch).run_to_end()
+    with together(choose_device(device)) as ranks:
+        if ranks.is_first:
+            run = _open_run(recipe, Path(folder), resume=resume or was_restarted())
+            _prepare(run, quiet=quiet)
+        ranks.told(0.0)  # all is there
+        run = RunFolder.open(folder)
+        return _Training(run, open_prepared(run.path), ranks, watch).run_to_end()
 
 
 def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
@@ -84,12 +90,12 @@ def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
     return run
 
 
-def _prepared(run: RunFolder, *, quiet: bool) -> Prepared:
-    """The run's data, stored in it the first time."""
+def _prepare(run: RunFolder, *, quiet: bool) -> None:
+    """Store the run's data in it, the first time."""
     if (run.path / "data.json").exists() or run.checkpoints.exists():
-        return open_prepared(run.path)
+        return
     try:
-        return prepare(run.recipe.data, run.recipe.vocabulary, run.path, quiet=quiet)
+        prepare(run.recipe.data, run.recipe.vocabulary, run.path, quiet=quiet)
     except BaseException:
         # Nothing was trained: leave no folder behind that would be in the way of a second try.
         (run.path / "recipe.toml").unlink()
@@ -102,14 +108,16 @@ class _Training:
     """One sitting of a training. Its methods are in the order of a training's life."""
 
     def __init__(
-        self, run: RunFolder, prepared: Prepared, device: torch.device, watch: Callable[[Report], None]
+        self, run: RunFolder, prepared: Prepared, ranks: Ranks, watch: Callable[[Report], None]
     ) -> None:
         self.run = run
         self.prepared = prepared
         self.config = run.recipe.training
+        self.ranks = ranks
         self.watch = watch
         torch.manual_seed(self.config.seed)
-        model = model_for(run.recipe, prepared.ends).to(device)
+        model = model_for(run.recipe, prepared.ends).to(ranks.device)
+        ranks.take_weights_of_first(model)
         average = WeightAverage(model, self.config.average) if self.config.average else None
         self.learner = Learner(model, build_optimizers(model, self.config), average)
         self.system = system_of(model, prepared.ends, run.recipe)
@@ -117,7 +125,8 @@ class _Training:
         self.progress = load_checkpoint(run.checkpoints, self.learner) or Progress(planned_steps=steps)
         self.budget = Budget(self.progress.planned_steps, self.config.minutes)
         self.speed = Speed()
-        run.rewind_log(self.progress.step)
+        if ranks.is_first:
+            run.rewind_log(self.progress.step)
 
     def run_to_end(self) -> RunFolder:
         if self.progress.stopped_early:
@@ -128,10 +137,8 @@ class _Training:
             self._stop_if_nothing_is_learned(update)
             with self.speed.paused():
                 validation = self._validate() if self._is_due(self._validate_every) else None
-                # In this order: a checkpoint stands for all that was done and written up to its step.
-                self._log(update, validation)
-                if validation is not None or self._is_due(self.config.save_every):
-                    save_checkpoint(self.run.checkpoints, self.learner, self.progress)
+                if self.ranks.is_first:
+                    self._write(update, validation)
             self.watch(Report(update, self.budget.steps, self.speed.tokens_per_second, validation))
             if self.progress.stopped_early:
                 break
@@ -153,6 +160,7 @@ class _Training:
             self.budget,
             done=self.progress.step,
             seconds_before=self.progress.seconds,
+            ranks=self.ranks,
         )
 
     def _stop_if_nothing_is_learned(self, update: Update) -> None:
@@ -165,7 +173,8 @@ class _Training:
             for number, batch in enumerate(update.batches, start=1)
             for name, tensor in batch.tensors().items()
         }
-        save_tensors(path, tensors)
+        if self.ranks.is_first:
+            save_tensors(path, tensors)
         raise TrainingError(
             f"training stopped at step {update.step}",
             why=f"loss or gradient were not finite {MOST_SKIPPED_IN_A_ROW} times in a row",
@@ -188,19 +197,33 @@ class _Training:
         """Validate the weights to be kept, and keep them if they are the best so far."""
         model, average = self.learner.model, self.learner.average
         with average.in_place_of_weights(model) if average else nullcontext():
-            validation = validate(
+            validation = self._validation_of_first()
+            cost = validation.loss if self.config.keep == "loss" else -validation.score
+            self.progress = self.progress.validated(cost, patience=self.config.patience)
+            if self.progress.validations_since_best == 0 and self.ranks.is_first:
+                self.run.save_weights(weights_of(model))
+        return validation
+
+    def _validation_of_first(self) -> Validation:
+        """What the first process finds; the others are told."""
+        task = self.run.recipe.data.task
+        found = Validation(math.nan, METRICS[task][0], math.nan)
+        if self.ranks.is_first:
+            found = validate(
                 self.system,
                 self.prepared,
-                self.run.recipe.data.task,
+                task,
                 sentences=self.config.validation_sentences,
                 batch_tokens=self.config.batch_tokens,
                 smoothing=self.config.label_smoothing,
             )
-            cost = validation.loss if self.config.keep == "loss" else -validation.score
-            self.progress = self.progress.validated(cost, patience=self.config.patience)
-            if self.progress.validations_since_best == 0:
-                self.run.save_weights(weights_of(model))
-        return validation
+        return replace(found, loss=self.ranks.told(found.loss), score=self.ranks.told(found.score))
+
+    def _write(self, update: Update, validation: Validation | None) -> None:
+        """In this order: a checkpoint stands for all that was done and written up to its step."""
+        self._log(update, validation)
+        if validation is not None or self._is_due(self.config.save_every):
+            save_checkpoint(self.run.checkpoints, self.learner, self.progress)
 
     def _log(self, update: Update, validation: Validation | None) -> None:
         if validation is None and update.step % LOG_EVERY and not update.skipped:
