@@ -62,6 +62,30 @@ class Contestant:
         return heard
 
 
+def chosen_peers(given: Sequence[str], modules: Mapping[str, str]) -> dict[str, str]:
+    """The python of each peer, from `PEER=PYTHON` or `PEER`, which is for this python.
+
+    `modules`: what must be there to import, for each peer there is. Raises ValueError, in words.
+    """
+    pythons = {name: python or sys.executable for name, _, python in (one.partition("=") for one in given)}
+    for name, python in pythons.items():
+        if name not in modules:
+            raise ValueError(f"no peer {name!r} here: there are {', '.join(modules)}")
+        if missing := _missing(python, modules[name]):
+            raise ValueError(f"{name}: {missing}; benchmarks/README.md says how to install it")
+    return pythons
+
+
+def _missing(python: str, module: str) -> str:
+    """What keeps this python from importing the module, in words; nothing if nothing does."""
+    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    try:
+        found = subprocess.run([python, "-c", code], check=False).returncode == 0
+    except OSError as error:
+        return f"{python} does not run ({error.strerror})"
+    return "" if found else f"{python} has no {module}"
+
+
 def peak_gflops(seconds: float = 0.5) -> float:
     """What the machine's own matrix product reaches in this minute: float32, 1024 × 1024 × 1024, median."""
     a, b = torch.randn(2, 1024, 1024)

@@ -7,8 +7,8 @@
 
 bench-small: Transformer of 3 + 3 layers, width 256, 4 heads, feed-forward 1024, 8,000 pieces for both sides,
 one table, dropout and label smoothing 0.1, float32, batches of about 4,096 target pieces.
-bench-rnn: a bidirectional LSTM, 256 wide with both directions together (JoeyNMT: each), an LSTM decoder of
-256, additive attention.
+bench-rnn: a bidirectional LSTM of 256 a direction, an LSTM decoder of 256, additive attention. eole divides
+256 between the directions, as our own models do: it is compared with one of ours that does, too.
 All read the same text in the same pieces.
 """
 
@@ -26,10 +26,18 @@ from atonce.data.prepare import prepare
 from atonce.runs.recipe import load
 from atonce.studies.machine import machine
 
+NARROW = "atonce, 128 a direction"
 SCRIPTS = {
-    "atonce": "atonce_training.py", "torch": "torch_training.py", "marian": "marian_training.py",
-    "joeynmt": "joeynmt_training.py", "eole": "eole_training.py",
+    "atonce": "atonce_training.py", NARROW: "atonce_training.py", "torch": "torch_training.py",
+    "marian": "marian_training.py", "joeynmt": "joeynmt_training.py", "eole": "eole_training.py",
 }  # fmt: skip
+MODULES = {
+    "transformer": {"marian": "transformers", "joeynmt": "joeynmt", "eole": "eole"},
+    "rnn": {"joeynmt": "joeynmt", "eole": "eole"},
+}
+"""What each peer needs, by model."""
+BESIDE = {"eole": NARROW}
+"""Who is compared with another of ours than the first, for bench-rnn."""
 DIM, FEED_FORWARD, LAYERS, VOCAB = 256, 1024, 3, 8000
 
 
@@ -76,15 +84,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=6, help="of each contestant in a round")
     chosen = parser.parse_args()
-    peers = dict(one.partition("=")[::2] for one in chosen.peers)
-    names = ["atonce", *(["torch"] if chosen.model == "transformer" else []), *peers]
+    try:
+        peers = contest.chosen_peers(chosen.peers, MODULES[chosen.model])
+    except ValueError as error:
+        parser.error(str(error))
+    more = ["torch"] if chosen.model == "transformer" else [NARROW] if "eole" in peers else []
+    names = ["atonce", *more, *peers]
+    models = dict.fromkeys(names, chosen.model) | {NARROW: "rnn-128"}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         prepare_text(folder, chosen.recipe)
         contestants = [
-            Contestant.start(
-                name, peers.get(name) or sys.executable, SCRIPTS[name], str(folder), chosen.model
-            )
+            Contestant.start(name, peers.get(name, sys.executable), SCRIPTS[name], str(folder), models[name])
             for name in names
         ]
         peaks = contest.race(contestants, dict.fromkeys(names, chosen.steps), chosen.rounds)
@@ -95,21 +106,22 @@ def main() -> None:
 
 def report(contestants: list[Contestant], peaks: list[float], model: str) -> None:
     """A table for people, and JSON."""
-    ours = contestants[0]
+    rates = {one.name: one.rates("target") for one in contestants}
     results, rows = {}, []
     for one in contestants:
-        rate = statistics.median(one.rates("target"))
+        rate = statistics.median(rates[one.name])
         used = [
             training_flops(done) / done["seconds"] / 1e9 / peak
             for done, peak in zip(one.rounds, peaks, strict=True)
         ]
         mfu = statistics.median(used) if model == "transformer" else None
-        ratio = contest.ratios(ours.rates("target"), one.rates("target"))
+        ours = BESIDE.get(one.name, "atonce") if model == "rnn" else "atonce"
+        ratio = contest.ratios(rates[ours], rates[one.name])
         waste = 1 - sum(done["target"] for done in one.rounds) / sum(done["padded"] for done in one.rounds)
         peak = max(done["peak_bytes"] for done in one.rounds)
         results[one.name] = {
             "about": one.about, "target_pieces_per_second": rate, "mfu": mfu, "padding_share": waste,
-            "peak_bytes": peak, "atonce_is_faster": ratio, "rounds": one.rounds,
+            "peak_bytes": peak, "compared_with": ours, "atonce_is_faster": ratio, "rounds": one.rounds,
         }  # fmt: skip
         rows.append(
             (

@@ -4,11 +4,15 @@ import sys
 from pathlib import Path
 
 import worker
+from torch import Tensor, nn
 
 from atonce.data.prepare import open_prepared
+from atonce.layers.dropout import dropout
+from atonce.layers.recurrence import Directions, RecurrentLayer
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.models.device import choose_device
+from atonce.models.interface import Memory
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.average import WeightAverage
 from atonce.training.budget import Budget
@@ -17,17 +21,33 @@ from atonce.training.optimizers import build_optimizers
 from atonce.training.stream import Position, batches_from
 
 SIDE = {"layers": 3, "heads": 4, "feed_forward": 1024, "dropout": 0.1}
-MODELS = {
-    "transformer": {"encoder": SIDE, "decoder": SIDE},
-    "rnn": {"encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm", "attention": "additive"}},
-}
+RECURRENT = {"encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm", "attention": "additive"}}
+MODELS = {"transformer": {"encoder": SIDE, "decoder": SIDE}, "rnn": RECURRENT, "rnn-128": RECURRENT}
 CONFIG = {"batch_tokens": 4096, "precision": "float32", "schedule": "constant"}
+
+
+class WideEncoder(nn.Module):
+    """As our bidirectional LSTM, but each direction has the whole width; in our models it has half.
+
+    What the decoder gets is brought back to one width.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.directions = Directions(*(RecurrentLayer("lstm", dim, dim) for _ in range(2)))
+        self.joined = nn.Linear(2 * dim, dim)
+
+    def forward(self, embedded: Tensor, mask: Tensor) -> Memory:
+        states, summary = self.directions(dropout(embedded, 0.1, self.training), mask)
+        return Memory(self.joined(states), mask, self.joined(summary))
 
 
 def main(folder: Path, name: str) -> None:
     prepared = open_prepared(folder)
     config = TrainingConfig.parse(CONFIG, origin="the benchmark")
     model = build_model(ModelConfig.parse({"dim": 256, **MODELS[name]}, origin="the benchmark"), 8000)
+    if name == "rnn":
+        model.encoder = WideEncoder(256)
     model = model.to(choose_device("cpu"))
     stream = batches_from(Position(), prepared.train, batch_tokens=config.batch_tokens, seed=1)
     learning = updates(

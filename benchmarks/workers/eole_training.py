@@ -31,7 +31,8 @@ def main(folder: Path, model: str) -> None:
     file = folder / "eole.json"
     file.write_text(json.dumps(config(folder, model)))
     sys.argv = ["eole", "train", "--config", str(file)]
-    driven.serve(eole, "token batches of 4096 with padding, sorted by length within 30,000 pairs; Adam")
+    directions = "; 128 a direction" if model == "rnn" else ""
+    driven.serve(eole, f"token batches of 4096 with padding, of like length; Adam{directions}")
 
 
 PAD = 1
@@ -56,8 +57,8 @@ def config(folder: Path, model: str) -> dict[str, Any]:
             "normalization": "tokens", "accum_count": [1],
             "optim": "adam", "adam_beta2": 0.98, "learning_rate": 1.0, "decay_method": "noam",
             "warmup_steps": 400, "dropout": [DROPOUT], "attention_dropout": [DROPOUT], "label_smoothing": 0.1,
-            "max_grad_norm": 1.0, "bucket_size": 30000, "num_workers": 2, "save_checkpoint_steps": 10**6,
-            "valid_steps": 10**6, "train_steps": 10**6,
+            "max_grad_norm": 1.0, "save_checkpoint_steps": 10**6, "valid_steps": 10**6, "train_steps": 10**6,
+            "num_workers": 0,  # helpers would make batches while others have their turn
         },
         "model": transformer() if model == "transformer" else recurrent(),
     }  # fmt: skip
@@ -74,9 +75,12 @@ def transformer() -> dict[str, Any]:
 
 
 def recurrent() -> dict[str, Any]:
-    """128 for each direction, as eole divides the width between them: it has no other way to 256 for both."""
+    """128 for each direction, as eole divides the width between them: it has no other way to 256 for both.
+
+    Its architecture `rnn` would silently make the encoder one of a single direction.
+    """
     return {
-        "architecture": "rnn", "hidden_size": 256, "share_embeddings": True,
+        "architecture": "custom", "hidden_size": 256, "share_embeddings": True,
         "embeddings": {"word_vec_size": 256},
         "encoder": {"encoder_type": "brnn", "layers": 1, "rnn_type": "LSTM", "hidden_size": 256},
         "decoder": {"decoder_type": "rnn", "layers": 1, "rnn_type": "LSTM", "hidden_size": 256,

@@ -69,6 +69,7 @@ def transformer() -> dict[str, Any]:
     side = {
         "type": "transformer", "num_layers": 3, "num_heads": 4, "hidden_size": 256, "ff_size": 1024,
         "dropout": DROPOUT, "embeddings": {**EMBEDDINGS, "scale": True},
+        "layer_norm": "post",  # left out, its encoder is pre-norm without a norm at the end
     }  # fmt: skip
     return {
         "initializer": "xavier_uniform", "embed_initializer": "xavier_uniform", "tied_embeddings": True,

@@ -6,7 +6,6 @@ ours.
 """
 
 import json
-import multiprocessing
 import os
 import resource
 import sys
@@ -78,8 +77,6 @@ class Driven:
 
         def take_orders() -> None:
             serve(self._step, about)
-            for loader in multiprocessing.active_children():
-                loader.terminate()
             os._exit(0)
 
         Thread(target=take_orders, daemon=True).start()
