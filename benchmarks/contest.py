@@ -122,9 +122,9 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on standard error; the JSON goes to standard output."""
-    table = Table(title=title, box=None, title_justify="left")
+    table = Table(box=None)
     for place, column in enumerate(header):
         table.add_column(column, justify="right" if place else "left")
     for row in rows:
         table.add_row(*row)
-    Console(stderr=True, width=140).print(table)
+    Console(stderr=True, width=140).print(title, table, sep="\n", highlight=False)

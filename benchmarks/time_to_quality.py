@@ -3,9 +3,9 @@
     python benchmarks/time_to_quality.py --joeynmt PYTHON                  15 minutes each
     python benchmarks/time_to_quality.py --joeynmt PYTHON --minutes 5
 
-Each trains as its users would: ours by the recipe as it is, JoeyNMT with a Transformer of 3 + 3 layers,
-256 wide, on the same text in the same pieces. Both translate the same test sentences greedily; while they do,
-the clock of the training stands still, and so it does while data are prepared.
+Each learns as its users would have it: ours by the recipe as it is, JoeyNMT with a Transformer of 3 + 3
+layers, 256 wide, on the same text in the same pieces. Both translate the same test sentences greedily; while
+they do, the clock of the training stands still, and so it does while data are prepared.
 """
 
 import argparse
@@ -35,8 +35,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--sentences", type=int, default=300, help="of the test text")
     chosen = parser.parse_args()
+    try:
+        contest.chosen_peers([f"joeynmt={chosen.joeynmt}"], {"joeynmt": "joeynmt"})
+    except ValueError as error:
+        parser.error(str(error))
     points = [one for one in POINTS if one < chosen.minutes] + [chosen.minutes]
-    curves = {}
+    curves, peaks = {}, []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         prepare_text(folder, chosen.recipe)
@@ -45,32 +49,34 @@ def main() -> None:
             (folder / f"few.{name}").write_text("\n".join(lines) + "\n", encoding="utf-8")
         for name, python in (("joeynmt", chosen.joeynmt), ("atonce", sys.executable)):
             print(f"{name} trains for {chosen.minutes:g} minutes", file=sys.stderr)
+            peaks.append(contest.peak_gflops())
             script = contest.WORKERS / f"{name}_quality.py"
             done = subprocess.run(
                 [python, str(script), str(folder), chosen.recipe, *map(str, points)],
                 stdout=subprocess.PIPE, text=True, check=True,
             )  # fmt: skip
             curves[name] = [scored(json.loads(line), pairs) for line in done.stdout.splitlines()]
-    report(curves)
+    report(curves, peaks, len(pairs))
 
 
 def scored(found: dict, pairs: list) -> dict[str, float]:
     references = [[pair.target for pair in pairs]]
     return {
         "minutes": found["minutes"],
+        "steps": found["steps"],
         "chrf": sacrebleu.corpus_chrf(found["outputs"], references).score,
         "bleu": sacrebleu.corpus_bleu(found["outputs"], references).score,
     }
 
 
-def report(curves: dict[str, list[dict[str, float]]]) -> None:
+def report(curves: dict[str, list[dict[str, float]]], peaks: list[float], sentences: int) -> None:
     """A table for people, and JSON."""
     rows = [
-        (name, f"{one['minutes']:.1f}", f"{one['chrf']:.1f}", f"{one['bleu']:.1f}")
+        (name, f"{one['minutes']:.2f}", f"{one['steps']:,}", f"{one['chrf']:.1f}", f"{one['bleu']:.1f}")
         for name, curve in curves.items()
         for one in curve
     ]
-    contest.show(f"By minutes of training: {machine()}", ("", "minutes", "chrF", "BLEU"), rows)
+    contest.show(f"By minutes of training: {machine()}", ("", "minutes", "steps", "chrF", "BLEU"), rows)
     theirs, ours = curves["joeynmt"][-1], curves["atonce"]
     reached = [one["minutes"] for one in ours if one["chrf"] >= theirs["chrf"]]
     found = {
@@ -78,13 +84,13 @@ def report(curves: dict[str, list[dict[str, float]]]) -> None:
         "sooner": theirs["minutes"] / reached[0] if reached else None,
         "chrf_above": ours[-1]["chrf"] - theirs["chrf"],
     }
-    if reached:
-        print(
-            f"JoeyNMT's last chrF was reached after {reached[0]:.1f} minutes: "
-            f"{found['sooner']:.1f} times sooner",
-            file=sys.stderr,
-        )
-    print(json.dumps({"machine": machine(), "curves": curves, **found}))
+    when = f"at {reached[0]:.2f} minutes, {found['sooner']:.1f} times sooner" if reached else "never"
+    print(
+        f"JoeyNMT's last chrF was seen from ours {when}; at the end ours is {found['chrf_above']:+.1f} above",
+        file=sys.stderr,
+    )
+    common = {"machine": machine(), "peak_gflops": peaks, "sentences": sentences}
+    print(json.dumps({**common, "curves": curves, **found}))
 
 
 if __name__ == "__main__":

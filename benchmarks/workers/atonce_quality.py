@@ -1,35 +1,46 @@
-"""atonce's own training on its own recipe, examined at given minutes: FOLDER RECIPE MINUTES..."""
+"""atonce's own training on its own recipe, examined at given minutes: FOLDER RECIPE MINUTES...
+
+It learns for all of the minutes, on a schedule that ends with them (a little off: how many steps there are
+is planned after the first ones). What translates is the average of the weights, as in a run that is used.
+It does not validate: it is looked at from outside.
+"""
 
 import sys
 from pathlib import Path
 
+import torch
 from quality import Examination
 
-from atonce.decoding.opening import load_translator
+from atonce.data.prepare import open_prepared
+from atonce.decoding.opening import model_for, system_of
 from atonce.runs.recipe import load
-from atonce.training.train import Report, train
+from atonce.training.average import WeightAverage
+from atonce.training.budget import VALIDATION_SHARE, Budget
+from atonce.training.loop import updates
+from atonce.training.optimizers import build_optimizers
+from atonce.training.stream import Position, batches_from
 
 
-def main(folder: Path, recipe: str, minutes: list[float]) -> None:
+def main(folder: Path, recipe_name: str, minutes: list[float]) -> None:
+    recipe, prepared = load(recipe_name), open_prepared(folder)
+    config = recipe.training
     texts = (folder / "few.src").read_text(encoding="utf-8").splitlines()
-    run = folder / "atonce-run"
-    # It keeps its weights at each validation: often enough to be looked at near the wanted minutes.
-    chosen = load(
-        recipe,
-        [f"training.minutes={max(minutes)}", "training.validation_sentences=1", "training.validate_every=50"],
-    )
-    examination = Examination(minutes)
+    torch.manual_seed(config.seed)
+    model = model_for(recipe, prepared.ends)
+    system, average = system_of(model, prepared.ends, recipe), WeightAverage(model, config.average)
 
     def translate() -> list[str]:
-        return load_translator(run).outputs(texts, beam=1)
+        with average.in_place_of_weights(model):
+            return system.outputs(texts, beam=1)
 
-    def watch(report: Report) -> None:
-        if report.update.step == 1:
-            examination.begin()  # before it, the data were prepared
-        if report.validation is not None:
-            examination.look(translate)
-
-    train(chosen, run, watch=watch, quiet=True)
+    *before, last = minutes
+    examination = Examination(before)
+    optimizers = build_optimizers(model, config)
+    stream = batches_from(Position(), prepared.train, batch_tokens=config.batch_tokens, seed=config.seed)
+    budget = Budget(None, last / (1 - VALIDATION_SHARE))  # it keeps some of the minutes for validation
+    examination.begin()
+    for _ in updates(model, optimizers, average, stream, config, budget):
+        examination.look(translate)
     examination.end(translate)
 
 

@@ -44,7 +44,7 @@ def config(folder: Path, model: str, *, batch: int) -> dict[str, Any]:
         "data": data(folder),
         "testing": {"beam_size": 1, "batch_size": 64, "batch_type": "sentence", "eval_metrics": ["bleu"]},
         "training": {
-            "optimizer": "adam", "adam_betas": [0.9, 0.98], "learning_rate": 1e-3,
+            "optimizer": "adam", "adam_betas": [0.9, 0.98], "learning_rate": 1e-3, "learning_rate_min": 1e-9,
             "scheduling": "warmupinversesquareroot", "learning_rate_warmup": 400, "loss": "crossentropy",
             "label_smoothing": 0.1, "normalization": "tokens", "batch_type": "token", "batch_size": batch,
             "clip_grad_norm": 1.0, "epochs": 1000, "shuffle": True, "validation_freq": 10**9,

@@ -11,33 +11,38 @@ from collections.abc import Callable, Sequence
 
 
 class Examination:
-    """Asks for translations at given times of training, and ends the process after the last."""
+    """Asks for translations at given times of training; prints them with the minutes and steps until then."""
 
     def __init__(self, minutes: Sequence[float]) -> None:
         self._out = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)  # whatever a peer prints does not get between the lines
         self._waiting = sorted(minutes)
-        self._began = time.perf_counter()
+        self._began = 0.0
+        self._steps = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no time left to translate at."""
+        return not self._waiting
 
     def begin(self) -> None:
         """From now on, time counts."""
         self._began = time.perf_counter()
 
     def look(self, translate: Callable[[], list[str]]) -> None:
-        """To be called at each step of the training."""
+        """To be called after each step: translates if it is time to."""
+        self._steps += 1
         trained = time.perf_counter() - self._began
-        if trained >= 60 * self._waiting[0]:
+        if self._waiting and trained >= 60 * self._waiting[0]:
             self._ask(trained, translate)
 
     def end(self, translate: Callable[[], list[str]]) -> None:
-        """To be called after a training that ended a little before the last of the times."""
-        self._ask(max(time.perf_counter() - self._began, 60 * self._waiting[-1]), translate)
+        """To be called where a training has its own end."""
+        self._ask(time.perf_counter() - self._began, translate)
 
     def _ask(self, trained: float, translate: Callable[[], list[str]]) -> None:
-        print(json.dumps({"minutes": trained / 60, "outputs": translate()}), file=self._out, flush=True)
+        found = {"minutes": trained / 60, "steps": self._steps, "outputs": translate()}
+        print(json.dumps(found), file=self._out, flush=True)
         print(f"{trained / 60:.1f} minutes", file=sys.stderr)
-        while self._waiting and trained >= 60 * self._waiting[0]:
-            del self._waiting[0]
-        if not self._waiting:
-            os._exit(0)
+        self._waiting = [one for one in self._waiting if 60 * one > trained]
         self._began = time.perf_counter() - trained
