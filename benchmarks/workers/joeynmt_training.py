@@ -90,7 +90,7 @@ def recurrent() -> dict[str, Any]:
     }
     return {
         "initializer": "xavier_uniform", "embed_initializer": "normal", "embed_init_weight": 0.1,
-        "tied_embeddings": True, "tied_softmax": False,
+        "tied_embeddings": True, "tied_softmax": True,
         "encoder": {**side, "bidirectional": True}, "decoder": {**side, **attention},
     }  # fmt: skip
 
