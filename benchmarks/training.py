@@ -2,10 +2,13 @@
 
     python benchmarks/training.py                             ours and a plain torch.nn.Transformer loop
     python benchmarks/training.py --with marian               and MarianMT, where transformers is installed
+    python benchmarks/training.py --with joeynmt=PYTHON --with eole=PYTHON --model rnn
+                                                              and those installed for other pythons
 
 bench-small: Transformer of 3 + 3 layers, width 256, 4 heads, feed-forward 1024, 8,000 pieces for both sides,
 one table, dropout and label smoothing 0.1, float32, batches of about 4,096 target pieces.
-bench-rnn: a bidirectional LSTM of 256 and an LSTM decoder with additive attention.
+bench-rnn: a bidirectional LSTM, 256 wide with both directions together (JoeyNMT: each), an LSTM decoder of
+256, additive attention.
 All read the same text in the same pieces.
 """
 
@@ -25,6 +28,7 @@ from atonce.studies.machine import machine
 
 SCRIPTS = {
     "atonce": "atonce_training.py", "torch": "torch_training.py", "marian": "marian_training.py",
+    "joeynmt": "joeynmt_training.py", "eole": "eole_training.py",
 }  # fmt: skip
 DIM, FEED_FORWARD, LAYERS, VOCAB = 256, 1024, 3, 8000
 
@@ -43,14 +47,23 @@ def training_flops(done: dict[str, float]) -> float:
 
 
 def prepare_text(folder: Path, recipe: str) -> None:
-    """The recipe's training pairs as lines, and pieces of them."""
+    """The recipe's training pairs as lines and as pieces, and the vocabulary, as each peer reads it."""
     loaded = load(recipe, [f"vocabulary.size={VOCAB}"])
     prepared = prepare(loaded.data, loaded.vocabulary, folder, quiet=True)
     tokenizer = prepared.ends.tokenizer
-    with (folder / "train.src").open("w") as source, (folder / "train.tgt").open("w") as target:
-        for number in range(len(prepared.train)):
-            for ids, file in zip(prepared.train[number], (source, target), strict=True):
-                print(tokenizer.decode(ids.tolist()), file=file)
+    lines = [
+        [tokenizer.decode(ids.tolist()) for ids in prepared.train[number]]
+        for number in range(len(prepared.train))
+    ]
+    for side, name in enumerate(("src", "tgt")):
+        texts = [line[side] for line in lines]
+        pieces = [" ".join(tokenizer.pieces(ids)) for ids in tokenizer.encode_lines(texts)]
+        for stem, content in (("train", texts), ("few", texts[:10]), ("train.pieces", pieces)):
+            (folder / f"{stem}.{name}").write_text("\n".join(content) + "\n", encoding="utf-8")
+    special = ["<unk>", "<pad>", "<s>", "</s>"]  # in this order: JoeyNMT's
+    names = tokenizer.pieces(range(tokenizer.size))
+    vocabulary = special + [name for name in names if name not in special]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import worker
 from atonce.data.prepare import open_prepared
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
+from atonce.models.device import choose_device
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.average import WeightAverage
 from atonce.training.budget import Budget
@@ -27,6 +28,7 @@ def main(folder: Path, name: str) -> None:
     prepared = open_prepared(folder)
     config = TrainingConfig.parse(CONFIG, origin="the benchmark")
     model = build_model(ModelConfig.parse({"dim": 256, **MODELS[name]}, origin="the benchmark"), 8000)
+    model = model.to(choose_device("cpu"))
     stream = batches_from(Position(), prepared.train, batch_tokens=config.batch_tokens, seed=1)
     learning = updates(
         model,

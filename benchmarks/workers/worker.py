@@ -6,12 +6,15 @@ ours.
 """
 
 import json
+import multiprocessing
 import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 
 def sentences(folder: Path) -> list[tuple[str, str]]:
@@ -50,6 +53,41 @@ def serve(step: Callable[[], dict[str, int]], about: str) -> None:
         total |= {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         _say(out, total | {"peak_bytes": most * (1 if sys.platform == "darwin" else 1024)})
+
+
+class Driven:
+    """A training that drives itself, made to wait before each step until it is told to make one.
+
+    A step ends where the next one begins: reading the batch and the optimizer are in it.
+    """
+
+    def __init__(self) -> None:
+        self._orders: Queue[None] = Queue()
+        self._results: Queue[dict[str, int]] = Queue()
+        self._now: dict[str, int] | None = None
+
+    def begins(self, counts: dict[str, int]) -> None:
+        """To be called by the training at the start of each step, with what its batch is."""
+        if self._now is not None:
+            self._results.put(self._now)
+        self._now = counts
+        self._orders.get()
+
+    def serve(self, train: Callable[[], object], about: str) -> None:
+        """Run the training, and take orders beside it until there are no more."""
+
+        def take_orders() -> None:
+            serve(self._step, about)
+            for loader in multiprocessing.active_children():
+                loader.terminate()
+            os._exit(0)
+
+        Thread(target=take_orders, daemon=True).start()
+        train()
+
+    def _step(self) -> dict[str, int]:
+        self._orders.put(None)
+        return self._results.get()
 
 
 def _say(out: object, value: object) -> None:

@@ -103,10 +103,20 @@ def test_options_out_of_range(atonce: Command, run: Path, wrong: list[str]) -> N
 def test_more_lines_than_are_searched_at_once(
     atonce: Command, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Up to the last digit of a score: sums of a batch of another size are rounded otherwise."""
     text = "".join(f"{day} May\n" for day in range(1, 8)).encode()
-    whole = atonce("translate", run, "--nbest", "2", stdin=text)
+
+    def numbered_and_scored() -> tuple[list[list[str]], list[float]]:
+        rows = [
+            line.split("\t") for line in atonce("translate", run, "--nbest", "2", stdin=text).out.splitlines()
+        ]
+        return [[number, output] for number, _, output in rows], [float(score) for _, score, _ in rows]
+
+    whole, scores = numbered_and_scored()
     monkeypatch.setattr("atonce.cli.lines.LINES_AT_ONCE", 3)
-    assert atonce("translate", run, "--nbest", "2", stdin=text) == whole
+    parts, scores_of_parts = numbered_and_scored()
+    assert parts == whole
+    assert scores_of_parts == pytest.approx(scores, abs=2e-4)
 
 
 def test_fast_is_a_line_out_for_a_line_in_too(atonce: Command, run: Path, tmp_path: Path) -> None:
