@@ -1,30 +1,32 @@
-"""Preparing a large corpus: pairs a second and peak memory, from text files to stored examples.
+"""Preparing a large corpus: pairs a second and peak memory of each stage, from text to stored examples.
 
     python benchmarks/preparation.py                          a million pairs, made of the recipe's
     python benchmarks/preparation.py --pairs 10000000         ten million: 1.4 GB of text, some minutes
     python benchmarks/preparation.py --updates 30             and so many updates of the default model on them
 
 A pair is two random pairs of the recipe's training text, one after the other: texts that repeat themselves as
-little as a large corpus does, in words that are few for its size. The peak is that of the process, files that
-it has mapped included.
+little as a large corpus does, in words that are few for its size. The peak is that of the process, torch and
+files that it has mapped included; it starts no others.
 """
 
 import argparse
 import json
 import multiprocessing
 import random
-import resource
-import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import contest
 
+from atonce.data import prepare_pairs
 from atonce.data.corpora import open_corpus
 from atonce.data.prepare import prepare
 from atonce.runs.recipe import Recipe, load
+from atonce.studies.comparison.trial import peak_memory
 from atonce.studies.machine import machine
 from atonce.training.train import train
 
@@ -48,10 +50,11 @@ def main() -> None:
             results["prepare and train"] = in_a_process(trained, recipe, Path(temporary) / "run")
     rows = [
         (
-            name, f"{one['seconds']:,.0f}", f"{one['cpu_seconds']:,.0f}",
-            f"{one['pairs'] / one['seconds']:,.0f}", f"{one['peak_bytes'] / 2**20:,.0f} MiB",
+            name, f"{one['seconds']:,.1f}", f"{one['cpu_seconds']:,.1f}",
+            f"{result['pairs'] / one['seconds']:,.0f}", f"{one['peak_bytes'] / 2**20:,.0f} MiB",
         )
-        for name, one in results.items()
+        for work, result in results.items()
+        for name, one in {**result["stages"], work: result}.items()
     ]  # fmt: skip
     contest.show(
         f"{results['prepare']['pairs']:,} pairs: {machine()}",
@@ -77,18 +80,36 @@ def recipe_of(corpus: Path, updates: int) -> Recipe:
     return Recipe.parse({"data": data, "training": training}, origin="the benchmark")
 
 
-def in_a_process(work: Any, recipe: Recipe, folder: Path) -> dict[str, float]:
+def in_a_process(work: Any, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """What the work takes in a process of its own, its start not counted."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measured, (work, recipe, folder))
 
 
-def measured(work: Any, recipe: Recipe, folder: Path) -> dict[str, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    pairs = work(recipe, folder)
-    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"pairs": pairs, "seconds": seconds, "cpu_seconds": cpu_seconds, "peak_bytes": peak}
+def measured(work: Any, recipe: Recipe, folder: Path) -> dict[str, Any]:
+    stages: dict[str, dict[str, float]] = {}
+
+    @contextmanager
+    def stage(what: str, **_: object) -> Iterator[Callable[[int], None]]:
+        """In the place of a progress bar: notes down what was done while it would have been there."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        forget_peak()
+        yield lambda done: None
+        seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+        stages[what] = {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_bytes": peak_memory() or 0}
+
+    prepare_pairs.progress = stage
+    with stage("all"):
+        pairs = work(recipe, folder)
+    whole = stages.pop("all")
+    peak = max(one["peak_bytes"] for one in (whole, *stages.values()))
+    return {"pairs": pairs, **whole, "peak_bytes": peak, "stages": stages}
+
+
+def forget_peak() -> None:
+    """From here on, the peak is that of what comes. Elsewhere than on Linux it counts all before, too."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def prepared(recipe: Recipe, folder: Path) -> int:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from atonce.data import batches
 from atonce.data.batches import Batch, collate, plan_batches
 from atonce.data.examples import Examples
 
@@ -24,6 +25,18 @@ def test_a_plan_has_each_example_once_within_the_budget(
     for batch in plan:
         longest = max(side[batch].max() for side in sides)
         assert len(batch) == 1 or len(batch) * longest <= budget
+
+
+@pytest.mark.parametrize("longest", [40, 2**15 - 1, 2**15, 2**20])
+def test_neighbours_are_alike_on_both_sides_however_long(longest: int) -> None:
+    draw = np.random.default_rng(0)
+    sides = [draw.integers(longest - 3, longest + 1, 400).astype(np.int32) for _ in range(2)]
+    key = batches._likeness(*sides)
+    both = [
+        (max(pair), pair[0] - pair[1] if max(pair) % 2 == 0 else pair[1] - pair[0])
+        for pair in zip(*(side.tolist() for side in sides), strict=True)
+    ]
+    assert [both[index] for index in np.argsort(key, kind="stable")] == sorted(both)
 
 
 def drawn_lengths(n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -54,6 +54,13 @@ def test_a_word_is_encoded_once(dates_tokenizer: Tokenizer, monkeypatch: pytest.
     assert encoded == ["one", "two", "two  spaces"]
 
 
+def test_what_has_no_spaces_is_not_remembered(dates_tokenizer: Tokenizer) -> None:
+    words = KnownWords(dates_tokenizer)
+    lines = ["日" * n + " 本" for n in range(20, 60)]
+    assert ids(words, lines) == dates_tokenizer.encode_lines(lines)
+    assert not words._ids
+
+
 def test_no_more_is_remembered_than_was_said(dates_tokenizer: Tokenizer) -> None:
     words = KnownWords(dates_tokenizer, most_characters=100)
     for n in range(1000):

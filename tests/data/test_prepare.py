@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from atonce.data import examples as examples_module
 from atonce.data import prepare_pairs as pairs_module
+from atonce.data import splits as splits_module
 from atonce.data.config import DataConfig, DatesConfig, FilesConfig, VocabularyConfig
 from atonce.data.corpora import Corpus, Pair, open_corpus
 from atonce.data.examples import Examples
@@ -99,6 +101,19 @@ def test_preparing_twice_gives_the_same_bytes(small_dates: DatesConfig, tmp_path
     assert len(files) == 10
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("pairs_at_once", [1, 7, 1_000_000])
+def test_how_many_pairs_are_held_at_once_changes_nothing(
+    small_dates: DatesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs_at_once: int
+) -> None:
+    prepare(small_dates, VOCABULARY, tmp_path / "a")
+    for module in (pairs_module, splits_module, examples_module):
+        monkeypatch.setattr(module, "_PAIRS_AT_ONCE", pairs_at_once)
+    prepare(small_dates, VOCABULARY, tmp_path / "b")
+    for file in (path for path in (tmp_path / "a").rglob("*") if path.is_file()):
+        other = tmp_path / "b" / file.relative_to(tmp_path / "a")
+        assert file.read_bytes() == other.read_bytes(), file
 
 
 def test_only_training_pairs_teach_the_vocabulary(tmp_path: Path) -> None:

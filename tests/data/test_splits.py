@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atonce.data import splits as splits_module
 from atonce.data.corpora import Pair
 from atonce.data.splits import LARGEST_GROUP_CUT, Hashes, Side, connected, cut, sharing, text_keys
 
@@ -127,6 +128,39 @@ def test_sharing_either_side_is_enough() -> None:
     given_pairs = Hashes.of([Pair("Yes.", "Ja."), Pair("no", "nein")])
     pairs = [Pair("yes", "jawohl"), Pair("indeed", "ja!"), Pair("ja", "yes"), Pair("maybe", "vielleicht")]
     assert sharing(Hashes.of(pairs), given_pairs).tolist() == [True, True, False, False]
+
+
+@given(corpora, corpora)
+def test_sharing_is_what_a_search_finds(pairs: list[Pair], given_pairs: list[Pair]) -> None:
+    sides = [{key(pair[side]) for pair in given_pairs} for side in (0, 1)]
+    expected = [key(pair.source) in sides[0] or key(pair.target) in sides[1] for pair in pairs]
+    assert sharing(Hashes.of(pairs), Hashes.of(given_pairs)).tolist() == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=10),
+    st.integers(0, 9),
+    st.integers(0, 9),
+)
+def test_whole_groups_are_drawn_in_the_order_of_their_hashes(
+    numbers: list[tuple[int, int]], valid_size: int, test_size: int
+) -> None:
+    hashes = Hashes(*np.array(numbers).T.copy())
+    label, most = connected(hashes), len(numbers) // 10
+    totals = {
+        one: sum(int(splits_module._mixed(hashes)[index]) for index in np.flatnonzero(label == one)) % 2**64
+        for one in set(label.tolist())
+    }
+    small = [one for one in totals if (label == one).sum() <= LARGEST_GROUP_CUT]
+    expected = np.full(len(numbers), int(Side.TRAIN))
+    rest = sorted(small, key=lambda one: (totals[one], one))
+    for side, size in ((Side.VALID, valid_size), (Side.TEST, test_size)):
+        room = min(size, most)
+        while rest and (pairs := (label == rest[0])).sum() <= room:
+            expected[pairs] = side
+            room -= pairs.sum()
+            rest.pop(0)
+    assert cut(hashes, valid_size=valid_size, test_size=test_size).tolist() == expected.tolist()
 
 
 def test_nothing_to_split() -> None:

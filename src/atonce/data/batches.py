@@ -85,15 +85,24 @@ def _by_length(
 
     Among those with an equally long longer side, by how much longer the source is than the target, up
     where that length is even and down where it is odd: so neighbours are alike on both sides, also from
-    one length to the next. Indices have 4 bytes where that is enough: 10 million are half the memory.
+    one length to the next. Numbers have 4 bytes where that is enough: 10 million are half the memory.
     """
     pairs = len(source_lengths)
     shuffled = draw.permutation(np.arange(pairs, dtype=np.int32 if pairs < 2**31 else np.int64))
-    longest = np.maximum(source_lengths, target_lengths).astype(np.int64)
-    difference = source_lengths.astype(np.int64) - target_lengths
-    # One number for both, as |difference| < longest; sorting by two keys would take twice the memory.
-    key = longest * (2 * longest.max(initial=0) + 1) + np.where(longest % 2, -difference, difference)
-    return shuffled[np.argsort(key[shuffled], kind="stable")]
+    key = _likeness(source_lengths, target_lengths)[shuffled]
+    return shuffled[np.argsort(key, kind="stable")]
+
+
+def _likeness(source_lengths: np.ndarray, target_lengths: np.ndarray) -> np.ndarray:
+    """One number for the longer side and then the difference: to sort by two would take twice the memory."""
+    longest = np.maximum(source_lengths, target_lengths)
+    most = int(longest.max(initial=0))
+    longest = longest.astype(np.int32 if most < 2**15 else np.int64)  # it is squared
+    difference = source_lengths - target_lengths.astype(longest.dtype)
+    np.negative(difference, out=difference, where=longest % 2 == 1)
+    longest *= 2 * most + 1  # |difference| < longest
+    longest += difference
+    return longest
 
 
 def collate(examples: Examples | ImageExamples, indices: Int[np.ndarray, " batch"]) -> Batch:
