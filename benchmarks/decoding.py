@@ -2,6 +2,7 @@
 
     python benchmarks/decoding.py RUN                  greedy and beam 5, in batches and one by one
     python benchmarks/decoding.py RUN --sentences 200
+    python benchmarks/decoding.py RUN --by OTHER       RUN in atonce, by OTHER's weights in CTranslate2
 
 Needs `pip install 'atonce[export]'`.
 """
@@ -33,6 +34,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
+    parser.add_argument("--by", type=Path, metavar="OTHER", help="another run of the same test text")
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
@@ -40,7 +42,7 @@ def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder, file = Path(temporary) / "ctranslate2", Path(temporary) / "texts"
-        export(chosen.run, folder)
+        export(chosen.by or chosen.run, folder)
         for name, (beam, batch) in SETTINGS.items():
             some = pairs if batch > 1 else pairs[: len(pairs) // 10]
             file.write_text("\n".join(pair.source for pair in some) + "\n", encoding="utf-8")

@@ -43,6 +43,7 @@ def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
 
 
 def test_without_pillow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.png").write_bytes(b"a picture")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match=r"pip install 'atonce\[vision\]'"):
         read_image(tmp_path / "x.png", ImageShape(8, 8))

@@ -16,6 +16,7 @@ from atonce.cli import (
     measure,
     read,
     recipes,
+    serve,
     summarize,
     train,
     translate,
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 for command in (
     demo, recipes, train, translate, summarize, classify, read, evaluate, heatmap, context,
-    compare, measure, export,
+    compare, measure, serve, export,
 ):  # fmt: skip
     name = command.__name__.rpartition(".")[2]
     app.command(name)(getattr(command, name))

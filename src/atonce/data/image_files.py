@@ -1,5 +1,6 @@
 """Images from the user's files, made like those that a model was trained on."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,23 +21,34 @@ def read_image(path: Path, shape: ImageShape) -> UInt8[np.ndarray, "height width
     if the file is missing or no picture, or if pillow is not installed.
     """
     try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}", why=error.strerror or str(error), fix="check the path and the file"
+        ) from None
+    return image_of(content, shape, name=str(path))
+
+
+def image_of(content: bytes, shape: ImageShape, *, name: str) -> UInt8[np.ndarray, "height width"]:
+    """As `read_image`, of the content of a picture file; `name`: what messages call it."""
+    try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
         raise DataError(
-            f"{path} cannot be read",
+            f"{name} cannot be read",
             why="pictures are read by pillow, which is not installed",
             fix="pip install 'atonce[vision]'",
         ) from None
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(content)) as picture:
             grey = picture.convert("LA")
     except UnidentifiedImageError:
         raise DataError(
-            f"{path} is no picture", why="its format is unknown", fix="give a PNG, JPEG, WebP or GIF file"
+            f"{name} is no picture", why="its format is unknown", fix="give a PNG, JPEG, WebP or GIF file"
         ) from None
-    except OSError as error:
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"cannot read {path}", why=error.strerror or str(error), fix="check the path and the file"
+            f"{name} cannot be read", why=str(error), fix="check the file, and that it is whole"
         ) from None
     white = Image.new("LA", grey.size, (255, 255))  # what is transparent is paper
     opaque = Image.alpha_composite(white.convert("RGBA"), grey.convert("RGBA")).convert("L")

@@ -1,5 +1,7 @@
 """Greedy search: take the likeliest piece at each step. With a temperature, draw one instead."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -18,12 +20,13 @@ def greedy(
     *,
     alpha: float = 0.0,
     temperature: float = 0.0,
+    heard: Callable[[int, int], None] = lambda sentence, piece: None,
 ) -> list[Hypothesis]:
     """One hypothesis for each sentence, in order.
 
     `max_lengths`: pieces after which each output is cut off. `alpha`: length penalty in the score.
     `temperature`: 0 takes the likeliest piece; above, pieces are drawn from softmax(logits / temperature)
-    with torch's random state.
+    with torch's random state. `heard`: told of each piece when it is chosen, and of which sentence it is.
     Sentences that have ended leave the batch, many at a time.
     """
     state = decoder.start(memory)
@@ -44,6 +47,7 @@ def greedy(
             if sentence in found:
                 continue
             outputs[sentence].append(piece)
+            heard(sentence, piece)
             if piece == pieces.eos or length == longest[sentence]:
                 score = total / length_penalty(length, alpha)
                 found[sentence] = Hypothesis(tuple(outputs[sentence]), total, score)

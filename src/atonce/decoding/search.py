@@ -1,6 +1,6 @@
 """Search for the best outputs, whatever was read: greedy, beam, or drawn at random."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -23,17 +23,21 @@ def search(
     alpha: float,
     temperature: float = 0.0,
     candidates: Candidates | None = None,
+    heard: Callable[[int, int], None] = lambda sentence, piece: None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses for each row of `memory`; one each where `width` is 1 or pieces are drawn.
 
     `longest`: pieces after which each output is cut off. `alpha`: length penalty. `temperature`: above 0,
     pieces are drawn from the softmax of the scores divided by it (torch's random state). `candidates`: pieces
-    that beam search alone looks at.
+    that beam search alone looks at. `heard`: told of each piece that is chosen where `width` is 1, and of its
+    row.
     """
     pieces = Pieces(tokenizer.bos, tokenizer.eos, never=never_written(tokenizer))
     max_lengths = torch.tensor(longest, device=memory.states.device)
     if width == 1 or temperature > 0:
-        only = greedy(model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature)
+        only = greedy(
+            model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature, heard=heard
+        )
         return [[hypothesis] for hypothesis in only]
     return beam_search(
         model.decoder, memory, pieces, max_lengths, width=width, alpha=alpha, candidates=candidates

@@ -91,6 +91,28 @@ class Translator(System):
             found = iter(self._search(sources, width, temperature, advance))
         return [self._joined([next(found) for _ in text_parts], nbest) for text_parts in parts]
 
+    def stream(self, text: str, heard: Callable[[str], None]) -> Translation:
+        """Translate `text` greedily; `heard` is told of the output so far whenever it has grown.
+
+        The result is that of `translate` with a beam of 1. A character that is made of several pieces may
+        look odd until the last of them is there.
+        """
+        found: list[list[Hypothesis]] = []
+        so_far: list[str] = []
+
+        def take(_: int, piece: int) -> None:
+            pieces.append(piece)
+            now = " ".join([*so_far, one_line(self.tokenizer, pieces)])
+            if piece != self.tokenizer.eos:
+                heard(now)
+
+        with self.evaluating():
+            for part in self._parts([text])[0]:
+                pieces: list[int] = []
+                found += self._search([part], 1, 0.0, lambda _: None, heard=take)
+                so_far.append(one_line(self.tokenizer, pieces))
+        return self._joined(found, 1)
+
     def outputs(
         self,
         sources: Sequence[str],
@@ -124,7 +146,12 @@ class Translator(System):
 
     @torch.inference_mode()
     def _search(
-        self, sources: list[list[int]], width: int, temperature: float, advance: Callable[[int], None]
+        self,
+        sources: list[list[int]],
+        width: int,
+        temperature: float,
+        advance: Callable[[int], None],
+        heard: Callable[[int, int], None] = lambda sentence, piece: None,
     ) -> list[list[Hypothesis]]:
         """The best hypotheses for each source, in order."""
         found: list[list[Hypothesis]] = [[] for _ in sources]
@@ -136,7 +163,7 @@ class Translator(System):
             longest = [int(self.config.max_length_ratio * len(source)) + 10 for source in batch]
             hypotheses = search(
                 self.model, memory, self.tokenizer, longest, width=width, temperature=temperature,
-                alpha=self.config.length_penalty,
+                alpha=self.config.length_penalty, heard=heard,
                 candidates=self._candidates(source, mask) if width > 1 else None,
             )  # fmt: skip
             for index, one in zip(indices, hypotheses, strict=True):
@@ -163,7 +190,7 @@ class Translator(System):
         if not parts:
             return Translation("", 0.0, (Alternative("", 0.0),))
         if len(parts) > 1:
-            text = " ".join(one_line(self.tokenizer, hypotheses[0]) for hypotheses in parts)
+            text = " ".join(one_line(self.tokenizer, hypotheses[0].pieces) for hypotheses in parts)
             score = sum(hypotheses[0].score for hypotheses in parts) / len(parts)
             return Translation(text, score, (Alternative(text, score),))
         return translation_of(parts[0], self.tokenizer, nbest)
@@ -173,11 +200,11 @@ def translation_of(hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer, nbest
     """The best hypotheses as texts, each text once."""
     best: dict[str, float] = {}
     for hypothesis in hypotheses:
-        best.setdefault(one_line(tokenizer, hypothesis), hypothesis.score)
+        best.setdefault(one_line(tokenizer, hypothesis.pieces), hypothesis.score)
     alternatives = tuple(Alternative(text, score) for text, score in list(best.items())[:nbest])
     return Translation(alternatives[0].text, alternatives[0].score, alternatives)
 
 
-def one_line(tokenizer: Tokenizer, hypothesis: Hypothesis) -> str:
-    """Its text in one line: a byte piece may spell a line break, which an output line cannot hold."""
-    return " ".join(tokenizer.decode(hypothesis.pieces).splitlines())
+def one_line(tokenizer: Tokenizer, pieces: Sequence[int]) -> str:
+    """Their text in one line: a byte piece may spell a line break, which an output line cannot hold."""
+    return " ".join(tokenizer.decode(pieces).splitlines())

@@ -1,0 +1,89 @@
+"""`atonce serve`: the page where people see and play, and the REST interface behind it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders: the models that are served.")],
+    host: Annotated[
+        str, typer.Option(help="Address to answer at: by default this machine alone.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any that is free.", min=0, max=65535)] = 8000,
+    token_file: Annotated[
+        Path | None, typer.Option(help="A file with a token that requests must bring.")
+    ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="Sooner on a CPU, and about as good: products in eight bits, beam search in short lists.",
+        ),
+    ] = False,
+    batch_tokens: Annotated[
+        int, typer.Option(help="Source pieces, about, that are searched together.", min=1)
+    ] = 4096,
+    wait: Annotated[
+        float, typer.Option(help="Milliseconds that a text waits for others to be searched with.", min=0)
+    ] = 2.0,
+    queue: Annotated[
+        int, typer.Option(help="Texts that may wait; past it, clients are told to.", min=1)
+    ] = 2000,
+    max_body: Annotated[int, typer.Option(help="Bytes of a request.", min=1000)] = 1_000_000,
+    max_texts: Annotated[int, typer.Option(help="Texts in a request.", min=1)] = 256,
+    max_characters: Annotated[int, typer.Option(help="Characters of a text.", min=1)] = 20_000,
+    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.", min=0.1)] = 30.0,
+) -> None:
+    """Serve models: a page to try them on, and a REST interface (its description is at /openapi.json)."""
+    from atonce.errors import RunError
+
+    try:
+        from atonce.serve.server import run
+    except ImportError as error:
+        raise RunError(
+            "there is no server here",
+            why=f"it is made with packages that are not installed ({error.name})",
+            fix="pip install 'atonce[serve]'",
+        ) from None
+    from atonce.serve.app import build_app
+    from atonce.serve.limits import Limits
+    from atonce.serve.served import Models
+
+    limits = Limits(
+        body=max_body, texts=max_texts, characters=max_characters, seconds=timeout, queue=queue,
+        batch_tokens=batch_tokens, wait=wait,
+    )  # fmt: skip
+    token = _token(token_file)
+    # A page from elsewhere can give its own name the address of this machine; then it comes with that name.
+    hosts = (*LOOPBACK, "[::1]") if host in LOOPBACK else None
+    app = build_app(Models.open(runs, fast=fast), limits, token=token, hosts=hosts)
+    if token is None and hosts is None:
+        typer.echo(
+            "warning: anyone who reaches this machine can use it; --token-file FILE prevents that", err=True
+        )
+    run(app, host=host, port=port, ready=lambda address: typer.echo(f"serving at {address}", err=True))
+
+
+def _token(file: Path | None) -> str | None:
+    """What is in the file. Raises DataError if there is nothing."""
+    from atonce.errors import DataError
+
+    if file is None:
+        return None
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"cannot read {file}", why=getattr(error, "strerror", None) or str(error), fix="check the path"
+        ) from None
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise DataError(
+            f"there is no token in {file}",
+            why="a token is one word of ASCII signs",
+            fix=f"make one: python -c 'import secrets; print(secrets.token_urlsafe())' > {file}",
+        )
+    return token

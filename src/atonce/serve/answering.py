@@ -1,0 +1,60 @@
+"""From a request's wish to its answer, within its time, or not at all if nobody waits for it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+
+from atonce.serve.batching import Batcher, Item, Overloaded
+from atonce.serve.faults import overloaded, too_slow
+from atonce.serve.limits import Limits
+from atonce.serve.served import Wish
+
+CHARACTERS_PER_PIECE = 3
+"""About. To count pieces would hold everybody up while a long text is cut."""
+
+
+class Gone(Exception):
+    """Nobody waits for the answer."""
+
+
+class Answering:
+    """Asks the models for what requests want."""
+
+    def __init__(self, batcher: Batcher, limits: Limits) -> None:
+        self._batcher = batcher
+        self.limits = limits
+
+    async def answers(self, request: Request, wish: Wish, contents: Sequence[Any]) -> list[Any]:
+        """An answer to each content. Raises Fault: too much is waiting, or it took too long."""
+        work = asyncio.create_task(self.asked(wish, contents))
+        gone = asyncio.create_task(_left(request))
+        try:
+            await asyncio.wait({work, gone}, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            if gone.done():
+                raise Gone
+            raise too_slow(self.limits.seconds)
+        finally:
+            work.cancel()
+            gone.cancel()
+
+    async def asked(self, wish: Wish, contents: Sequence[Any]) -> list[Any]:
+        """An answer to each content, whenever it comes. Raises Fault if too much is waiting."""
+        try:
+            return await self._batcher.ask(wish, [Item(content, _size(content)) for content in contents])
+        except Overloaded as error:
+            raise overloaded(error.retry_after) from None
+
+
+def _size(content: Any) -> int:
+    """How much of a batch it takes up, in pieces."""
+    return 1 + len(content) // CHARACTERS_PER_PIECE if isinstance(content, str) else 1
+
+
+async def _left(request: Request) -> None:
+    """Returns when who asked has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,121 @@
+"""Refusals: each says what happened, why, and what to do, as JSON."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from pydantic import BaseModel, ConfigDict
+
+from atonce.errors import AtonceError
+
+
+class FaultMessage(BaseModel):
+    """Why a request was refused."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, frozen=True)
+
+    what: str
+    """What happened."""
+    why: str
+    """For which reason."""
+    fix: str
+    """What to do about it."""
+
+
+class Fault(AtonceError):
+    """A refusal, with the status and the headers it is sent with."""
+
+    def __init__(
+        self, status: HTTPStatus, what: str, *, why: str, fix: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+def message_of(error: AtonceError) -> FaultMessage:
+    """The three lines of any of our errors."""
+    return FaultMessage(what=error.what, why=error.why, fix=error.fix)
+
+
+def overloaded(retry_after: int) -> Fault:
+    """There is more to do than may wait."""
+    return Fault(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "the server has too much to do",
+        why="as many texts are waiting as may wait",
+        fix=f"ask again in {retry_after} second{'s' if retry_after > 1 else ''}",
+        headers={"Retry-After": str(retry_after)},
+    )
+
+
+def too_slow(seconds: float) -> Fault:
+    """An answer was not there in time."""
+    return Fault(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "the answer was not ready in time",
+        why=f"a request may take {seconds:g} seconds",
+        fix="ask for fewer or shorter texts, or a smaller beam",
+    )
+
+
+def not_sent_in_time(seconds: float) -> Fault:
+    """A body that does not arrive."""
+    return Fault(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "the request did not arrive",
+        why=f"its body was not complete after {seconds:g} seconds",
+        fix="send it again, all at once",
+        headers={"Connection": "close"},
+    )
+
+
+def too_large(most: int) -> Fault:
+    """A body of too many bytes."""
+    return Fault(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "the request is too large",
+        why=f"a body may have {most:,} bytes",
+        fix="send the texts in several requests",
+        headers={"Connection": "close"},
+    )
+
+
+def too_many_texts(given: int, most: int) -> Fault:
+    """A list that is too long."""
+    return Fault(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        f"there are {given:,} texts",
+        why=f"a request may have {most:,}",
+        fix="send them in several requests",
+    )
+
+
+def too_long(number: int, length: int, most: int) -> Fault:
+    """A text that is too long. `number`: its place in the list, from 1."""
+    return Fault(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        f"text {number} has {length:,} characters",
+        why=f"a text may have {most:,}",
+        fix="cut it into several texts",
+    )
+
+
+def unauthorised() -> Fault:
+    """No token, or a wrong one."""
+    return Fault(
+        HTTPStatus.UNAUTHORIZED,
+        "the token is missing or wrong",
+        why="this server answers only who knows its token",
+        fix="send the header: Authorization: Bearer TOKEN",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def wrong_host(host: str) -> Fault:
+    """A name that this server does not go by: a page from elsewhere may have led a browser here."""
+    return Fault(
+        HTTPStatus.BAD_REQUEST,
+        f"this is not {host[:100]!r}",
+        why="the server answers only to the names of this machine",
+        fix="use http://localhost or http://127.0.0.1 with its port, or start it with --host",
+    )

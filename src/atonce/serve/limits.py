@@ -1,0 +1,24 @@
+"""How much the server takes on: of one request, and of all together."""
+
+from pydantic import Field
+
+from atonce.config import Config
+
+
+class Limits(Config):
+    """What a request may ask for, and how requests are put together. Past it, a clear refusal."""
+
+    body: int = Field(default=1_000_000, ge=1_000)
+    """Bytes of a request's body."""
+    texts: int = Field(default=256, ge=1)
+    """Texts in a request."""
+    characters: int = Field(default=20_000, ge=1)
+    """Characters of a text."""
+    seconds: float = Field(default=30.0, gt=0)
+    """Within which a request is answered, and within which all of it must have arrived."""
+    queue: int = Field(default=2_000, ge=1)
+    """Texts that may wait, of all requests together."""
+    batch_tokens: int = Field(default=4_096, ge=1)
+    """Source pieces, about, that are searched together."""
+    wait: float = Field(default=2.0, ge=0)
+    """Milliseconds that a text waits for others to be searched with, while nothing else is going on."""

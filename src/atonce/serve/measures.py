@@ -1,0 +1,71 @@
+"""What the server counts of itself, for Prometheus."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Measures:
+    """Counts and times since the server started."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "atonce_requests", "Requests answered.", ["path", "status"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "atonce_request_seconds", "How long a request took.", ["path"], buckets=_SECONDS,
+            registry=self._registry,
+        )  # fmt: skip
+        self._batches = Histogram(
+            "atonce_batch_texts", "Texts in a batch.", buckets=_TEXTS, registry=self._registry
+        )
+        self._busy = Counter("atonce_model_seconds", "How long models worked.", registry=self._registry)
+        self._waiting = Gauge("atonce_waiting_texts", "Texts that wait.", registry=self._registry)
+
+    def count_request(self, path: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        self._requests.labels(path, str(status)).inc()
+        self._seconds.labels(path).observe(seconds)
+
+    def count_batch(self, texts: int, seconds: float) -> None:
+        """A batch was worked on."""
+        self._batches.observe(texts)
+        self._busy.inc(seconds)
+
+    def text(self, waiting: Callable[[], int]) -> bytes:
+        """All of it, as Prometheus reads it."""
+        self._waiting.set(waiting())
+        return generate_latest(self._registry)
+
+
+class Counted:
+    """Around the whole app: counts requests by the route they took, not by what they asked for."""
+
+    def __init__(self, app: ASGIApp, *, measures: Measures) -> None:
+        self._app = app
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on, and see what becomes of it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, began = 499, time.perf_counter()  # who leaves before there is an answer
+
+        async def send_seen(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_seen)
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self._measures.count_request(path, status, time.perf_counter() - began)

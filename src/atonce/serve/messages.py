@@ -1,0 +1,179 @@
+"""What requests and answers look like. Everything here is in the OpenAPI description."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from atonce.data.config import Task
+
+Beam = Annotated[int, Field(ge=1, le=32)]
+
+
+def _of_characters(text: str) -> str:
+    """The text. Half of a surrogate pair is no character: JSON can spell it, nobody can write it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"half a character, {text[error.start]!r}, stands alone in it") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_of_characters)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class TextRequest(_Message):
+    """Texts to be translated, or summarised."""
+
+    texts: Annotated[list[Text], Field(min_length=1)]
+    """Each is translated, or summarised, by itself."""
+    model: str | None = None
+    """Name of the model, as `/v1/models` has it; the first that can do it without one."""
+    beam: Beam | None = None
+    """Hypotheses kept at each step; 1 is greedy. What the model's recipe says without it."""
+    nbest: Beam = 1
+    """Outputs wanted for each text, best first."""
+    alignment: bool = False
+    """Say which source word each output word looked at most."""
+    attention: bool = False
+    """Give all attention weights, piece by piece."""
+    stream: bool = False
+    """Answer with server-sent events, one for each new piece of a greedy search. One text only."""
+
+
+class ClassifyRequest(_Message):
+    """Texts, or images, to be labelled: one of the two, as the model reads."""
+
+    texts: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Texts to be labelled."""
+    images: Annotated[list[str], Field(min_length=1)] | None = None
+    """Picture files (PNG, JPEG, WebP, GIF) in base64."""
+    model: str | None = None
+    """Name of the model, as `/v1/models` has it; the first that can do it without one."""
+
+
+class AlternativeMessage(_Message):
+    """One of the best outputs."""
+
+    text: str
+    """The output."""
+    score: float
+    """Log-probability in nats, divided by the length penalty: higher is better."""
+
+
+class SideMessage(_Message):
+    """A text as the model sees it and as people read it. The end of the sentence is the last of both."""
+
+    text: str
+    """The text."""
+    pieces: list[str]
+    """What the model reads or writes."""
+    words: list[str]
+    """What people read."""
+    word_of_piece: list[int]
+    """For each piece, the number of its word, from 0."""
+
+
+class LayerMessage(_Message):
+    """The weights of one attention layer."""
+
+    layer: str
+    """Its name in the model."""
+    role: str
+    """Who looks at whom: cross, encoder-self or decoder-self."""
+    weights: list[list[list[float]]]
+    """(heads, queries, keys), in pieces."""
+
+
+class AttentionMessage(_Message):
+    """All attention of one translation."""
+
+    source: SideMessage
+    target: SideMessage
+    layers: list[LayerMessage]
+
+
+class OutputMessage(_Message):
+    """What a text became."""
+
+    text: str
+    """The best output."""
+    score: float
+    """Log-probability in nats, divided by the length penalty: higher is better."""
+    alternatives: list[AlternativeMessage] | None = None
+    """The n best, best first, where more than one was asked for."""
+    alignment: str | None = None
+    """Pairs "source-output" of words, counted from 0."""
+    attention: AttentionMessage | None = None
+    """What the model looked at."""
+
+
+class TranslateResponse(_Message):
+    """A translation of each text, in order."""
+
+    model: str
+    """Who translated."""
+    translations: list[OutputMessage]
+
+
+class SummarizeResponse(_Message):
+    """A summary of each text, in order."""
+
+    model: str
+    """Who summarised."""
+    summaries: list[OutputMessage]
+
+
+class LabelMessage(_Message):
+    """What a source was taken for."""
+
+    label: str
+    """The likeliest."""
+    probabilities: dict[str, float]
+    """Of every label, the likeliest first; they sum to one."""
+
+
+class ClassifyResponse(_Message):
+    """A label for each source, in order."""
+
+    model: str
+    """Who labelled."""
+    labels: list[LabelMessage]
+
+
+class ModelMessage(_Message):
+    """A model that is served."""
+
+    name: str
+    """What requests call it."""
+    task: Task
+    """What it was trained for."""
+    about: str
+    """What its recipe says of itself."""
+    source: str | None
+    """Tag of the language it reads, where it is known."""
+    target: str | None
+    """Tag of the language it writes, where it is known."""
+    architecture: str
+    """Encoder and decoder."""
+    weights: int
+    """How many numbers were learned."""
+    attention: bool
+    """Whether there is attention to look at."""
+
+
+class ModelsResponse(_Message):
+    """All models that are served, in the order of the command line."""
+
+    models: list[ModelMessage]
+
+
+class HealthResponse(_Message):
+    """That the server is there, and how much waits."""
+
+    status: str
+    waiting: int
+    """Texts that wait to be searched."""

@@ -1,0 +1,73 @@
+"""A translation as it is written, in server-sent events."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import StreamingResponse
+
+from atonce.errors import AtonceError
+from atonce.serve.answering import Answering, Gone
+from atonce.serve.faults import Fault, message_of, too_slow
+from atonce.serve.messages import OutputMessage, TextRequest
+from atonce.serve.served import Served, StreamWish
+
+
+def event_stream(answering: Answering, served: Served, body: TextRequest) -> StreamingResponse:
+    """`piece` events with the text so far, then `done` with all, or `fault`.
+
+    Raises Fault for a wrong wish.
+    """
+    wrong = [
+        name
+        for name, is_wrong in (
+            ("texts", len(body.texts) > 1),
+            ("beam", body.beam not in (None, 1)),
+            ("nbest", body.nbest > 1),
+            ("alignment", body.alignment),
+            ("attention", body.attention),
+        )
+        if is_wrong
+    ]
+    if wrong:
+        raise Fault(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"{wrong[0]} does not go with stream",
+            why="one text is written piece by piece, by greedy search, before anything else is known of it",
+            fix="send one text" if wrong[0] == "texts" else f"leave {wrong[0]} out, or stream",
+        )
+    return StreamingResponse(_events(answering, served, body.texts[0]), media_type="text/event-stream")
+
+
+async def _events(answering: Answering, served: Served, text: str) -> AsyncIterator[str]:
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Queue[str | None] = asyncio.Queue()
+    left = False
+
+    def hear(so_far: str) -> None:
+        if left:
+            raise Gone  # stops the search
+        loop.call_soon_threadsafe(heard.put_nowait, so_far)
+
+    work = asyncio.create_task(answering.asked(StreamWish(served, hear), [text]))
+    work.add_done_callback(lambda _: heard.put_nowait(None))
+    try:
+        async with asyncio.timeout(answering.limits.seconds):
+            while (so_far := await heard.get()) is not None:
+                yield _event("piece", {"text": so_far})
+        (found,) = work.result()
+        assert isinstance(found, OutputMessage)
+        yield _event("done", {"model": served.name, "text": found.text, "score": found.score})
+    except TimeoutError:
+        yield _event("fault", message_of(too_slow(answering.limits.seconds)).model_dump())
+    except AtonceError as error:
+        yield _event("fault", message_of(error).model_dump())
+    finally:
+        left = True
+        work.cancel()
+
+
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

@@ -1,0 +1,268 @@
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from atonce.decoding.classifier import Classifier
+from atonce.decoding.translator import Translator
+from atonce.serve.app import build_app
+from atonce.serve.guard import HEADERS
+from atonce.serve.limits import Limits
+from atonce.serve.served import Models, TextWish, distinct_names
+
+DATES = ["Monday, 3 May 1999", "7. Juli 2021", "", "2 janvier 1950"]
+HOSTILE = [
+    "a\0b",
+    "<script>alert(1)</script>",
+    "‮RTL‬",
+    "\ufeff",
+    "𝕳𝖎 👩‍👩‍👧",
+    "a" * 200,
+    "'; DROP TABLE --",
+    " \n\t ",
+]
+
+
+def translator_of(models: Models) -> Translator:
+    system = models.choose(None, "translation").system
+    assert isinstance(system, Translator)
+    return system
+
+
+def refused(answer: Any, status: int) -> dict[str, str]:
+    """The three lines of a refusal."""
+    assert answer.status_code == status, answer.text
+    fault: dict[str, str] = answer.json()
+    assert set(fault) == {"what", "why", "fix"}
+    assert all(fault.values())
+    return fault
+
+
+def test_translations_are_those_of_the_translator(client: TestClient, models: Models) -> None:
+    answer = client.post("/v1/translate", json={"texts": DATES})
+    assert answer.status_code == 200
+    expected = translator_of(models).translate(DATES)
+    found = answer.json()
+    assert found["model"] == "dates"
+    assert found["translations"] == [
+        {"text": one.text, "score": pytest.approx(one.score, abs=1e-5)} for one in expected
+    ]
+
+
+def test_nbest_alignment_and_attention_on_request(client: TestClient, models: Models) -> None:
+    asked = {"texts": DATES[:1], "nbest": 3, "beam": 4, "alignment": True, "attention": True}
+    (found,) = client.post("/v1/translate", json=asked).json()["translations"]
+    (expected,) = translator_of(models).translate(DATES[:1], nbest=3, beam=4)
+    assert [one["text"] for one in found["alternatives"]] == [one.text for one in expected.alternatives]
+    attention = found["attention"]
+    cross = [layer for layer in attention["layers"] if layer["role"] == "cross"]
+    weights = np.array(cross[-1]["weights"])
+    target, source = attention["target"], attention["source"]
+    assert weights.shape[1:] == (len(target["pieces"]), len(source["pieces"]))
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=2e-3)
+    pairs = [tuple(map(int, pair.split("-"))) for pair in found["alignment"].split()]
+    assert all(s < len(source["words"]) - 1 and t < len(target["words"]) - 1 for s, t in pairs)
+
+
+def test_an_empty_text_has_an_empty_alignment(client: TestClient) -> None:
+    asked = {"texts": [""], "alignment": True, "attention": True}
+    assert client.post("/v1/translate", json=asked).json()["translations"] == [
+        {"text": "", "score": 0.0, "alignment": ""}
+    ]
+
+
+def test_a_stream_grows_to_what_greedy_search_gives(client: TestClient, models: Models) -> None:
+    (expected,) = translator_of(models).translate(DATES[:1], beam=1)
+    answer = client.post("/v1/translate", json={"texts": DATES[:1], "stream": True})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [
+        (name.removeprefix("event: "), json.loads(data.removeprefix("data: ")))
+        for name, data in (block.split("\n") for block in answer.text.strip().split("\n\n"))
+    ]
+    *pieces, (last, done) = events
+    assert {name for name, _ in pieces} == {"piece"}
+    assert last == "done"
+    assert done["text"] == expected.text == pieces[-1][1]["text"]
+    assert done["score"] == pytest.approx(expected.score, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"texts": ["a", "b"]}, {"beam": 2}, {"nbest": 2}, {"attention": True}, {"alignment": True}]
+)
+def test_a_stream_is_greedy_and_of_one_text(client: TestClient, wrong: dict[str, Any]) -> None:
+    fault = refused(client.post("/v1/translate", json={"texts": ["a"], "stream": True, **wrong}), 422)
+    assert next(iter(wrong)) in fault["what"]
+
+
+def test_images_are_labelled(client: TestClient, models: Models) -> None:
+    classifier = models.by_name["labels"].system
+    assert isinstance(classifier, Classifier)
+    ink = np.zeros((8, 8), dtype=np.uint8)
+    ink[1:7, 3:5] = 250
+    file = io.BytesIO()
+    Image.fromarray(255 - ink).save(file, "png")
+    image = base64.b64encode(file.getvalue()).decode()
+    answer = client.post("/v1/classify", json={"images": [image]})
+    assert answer.status_code == 200, answer.text
+    (found,) = answer.json()["labels"]
+    (expected,) = classifier.classify([ink])
+    assert found["label"] == expected.label
+    assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert next(iter(found["probabilities"])) == expected.label
+
+    assert "base64" in refused(client.post("/v1/classify", json={"images": ["%"]}), 422)["what"]
+    no_picture = base64.b64encode(b"GIF89a but not really").decode()
+    assert (
+        "image 2" in refused(client.post("/v1/classify", json={"images": [image, no_picture]}), 422)["what"]
+    )
+    assert "images" in refused(client.post("/v1/classify", json={"texts": ["a"]}), 422)["what"]
+
+
+def test_models_are_told_of(client: TestClient) -> None:
+    found = {one["name"]: one for one in client.get("/v1/models").json()["models"]}
+    assert list(found) == ["dates", "labels"]
+    assert found["dates"]["task"] == "translation"
+    assert found["dates"]["attention"]
+    assert found["dates"]["weights"] > 0
+    assert client.get("/health").json() == {"status": "ok", "waiting": 0}
+
+
+def test_metrics_count_requests_by_route(client: TestClient) -> None:
+    client.post("/v1/translate", json={"texts": ["a", "b"]})
+    client.get("/nowhere/in/particular")
+    text = client.get("/metrics").text
+    assert 'atonce_requests_total{path="/v1/translate",status="200"} 1.0' in text
+    assert 'atonce_requests_total{path="other",status="404"} 1.0' in text
+    assert "atonce_batch_texts_sum 2.0" in text
+    assert "particular" not in text
+
+
+def test_refusals_say_what_why_and_what_to_do(client: TestClient) -> None:
+    post = client.post
+    fault = refused(post("/v1/translate", json={"texts": ["a"], "model": "datse"}), 404)
+    assert "did you mean 'dates'" in fault["fix"]
+    assert "classify" in refused(post("/v1/translate", json={"texts": ["a"], "model": "labels"}), 422)["fix"]
+    assert "summarisation" in refused(post("/v1/summarize", json={"texts": ["a"]}), 404)["what"]
+    assert (
+        "did you mean 'nbest'" in refused(post("/v1/translate", json={"texts": ["a"], "nbst": 2}), 422)["fix"]
+    )
+    assert "texts is missing" in refused(post("/v1/translate", json={}), 422)["what"]
+    assert "9 texts" in refused(post("/v1/translate", json={"texts": ["a"] * 9}), 422)["what"]
+    assert "text 2 has 201" in refused(post("/v1/translate", json={"texts": ["a", "b" * 201]}), 422)["what"]
+    assert refused(post("/v1/translate", json={"texts": []}), 422)
+    assert refused(post("/v1/translate", json={"texts": "a"}), 422)
+    assert refused(post("/v1/translate", json={"texts": ["a"], "beam": 0}), 422)
+    assert refused(client.get("/v1/nothing"), 404)
+    assert refused(client.get("/../../etc/passwd"), 404)
+    wrong = client.get("/v1/translate")
+    assert "POST" in refused(wrong, 405)["fix"]
+    assert wrong.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"", 422),
+        (b"null", 422),
+        (b'{"texts": ["\xff"]}', 400),
+        (b'{"texts": ["\\ud800"]}', 422),
+        (b'{"texts": ["a"], "model": "\\ud800"}', 404),
+        (b'{"\\ud800": 1, "texts": ["a"]}', 422),
+        (b"[" * 10_000, 400),
+        (b'{"texts": [' + b"1" * 5_000 + b"]}", 400),
+        (b'{"texts": ["a"], "beam": 1e999}', 422),
+        (b'{"texts": ["' + b"a" * 30_000 + b'"]}', 413),
+    ],
+)
+def test_broken_bodies_are_refused_and_the_next_is_served(
+    client: TestClient, body: bytes, status: int
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    refused(client.post("/v1/translate", content=body, headers=headers), status)
+    assert client.post("/v1/translate", json={"texts": ["a"]}).status_code == 200
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_text_is_translated(client: TestClient, text: str) -> None:
+    answer = client.post("/v1/translate", json={"texts": [text], "alignment": True, "attention": True})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/nowhere", "/health"])
+def test_answers_come_with_headers_of_security(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert {name: headers[name] for name in HEADERS} == HEADERS
+    assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+def test_only_who_knows_the_token_is_answered(models: Models) -> None:
+    with TestClient(build_app(models, token="open-sesame")) as client:
+        for given in ({}, {"Authorization": "Bearer open"}, {"Authorization": "open-sesame"}):
+            answer = client.post("/v1/translate", json={"texts": ["a"]}, headers=given)
+            refused(answer, 401)
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert client.get("/metrics", headers=given).status_code == 401
+            assert client.get("/openapi.json", headers=given).status_code == 401
+        knows = {"Authorization": "Bearer open-sesame"}
+        assert client.post("/v1/translate", json={"texts": ["a"]}, headers=knows).status_code == 200
+        assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:8000", 200), ("127.0.0.1", 200), ("[::1]:80", 200), ("evil.example", 400)],
+)
+def test_a_page_from_elsewhere_gets_no_answer(models: Models, host: str, status: int) -> None:
+    app = build_app(models, hosts=("localhost", "127.0.0.1", "[::1]"))
+    with TestClient(app) as client:
+        assert client.get("/v1/models", headers={"Host": host}).status_code == status
+
+
+def test_a_full_queue_says_when_to_come_back(models: Models) -> None:
+    with TestClient(build_app(models, Limits(queue=2))) as client:
+        answer = client.post("/v1/translate", json={"texts": ["a"] * 3})
+        refused(answer, 429)
+        assert int(answer.headers["retry-after"]) >= 1
+        assert client.post("/v1/translate", json={"texts": ["a"] * 2}).status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_not_waited_for(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(self: TextWish, texts: list[str]) -> list[Any]:
+        import time
+
+        time.sleep(0.3)
+        return [None] * len(texts)
+
+    monkeypatch.setattr(TextWish, "granted", slow)
+    with TestClient(build_app(models, Limits(seconds=0.1))) as client:
+        refused(client.post("/v1/translate", json={"texts": ["a"]}), 504)
+
+
+def test_a_fault_of_ours_is_confessed(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: TextWish, texts: list[str]) -> list[Any]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(TextWish, "granted", broken)
+    fault = refused(client.post("/v1/translate", json={"texts": ["a"]}), 500)
+    assert "ZeroDivision" not in str(fault)
+
+
+def test_limits_are_in_the_description(client: TestClient) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    texts = schemas["TextRequest"]["properties"]["texts"]
+    assert (texts["maxItems"], texts["items"]["maxLength"]) == (8, 200)
+
+
+def test_names_tell_runs_apart() -> None:
+    assert distinct_names([Path("/x/a"), Path("/y/b")]) == ["a", "b"]
+    assert distinct_names([Path("/x/a"), Path("/y/a"), Path("/y/b")]) == ["x/a", "y/a", "b"]
