@@ -105,16 +105,20 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
-        if sys.platform != "win32":  # there it would let others have the same port
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
+        try:
+            if sys.platform != "win32":  # there it would let others have the same port
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
     except OSError as error:
         raise AtonceError(
             f"cannot serve at {host}:{port}",
             why=error.strerror or str(error),
             fix="choose another port with --port (0: any that is free), or another address with --host",
         ) from None
-    listening.listen(BACKLOG)
     return listening
 
 
