@@ -49,3 +49,4 @@ def test_all_heads_are_what_each_alone_is() -> None:
         assert alone[0] == title == f"first, head {number} of 2"
         assert torch.equal(alone[1], weights)
     torch.testing.assert_close(choose_heads(layer, "mean")[0][1], (every[0][1] + every[1][1]) / 2)
+    torch.testing.assert_close(choose_heads(layer, "max")[0][1], torch.maximum(every[0][1], every[1][1]))

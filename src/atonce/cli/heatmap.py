@@ -1,7 +1,7 @@
 """`atonce heatmap`: what a model looks at in a text or in an image."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,8 +15,12 @@ def heatmap(
         str | None,
         typer.Option(help="Number of a layer that looks at the source, a layer's name, or mean."),
     ] = None,
-    head: Annotated[str, typer.Option(help="Number of the head, mean, or all for a grid.")] = "mean",
+    head: Annotated[str, typer.Option(help="Number of the head, mean, max, or all for a grid.")] = "mean",
     words: Annotated[bool, typer.Option("--words/--pieces", help="Merge pieces of texts to words.")] = True,
+    end: Annotated[
+        Literal["shown", "hidden", "renormalised"],
+        typer.Option(help="The column of the end of the sentence; renormalised: the rest sums to one."),
+    ] = "shown",
 ) -> None:
     """Draw what a model looks at while it translates a text, or reads or classifies an image."""
     from atonce.cli.figures import save
@@ -27,6 +31,6 @@ def heatmap(
 
     from atonce.explain.looking import heatmap as draw
 
-    figure = draw(run, text, target=target, layer=layer, head=head, words=words)
+    figure = draw(run, text, target=target, layer=layer, head=head, words=words, end=end)
     save(figure, out)
     print_text(f"{figure.output}\n{out}")

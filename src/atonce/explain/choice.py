@@ -46,13 +46,14 @@ def choose_heads(
 ) -> list[tuple[str, Float[torch.Tensor, "query_len key_len"]]]:
     """Titles and weights of the heads asked for, of the first sentence of the batch, on the CPU.
 
-    `head`: a number from 1, "mean", or "all". Raises RecipeError if the layer has none such.
+    `head`: a number from 1, "mean", "max" (of the heads the greatest, weight by weight, so rows sum to more
+    than one), or "all". Raises RecipeError if the layer has none such.
     """
     weights = layer.weights[0].float().cpu()
     count = len(weights)
-    if head == "mean":
-        title = layer.layer if count == 1 else f"{layer.layer}, mean of {count} heads"
-        return [(title, weights.mean(0))]
+    if head in ("mean", "max"):
+        title = layer.layer if count == 1 else f"{layer.layer}, {head} of {count} heads"
+        return [(title, weights.mean(0) if head == "mean" else weights.amax(0))]
     if head == "all":
         return [(f"{layer.layer}, head {n} of {count}", one) for n, one in enumerate(weights, start=1)]
     if str(head).isdecimal() and 1 <= int(head) <= count:
@@ -60,5 +61,5 @@ def choose_heads(
     raise RecipeError(
         f"there is no head {head!r}",
         why=f"{layer.layer} has {count} head{'s' if count > 1 else ''}",
-        fix=f"give a number from 1 to {count}, mean or all",
+        fix=f"give a number from 1 to {count}, mean, max or all",
     )

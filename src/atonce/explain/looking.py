@@ -15,6 +15,7 @@ from atonce.explain.images.classification import classification_heatmap
 from atonce.explain.images.heatmap import ImageHeatmap
 from atonce.explain.images.reading import reading_heatmap
 from atonce.explain.texts.heatmap import Heatmap
+from atonce.explain.texts.translation import End
 from atonce.explain.texts.translation import heatmap as translation_heatmap
 from atonce.shapes import UInt8
 
@@ -27,13 +28,16 @@ def heatmap(
     layer: str | None = None,
     head: int | str = "mean",
     words: bool = True,
+    end: End = "shown",
 ) -> Heatmap | ImageHeatmap:
     """A picture of what `model` looks at in `source`.
 
     `model`: what `atonce.load` gave, or a run folder. `source`: a text; for a model that reads images, a
     path, or a uint8 array (height, width) from 0 (paper) to 255 (ink). `target`: a text or label to force
     instead of the model's own. `layer`: its name, its number among those that look at the source, or "mean";
-    without it, the last. `head`: a number from 1, "mean", or "all". `words`: merge pieces of texts to words.
+    without it, the last. `head`: a number from 1, "mean", "max", or "all". `words`: merge pieces of texts to
+    words. `end`: of texts, whether the column of the end of the sentence is "shown", "hidden", or left out
+    and the rest "renormalised".
 
     It shows itself in a notebook; `.save(path)` writes it to a file. Of an image that is read, there is a
     panel for each character; of one that is classified, the attention that each part receives, where there is
@@ -47,7 +51,9 @@ def heatmap(
     if isinstance(system, Translator):
         if not isinstance(source, str):
             raise _not_a_text(system.name)
-        return translation_heatmap(system, source, target=target, layer=layer, head=head, words=words)
+        return translation_heatmap(
+            system, source, target=target, layer=layer, head=head, words=words, end=end
+        )
     shape = system.shape if isinstance(system, ImageReader) else system.ends.source
     if not isinstance(shape, ImageShape):
         raise RunError(

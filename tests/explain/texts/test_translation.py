@@ -116,7 +116,7 @@ def test_an_unknown_layer_is_answered_with_those_there_are(transformer: Translat
 
 @pytest.mark.parametrize("head", [3, 0, -1, "first", "2.0"])
 def test_an_unknown_head_is_answered_with_those_there_are(transformer: Translator, head: int | str) -> None:
-    with pytest.raises(RecipeError, match=r"has 2 heads[\s\S]*a number from 1 to 2, mean or all"):
+    with pytest.raises(RecipeError, match=r"has 2 heads[\s\S]*a number from 1 to 2, mean, max or all"):
         heatmap(transformer, TEXT, target=TARGET, head=head)
 
 

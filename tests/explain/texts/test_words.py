@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from atonce.explain.texts.words import AttentionMap, merge_pieces, words_of
+from atonce.explain.texts.words import (
+    END_OF_SENTENCE,
+    AttentionMap,
+    merge_pieces,
+    without_end,
+    words_of,
+)
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=150)
 
@@ -133,3 +139,22 @@ def test_words_that_do_not_fit_the_pieces_are_refused(key_words):
 def test_a_map_whose_words_do_not_fit_its_weights_is_refused():
     with pytest.raises(ValueError, match="2 rows and 1 columns"):
         AttentionMap(("a", "b"), ("c",), np.zeros((1, 2), np.float32), "title", "rule")
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.booleans())
+def test_without_the_end_the_rest_is_kept_or_sums_to_what_it_did(
+    rows: int, words: int, renormalised: bool
+) -> None:
+    weights = np.random.default_rng(rows * 10 + words).dirichlet(np.ones(words + 1), rows)
+    weights[0] = [0.0] * words + [1.0]  # a row that looked at the end alone
+    columns = (*map(str, range(words)), END_OF_SENTENCE)
+    one = AttentionMap(tuple("abcd"[:rows]), columns, weights, "t", "r")
+    found = without_end(one, renormalised=renormalised)
+    assert found.columns == columns[:-1]
+    assert END_OF_SENTENCE in found.rule
+    assert not found.weights[0].any()
+    if renormalised:
+        np.testing.assert_allclose(found.weights[1:].sum(1), 1)
+    else:
+        np.testing.assert_array_equal(found.weights, weights[:, :-1])
+    assert without_end(found, renormalised=True) is found

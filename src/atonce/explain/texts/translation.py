@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,8 +12,17 @@ from atonce.decoding.translator import Translator
 from atonce.explain.choice import choose_heads, choose_layer
 from atonce.explain.record import AttentionRecord, LayerAttention, recorded_attention
 from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.words import END_OF_SENTENCE, MERGE_RULE, AttentionMap, merge_pieces, words_of
+from atonce.explain.texts.words import (
+    END_OF_SENTENCE,
+    MERGE_RULE,
+    AttentionMap,
+    merge_pieces,
+    without_end,
+    words_of,
+)
 
+End = Literal["shown", "hidden", "renormalised"]
+"""What becomes of the column of the end of the sentence."""
 PIECES_RULE = "Each row and column is one piece."
 
 
@@ -65,22 +75,43 @@ def heatmap(
     layer: str | None = None,
     head: int | str = "mean",
     words: bool = True,
+    end: End = "shown",
 ) -> Heatmap:
     """A picture of what `model` looks at while it translates `text`.
 
     `model`: what `atonce.load` gave, or a run folder. `target`: a translation to force instead of the model's
-    own. `layer`: see `TranslationAttention.choose`. `head`: a number from 1, "mean", or "all" for a grid.
-    `words`: merge pieces to words. It shows itself in a notebook; `.save(path)` writes it to a file.
+    own. `layer`: see `TranslationAttention.choose`. `head`: a number from 1, "mean", "max", or "all" for a
+    grid. `words`: merge pieces to words. `end`: see `attention_maps`. It shows
+    itself in a notebook; `.save(path)` writes it to a file.
     Raises RunError if the model has no attention, RecipeError for a layer or head that it has not.
     """
     translator = model if isinstance(model, Translator) else load_translator(model)
     attention = attention_of(translator, text, target)
+    maps = attention_maps(attention, layer=layer, head=head, words=words, end=end)
+    return Heatmap(maps, source=text, output=attention.target.text, model=translator.name)
+
+
+def attention_maps(
+    attention: TranslationAttention,
+    *,
+    layer: str | None = None,
+    head: int | str = "mean",
+    words: bool = True,
+    end: End = "shown",
+) -> tuple[AttentionMap, ...]:
+    """The maps of a layer, one for each head asked for, with options as `heatmap` has them.
+
+    `end`: whether the column of the end of the sentence, where heads look that have nothing to look for, is
+    "shown", "hidden", or hidden and the rest "renormalised" to sum to one.
+    """
     chosen = attention.choose(layer)
-    maps = [
+    maps = (
         _map(attention, chosen, weights.numpy(), title, words=words)
         for title, weights in choose_heads(chosen, head)
-    ]
-    return Heatmap(tuple(maps), source=text, output=attention.target.text, model=translator.name)
+    )
+    return tuple(
+        one if end == "shown" else without_end(one, renormalised=end == "renormalised") for one in maps
+    )
 
 
 def _map(

@@ -8,7 +8,7 @@ averaged. Every row then still sums to one.
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -69,6 +69,30 @@ class AttentionMap:
                 f"{len(self.rows)} rows and {len(self.columns)} columns need as many weights, "
                 f"not {self.weights.shape}"
             )
+
+
+def without_end(one: AttentionMap, *, renormalised: bool) -> AttentionMap:
+    """The map without the column of the end of the sentence, its last; the rule says so.
+
+    Heads that have nothing to look for look there. `renormalised`: what is left of each row sums to what the
+    row summed to before; a row with nothing left stays empty. A map whose columns have no end stays as it is.
+    """
+    if one.columns[-1:] != (END_OF_SENTENCE,):
+        return one
+    weights = one.weights[:, :-1]
+    said = f"The column {END_OF_SENTENCE} is hidden."
+    if renormalised:
+        left = weights.sum(1, keepdims=True)
+        share = np.divide(
+            one.weights.sum(1, keepdims=True),
+            left,
+            out=np.zeros_like(left),
+            where=left > np.finfo(left.dtype).tiny,
+        )
+        weights = weights * share
+        said = f"The column {END_OF_SENTENCE} is left out, and what is left sums to one."
+    rule = " ".join(filter(None, (one.rule, said)))
+    return replace(one, columns=one.columns[:-1], weights=weights, rule=rule)
 
 
 def merge_pieces(
