@@ -84,11 +84,12 @@ class Drawing(ABC):
         there before is then still whole. Warns (FontWarning) if a .png or .pdf lacks a font for some word.
         """
         path = Path(path)
-        rendered = self._rendered(check_format(path, self.noun, self.formats))
+        content = self.rendered(check_format(path, self.noun, self.formats))
         with replacing(path) as partial:
-            partial.write_bytes(rendered)
+            partial.write_bytes(content)
 
-    def _rendered(self, suffix: str) -> bytes:
+    def rendered(self, suffix: str) -> bytes:
+        """The figure as the file of this ending that `save` would write."""
         if suffix == ".json":
             return (json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n").encode()
         if suffix == ".html":

@@ -83,6 +83,11 @@ class RunFolder:
         """Where resumable states of the training are kept."""
         return self.path / "checkpoints"
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether it has been validated once: there are weights to load."""
+        return (self.path / "model.safetensors").exists()
+
     def save_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Put these weights in place of the ones there are."""
         save_tensors(self.path / "model.safetensors", weights)
@@ -90,7 +95,7 @@ class RunFolder:
     def load_weights(self) -> dict[str, Tensor]:
         """The weights by name. Raises RunError if there are none yet or the file is damaged."""
         path = self.path / "model.safetensors"
-        if not path.exists():
+        if not self.has_weights:
             raise RunError(
                 f"{self.path} has no weights yet",
                 why="its training broke off before the first validation",

@@ -21,6 +21,7 @@ from atonce.serve.guard import Guard
 from atonce.serve.limits import Limits
 from atonce.serve.measures import Counted, Measures
 from atonce.serve.messages import (
+    REFUSALS,
     ClassifyRequest,
     ClassifyResponse,
     HealthResponse,
@@ -30,22 +31,10 @@ from atonce.serve.messages import (
     TranslateResponse,
 )
 from atonce.serve.refusing import fault_of_invalid, fault_of_status
+from atonce.serve.routes import page_routes, view_routes
 from atonce.serve.served import LabelWish, Models, TextWish, decoded_image, grant, image_shape
 from atonce.serve.streaming import event_stream
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": FaultMessage, "description": description}
-    for status, description in (
-        (400, "The request is not understood."),
-        (401, "The token is missing or wrong."),
-        (404, "There is no such model."),
-        (408, "The request did not arrive in time."),
-        (413, "The request is too large."),
-        (422, "The request asks for what cannot be."),
-        (429, "Too much is waiting: ask again after as many seconds as Retry-After says."),
-        (504, "The answer was not ready in time."),
-    )
-}
 _STREAMED = {"text/event-stream": {"schema": {"type": "string"}}}
 """What an answer is where `stream` was asked for."""
 
@@ -149,6 +138,8 @@ def build_app(
             measures.text(lambda: batcher.waiting), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
+    app.include_router(view_routes(models, answering))
+    app.include_router(page_routes())
     _speak_of_faults(app)
     _describe_limits(app, limits)
     # Around the framework, and not inside it as its middlewares are: so that its own failures are seen, too.
@@ -215,12 +206,14 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
 
     def openapi() -> dict[str, Any]:
         schema = described()
-        for name in ("TextRequest", "ClassifyRequest"):
-            texts = schema["components"]["schemas"][name]["properties"]["texts"]
-            for choice in texts.get("anyOf", [texts]):
-                if choice.get("type") == "array":
-                    choice["maxItems"] = limits.texts
-                    choice["items"]["maxLength"] = limits.characters
+        for message in schema["components"]["schemas"].values():
+            for name, field in message.get("properties", {}).items():
+                for choice in field.get("anyOf", [field]):
+                    if name == "texts" and choice.get("type") == "array":
+                        choice["maxItems"] = limits.texts
+                        choice["items"]["maxLength"] = limits.characters
+                    elif name in ("text", "target") and choice.get("type") == "string":
+                        choice["maxLength"] = limits.characters
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -1,10 +1,25 @@
 """What requests and answers look like. Everything here is in the OpenAPI description."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from atonce.data.config import Task
+from atonce.serve.faults import FaultMessage
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": FaultMessage, "description": description}
+    for status, description in (
+        (400, "The request is not understood."),
+        (401, "The token is missing or wrong."),
+        (404, "There is no such model."),
+        (408, "The request did not arrive in time."),
+        (413, "The request is too large."),
+        (422, "The request asks for what cannot be."),
+        (429, "Too much is waiting: ask again after as many seconds as Retry-After says."),
+        (504, "The answer was not ready in time."),
+    )
+}
 
 Beam = Annotated[int, Field(ge=1, le=32)]
 
@@ -21,11 +36,13 @@ def _of_characters(text: str) -> str:
 Text = Annotated[str, AfterValidator(_of_characters)]
 
 
-class _Message(BaseModel):
+class Message(BaseModel):
+    """Frozen, and merciless with unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class TextRequest(_Message):
+class TextRequest(Message):
     """Texts to be translated, or summarised."""
 
     texts: Annotated[list[Text], Field(min_length=1)]
@@ -44,7 +61,7 @@ class TextRequest(_Message):
     """Answer with server-sent events, one for each new piece of a greedy search. One text only."""
 
 
-class ClassifyRequest(_Message):
+class ClassifyRequest(Message):
     """Texts, or images, to be labelled: one of the two, as the model reads."""
 
     texts: Annotated[list[Text], Field(min_length=1)] | None = None
@@ -55,7 +72,7 @@ class ClassifyRequest(_Message):
     """Name of the model, as `/v1/models` has it; the first that can do it without one."""
 
 
-class AlternativeMessage(_Message):
+class AlternativeMessage(Message):
     """One of the best outputs."""
 
     text: str
@@ -64,7 +81,7 @@ class AlternativeMessage(_Message):
     """Log-probability in nats, divided by the length penalty: higher is better."""
 
 
-class SideMessage(_Message):
+class SideMessage(Message):
     """A text as the model sees it and as people read it. The end of the sentence is the last of both."""
 
     text: str
@@ -77,7 +94,7 @@ class SideMessage(_Message):
     """For each piece, the number of its word, from 0."""
 
 
-class LayerMessage(_Message):
+class LayerMessage(Message):
     """The weights of one attention layer."""
 
     layer: str
@@ -88,7 +105,7 @@ class LayerMessage(_Message):
     """(heads, queries, keys), in pieces."""
 
 
-class AttentionMessage(_Message):
+class AttentionMessage(Message):
     """All attention of one translation."""
 
     source: SideMessage
@@ -96,7 +113,7 @@ class AttentionMessage(_Message):
     layers: list[LayerMessage]
 
 
-class OutputMessage(_Message):
+class OutputMessage(Message):
     """What a text became."""
 
     text: str
@@ -111,7 +128,7 @@ class OutputMessage(_Message):
     """What the model looked at."""
 
 
-class TranslateResponse(_Message):
+class TranslateResponse(Message):
     """A translation of each text, in order."""
 
     model: str
@@ -119,7 +136,7 @@ class TranslateResponse(_Message):
     translations: list[OutputMessage]
 
 
-class SummarizeResponse(_Message):
+class SummarizeResponse(Message):
     """A summary of each text, in order."""
 
     model: str
@@ -127,7 +144,7 @@ class SummarizeResponse(_Message):
     summaries: list[OutputMessage]
 
 
-class LabelMessage(_Message):
+class LabelMessage(Message):
     """What a source was taken for."""
 
     label: str
@@ -136,7 +153,7 @@ class LabelMessage(_Message):
     """Of every label, the likeliest first; they sum to one."""
 
 
-class ClassifyResponse(_Message):
+class ClassifyResponse(Message):
     """A label for each source, in order."""
 
     model: str
@@ -144,7 +161,7 @@ class ClassifyResponse(_Message):
     labels: list[LabelMessage]
 
 
-class ModelMessage(_Message):
+class ModelMessage(Message):
     """A model that is served."""
 
     name: str
@@ -163,15 +180,17 @@ class ModelMessage(_Message):
     """How many numbers were learned."""
     attention: bool
     """Whether there is attention to look at."""
+    examples: list[str]
+    """Some texts that it was not trained on, to try."""
 
 
-class ModelsResponse(_Message):
+class ModelsResponse(Message):
     """All models that are served, in the order of the command line."""
 
     models: list[ModelMessage]
 
 
-class HealthResponse(_Message):
+class HealthResponse(Message):
     """That the server is there, and how much waits."""
 
     status: str

@@ -2,9 +2,10 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from atonce.config import nearest
 from atonce.data.config import COMMANDS, Task
 from atonce.data.image_files import image_of
 from atonce.data.images import ImageShape
+from atonce.data.prepare import open_prepared
 from atonce.decoding.classifier import Classification, Classifier
 from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load
 from atonce.decoding.translator import Translation, Translator
-from atonce.errors import RecipeError
+from atonce.errors import AtonceError, RecipeError
 from atonce.explain.record import has_attention
 from atonce.explain.texts.alignment import pharaoh, word_links
 from atonce.explain.texts.translation import Side, TranslationAttention, attention_of
@@ -36,6 +38,10 @@ from atonce.serve.messages import (
 from atonce.shapes import UInt8
 
 System = Translator | ImageReader | Classifier
+EXAMPLES = 8
+"""Texts that the page has to pick from."""
+SHORT = (20, 90)
+"""Characters of such a text."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +70,42 @@ class Served:
             architecture=f"{recipe.model.encoder.kind} → {recipe.model.decoder.kind}",
             weights=sum(weight.numel() for weight in self.system.model.parameters()),
             attention=has_attention(self.system.model),
+            examples=_examples(self.folder.path) if isinstance(self.system, Translator) else [],
         )
 
 
 class Models:
     """All models that are served, by name."""
 
-    def __init__(self, served: Sequence[Served]) -> None:
+    def __init__(self, served: Sequence[Served], folders: Mapping[str, RunFolder] | None = None) -> None:
+        """`folders`: all runs by name, also those that have no model yet."""
         self.by_name = {one.name: one for one in served}
+        self.folders = folders or {one.name: one.folder for one in served}
 
     @classmethod
     def open(cls, runs: Sequence[Path], *, fast: bool = False) -> "Models":
-        """Load each run. `fast`: as `load` has it. Raises RunError for one that cannot be loaded."""
-        names = distinct_names(runs)
+        """Load each run. `fast`: as `load` has it. Raises RunError for one that cannot be loaded.
+
+        A run that has no weights yet, since it is just being trained, can be watched.
+        """
+        folders = {name: RunFolder.open(run) for name, run in zip(distinct_names(runs), runs, strict=True)}
         return cls(
             [
-                Served(name, RunFolder.open(run), load(run, fast=fast))
-                for name, run in zip(names, runs, strict=True)
-            ]
+                Served(name, folder, load(folder.path, fast=fast))
+                for name, folder in folders.items()
+                if folder.has_weights or not folder.read_log()
+            ],
+            folders,
         )
+
+    def of_texts(self, name: str | None) -> Served:
+        """The model of this name, or the first, that makes texts of texts. Raises Fault if there is none."""
+        able = {key: one for key, one in self.by_name.items() if isinstance(one.system, Translator)}
+        if name is None and able:
+            return next(iter(able.values()))
+        if name in able:
+            return able[name]
+        return self.choose(name, "translation")  # which says what is wrong
 
     def choose(self, name: str | None, task: Task) -> Served:
         """The model of this name, or the first for this task. Raises Fault if there is none such."""
@@ -175,12 +198,34 @@ class StreamWish:
         return [OutputMessage(text=one.text, score=one.score) for one in found]
 
 
-Wish = TextWish | LabelWish | StreamWish
+@dataclass(frozen=True)
+class AloneWish:
+    """A question that goes with no other."""
+
+    question: Callable[[], Any]
+
+    def granted(self, contents: list[Any]) -> list[Any]:
+        """Its answer."""
+        return [self.question() for _ in contents]
+
+
+Wish = TextWish | LabelWish | StreamWish | AloneWish
 
 
 def grant(wish: Wish, contents: list[Any]) -> Sequence[Any]:
     """The work of a batch."""
     return wish.granted(contents)
+
+
+def _examples(run: Path) -> list[str]:
+    """Short test texts of a run, if it still has them."""
+    try:
+        pairs = open_prepared(run).test_pairs
+    except AtonceError:
+        return []
+    texts = (pair.source for pair in pairs if isinstance(pair.source, str))
+    short = (text for text in texts if SHORT[0] <= len(text) <= SHORT[1])
+    return list(dict.fromkeys(islice(short, EXAMPLES)))
 
 
 def label_message(found: Classification) -> LabelMessage:
@@ -191,18 +236,19 @@ def label_message(found: Classification) -> LabelMessage:
 def attention_message(found: TranslationAttention) -> AttentionMessage:
     """All attention of a translation, to be sent."""
     return AttentionMessage(
-        source=_side(found.source),
-        target=_side(found.target),
+        source=side_message(found.source),
+        target=side_message(found.target),
         layers=[
             LayerMessage(
-                layer=one.layer, role=one.role, weights=_rounded(one.weights[0].float().cpu().numpy())
+                layer=one.layer, role=one.role, weights=rounded(one.weights[0].float().cpu().numpy())
             )
             for one in found.record.values()
         ],
     )
 
 
-def _side(side: Side) -> SideMessage:
+def side_message(side: Side) -> SideMessage:
+    """A text, to be sent."""
     return SideMessage(
         text=side.text,
         pieces=list(side.pieces),
@@ -211,7 +257,7 @@ def _side(side: Side) -> SideMessage:
     )
 
 
-def _rounded(weights: np.ndarray) -> list[list[list[float]]]:
+def rounded(weights: np.ndarray) -> list[list[list[float]]]:
     """Four digits: more are not seen, and take as many bytes again."""
     rounded: list[list[list[float]]] = np.round(weights.astype(np.float64), 4).tolist()
     return rounded

@@ -38,12 +38,15 @@ def figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIGHT) -
             cell_px=cell_px,
             palette=palette,
             words_on=(not alike or tall or i < per_line, not alike or i % per_line == 0),
+            legend=i == 0 or one.signed,
         )
         for i, (one, title) in enumerate(zip(maps, titles, strict=True))
     ]
     rules = dict.fromkeys(one.rule for one in maps if one.rule)
     width = min(per_line, len(panels)) * max(len(one.columns) for one in maps) * cell_px
     chart: Any = panels[0] if len(panels) == 1 else alt.concat(*panels, columns=per_line, spacing=22)
+    if any(one.signed for one in maps):
+        chart = chart.resolve_scale(color="independent")
     return styled(
         chart.properties(
             datasets={f"cells_{i}": _rows_of_data(one) for i, one in enumerate(maps)},
@@ -55,8 +58,9 @@ def figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIGHT) -
 
 
 def _panel(
-    one: AttentionMap, *, number: int, title: str, cell_px: int, palette: Palette, words_on: tuple[bool, bool]
-) -> Any:
+    one: AttentionMap, *, number: int, title: str, cell_px: int, palette: Palette,
+    words_on: tuple[bool, bool], legend: bool,
+) -> Any:  # fmt: skip
     """One map. `words_on` says whether it is labelled on top and on the left."""
     import altair as alt
 
@@ -75,7 +79,7 @@ def _panel(
             ],
         )
     )
-    layers = [_cells(base, cell_px, palette)]
+    layers = [_cells(base, cell_px, palette, signed=one.signed, legend=legend)]
     if max(one.weights.shape) <= _NUMBERS_UP_TO and title == "":
         layers.append(_numbers(base, palette))
     return (
@@ -135,15 +139,20 @@ def _down(one: AttentionMap, words: str, cell_px: int, *, labelled: bool) -> Any
     )
 
 
-def _cells(base: Any, cell_px: int, palette: Palette) -> Any:
+def _cells(base: Any, cell_px: int, palette: Palette, *, signed: bool, legend: bool) -> Any:
     import altair as alt
 
+    if signed:  # zero is nearly the page, and equal distances from it are equally light
+        half = len(palette.against)
+        colours = [*palette.against[:0:-1], *palette.ramp[:half]]
+        domain = [at / (half - 1) for at in range(1 - half, half)]
+        scale = alt.Scale(domain=domain, range=colours, clamp=True)
+        key = alt.Legend(title="difference of weights", values=[-1, -0.5, 0, 0.5, 1], format="+.2~f")
+    else:
+        scale = alt.Scale(domain=[0, 1], range=list(palette.ramp), clamp=True)
+        key = alt.Legend(title="attention weight", values=[0, 0.25, 0.5, 0.75, 1], format=".2~f")
     return base.mark_rect(stroke=palette.background, strokeWidth=1 if cell_px >= 20 else 0.5).encode(
-        color=alt.Color(
-            "weight:Q",
-            scale=alt.Scale(domain=[0, 1], range=list(palette.ramp), clamp=True),
-            legend=alt.Legend(title="attention weight", values=[0, 0.25, 0.5, 0.75, 1], format=".2~f"),
-        )
+        color=alt.Color("weight:Q", scale=scale, legend=key if legend else None)
     )
 
 

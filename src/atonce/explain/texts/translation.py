@@ -64,7 +64,7 @@ def attention_of(translator: Translator, text: str, target: str | None = None) -
     target_in = torch.tensor([[tokenizer.bos, *tokenizer.encode(target)]], device=translator.device)
     with torch.inference_mode(), recorded_attention(model) as record:
         model(*translator.read([tokenizer.encode(text)]), target_in)
-    return TranslationAttention(_side(translator, text), _side(translator, target), record)
+    return TranslationAttention(side_of(translator, text), side_of(translator, target), record)
 
 
 def heatmap(
@@ -119,17 +119,15 @@ def _map(
 ) -> AttentionMap:
     rows = attention.source if layer.role == "encoder-self" else attention.target
     columns = attention.target if layer.role == "decoder-self" else attention.source
-    axes = {
-        "row_axis": "source" if rows is attention.source else "output",
-        "column_axis": "source" if columns is attention.source else "output",
-    }
+    row_axis, column_axis = ("source" if side is attention.source else "output" for side in (rows, columns))
     if not words:
-        return AttentionMap(rows.pieces, columns.pieces, weights, title, PIECES_RULE, **axes)
+        return AttentionMap(rows.pieces, columns.pieces, weights, title, PIECES_RULE, row_axis, column_axis)
     merged = merge_pieces(weights, rows.word_of_piece, columns.word_of_piece)
-    return AttentionMap(rows.words, columns.words, merged, title, MERGE_RULE, **axes)
+    return AttentionMap(rows.words, columns.words, merged, title, MERGE_RULE, row_axis, column_axis)
 
 
-def _side(translator: Translator, text: str) -> Side:
+def side_of(translator: Translator, text: str) -> Side:
+    """A text as its pieces and words."""
     tokenizer = translator.tokenizer
     words, word_of_piece = words_of(text, tokenizer.piece_spans(text))
     pieces = tokenizer.pieces(tokenizer.encode(text))

@@ -62,6 +62,8 @@ class AttentionMap:
     """What the rows are, written along them."""
     column_axis: str = "source"
     """What the columns are, written along them."""
+    signed: bool = False
+    """Whether it is a difference of two maps, from -1 to 1."""
 
     def __post_init__(self) -> None:
         if self.weights.shape != (len(self.rows), len(self.columns)):

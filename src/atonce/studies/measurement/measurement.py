@@ -88,10 +88,11 @@ class Measurement(GrowthFigure):
         """What its page says first."""
         return [*super().facts(), *([] if self.clock is None else [("timed on", self.clock.machine)])]
 
-    def _rendered(self, suffix: str) -> bytes:
+    def rendered(self, suffix: str) -> bytes:
+        """As before; and `.md`, the tables as text."""
         if suffix == ".md":
             return "\n".join(table.markdown() for table in self.text_tables()).encode()
-        return super()._rendered(suffix)
+        return super().rendered(suffix)
 
     def _looked_at(self) -> tuple[Sequence[Subject], Sequence[Subject]]:
         return self.subjects or tick_views.shown(), self.subjects or distance.shown()

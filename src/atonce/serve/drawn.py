@@ -1,0 +1,64 @@
+"""Figures as they are sent: to be drawn by the page, or as files."""
+
+import csv
+import io
+import json
+from typing import Literal
+
+import numpy as np
+from starlette.responses import Response
+
+from atonce.explain.texts.heatmap import Heatmap
+from atonce.figures.style import DARK, LIGHT
+
+Format = Literal["spec", "json", "csv", "svg", "png", "pdf", "html"]
+_TYPES: dict[Format, str] = {
+    "spec": "application/json",
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+    "pdf": "application/pdf",
+    "html": "text/html; charset=utf-8",
+}
+
+
+def sent(figure: Heatmap, kind: Format) -> Response:
+    """The figure in an answer: as a file to be kept, unless the page is to draw it."""
+    headers = {} if kind == "spec" else {"Content-Disposition": f'attachment; filename="heatmap.{kind}"'}
+    return Response(_content(figure, kind), media_type=_TYPES[kind], headers=headers)
+
+
+def _content(figure: Heatmap, kind: Format) -> bytes:
+    match kind:
+        case "spec":
+            return json.dumps(spec(figure), ensure_ascii=False).encode()
+        case "csv":
+            return table(figure).encode()
+        case _:
+            return figure.rendered(f".{kind}")
+
+
+def spec(figure: Heatmap) -> dict[str, object]:
+    """What the page draws: the chart in both palettes, and its data once."""
+    light, dark = (dict(figure.chart(palette).to_dict()) for palette in (LIGHT, DARK))
+    datasets = light.pop("datasets", {})
+    dark.pop("datasets", None)
+    return {"light": light, "dark": dark, "datasets": datasets, "label": figure.label()}
+
+
+def table(figure: Heatmap) -> str:
+    """Every weight as a line of CSV."""
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow(["map", "row", "row_token", "column", "column_token", "weight"])
+    for one in figure.maps:
+        for (row, column), weight in np.ndenumerate(one.weights):
+            tokens = row, _no_formula(one.rows[row]), column, _no_formula(one.columns[column])
+            lines.writerow([one.title, *tokens, f"{weight:.6f}"])
+    return text.getvalue()
+
+
+def _no_formula(word: str) -> str:
+    """The word, marked as text where a spreadsheet would compute it."""
+    return f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word

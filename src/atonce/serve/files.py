@@ -1,0 +1,64 @@
+"""The page's files, as they are sent: read once, found by their exact names."""
+
+import functools
+from dataclasses import dataclass
+from importlib import resources
+
+from atonce.figures import vega
+from atonce.figures.style import DARK, LIGHT, Palette
+
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """What is sent, and as what."""
+
+    content: bytes
+    media_type: str
+
+
+@functools.cache
+def page_files() -> dict[str, PageFile]:
+    """All files of the page by name, but for the script that draws figures."""
+    folder = resources.files("atonce.serve") / "page"
+    found = {
+        entry.name: PageFile(entry.read_bytes(), _TYPES[entry.name.rpartition(".")[2]])
+        for entry in folder.iterdir()
+        if entry.is_file()
+    }
+    return found | {"palette.css": PageFile(_palettes().encode(), _TYPES["css"])}
+
+
+@functools.cache
+def drawing_script() -> PageFile:
+    """The script that draws figures: about 0.9 MB, which the page loads once it has one to draw."""
+    return PageFile(vega.script("globalThis.vegaEmbed = vegaEmbed;").encode(), _TYPES["js"])
+
+
+def _palettes() -> str:
+    """The colours of all figures, for the style of the page."""
+    return (
+        f":root {{ {_variables(LIGHT)} }}\n"
+        f"@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}\n"
+    )
+
+
+def _variables(palette: Palette) -> str:
+    colours = {
+        "paper": palette.background,
+        "ink": palette.ink,
+        "faint": palette.faint,
+        "low": palette.ramp[0],
+        "edge": f"color-mix(in oklab, {palette.faint} 45%, transparent)",
+        "on-low": palette.number_on_low,
+        "on-high": palette.number_on_high,
+        **{f"ramp-{step}": colour for step, colour in enumerate(palette.ramp)},
+        **{f"against-{step}": colour for step, colour in enumerate(palette.against)},
+    }
+    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())

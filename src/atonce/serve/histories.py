@@ -1,0 +1,89 @@
+"""Runs as they are on disk: recipe, scores, and how each learned, also while it is being trained."""
+
+import json
+import time
+from typing import Any
+
+from atonce.errors import AtonceError
+from atonce.figures.style import DARK, LIGHT, Palette
+from atonce.runs.folder import RunFolder
+from atonce.runs.recipe import dumps
+from atonce.serve.view_messages import RunMessage, ScoreMessage
+from atonce.studies.curves import Line, learning_curves
+
+LATELY = 120.0
+"""Seconds. A training writes to its log more often than this."""
+_CURVES = {"loss": "training loss", "valid_loss": "validation loss"}
+_COLOURS = {"light": ["#1559a3", "#b3541e"], "dark": ["#74a4d1", "#e08a4b"]}
+
+
+def history(name: str, folder: RunFolder) -> RunMessage:
+    """What is known of a run now. A log that cannot be read is as good as none."""
+    try:
+        entries = folder.read_log()
+    except AtonceError:
+        entries = []
+    step = int(entries[-1]["step"]) if entries else 0
+    return RunMessage(
+        name=name,
+        about=folder.recipe.about,
+        recipe=dumps(folder.recipe),
+        scores=_scores(folder),
+        step=step,
+        entries=len(entries),
+        training=_is_training(folder, step, entries),
+        curves=_curves(entries),
+    )
+
+
+def _is_training(folder: RunFolder, step: int, entries: list[dict[str, Any]]) -> bool:
+    planned = entries[-1].get("planned_steps") if entries else None
+    try:
+        age = time.time() - (folder.path / "log.jsonl").stat().st_mtime
+    except OSError:
+        return False
+    return age < LATELY and (planned is None or step < planned)
+
+
+def _scores(folder: RunFolder) -> dict[str, ScoreMessage]:
+    """Those that have a signature."""
+    try:
+        found = json.loads((folder.path / "scores.json").read_text(encoding="utf-8"))
+        return {
+            metric: ScoreMessage(value=f"{found[metric]:.1f}", signature=str(signature))
+            for metric, signature in found["signatures"].items()
+            if metric in found
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _curves(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The losses by step, where there are two points of one."""
+    lines: dict[str, Line] = {
+        title: [(entry["step"], entry[key]) for entry in entries if isinstance(entry.get(key), int | float)]
+        for key, title in _CURVES.items()
+    }
+    lines = {title: line for title, line in lines.items() if len(line) > 1}
+    if not lines:
+        return None
+    chart = learning_curves(lines, list(_CURVES.values()), x_title="updates", y_title="nats a piece")
+    papers = {"light": LIGHT, "dark": DARK}
+    specs = {paper: {**chart, "config": _config(papers[paper], _COLOURS[paper])} for paper in papers}
+    datasets = chart.get("datasets", {})
+    last = "; ".join(
+        f"{title} {line[-1][1]:.2f} after {line[-1][0]:,} updates" for title, line in lines.items()
+    )
+    return {**specs, "datasets": datasets, "label": f"Learning curves: {last}."}
+
+
+def _config(palette: Palette, colours: list[str]) -> dict[str, Any]:
+    return {
+        "background": palette.background,
+        "range": {"category": colours},
+        "axis": {
+            "labelColor": palette.ink, "titleColor": palette.faint, "domainColor": palette.faint,
+            "gridColor": palette.ramp[1], "tickColor": palette.faint, "titleFontWeight": "normal",
+        },
+        "view": {"stroke": None},
+    }  # fmt: skip

@@ -1,0 +1,151 @@
+// The page: a text, a model, and views of what the model does with the text.
+
+import { Refusal, get, latest, post, rememberToken } from "./api.js";
+import { button, h, settled } from "./dom.js";
+import { change, onChange, state } from "./state.js";
+import { attentionView } from "./attention.js";
+import { beamView } from "./beam.js";
+import { compareView } from "./compare.js";
+import { runsView } from "./runs.js";
+import { ticksView } from "./ticks.js";
+import { translationView } from "./translation.js";
+import { whatIfView } from "./what-if.js";
+
+const VIEWS = {
+  translation: ["Translation", translationView],
+  attention: ["Attention", attentionView],
+  compare: ["Side by side", compareView],
+  ticks: ["At once", ticksView],
+  beam: ["Beam", beamView],
+  "what-if": ["What if", whatIfView],
+  runs: ["Runs", runsView],
+};
+/** Views that can do without a text. */
+const WITHOUT_TEXT = new Set(["ticks", "runs"]);
+const TYPING = 60; // milliseconds without a key after which a text counts as typed
+
+const byId = (id) => document.getElementById(id);
+const models = new Map();
+const look = latest();
+let current = null; // the view that is open: { draw, close }
+
+function fail(error) {
+  const fault = byId("fault");
+  if (!(error instanceof Refusal)) console.error(error);
+  const { what, why, fix } = error.fault ?? { what: "the page failed", why: String(error), fix: "load it again" };
+  fault.replaceChildren(h("strong", {}, what), ` – ${why}. `, h("em", {}, fix));
+  fault.hidden = false;
+  byId("token-form").hidden = error.status !== 401;
+}
+
+/** Runs something that may fail; what it says is shown. */
+async function daring(act) {
+  try {
+    const found = await act();
+    if (found !== undefined) byId("fault").hidden = true;
+    return found;
+  } catch (error) {
+    fail(error);
+    return undefined;
+  }
+}
+
+const page = {
+  models,
+  daring,
+  /** What the chosen model makes of the text: asked once for all views that want it. */
+  async look(options = {}) {
+    const body = { text: state.text, model: state.model, ...options };
+    if (state.target) body.target = state.target;
+    if (state.beam) body.beam = Number(state.beam);
+    return daring(() => look((signal) => post("/v1/look", body, signal)));
+  },
+};
+
+function open() {
+  const [, view] = VIEWS[state.view] ?? VIEWS.translation;
+  current?.close?.();
+  const place = byId("view");
+  place.replaceChildren();
+  place.dataset.view = state.view;
+  current = view(place, page);
+  drawTabs();
+  draw();
+}
+
+function draw(changed = null) {
+  if (!state.text.trim() && !WITHOUT_TEXT.has(state.view)) {
+    byId("view").classList.add("empty");
+    return;
+  }
+  byId("view").classList.remove("empty");
+  daring(async () => (await current.draw(changed)) ?? null);
+}
+
+function drawTabs() {
+  byId("tabs").replaceChildren(
+    ...Object.entries(VIEWS).map(([name, [title]]) =>
+      h("li", {}, h("a", {
+        href: `#view=${name}`,
+        "aria-current": name === state.view ? "page" : null,
+        onclick: (event) => {
+          event.preventDefault();
+          change({ view: name }, { lasting: true });
+        },
+      }, title)),
+    ),
+  );
+}
+
+function drawModel() {
+  const model = models.get(state.model);
+  byId("model").value = state.model;
+  const languages = model.source && model.target ? ` · ${model.source} → ${model.target}` : "";
+  const weights = `${(model.weights / 1e6).toFixed(1)} million weights`;
+  byId("about").textContent = `${model.about || model.task}${languages} · ${model.architecture} · ${weights}`;
+  byId("text").lang = model.source ?? "";
+  byId("examples").replaceChildren(
+    ...model.examples.map((text) => button(text, () => choose(text), { dir: "auto", lang: model.source ?? "" })),
+  );
+}
+
+function choose(text) {
+  byId("text").value = text;
+  change({ text, target: "", prefix: "", hide: "" });
+}
+
+async function begin() {
+  const found = await get("/v1/models");
+  for (const model of found.models) if (model.task !== "classification" && model.task !== "reading") models.set(model.name, model);
+  byId("token-form").hidden = true;
+  byId("model").replaceChildren(...[...models.keys()].map((name) => h("option", { value: name }, name)));
+  if (!models.size) {
+    change({ view: "runs" });
+    byId("view").classList.remove("empty");
+    document.querySelector(".input").hidden = true;
+  } else {
+    const first = [...models.keys()][0];
+    if (!models.has(state.model)) change({ model: first });
+    if (!state.text) change({ text: models.get(state.model).examples[0] ?? "" });
+    byId("text").value = state.text;
+    drawModel();
+  }
+  open();
+  return null;
+}
+
+byId("text").addEventListener("input", settled(TYPING, () => choose(byId("text").value)));
+byId("model").addEventListener("change", (event) =>
+  change({ model: event.target.value, layer: "", head: "mean", target: "", prefix: "", drop: "", hide: "" }));
+byId("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  rememberToken(byId("token").value);
+  daring(begin);
+});
+onChange((changed) => {
+  if (changed.has("text") && byId("text").value !== state.text) byId("text").value = state.text;
+  if (changed.has("model") && models.has(state.model)) drawModel();
+  if (changed.has("view")) open();
+  else draw(changed);
+});
+daring(begin);

@@ -1,0 +1,183 @@
+"""What the page asks and is told: what a model looks at, what it computes at once, and how it learned."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from atonce.explain.texts.translation import End
+from atonce.serve.drawn import Format
+from atonce.serve.messages import AlternativeMessage, Beam, Message, SideMessage, Text
+
+Phase = Literal["training", "generation"]
+
+
+class _OneText(Message):
+    text: Text
+    """What is translated, or summarised."""
+    model: str | None = None
+    """Name of the model; the first that makes texts of texts without one."""
+    target: Text | None = None
+    """An output to force instead of the model's own."""
+
+
+class LookRequest(_OneText):
+    """One text, to be looked at from all sides."""
+
+    beam: Beam | None = None
+    """Hypotheses kept at each step."""
+    nbest: Beam = 5
+    """Outputs wanted, best first."""
+
+
+class MapMessage(Message):
+    """What each output word looked at."""
+
+    rows: list[str]
+    """Words of the output, its end the last."""
+    columns: list[str]
+    """Words of the source, its end the last."""
+    weights: list[list[float]]
+    """(rows, columns)."""
+    title: str
+    """Which layer and heads."""
+
+
+class LayerNameMessage(Message):
+    """A layer of attention."""
+
+    layer: str
+    """Its name in the model."""
+    role: str
+    """Who looks at whom: cross, encoder-self or decoder-self."""
+    heads: int
+    """How many."""
+
+
+class LookResponse(Message):
+    """A text, what became of it, and what belongs to what."""
+
+    model: str
+    """Who was asked."""
+    source: SideMessage
+    target: SideMessage
+    score: float
+    """Of the best output, or of the forced one: log-probability divided by the length penalty."""
+    alternatives: list[AlternativeMessage]
+    """The best outputs, best first."""
+    layers: list[LayerNameMessage]
+    """Layers of attention; none where the model has none."""
+    map: MapMessage | None = None
+    """Attention from output to source: of the last layer, the mean of its heads."""
+    alignment: str | None = None
+    """Pairs "source-output" of words, counted from 0."""
+
+
+class HeatmapRequest(_OneText):
+    """A heat map of one text."""
+
+    layer: str | None = None
+    """Its name, its number among those that look at the source, or mean; the last of these without it."""
+    head: str = "mean"
+    """A number from 1, mean, max, or all."""
+    words: bool = True
+    """Merge pieces to words."""
+    end: End = "shown"
+    """The column of the end of the sentence: hidden, or left out and the rest renormalised."""
+    format: Format = "spec"
+    """How it is sent; spec: Vega-Lite for light and dark paper."""
+
+
+class HeadMessage(Message):
+    """One head."""
+
+    head: int
+    """Its number, from 1."""
+    weights: list[list[float]]
+    """(rows, columns), in words or pieces as asked."""
+
+
+class HeadsResponse(Message):
+    """All heads of one layer."""
+
+    layer: str
+    """Which."""
+    heads: list[HeadMessage]
+    layers: list[LayerNameMessage]
+    """Which layers there are."""
+
+
+class ComparisonRequest(Message):
+    """Two models on one text."""
+
+    text: Text
+    """What is translated."""
+    models: Annotated[list[str], Field(min_length=2, max_length=2)]
+    """Their names."""
+    target: Text | None = None
+    """The output that both are forced to; that of the first without it."""
+    words: bool = True
+    """Merge pieces to words."""
+    format: Format = "spec"
+    """How it is sent."""
+
+
+class RowMessage(Message):
+    """One layer, position by position."""
+
+    name: str
+    ticks: list[int]
+    """When each position is there."""
+    into: list[list[int]]
+    """(positions, outputs): 1 where a position goes into an output."""
+
+
+class TicksResponse(Message):
+    """When each part of a model can be computed."""
+
+    title: str
+    """The model, and whether it learns or writes."""
+    rows: list[RowMessage]
+    """From what is read upwards; the last is the result."""
+    last: int
+    """The last tick: the span."""
+    work: int
+    """Operations in all."""
+    parallelism: float
+    """How many processors could be kept busy: work by span, where a sum of n is log n steps."""
+
+
+class ArchitecturesResponse(Message):
+    """Which architectures can be looked at beside the models served."""
+
+    architectures: list[str]
+
+
+class ScoreMessage(Message):
+    """A score and how it was computed."""
+
+    value: str
+    signature: str
+
+
+class RunMessage(Message):
+    """A run: what it is, how good it is, and how it learned."""
+
+    name: str
+    about: str
+    recipe: str
+    """TOML, every default written out."""
+    scores: dict[str, ScoreMessage]
+    step: int
+    """Updates so far."""
+    entries: int
+    """Lines of the log so far."""
+    training: bool
+    """Whether its log has grown lately, and not to its planned end."""
+    curves: dict[str, Any] | None
+    """Learning curves, as Vega-Lite for light and dark paper; none before the second entry."""
+
+
+class RunsResponse(Message):
+    """All runs that are served."""
+
+    runs: list[RunMessage]
