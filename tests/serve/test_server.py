@@ -6,9 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,32 +15,10 @@ import pytest
 
 from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
-from atonce.serve.app import build_app
-from atonce.serve.limits import Limits
 from atonce.serve.served import Models
-from atonce.serve.server import PatientProtocol, address_of, listen, server_of
+from atonce.serve.server import address_of, listen
 
 Address = tuple[str, int]
-
-
-class Impatient(PatientProtocol):
-    seconds = 0.3
-
-
-@pytest.fixture
-def address(models: Models) -> Iterator[Address]:
-    """A real server, which waits for heads and bodies for 0.3 seconds."""
-    listening, ready = listen("127.0.0.1", 0), threading.Event()
-    app = build_app(models, Limits(seconds=2.0, characters=100_000, body=100_000))
-    server = server_of(app, ready.set, Impatient)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    assert ready.wait(20)
-    yield listening.getsockname()
-    server.should_exit = True
-    thread.join(20)
-    listening.close()
-    assert not thread.is_alive()
 
 
 def post(address: Address, texts: list[str]) -> tuple[int, dict]:

@@ -61,7 +61,11 @@ def _scores(folder: RunFolder) -> dict[str, ScoreMessage]:
 def _curves(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The losses by step, where there are two points of one."""
     lines: dict[str, Line] = {
-        title: [(entry["step"], entry[key]) for entry in entries if isinstance(entry.get(key), int | float)]
+        title: [
+            (float(entry["step"]), float(entry[key]))
+            for entry in entries
+            if isinstance(entry.get(key), int | float)
+        ]
         for key, title in _CURVES.items()
     }
     lines = {title: line for title, line in lines.items() if len(line) > 1}
@@ -72,7 +76,7 @@ def _curves(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
     specs = {paper: {**chart, "config": _config(papers[paper], _COLOURS[paper])} for paper in papers}
     datasets = chart.get("datasets", {})
     last = "; ".join(
-        f"{title} {line[-1][1]:.2f} after {line[-1][0]:,} updates" for title, line in lines.items()
+        f"{title} {line[-1][1]:.2f} after {line[-1][0]:,.0f} updates" for title, line in lines.items()
     )
     return {**specs, "datasets": datasets, "label": f"Learning curves: {last}."}
 

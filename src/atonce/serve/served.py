@@ -257,10 +257,9 @@ def side_message(side: Side) -> SideMessage:
     )
 
 
-def rounded(weights: np.ndarray) -> list[list[list[float]]]:
-    """Four digits: more are not seen, and take as many bytes again."""
-    rounded: list[list[list[float]]] = np.round(weights.astype(np.float64), 4).tolist()
-    return rounded
+def rounded(weights: np.ndarray) -> list[Any]:
+    """Weights as lists, to four digits: more are not seen, and take as many bytes again."""
+    return list(np.round(weights.astype(np.float64), 4).tolist())
 
 
 def decoded_image(content: str, number: int, shape: ImageShape) -> UInt8[np.ndarray, "height width"]:

@@ -145,6 +145,7 @@ byId("token-form").addEventListener("submit", (event) => {
 onChange((changed) => {
   if (changed.has("text") && byId("text").value !== state.text) byId("text").value = state.text;
   if (changed.has("model") && models.has(state.model)) drawModel();
+  if (!current) return; // the first view is still to be opened
   if (changed.has("view")) open();
   else draw(changed);
 });
