@@ -5,8 +5,8 @@
 
 Two servers of the same run: as it is by default, and one that translates each text by itself. Every client
 asks for one sentence after another over a connection of its own, and every answer is compared with that
-sentence's own. Then one client alone: how long /v1/look takes, which is what the page asks for with each key. Last,
-memory over many requests.
+sentence's own. Then one client alone: how long /v1/look takes, which is what the page asks for with each key.
+Last, memory over many requests.
 
 Needs `pip install 'atonce[serve]'`.
 """

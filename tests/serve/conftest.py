@@ -41,7 +41,7 @@ class Impatient(PatientProtocol):
 def address(models: Models) -> Iterator[Address]:
     """A real server, which waits for heads and bodies for 0.3 seconds."""
     listening, ready = listen("127.0.0.1", 0), threading.Event()
-    app = build_app(models, Limits(seconds=2.0, characters=100_000, body=1_000_000))
+    app = build_app(models, Limits(seconds=2.0, characters=10_000, body=1_000_000))
     server = server_of(app, ready.set, Impatient)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
