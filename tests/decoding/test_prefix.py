@@ -108,7 +108,7 @@ def test_pieces_can_be_forced_by_number(translator: Translator) -> None:
 
 @pytest.mark.parametrize("piece", [0, 1, 2, 3, -1, 10_000])
 def test_what_no_output_begins_with_is_refused(translator: Translator, piece: int) -> None:
-    with pytest.raises(RecipeError, match=f"cannot begin with piece {piece}"):
+    with pytest.raises(RecipeError, match=f"piece {piece} cannot be part of an output"):
         translator.translate([TEXT], prefix=[5, piece])
 
 

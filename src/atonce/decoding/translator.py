@@ -94,7 +94,7 @@ class Translator(System):
         width = max(beam or self.config.beam, nbest)
         parts = self._parts(texts)
         sources = [part for text_parts in parts for part in text_parts]
-        begun = self._begun(prefix)
+        begun = self.prefix_pieces(prefix)
         if begun and max(map(len, parts), default=0) > 1:
             raise self._too_long()
         with self.evaluating():
@@ -121,7 +121,7 @@ class Translator(System):
         with self.evaluating():
             return self._search(
                 [source], beam or self.config.beam, temperature, lambda _: None,
-                prefix=self._begun(prefix), watch=watch,
+                prefix=self.prefix_pieces(prefix), watch=watch,
             )[0]  # fmt: skip
 
     def source_pieces(self, text: str, *, without: Collection[int] = ()) -> list[int]:
@@ -139,15 +139,26 @@ class Translator(System):
             pieces = pieces[: self.longest_source]
         elif len(pieces) >= self.longest_source:
             raise self._too_long()
-        beyond = [place for place in without if not 0 <= place < len(pieces)]
-        if beyond:
+        return _without(pieces, without)
+
+    def prefix_pieces(self, prefix: str | Sequence[int]) -> list[int]:
+        """The pieces of a prefix, a text or pieces by number: see `translate`."""
+        return self.tokenizer.encode(prefix.rstrip()) if isinstance(prefix, str) else self._known(prefix)
+
+    def target_pieces(self, target: str | Sequence[int]) -> list[int]:
+        """The pieces of a whole output, a text or pieces by number, as search finds them.
+
+        A text has `eos` behind it; pieces have it where it is the last of them, and are cut off without it.
+        Raises RecipeError for pieces that are not part of a text, or if there is none at all.
+        """
+        if isinstance(target, str):
+            return [*self.tokenizer.encode(target), self.tokenizer.eos]
+        if not target:
             raise RecipeError(
-                f"piece {beyond[0]} cannot be left out",
-                why=f"the text has {len(pieces)} pieces, and its end stays",
-                fix=f"give places from 0 to {len(pieces) - 1}" if pieces else "leave nothing out",
+                "there is no output", why="it has no piece, not even the end", fix="give a text, or pieces"
             )
-        left_out = set(without)
-        return [piece for place, piece in enumerate(pieces) if place not in left_out]
+        has_end = target[-1] == self.tokenizer.eos
+        return [*self._known(target[:-1]), *(target[-1:] if has_end else self._known(target[-1:]))]
 
     def stream(self, text: str, heard: Callable[[str], None]) -> Translation:
         """Translate `text` greedily; `heard` is told of the output so far whenever it has grown.
@@ -231,20 +242,19 @@ class Translator(System):
             advance(len(indices))
         return found
 
-    def _begun(self, prefix: str | Sequence[int]) -> list[int]:
-        """The pieces of a prefix. Raises RecipeError for those that no output begins with."""
-        if isinstance(prefix, str):
-            return self.tokenizer.encode(prefix.rstrip())
-        refused = {*never_written(self.tokenizer), self.tokenizer.eos}
-        for piece in prefix:
-            if piece in refused or not 0 <= piece < self.tokenizer.size:
-                known = piece in refused
+    def _known(self, pieces: Sequence[int]) -> list[int]:
+        """These pieces. Raises RecipeError for those that are no part of a text."""
+        special = {*never_written(self.tokenizer), self.tokenizer.eos}
+        for piece in pieces:
+            if piece in special or not 0 <= piece < self.tokenizer.size:
                 raise RecipeError(
-                    f"an output cannot begin with piece {piece}",
-                    why="it is no part of a text" if known else f"there are {self.tokenizer.size} pieces",
+                    f"piece {piece} cannot be part of an output",
+                    why="it is no part of a text"
+                    if piece in special
+                    else f"there are {self.tokenizer.size} pieces",
                     fix="give numbers of pieces that the tokenizer made of a text, or the text itself",
                 )
-        return list(prefix)
+        return list(pieces)
 
     def _too_long(self) -> RecipeError:
         return RecipeError(
@@ -276,6 +286,18 @@ class Translator(System):
             score = sum(hypotheses[0].score for hypotheses in parts) / len(parts)
             return Translation(text, score, (Alternative(text, score),))
         return translation_of(parts[0], self.tokenizer, nbest)
+
+
+def _without(pieces: list[int], places: Collection[int]) -> list[int]:
+    beyond = [place for place in places if not 0 <= place < len(pieces)]
+    if beyond:
+        raise RecipeError(
+            f"piece {beyond[0]} cannot be left out",
+            why=f"the text has {len(pieces)} pieces, and its end stays",
+            fix=f"give places from 0 to {len(pieces) - 1}" if pieces else "leave nothing out",
+        )
+    left_out = set(places)
+    return [piece for place, piece in enumerate(pieces) if place not in left_out]
 
 
 def translation_of(hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer, nbest: int) -> Translation:

@@ -75,7 +75,7 @@ def _panel(
             ],
         )
     )
-    layers = [_cells(base, cell_px, palette)]
+    layers = [_cells(base, one.measure, cell_px, palette)]
     if max(one.weights.shape) <= _NUMBERS_UP_TO and title == "":
         layers.append(_numbers(base, palette))
     return (
@@ -135,14 +135,14 @@ def _down(one: AttentionMap, words: str, cell_px: int, *, labelled: bool) -> Any
     )
 
 
-def _cells(base: Any, cell_px: int, palette: Palette) -> Any:
+def _cells(base: Any, measure: str, cell_px: int, palette: Palette) -> Any:
     import altair as alt
 
     return base.mark_rect(stroke=palette.background, strokeWidth=1 if cell_px >= 20 else 0.5).encode(
         color=alt.Color(
             "weight:Q",
             scale=alt.Scale(domain=[0, 1], range=list(palette.ramp), clamp=True),
-            legend=alt.Legend(title="attention weight", values=[0, 0.25, 0.5, 0.75, 1], format=".2~f"),
+            legend=alt.Legend(title=measure, values=[0, 0.25, 0.5, 0.75, 1], format=".2~f"),
         )
     )
 

@@ -62,6 +62,8 @@ class AttentionMap:
     """What the rows are, written along them."""
     column_axis: str = "source"
     """What the columns are, written along them."""
+    measure: str = "attention weight"
+    """What the weights are, written at the scale of colours."""
 
     def __post_init__(self) -> None:
         if self.weights.shape != (len(self.rows), len(self.columns)):
