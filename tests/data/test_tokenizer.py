@@ -84,6 +84,22 @@ def test_spans_cover_the_text_without_a_gap(tokenizer: Tokenizer, text: str) -> 
     assert reached == len(text)
 
 
+@given(st.data())
+def test_any_ids_have_spans_that_cover_what_they_spell(tokenizer: Tokenizer, data: st.DataObject) -> None:
+    """Also those that break characters, or that `encode` would never make."""
+    ids = data.draw(st.lists(st.integers(0, tokenizer.size - 1) | st.integers(4, 259)))
+    spans = tokenizer.spans(ids)
+    assert len(spans) == len(ids)
+    reached = 0
+    for id, (start, end) in zip(ids, spans, strict=True):
+        assert start <= reached <= end
+        assert start == reached or end == reached
+        if id in (tokenizer.pad, tokenizer.unk, tokenizer.bos, tokenizer.eos):
+            assert start == end
+        reached = end
+    assert reached == len(tokenizer.decode(ids))
+
+
 def test_spans_are_those_of_the_pieces() -> None:
     tokenizer = Tokenizer.train(ENGLISH, VocabularyConfig(size=400))
     text = "The device 日 is  old"

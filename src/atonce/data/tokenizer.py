@@ -1,5 +1,6 @@
 """Text to pieces and back, without loss: sentencepiece, with bytes for whatever no piece covers."""
 
+import codecs
 import io
 import os
 import random
@@ -143,16 +144,25 @@ class Tokenizer:
         The spans follow one another without a gap. A space belongs to the piece that begins with it, and
         bytes of one character all have its span. What stands for the beginning of the text is (0, 0).
         """
-        ids = self.encode(text)
+        return self.spans(self.encode(text))
+
+    def spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """As `piece_spans`, of `decode(ids)`, whatever the ids: a model need not write those of `encode`.
+
+        Special ids stand for no character.
+        """
+        raw = self._raw(ids)
         # Every text is encoded with a space before it, so that a word is the same piece at the beginning.
-        character_of_byte = [
-            index for index, character in enumerate(" " + _whole(text)) for _ in character.encode()
-        ]
-        ends = list(accumulate(len(self._bytes[id]) for id in ids))
-        return [
-            (max(character_of_byte[start] - 1, 0), character_of_byte[end - 1])
-            for start, end in zip([0, *ends], ends, strict=False)
-        ]
+        before = int(raw.startswith(b" "))
+        characters = [max(character - before, -1) for character in _character_of_each_byte(raw)]
+        spans: list[tuple[int, int]] = []
+        start = 0
+        for id in ids:
+            end = start + len(self._bytes[id])
+            begin = max(characters[start], 0) if end > start else (spans[-1][1] if spans else 0)
+            spans.append((begin, characters[end - 1] + 1 if end > start else begin))
+            start = end
+        return spans
 
     def _spelt(self, id: int) -> bytes:
         """The bytes that an id adds to a text."""
@@ -187,6 +197,17 @@ class Tokenizer:
 def _whole(text: str) -> str:
     """Halves of characters (lone surrogates, which no UTF-8 can spell) become U+FFFD."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def _character_of_each_byte(raw: bytes) -> list[int]:
+    """Which character each byte belongs to, where broken ones are decoded as U+FFFD."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    places, count = [], 0
+    for byte in raw:
+        count += len(decoder.decode(bytes([byte])))
+        is_unfinished = decoder.getstate()[0] != b""
+        places.append(count if is_unfinished else count - 1)
+    return places
 
 
 def _encodable(text: str) -> tuple[str, str]:

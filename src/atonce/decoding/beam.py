@@ -1,5 +1,6 @@
 """Beam search: keep the best few beginnings, and let each of them grow."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -7,9 +8,10 @@ from torch import Tensor
 
 from atonce.decoding.choice import Choice, likeliest
 from atonce.decoding.hypothesis import Hypothesis, Pieces, few_are_left, length_penalty, reorder
+from atonce.decoding.prefix import Begun, begin, behind
 from atonce.decoding.shortlist import Candidates
 from atonce.models.interface import Decoder, Memory, Shared
-from atonce.shapes import Float, Int
+from atonce.shapes import Bool, Float, Int
 
 
 class Beams(NamedTuple):
@@ -25,6 +27,20 @@ class Beams(NamedTuple):
     """Log-probabilities; -inf where there are fewer beginnings than places."""
 
 
+class Growth(NamedTuple):
+    """What a step of beam search did, for whoever watches. Sentences are those that are still searched."""
+
+    before: Beams
+    choice: Choice
+    """What was looked at: the best continuations of each sentence, twice as many as go on, best first."""
+    after: Beams
+    """Those that go on."""
+    ended: Beams
+    """Those that ended, each a sentence of its own: `sentences` says of which it is."""
+    cut_off: Bool[Tensor, " sentences"]
+    """Whether those that go on are as long as they may be: then they are outputs as they are."""
+
+
 @torch.inference_mode()
 def beam_search(
     decoder: Decoder,
@@ -35,26 +51,32 @@ def beam_search(
     width: int,
     alpha: float = 1.0,
     candidates: Candidates | None = None,
+    prefix: Sequence[int] = (),
+    watch: Callable[[Growth], None] | None = None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses found for each sentence, at most `width`, best first; sentences in order.
 
     `max_lengths`: pieces after which each output is cut off. `alpha`: exponent of the length penalty.
-    `candidates`: pieces that alone are looked at.
+    `candidates`: pieces that alone are looked at. `prefix`: pieces that every output begins with; at least
+    one comes behind them. `watch`: told of each step, whose tensors it must read at once.
     A sentence is done once `width` hypotheses have ended and no beginning scores better than the worst of
     them. Those that are done leave the batch, many at a time.
     """
     found: list[list[Hypothesis]] = [[] for _ in range(len(max_lengths))]
-    state, listed = decoder.start(memory), Shared(candidates)
-    beams = _beginning(max_lengths, memory.states.dtype)
-    token = torch.full_like(max_lengths, pieces.bos)
+    begun, listed = begin(decoder, memory, pieces.bos, prefix), Shared(candidates)
+    token, state, beams = begun.token, begun.state, _beginning(begun, prefix)
+    max_lengths = behind(prefix, max_lengths)
     never = torch.tensor(pieces.never, dtype=torch.long, device=max_lengths.device)
-    for length in range(1, int(max_lengths.max()) + 1):
+    for length in range(len(prefix) + 1, int(max_lengths.max()) + 1):
         features, state = decoder.advance(token, state)
         # Twice as many as go on, since some of them end.
         choice = likeliest(decoder, features, beams.totals, never, 2 * width, listed.content)
-        beams, parents, ended = _grow(beams, choice, pieces.eos, width)
+        before = beams
+        beams, parents, ended = _grow(before, choice, pieces.eos, width)
         _collect(found, ended, alpha)
         cut_off = max_lengths[beams.sentences] <= length
+        if watch is not None:
+            watch(Growth(before, choice, beams, ended, cut_off))
         if cut_off.any():
             _collect(found, Beams(*(part[cut_off] for part in beams)), alpha)
 
@@ -79,13 +101,13 @@ def beam_search(
     return [sorted(hypotheses, key=lambda h: -h.score)[:width] for hypotheses in found]
 
 
-def _beginning(max_lengths: Int[Tensor, " batch"], dtype: torch.dtype) -> Beams:
-    """One empty beginning for each sentence."""
-    count, device = len(max_lengths), max_lengths.device
+def _beginning(begun: Begun, prefix: Sequence[int]) -> Beams:
+    """One beginning for each sentence: what is forced."""
+    count, device = len(begun.token), begun.token.device
     return Beams(
         torch.arange(count, device=device),
-        torch.empty(count, 1, 0, dtype=torch.long, device=device),
-        torch.zeros(count, 1, dtype=dtype, device=device),
+        torch.tensor(prefix, dtype=torch.long, device=device).expand(count, 1, -1),
+        begun.totals,
     )
 
 

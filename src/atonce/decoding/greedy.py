@@ -1,12 +1,13 @@
 """Greedy search: take the likeliest piece at each step. With a temperature, draw one instead."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from atonce.decoding.choice import Choice, likeliest
 from atonce.decoding.hypothesis import Hypothesis, Pieces, few_are_left, length_penalty, reorder
+from atonce.decoding.prefix import begin, behind
 from atonce.models.interface import Decoder, Memory
 from atonce.shapes import Float, Int
 
@@ -20,23 +21,23 @@ def greedy(
     *,
     alpha: float = 0.0,
     temperature: float = 0.0,
+    prefix: Sequence[int] = (),
     heard: Callable[[int, int], None] = lambda sentence, piece: None,
 ) -> list[Hypothesis]:
     """One hypothesis for each sentence, in order.
 
     `max_lengths`: pieces after which each output is cut off. `alpha`: length penalty in the score.
     `temperature`: 0 takes the likeliest piece; above, pieces are drawn from softmax(logits / temperature)
-    with torch's random state. `heard`: told of each piece when it is chosen, and of which sentence it is.
+    with torch's random state. `prefix`: pieces that every output begins with; at least one comes behind them.
+    `heard`: told of each piece when it is chosen, and of which sentence it is.
     Sentences that have ended leave the batch, many at a time.
     """
-    state = decoder.start(memory)
-    token = torch.full_like(max_lengths, pieces.bos)
-    totals = memory.states.new_zeros(len(token), 1)
+    token, totals, state = begin(decoder, memory, pieces.bos, prefix)
     never = torch.tensor(pieces.never, dtype=torch.long, device=token.device)
-    sentences, longest = list(range(len(token))), max_lengths.tolist()
-    outputs: list[list[int]] = [[] for _ in sentences]
+    sentences, longest = list(range(len(token))), behind(prefix, max_lengths).tolist()
+    outputs: list[list[int]] = [[*prefix] for _ in sentences]
     found: dict[int, Hypothesis] = {}
-    for length in range(1, max(longest) + 1):
+    for length in range(len(prefix) + 1, max(longest) + 1):
         features, state = decoder.advance(token, state)
         if temperature > 0:
             choice = _drawn(decoder.logits(features), totals, never, temperature)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.beam import beam_search
+from atonce.decoding.beam import Growth, beam_search
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, Pieces
 from atonce.decoding.shortlist import Candidates
@@ -23,25 +23,30 @@ def search(
     alpha: float,
     temperature: float = 0.0,
     candidates: Candidates | None = None,
+    prefix: Sequence[int] = (),
+    watch: Callable[[Growth], None] | None = None,
     heard: Callable[[int, int], None] = lambda sentence, piece: None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses for each row of `memory`; one each where `width` is 1 or pieces are drawn.
 
     `longest`: pieces after which each output is cut off. `alpha`: length penalty. `temperature`: above 0,
     pieces are drawn from the softmax of the scores divided by it (torch's random state). `candidates`: pieces
-    that beam search alone looks at. `heard`: told of each piece that is chosen where `width` is 1, and of its
-    row.
+    that beam search alone looks at. `prefix`: pieces that every output begins with. `watch`: told of each
+    step of beam search; with it, a `width` of 1 is beam search too. `heard`: told of each piece that is
+    chosen where `width` is 1, and of its row.
     """
     pieces = Pieces(tokenizer.bos, tokenizer.eos, never=never_written(tokenizer))
     max_lengths = torch.tensor(longest, device=memory.states.device)
-    if width == 1 or temperature > 0:
+    if watch is None and (width == 1 or temperature > 0):
         only = greedy(
-            model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature, heard=heard
-        )
+            model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature, prefix=prefix,
+            heard=heard,
+        )  # fmt: skip
         return [[hypothesis] for hypothesis in only]
     return beam_search(
-        model.decoder, memory, pieces, max_lengths, width=width, alpha=alpha, candidates=candidates
-    )
+        model.decoder, memory, pieces, max_lengths, width=width, alpha=alpha, candidates=candidates,
+        prefix=prefix, watch=watch,
+    )  # fmt: skip
 
 
 def never_written(tokenizer: Tokenizer) -> tuple[int, ...]:

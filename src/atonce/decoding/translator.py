@@ -1,17 +1,19 @@
 """From text to text: the one pipeline that training, command line, Python and pictures share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.beam import Growth
 from atonce.decoding.hypothesis import Hypothesis
 from atonce.decoding.search import batches_by_length, never_written, search
 from atonce.decoding.segments import segments
 from atonce.decoding.shortlist import Candidates, Shortlist
 from atonce.decoding.system import System, padded
+from atonce.errors import RecipeError
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig
 from atonce.shapes import Bool, Int
@@ -74,22 +76,89 @@ class Translator(System):
         beam: int | None = None,
         nbest: int = 1,
         temperature: float = 0.0,
+        prefix: str | Sequence[int] = (),
         advance: Callable[[int], None] = lambda _: None,
     ) -> list[Translation]:
         """Translate (or summarise) each text; an empty one stays empty.
 
         `beam`: hypotheses kept at each step (the recipe's by default; 1 is greedy). `nbest`: alternatives
         wanted; the beam is at least as wide. `temperature`: above 0, draw pieces at random instead
-        (torch's random state). `advance` is called with the number of segments done since the last call.
+        (torch's random state). `prefix`: a text, or pieces by number, that every output begins with.
+        `advance` is called with the number of segments done since the last call.
+
+        With a prefix, raises RecipeError for a text that is too long to be read at once, or for pieces that
+        no output begins with. White space at the end of a prefix is not forced: it belongs to the next word.
         """
         if isinstance(texts, str):
             raise TypeError("texts is a list of strings, not one string")
         width = max(beam or self.config.beam, nbest)
         parts = self._parts(texts)
         sources = [part for text_parts in parts for part in text_parts]
+        begun = self.prefix_pieces(prefix)
+        if begun and max(map(len, parts), default=0) > 1:
+            raise self._too_long()
         with self.evaluating():
-            found = iter(self._search(sources, width, temperature, advance))
+            found = iter(self._search(sources, width, temperature, advance, prefix=begun))
         return [self._joined([next(found) for _ in text_parts], nbest) for text_parts in parts]
+
+    def hypotheses(
+        self,
+        text: str,
+        *,
+        beam: int | None = None,
+        temperature: float = 0.0,
+        prefix: str | Sequence[int] = (),
+        without: Collection[int] = (),
+        watch: Callable[[Growth], None] | None = None,
+    ) -> list[Hypothesis]:
+        """The best outputs for one text as pieces, at most `beam` of them, best first.
+
+        `beam`, `temperature`, `prefix`: see `translate`; `without`: see `source_pieces`; `watch`: see
+        `beam_search`, which is used for a beam of 1 too, then. Raises RecipeError as these do. A blank text
+        is no exception here: the model reads the end of the sentence and writes what it will.
+        """
+        source = self.source_pieces(text, without=without)
+        with self.evaluating():
+            return self._search(
+                [source], beam or self.config.beam, temperature, lambda _: None,
+                prefix=self.prefix_pieces(prefix), watch=watch,
+            )[0]  # fmt: skip
+
+    def source_pieces(self, text: str, *, without: Collection[int] = ()) -> list[int]:
+        """The pieces that are read of one text, without the end of the sentence, which comes behind them.
+
+        `without`: places of pieces that are left out, counted from 0. Left out means as if the text did not
+        have them: what comes behind moves up. A mask in the middle of a text would mean something else to
+        each model (a recurrent net has read the word by then, a Transformer keeps its place free), and
+        nothing that it has met in training; this means the same to all.
+
+        Raises RecipeError for a text that is too long to be read at once, or for a place that it has not.
+        """
+        pieces = self.tokenizer.encode(text)
+        if self.whole:
+            pieces = pieces[: self.longest_source]
+        elif len(pieces) >= self.longest_source:
+            raise self._too_long()
+        return _without(pieces, without)
+
+    def prefix_pieces(self, prefix: str | Sequence[int]) -> list[int]:
+        """The pieces of a prefix, a text or pieces by number: see `translate`."""
+        return self.tokenizer.encode(prefix.rstrip()) if isinstance(prefix, str) else self._known(prefix)
+
+    def target_pieces(self, target: str | Sequence[int]) -> list[int]:
+        """The pieces of a whole output, a text or pieces by number, as search finds them.
+
+        A text has `eos` behind it; pieces have it where it is the last of them, and are cut off without it.
+        Raises RecipeError for pieces that are not part of a text, or if there is none at all.
+        """
+        if isinstance(target, str):
+            return [*self.tokenizer.encode(target), self.tokenizer.eos]
+        if not target:
+            raise RecipeError(
+                "there is no output", why="it has no piece, not even the end", fix="give a text, or pieces"
+            )
+        has_end = target[-1] == self.tokenizer.eos
+        return [*self._known(target[:-1]), *(target[-1:] if has_end else self._known(target[-1:]))]
 
     def stream(self, text: str, heard: Callable[[str], None]) -> Translation:
         """Translate `text` greedily; `heard` is told of the output so far whenever it has grown.
@@ -152,6 +221,8 @@ class Translator(System):
         temperature: float,
         advance: Callable[[int], None],
         heard: Callable[[int, int], None] = lambda sentence, piece: None,
+        prefix: Sequence[int] = (),
+        watch: Callable[[Growth], None] | None = None,
     ) -> list[list[Hypothesis]]:
         """The best hypotheses for each source, in order."""
         found: list[list[Hypothesis]] = [[] for _ in sources]
@@ -163,18 +234,39 @@ class Translator(System):
             longest = [int(self.config.max_length_ratio * len(source)) + 10 for source in batch]
             hypotheses = search(
                 self.model, memory, self.tokenizer, longest, width=width, temperature=temperature,
-                alpha=self.config.length_penalty, heard=heard,
-                candidates=self._candidates(source, mask) if width > 1 else None,
+                alpha=self.config.length_penalty, prefix=prefix, watch=watch, heard=heard,
+                candidates=self._candidates(source, mask) if width > 1 and not prefix else None,
             )  # fmt: skip
             for index, one in zip(indices, hypotheses, strict=True):
                 found[index] = one
             advance(len(indices))
         return found
 
+    def _known(self, pieces: Sequence[int]) -> list[int]:
+        """These pieces. Raises RecipeError for those that are no part of a text."""
+        special = {*never_written(self.tokenizer), self.tokenizer.eos}
+        for piece in pieces:
+            if piece in special or not 0 <= piece < self.tokenizer.size:
+                raise RecipeError(
+                    f"piece {piece} cannot be part of an output",
+                    why="it is no part of a text"
+                    if piece in special
+                    else f"there are {self.tokenizer.size} pieces",
+                    fix="give numbers of pieces that the tokenizer made of a text, or the text itself",
+                )
+        return list(pieces)
+
+    def _too_long(self) -> RecipeError:
+        return RecipeError(
+            "the text is too long to be read at once",
+            why=f"it has {self.longest_source} pieces or more, and {self.name} reads such texts in parts",
+            fix="give one part of it",
+        )
+
     def _candidates(
         self, source: Int[Tensor, "batch source_len"], mask: Bool[Tensor, "batch source_len"]
     ) -> Candidates | None:
-        """What each source may become, where there is a short list.
+        """What each source may become, where there is a short list. What is forced need not be on it.
 
         For one beginning of a sentence, a list with its vectors takes longer to lay out than all pieces to
         score.
@@ -194,6 +286,18 @@ class Translator(System):
             score = sum(hypotheses[0].score for hypotheses in parts) / len(parts)
             return Translation(text, score, (Alternative(text, score),))
         return translation_of(parts[0], self.tokenizer, nbest)
+
+
+def _without(pieces: list[int], places: Collection[int]) -> list[int]:
+    beyond = [place for place in places if not 0 <= place < len(pieces)]
+    if beyond:
+        raise RecipeError(
+            f"piece {beyond[0]} cannot be left out",
+            why=f"the text has {len(pieces)} pieces, and its end stays",
+            fix=f"give places from 0 to {len(pieces) - 1}" if pieces else "leave nothing out",
+        )
+    left_out = set(places)
+    return [piece for place, piece in enumerate(pieces) if place not in left_out]
 
 
 def translation_of(hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer, nbest: int) -> Translation:

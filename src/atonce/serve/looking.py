@@ -50,7 +50,7 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
         "alternatives": [AlternativeMessage(text=one.text, score=one.score) for one in found.alternatives],
     }
     if not has_attention(translator.model):
-        source, output = (side_message(side_of(translator, text)) for text in (asked.text, target))
+        source, output = (side_message(side_of(translator.tokenizer, text)) for text in (asked.text, target))
         return LookResponse(**common, source=source, target=output, layers=[])
     seen = attention_of(translator, asked.text, target)
     cross = bool(seen.record.of_role("cross"))

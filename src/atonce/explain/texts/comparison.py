@@ -42,7 +42,7 @@ def difference(first: AttentionMap, second: AttentionMap) -> AttentionMap:
     return AttentionMap(
         first.rows, first.columns, first.weights - second.weights, "difference",
         f"{first.rule} {DIFFERENCE_RULE}".strip(), row_axis=first.row_axis, column_axis=first.column_axis,
-        signed=True,
+        signed=True, measure="difference of weights",
     )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def _panel(
             ],
         )
     )
-    layers = [_cells(base, cell_px, palette, signed=one.signed, legend=legend)]
+    layers = [_cells(base, one, cell_px, palette, legend=legend)]
     if max(one.weights.shape) <= _NUMBERS_UP_TO and title == "":
         layers.append(_numbers(base, palette))
     return (
@@ -139,18 +139,18 @@ def _down(one: AttentionMap, words: str, cell_px: int, *, labelled: bool) -> Any
     )
 
 
-def _cells(base: Any, cell_px: int, palette: Palette, *, signed: bool, legend: bool) -> Any:
+def _cells(base: Any, one: AttentionMap, cell_px: int, palette: Palette, *, legend: bool) -> Any:
     import altair as alt
 
-    if signed:  # zero is nearly the page, and equal distances from it are equally light
+    if one.signed:  # zero is nearly the page, and equal distances from it are equally light
         half = len(palette.against)
         colours = [*palette.against[:0:-1], *palette.ramp[:half]]
         domain = [at / (half - 1) for at in range(1 - half, half)]
         scale = alt.Scale(domain=domain, range=colours, clamp=True)
-        key = alt.Legend(title="difference of weights", values=[-1, -0.5, 0, 0.5, 1], format="+.2~f")
+        key = alt.Legend(title=one.measure, values=[-1, -0.5, 0, 0.5, 1], format="+.2~f")
     else:
         scale = alt.Scale(domain=[0, 1], range=list(palette.ramp), clamp=True)
-        key = alt.Legend(title="attention weight", values=[0, 0.25, 0.5, 0.75, 1], format=".2~f")
+        key = alt.Legend(title=one.measure, values=[0, 0.25, 0.5, 0.75, 1], format=".2~f")
     return base.mark_rect(stroke=palette.background, strokeWidth=1 if cell_px >= 20 else 0.5).encode(
         color=alt.Color("weight:Q", scale=scale, legend=key if legend else None)
     )

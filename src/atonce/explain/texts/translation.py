@@ -1,5 +1,6 @@
 """What a model looks at while it translates one text, ready to be drawn."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
 from atonce.explain.choice import choose_heads, choose_layer
@@ -28,12 +30,19 @@ PIECES_RULE = "Each row and column is one piece."
 
 @dataclass(frozen=True)
 class Side:
-    """One text as pieces and as words; the end of the sentence is the last of both."""
+    """One text as pieces and as words; the end of the sentence is the last of both.
+
+    Without an end is what was cut off.
+    """
 
     text: str
     pieces: tuple[str, ...]
     words: tuple[str, ...]
     word_of_piece: tuple[int, ...]
+
+    def places(self, words: Collection[int]) -> list[int]:
+        """Where the pieces of these words are, words and places counted from 0."""
+        return [place for place, word in enumerate(self.word_of_piece) if word in words]
 
 
 @dataclass(frozen=True)
@@ -52,19 +61,32 @@ class TranslationAttention:
         return choose_layer(self.record, layer)
 
 
-def attention_of(translator: Translator, text: str, target: str | None = None) -> TranslationAttention:
+def attention_of(
+    translator: Translator,
+    text: str,
+    target: str | Sequence[int] | None = None,
+    *,
+    without: Collection[int] = (),
+) -> TranslationAttention:
     """Translate `text`, or force the translation `target`, and record all attention on the way.
 
-    Raises RunError if the model has no attention.
+    `target`: a text, or pieces by number as search finds them. `without`: places of source pieces that are
+    left out, see `Translator.source_pieces`: the record has no column for them.
+    Raises RunError if the model has no attention, RecipeError for pieces that there are not.
     """
-    if target is None:
-        target = translator.translate([text])[0].text
     tokenizer = translator.tokenizer
+    source = translator.source_pieces(text, without=without) if without else tokenizer.encode(text)
+    if target is None and without:
+        target = translator.hypotheses(text, without=without)[0].pieces
+    elif target is None:
+        target = translator.translate([text])[0].text
+    written = translator.target_pieces(target)
     model = translator.model.eval()
-    target_in = torch.tensor([[tokenizer.bos, *tokenizer.encode(target)]], device=translator.device)
+    target_in = torch.tensor([[tokenizer.bos, *written[:-1]]], device=translator.device)
     with torch.inference_mode(), recorded_attention(model) as record:
-        model(*translator.read([tokenizer.encode(text)]), target_in)
-    return TranslationAttention(side_of(translator, text), side_of(translator, target), record)
+        model(*translator.read([source]), target_in)
+    read = side_of(tokenizer, [*source, tokenizer.eos])
+    return TranslationAttention(read, side_of(tokenizer, written), record)
 
 
 def heatmap(
@@ -126,13 +148,19 @@ def _map(
     return AttentionMap(rows.words, columns.words, merged, title, MERGE_RULE, row_axis, column_axis)
 
 
-def side_of(translator: Translator, text: str) -> Side:
-    """A text as its pieces and words."""
-    tokenizer = translator.tokenizer
-    words, word_of_piece = words_of(text, tokenizer.piece_spans(text))
-    pieces = tokenizer.pieces(tokenizer.encode(text))
+def side_of(tokenizer: Tokenizer, text: str | Sequence[int]) -> Side:
+    """A text with its end; or pieces by number, which end where the last of them is `eos`."""
+    if isinstance(text, str):
+        return side_of(tokenizer, [*tokenizer.encode(text), tokenizer.eos])
+    has_end = len(text) > 0 and text[-1] == tokenizer.eos
+    ids = text[:-1] if has_end else text
+    spelt = tokenizer.decode(ids)
+    words, word_of_piece = words_of(spelt, tokenizer.spans(ids))
+    pieces = tokenizer.pieces(ids)
+    if not has_end:
+        return Side(spelt, tuple(pieces), tuple(words), tuple(word_of_piece))
     return Side(
-        text,
+        spelt,
         (*pieces, END_OF_SENTENCE),
         (*words, END_OF_SENTENCE),
         (*word_of_piece, len(words)),

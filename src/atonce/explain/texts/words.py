@@ -64,6 +64,8 @@ class AttentionMap:
     """What the columns are, written along them."""
     signed: bool = False
     """Whether it is a difference of two maps, from -1 to 1."""
+    measure: str = "attention weight"
+    """What the weights are, written at the scale of colours."""
 
     def __post_init__(self) -> None:
         if self.weights.shape != (len(self.rows), len(self.columns)):
