@@ -8,9 +8,9 @@ schemathesis = pytest.importorskip("schemathesis")
 READ = ("/v1/models", "/v1/architectures", "/v1/runs", "/health", "/metrics")
 ASKED = (
     "/v1/translate", "/v1/summarize", "/v1/classify", "/v1/look", "/v1/heads", "/v1/heatmap",
-    "/v1/comparison", "/v1/ticks",
+    "/v1/comparison", "/v1/influence", "/v1/beam", "/v1/ticks",
 )  # fmt: skip
-LONG = {"/v1/ticks", "/v1/heatmap", "/v1/comparison"}
+LONG = {"/v1/ticks", "/v1/heatmap", "/v1/comparison", "/v1/influence"}
 """What takes a second to compute or to draw."""
 # A description cannot say which layers a model has, or what goes with `stream`: 422 answers what does not.
 EXCEPT = [schemathesis.checks.positive_data_acceptance]

@@ -137,9 +137,13 @@ class Translator(System):
         pieces = self.tokenizer.encode(text)
         if self.whole:
             pieces = pieces[: self.longest_source]
-        elif len(pieces) >= self.longest_source:
+        elif self.in_segments(text):
             raise self._too_long()
         return _without(pieces, without)
+
+    def in_segments(self, text: str) -> bool:
+        """Whether a text is too long to be read at once, and goes in segments."""
+        return not self.whole and len(self.tokenizer.encode(text)) >= self.longest_source
 
     def prefix_pieces(self, prefix: str | Sequence[int]) -> list[int]:
         """The pieces of a prefix, a text or pieces by number: see `translate`."""

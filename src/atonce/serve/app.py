@@ -212,7 +212,7 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
                     if name == "texts" and choice.get("type") == "array":
                         choice["maxItems"] = limits.texts
                         choice["items"]["maxLength"] = limits.characters
-                    elif name in ("text", "target") and choice.get("type") == "string":
+                    elif name in ("text", "target", "prefix") and choice.get("type") == "string":
                         choice["maxLength"] = limits.characters
         return schema
 

@@ -1,29 +1,43 @@
 """What the page shows of one text, or of one model, computed on the thread of the models."""
 
+from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 
 from atonce.config import nearest
-from atonce.decoding.translator import Translator
+from atonce.decoding.hypothesis import length_penalty
+from atonce.decoding.translator import Translation, Translator, translation_of
+from atonce.errors import RecipeError
+from atonce.explain.dropped_heads import dropped_heads
 from atonce.explain.record import AttentionRecord, has_attention
 from atonce.explain.texts.alignment import pharaoh, word_links
+from atonce.explain.texts.beam_tree import beam_tree
 from atonce.explain.texts.comparison import compare_heatmap
+from atonce.explain.texts.confidence import confidence
+from atonce.explain.texts.head_kinds import kinds_of_layer
 from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.translation import attention_maps, attention_of, heatmap, side_of
+from atonce.explain.texts.influence import gradient_influence, occlusion_influence
+from atonce.explain.texts.translation import Side, attention_maps, attention_of, heatmap, side_of
+from atonce.explain.texts.words import AttentionMap
 from atonce.measure.work_span import work_span
 from atonce.models.named import ARCHITECTURES, architecture
 from atonce.serve.faults import Fault
 from atonce.serve.messages import AlternativeMessage
 from atonce.serve.served import Models, Served, rounded, side_message
 from atonce.serve.view_messages import (
+    BeamRequest,
+    BeamResponse,
     ComparisonRequest,
+    ConfidenceMessage,
     HeadMessage,
     HeadsResponse,
     HeatmapRequest,
+    InfluenceRequest,
     LayerNameMessage,
     LookRequest,
     LookResponse,
     MapMessage,
+    NodeMessage,
     Phase,
     RowMessage,
     TicksResponse,
@@ -40,35 +54,84 @@ def translator_of(served: Served) -> Translator:
 
 
 def look(served: Served, asked: LookRequest) -> LookResponse:
-    """A text, what became of it, and what belongs to what."""
+    """A text, what became of it, and what belongs to what; also with words hidden, or heads dropped."""
+    translator = translator_of(served)
+    model, tokenizer = translator.model, translator.tokenizer
+    read = side_of(tokenizer, asked.text)
+    if not asked.text.strip() or translator.in_segments(asked.text):
+        return _unlooked(served, asked, read)
+    without = read.places(_words(asked.hidden, len(read.words) - 1))
+    heads = {layer: [head - 1 for head in heads] for layer, heads in asked.dropped.items()}
+    width = max(asked.beam or translator.config.beam, asked.nbest)
+    with dropped_heads(model, heads):
+        found = translator.hypotheses(asked.text, beam=width, prefix=asked.prefix or (), without=without)
+        target = found[0].pieces if asked.target is None else asked.target
+        sure = confidence(translator, asked.text, target, without=without)
+        seen = (
+            attention_of(translator, asked.text, target, without=without) if has_attention(model) else None
+        )
+    shown = attention_maps(seen)[0] if seen and seen.record.of_role("cross") else None
+    penalty = length_penalty(len(sure.log_probabilities), translator.config.length_penalty)
+    return LookResponse(
+        model=served.name,
+        source=side_message(seen.source if seen else read),
+        target=side_message(sure.target),
+        score=sure.log_probability / penalty,
+        alternatives=alternatives_of(translation_of(found, tokenizer, asked.nbest)),
+        confidence=ConfidenceMessage(
+            pieces=list(sure.probabilities), words=list(sure.word_probabilities)
+        ),
+        layers=_layers(seen.record) if seen else [],
+        map=shown and map_message(shown),
+        alignment=pharaoh(word_links(seen)) if seen and shown else None,
+    )  # fmt: skip
+
+
+def _unlooked(served: Served, asked: LookRequest, read: Side) -> LookResponse:
+    """Of a text that is blank, or translated in segments, which have no attention in common."""
     translator = translator_of(served)
     (found,) = translator.translate([asked.text], beam=asked.beam, nbest=asked.nbest)
     target = found.text if asked.target is None else asked.target
-    common = {
-        "model": served.name,
-        "score": found.score,
-        "alternatives": [AlternativeMessage(text=one.text, score=one.score) for one in found.alternatives],
-    }
-    if not has_attention(translator.model):
-        source, output = (side_message(side_of(translator.tokenizer, text)) for text in (asked.text, target))
-        return LookResponse(**common, source=source, target=output, layers=[])
-    seen = attention_of(translator, asked.text, target)
-    cross = bool(seen.record.of_role("cross"))
-    shown = attention_maps(seen)[0] if cross else None
     return LookResponse(
-        **common,
-        source=side_message(seen.source),
-        target=side_message(seen.target),
-        layers=_layers(seen.record),
-        map=shown
-        and MapMessage(
-            rows=list(shown.rows),
-            columns=list(shown.columns),
-            weights=rounded(shown.weights),
-            title=shown.title,
-        ),
-        alignment=pharaoh(word_links(seen)) if cross else None,
+        model=served.name,
+        source=side_message(read),
+        target=side_message(side_of(translator.tokenizer, target)),
+        score=found.score,
+        alternatives=alternatives_of(found),
+        layers=[],
     )
+
+
+def _words(numbers: Sequence[int], words: int) -> list[int]:
+    """Numbers of words. Raises RecipeError for one that there is not."""
+    for number in numbers:
+        if number >= words:
+            raise RecipeError(
+                f"there is no word {number} to hide",
+                why=f"the text has {words}, counted from 0",
+                fix="leave it out, or give the number of another word",
+            )
+    return list(numbers)
+
+
+def beam(served: Served, asked: BeamRequest) -> BeamResponse:
+    """All that beam search looks at."""
+    translator = translator_of(served)
+    tree = beam_tree(translator, asked.text, beam=asked.beam, prefix=asked.prefix or ())
+    shown = NodeMessage.model_fields.keys()
+    return BeamResponse(
+        nodes=[NodeMessage(**{name: getattr(node, name) for name in shown}) for node in tree.nodes],
+        nbest=[AlternativeMessage(text=one.text, score=one.score) for one in tree.outputs],
+    )
+
+
+def drawn_influence(served: Served, asked: InfluenceRequest) -> Heatmap:
+    """What made each word of the output likely."""
+    translator = translator_of(served)
+    measured = {"gradient": gradient_influence, "occlusion": occlusion_influence}[asked.measure]
+    one = measured(translator, asked.text, asked.target)
+    output = " ".join(one.rows[:-1]) if asked.target is None else asked.target
+    return Heatmap((one,), source=asked.text, output=output, model=served.name)
 
 
 def heads(served: Served, asked: HeatmapRequest) -> HeadsResponse:
@@ -79,7 +142,12 @@ def heads(served: Served, asked: HeatmapRequest) -> HeadsResponse:
     return HeadsResponse(
         layer=chosen.layer,
         layers=_layers(seen.record),
-        heads=[HeadMessage(head=n, weights=rounded(one.weights)) for n, one in enumerate(maps, start=1)],
+        heads=[
+            HeadMessage(
+                head=number, kind=kind.label, entropy=round(kind.entropy, 3), weights=rounded(one.weights)
+            )
+            for number, (one, kind) in enumerate(zip(maps, kinds_of_layer(chosen), strict=True), start=1)
+        ],
     )
 
 
@@ -130,6 +198,18 @@ def ticks_of(models: Models, name: str, phase: Phase) -> TicksResponse:
         work=found.work,
         parallelism=found.parallelism,
     )
+
+
+def map_message(one: AttentionMap) -> MapMessage:
+    """A map, to be sent."""
+    return MapMessage(
+        rows=list(one.rows), columns=list(one.columns), weights=rounded(one.weights), title=one.title
+    )
+
+
+def alternatives_of(found: Translation) -> list[AlternativeMessage]:
+    """The best outputs, to be sent."""
+    return [AlternativeMessage(text=one.text, score=one.score) for one in found.alternatives]
 
 
 def _layers(record: AttentionRecord) -> list[LayerNameMessage]:

@@ -15,14 +15,25 @@ from atonce.serve.drawn import Format, sent
 from atonce.serve.faults import Fault, too_long
 from atonce.serve.files import PageFile, drawing_script, page_files
 from atonce.serve.histories import history
-from atonce.serve.looking import drawn_comparison, drawn_heatmap, heads, look, ticks_of
+from atonce.serve.looking import (
+    beam,
+    drawn_comparison,
+    drawn_heatmap,
+    drawn_influence,
+    heads,
+    look,
+    ticks_of,
+)
 from atonce.serve.messages import REFUSALS
 from atonce.serve.served import AloneWish, Models, Served
 from atonce.serve.view_messages import (
     ArchitecturesResponse,
+    BeamRequest,
+    BeamResponse,
     ComparisonRequest,
     HeadsResponse,
     HeatmapRequest,
+    InfluenceRequest,
     LookRequest,
     LookResponse,
     Phase,
@@ -80,7 +91,7 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
     async def look_at(body: LookRequest, request: Request) -> LookResponse:
         """A text, what becomes of it, and which words belong together."""
         served = of_texts(body.model)
-        return await alone(request, lambda: look(served, body), body.text, body.target)
+        return await alone(request, lambda: look(served, body), body.text, body.target, body.prefix)
 
     @router.post("/v1/heads")
     async def heads_of(body: HeatmapRequest, request: Request) -> HeadsResponse:
@@ -93,6 +104,19 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
         """A heat map: for the page, or as a file."""
         served = of_texts(body.model)
         return await drawn(request, lambda: drawn_heatmap(served, body), body.format, body.text, body.target)
+
+    @router.post("/v1/influence", response_class=Response)
+    async def influence(body: InfluenceRequest, request: Request) -> Response:
+        """What in the source makes each word of the output likely, by gradients or by leaving words out."""
+        served = of_texts(body.model)
+        draw = partial(drawn_influence, served, body)
+        return await drawn(request, draw, body.format, body.text, body.target)
+
+    @router.post("/v1/beam")
+    async def beam_of(body: BeamRequest, request: Request) -> BeamResponse:
+        """All that beam search looks at, as a tree."""
+        served = of_texts(body.model)
+        return await alone(request, lambda: beam(served, body), body.text, body.prefix)
 
     @router.post("/v1/comparison", response_class=Response)
     async def comparison(body: ComparisonRequest, request: Request) -> Response:

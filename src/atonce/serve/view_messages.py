@@ -27,6 +27,12 @@ class LookRequest(_OneText):
     """Hypotheses kept at each step."""
     nbest: Beam = 5
     """Outputs wanted, best first."""
+    prefix: Text | None = None
+    """What the output must begin with."""
+    hidden: list[Annotated[int, Field(ge=0)]] = []
+    """Source words that are left out, counted from 0, as if the text did not have them."""
+    dropped: dict[str, list[Annotated[int, Field(ge=1)]]] = {}
+    """Heads of attention that mix nothing: numbers from 1 by the name of their layer."""
 
 
 class MapMessage(Message):
@@ -53,6 +59,15 @@ class LayerNameMessage(Message):
     """How many."""
 
 
+class ConfidenceMessage(Message):
+    """How likely the model finds each piece and word of the output, given the source and what is before it."""
+
+    pieces: list[float]
+    """From 0 to 1; of the end of the sentence the last."""
+    words: list[float]
+    """Likewise: that all pieces of a word are written, one after the other."""
+
+
 class LookResponse(Message):
     """A text, what became of it, and what belongs to what."""
 
@@ -64,6 +79,8 @@ class LookResponse(Message):
     """Of the best output, or of the forced one: log-probability divided by the length penalty."""
     alternatives: list[AlternativeMessage]
     """The best outputs, best first."""
+    confidence: ConfidenceMessage | None = None
+    """How likely each piece and word is; none for a text of several segments."""
     layers: list[LayerNameMessage]
     """Layers of attention; none where the model has none."""
     map: MapMessage | None = None
@@ -92,6 +109,10 @@ class HeadMessage(Message):
 
     head: int
     """Its number, from 1."""
+    kind: str
+    """What it mostly looks at in this text: diagonal, previous, next, end of sentence, or mixed."""
+    entropy: float
+    """How widely it looks, in bits: 0 at one piece, 1 at two alike."""
     weights: list[list[float]]
     """(rows, columns), in words or pieces as asked."""
 
@@ -104,6 +125,61 @@ class HeadsResponse(Message):
     heads: list[HeadMessage]
     layers: list[LayerNameMessage]
     """Which layers there are."""
+
+
+class InfluenceRequest(_OneText):
+    """What in the source makes each word of the output likely."""
+
+    measure: Literal["gradient", "occlusion"] = "gradient"
+    """gradient: gradient × input; occlusion: what leaving a word out takes away."""
+    format: Format = "spec"
+    """How it is sent."""
+
+
+class BeamRequest(Message):
+    """A text whose search is to be seen."""
+
+    text: Text
+    """What is translated."""
+    model: str | None = None
+    """Name of the model; the first that makes texts of texts without one."""
+    beam: Beam = 3
+    """Beginnings kept at each step."""
+    prefix: Text | None = None
+    """What the output must begin with."""
+
+
+class NodeMessage(Message):
+    """One beginning of an output."""
+
+    id: int
+    parent: int | None
+    """Of the beginning it continues; none of the root."""
+    piece: str
+    """What it adds."""
+    text: str
+    """The output up to here."""
+    log_probability: float
+    """Of the piece, in nats."""
+    total: float
+    """Of all up to here."""
+    score: float
+    """The total, divided by the length penalty."""
+    step: int
+    """Pieces up to here."""
+    kept: bool
+    """Whether search went on with it, or found it to be one of the best outputs."""
+    ended: bool
+    """Whether it is a whole output."""
+
+
+class BeamResponse(Message):
+    """All beginnings that search looked at."""
+
+    nodes: list[NodeMessage]
+    """Step after step; the first is the root."""
+    nbest: list[AlternativeMessage]
+    """The outputs found, best first."""
 
 
 class ComparisonRequest(Message):

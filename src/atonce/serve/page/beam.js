@@ -68,7 +68,7 @@ function drawTree(place, nodes) {
       title: said,
       "aria-label": `Step ${node.step}, ${said}`,
       disabled: node.step === 0 || node.ended,
-      onclick: () => change({ prefix: node.prefix }, { lasting: true }),
+      onclick: () => change({ prefix: node.text }, { lasting: true }),
     }, h("span", { dir: "auto" }, node.piece), h("span", { class: "score" }, node.total.toFixed(1)));
     one.style.setProperty("inset-inline-start", `${x}px`);
     one.style.setProperty("inset-block-start", `${y}px`);
