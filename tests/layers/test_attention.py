@@ -16,6 +16,7 @@ from atonce.layers.attention import (
     GeneralAttention,
     MultiHeadAttention,
     StateAttention,
+    dropping,
     masked_softmax,
     observing,
 )
@@ -313,3 +314,27 @@ def test_the_innermost_observer_sees_and_the_outer_one_sees_again_after_it() -> 
         thread.join()
     look()
     assert calls == ["outer", "inner", "outer"]
+
+
+@pytest.mark.parametrize("dropped", [{0}, {1}, {0, 1}])
+def test_a_head_that_is_dropped_gives_nothing_to_the_output(dropped: set[int]) -> None:
+    layer, states = multi_head(), drawn(BATCH, KEYS, DIM)
+    seen = layer.project(states)
+    whole: list[Tensor] = []
+    with dropping({layer: dropped}), observing(lambda _, weights: whole.append(weights)):
+        found = layer(states, seen, PADDING[:, None])
+    with torch.no_grad():
+        for head in dropped:
+            layer.output.weight[:, head * DIM // HEADS : (head + 1) * DIM // HEADS] = 0
+    torch.testing.assert_close(found, layer(states, seen, PADDING[:, None]))
+    torch.testing.assert_close(
+        whole[0], seen_weights(lambda: layer(states, seen, PADDING[:, None])), rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("kind", [AdditiveAttention, DotAttention, GeneralAttention])
+def test_the_one_head_of_a_decoders_attention_can_be_dropped(kind: type[StateAttention]) -> None:
+    layer, states = state_attention(kind), drawn(BATCH, KEYS, DIM)
+    with dropping({layer: {0}}):
+        assert not layer(states[:, :2], layer.keys(states), states, PADDING).any()
+    assert layer(states[:, :2], layer.keys(states), states, PADDING).any()

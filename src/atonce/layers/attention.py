@@ -1,13 +1,15 @@
 """Attention: look at every input that may be seen, and mix what is there by how well it matches.
 
 Each layer here can be watched (`observing`): then it computes its weights in the open, hands them to the
-observer, and keeps nothing. Unwatched, it uses the fastest kernel there is and the weights never exist.
+observer, and keeps nothing. Unwatched, it uses the fastest kernel there is and the weights never exist. And
+heads can be dropped (`dropping`), which is done in the open too.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,22 +25,51 @@ Role = Literal["encoder-self", "decoder-self", "cross"]
 
 Observer = Callable[["Attention", Float[Tensor, "batch heads query_len key_len"]], None]
 
-_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+Heads = Mapping["Attention", Set[int]]
+"""Heads of layers, counted from 0."""
+
+
+class _Watch(NamedTuple):
+    """What is asked of attention layers in a block of code."""
+
+    observer: Observer | None = None
+    dropped: Heads = MappingProxyType({})
+
+
+_watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
 
 
 @contextmanager
 def observing(observer: Observer) -> Iterator[None]:
     """Within the block, call `observer(layer, weights)` whenever an attention layer of this thread runs."""
-    token = _observer.set(observer)
+    with _watching((_watch.get() or _Watch())._replace(observer=observer)):
+        yield
+
+
+@contextmanager
+def dropping(heads: Heads) -> Iterator[None]:
+    """Within the block, these heads mix nothing in this thread: what they give is zero.
+
+    Their weights are computed and shown to observers all the same. Blocks within one another add up.
+    """
+    before = _watch.get() or _Watch()
+    both = {layer: before.dropped.get(layer, set()) | heads.get(layer, set()) for layer in before.dropped}
+    with _watching(before._replace(dropped={**heads, **both})):
+        yield
+
+
+@contextmanager
+def _watching(watch: _Watch) -> Iterator[None]:
+    token = _watch.set(watch)
     try:
         yield
     finally:
-        _observer.reset(token)
+        _watch.reset(token)
 
 
 def is_watched() -> bool:
-    """Whether somebody watches attention in this thread."""
-    return _observer.get() is not None
+    """Whether somebody watches attention in this thread, or drops heads of it."""
+    return _watch.get() is not None
 
 
 class KeyValue(NamedTuple):
@@ -49,16 +80,29 @@ class KeyValue(NamedTuple):
 
 
 class Attention(nn.Module):
-    """What all attention layers share: a role, and a way to be watched."""
+    """What all attention layers share: a role, and a way to be watched.
 
-    def __init__(self, role: Role) -> None:
+    `heads`: how many look side by side.
+    """
+
+    def __init__(self, role: Role, heads: int = 1) -> None:
         super().__init__()
         self.role: Role = role
+        self.heads = heads
 
     def show(self, weights: Float[Tensor, "batch heads query_len key_len"]) -> None:
         """Hand `weights` to whoever watches."""
-        if observer := _observer.get():
-            observer(self, weights)
+        if (watch := _watch.get()) and watch.observer:
+            watch.observer(self, weights)
+
+    def without_dropped(
+        self, mixed: Float[Tensor, "batch heads query_len head_dim"]
+    ) -> Float[Tensor, "batch heads query_len head_dim"]:
+        """What each head mixed; zero where it is dropped."""
+        watch = _watch.get()
+        if watch is None or not (heads := watch.dropped.get(self)):
+            return mixed
+        return mixed.index_fill(1, torch.tensor(sorted(heads), device=mixed.device), 0.0)
 
 
 def masked_softmax(
@@ -81,8 +125,7 @@ class MultiHeadAttention(Attention):
     """
 
     def __init__(self, dim: int, heads: int, *, role: Role, key_value_heads: int | None = None) -> None:
-        super().__init__(role)
-        self.heads = heads
+        super().__init__(role, heads)
         self.key_value_heads = key_value_heads or heads
         width = dim // heads * self.key_value_heads
         self.query = nn.Linear(dim, dim)
@@ -153,7 +196,7 @@ class MultiHeadAttention(Attention):
             may_look = may_look.tril()
         weights = masked_softmax(scores, may_look.expand(scores.shape))
         self.show(weights)
-        return weights @ seen.value
+        return self.without_dropped(weights @ seen.value)
 
     def _for_each_head(self, seen: KeyValue) -> KeyValue:
         """Shared keys and values, repeated for each head of their group.
@@ -199,8 +242,11 @@ class StateAttention(Attention):
         """The mixture of values (the context c) for each query. `mask`: True where a key is real."""
         scores = self.scores(queries, keys)
         weights = masked_softmax(scores, mask[:, None].expand(scores.shape))
+        mixed = weights @ values
+        if not is_watched():
+            return mixed
         self.show(weights[:, None])
-        return weights @ values
+        return self.without_dropped(mixed[:, None])[:, 0]
 
 
 class AdditiveAttention(StateAttention):

@@ -5,7 +5,7 @@ import torch
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.translator import Translator
 from atonce.errors import RecipeError, RunError
-from atonce.explain.texts.translation import PIECES_RULE, attention_of, heatmap
+from atonce.explain.texts.translation import PIECES_RULE, attention_of, heatmap, side_of
 from atonce.explain.texts.words import END_OF_SENTENCE, MERGE_RULE
 from zoo import config_of, translator_of
 
@@ -143,3 +143,37 @@ def test_a_heat_map_leaves_the_model_as_it_was(transformer: Translator) -> None:
     heatmap(transformer, TEXT)
     assert transformer.translate([TEXT]) == before
     assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_pieces_that_are_left_out_have_no_column(transformer: Translator) -> None:
+    whole = attention_of(transformer, TEXT, TARGET)
+    last = whole.source.places([3])
+    assert [whole.source.pieces[place] for place in last] == transformer.tokenizer.pieces(
+        transformer.tokenizer.encode(TEXT)
+    )[last[0] :]
+    found = attention_of(transformer, TEXT, TARGET, without=last)
+    assert found.source.words == (*whole.source.words[:3], END_OF_SENTENCE)
+    shorter = attention_of(transformer, "Mittwoch, 10. Januar", TARGET)
+    for name, layer in shorter.record.items():
+        torch.testing.assert_close(found.record[name].weights, layer.weights)
+    own = attention_of(transformer, TEXT, without=last)
+    assert own.target == attention_of(transformer, "Mittwoch, 10. Januar").target
+
+
+def test_an_output_can_be_forced_piece_by_piece(transformer: Translator) -> None:
+    """As search found it, which need not be how the tokenizer would cut its text."""
+    tokenizer = transformer.tokenizer
+    spelt = [4 + byte for byte in b"2024 und"]
+    assert spelt != tokenizer.encode("2024 und")
+    found = attention_of(transformer, TEXT, [*spelt, tokenizer.eos])
+    assert found.target.text == "2024 und"
+    assert found.target.pieces == (*tokenizer.pieces(spelt), END_OF_SENTENCE)
+    assert found.target.words == ("2024", "und", END_OF_SENTENCE)
+    cut_off = attention_of(transformer, TEXT, spelt)
+    assert cut_off.target.pieces == found.target.pieces[:-1]
+    assert cut_off.target.words == ("2024", "und")
+    for name, layer in cut_off.record.items():
+        with_end = found.record[name].weights.shape[2]
+        assert layer.weights.shape[2] == with_end - (layer.role != "encoder-self")
+    ids = tokenizer.encode(TARGET)
+    assert attention_of(transformer, TEXT, [*ids, tokenizer.eos]).target == side_of(tokenizer, TARGET)

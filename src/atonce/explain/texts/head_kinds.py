@@ -1,7 +1,7 @@
 """Kinds of heads: how widely a head of attention looks, and at what, if it mostly looks at one thing.
 
 Kin to the study of Voita 2019 (section 5), whose positional heads look at neighbours, and to that of Clark
-2019, where many heads rest on the end of the sentence.
+2019, where many heads rest on the separator at the end.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,7 @@ import torch
 
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.opening import load_translator
-from atonce.decoding.translator import Translator
+from atonce.decoding.translator import Translator, translation_of
 from atonce.explain.choice import choose_heads, choose_layer
 from atonce.explain.record import AttentionRecord, LayerAttention, recorded_attention
 from atonce.explain.texts.heatmap import Heatmap
@@ -77,7 +77,7 @@ def attention_of(
     tokenizer = translator.tokenizer
     source = translator.source_pieces(text, without=without) if without else tokenizer.encode(text)
     if target is None and without:
-        target = translator.hypotheses(text, without=without)[0].pieces
+        target = translation_of(translator.hypotheses(text, without=without), tokenizer, 1).text
     elif target is None:
         target = translator.translate([text])[0].text
     written = translator.target_pieces(target)
