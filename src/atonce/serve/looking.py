@@ -67,9 +67,7 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
         found = translator.hypotheses(asked.text, beam=width, prefix=asked.prefix or (), without=without)
         target = found[0].pieces if asked.target is None else asked.target
         sure = confidence(translator, asked.text, target, without=without)
-        seen = (
-            attention_of(translator, asked.text, target, without=without) if has_attention(model) else None
-        )
+        seen = attention_of(translator, asked.text, target, without=without) if has_attention(model) else None
     shown = attention_maps(seen)[0] if seen and seen.record.of_role("cross") else None
     penalty = length_penalty(len(sure.log_probabilities), translator.config.length_penalty)
     return LookResponse(

@@ -1,5 +1,6 @@
 """What the page asks and is told: what a model looks at, what it computes at once, and how it learned."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -29,9 +30,9 @@ class LookRequest(_OneText):
     """Outputs wanted, best first."""
     prefix: Text | None = None
     """What the output must begin with."""
-    hidden: list[Annotated[int, Field(ge=0)]] = []
+    hidden: tuple[Annotated[int, Field(ge=0)], ...] = ()
     """Source words that are left out, counted from 0, as if the text did not have them."""
-    dropped: dict[str, list[Annotated[int, Field(ge=1)]]] = {}
+    dropped: Mapping[str, tuple[Annotated[int, Field(ge=1)], ...]] = Field(default_factory=dict)
     """Heads of attention that mix nothing: numbers from 1 by the name of their layer."""
 
 
@@ -60,7 +61,7 @@ class LayerNameMessage(Message):
 
 
 class ConfidenceMessage(Message):
-    """How likely the model finds each piece and word of the output, given the source and what is before it."""
+    """How likely the model finds each piece and word, given the source and what is before it."""
 
     pieces: list[float]
     """From 0 to 1; of the end of the sentence the last."""
