@@ -40,11 +40,12 @@ def _content(figure: Heatmap, kind: Format) -> bytes:
 
 
 def spec(figure: Heatmap) -> dict[str, object]:
-    """What the page draws: the chart in both palettes, and its data once."""
+    """What the page draws: the chart in both palettes, its data once, and the numbers for a table."""
     light, dark = (dict(figure.chart(palette).to_dict()) for palette in (LIGHT, DARK))
     datasets = light.pop("datasets", {})
     dark.pop("datasets", None)
-    return {"light": light, "dark": dark, "datasets": datasets, "label": figure.label()}
+    maps = figure.to_dict()["maps"]
+    return {"light": light, "dark": dark, "datasets": datasets, "label": figure.label(), "maps": maps}
 
 
 def table(figure: Heatmap) -> str:

@@ -25,20 +25,17 @@ function set(element, attributes) {
   }
 }
 
+let choices = 0;
+
 /** A labelled choice; `change` is told of the value chosen. */
 export function choice(label, options, value, change) {
+  const id = `choice-${++choices}`;
   const select = h(
     "select",
-    { onchange: (event) => change(event.target.value) },
-    options.map(([id, title]) => h("option", { value: id, selected: id === value }, title)),
+    { id, onchange: (event) => change(event.target.value) },
+    options.map(([name, title]) => h("option", { value: name, selected: name === value }, title)),
   );
-  return h("label", { class: "choice" }, label, " ", select);
-}
-
-/** A labelled box to tick; `change` is told whether it is. */
-export function tick(label, checked, change) {
-  const box = h("input", { type: "checkbox", checked, onchange: (event) => change(event.target.checked) });
-  return h("label", { class: "choice" }, box, " ", label);
+  return h("span", { class: "choice" }, h("label", { for: id }, label), " ", select);
 }
 
 export function button(label, press, attributes = {}) {

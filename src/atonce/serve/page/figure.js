@@ -4,16 +4,19 @@ import { h } from "./dom.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const CELLS_AS_ELEMENTS = 2_500; // more are drawn as pixels, which stays smooth
-let drawing = null;
+let script = null;
 
 function drawer() {
-  drawing ??= import("/page/vega.js").then(() => globalThis.vegaEmbed);
-  return drawing;
+  script ??= import("/page/vega.js").then(() => globalThis.vegaEmbed);
+  return script;
 }
 
-/** A place for one figure at a time. `show` is given { light, dark, datasets, label }. */
+/** A place for one figure at a time. `show` is given { light, dark, datasets, label, maps }. */
 export function figurePlace() {
-  const place = h("div", { class: "figure", role: "img", tabindex: "0" });
+  const drawing = h("div", { class: "drawing scroll", role: "img", tabindex: "0" });
+  const tables = h("div", { class: "scroll", tabindex: "0" });
+  const numbers = h("details", { ontoggle: () => tabulate() }, h("summary", {}, "The numbers as a table"), tables);
+  const place = h("div", { class: "figure" }, drawing, numbers);
   let shown = null;
   let drawn = null;
 
@@ -24,7 +27,7 @@ export function figurePlace() {
     if (own !== shown) return;
     const cells = Object.values(own.datasets ?? {}).reduce((sum, rows) => sum + rows.length, 0);
     (await drawn)?.finalize();
-    drawn = embed(place, { ...own[dark.matches ? "dark" : "light"], datasets: own.datasets ?? {} }, {
+    drawn = embed(drawing, { ...own[dark.matches ? "dark" : "light"], datasets: own.datasets ?? {} }, {
       renderer: cells > CELLS_AS_ELEMENTS ? "canvas" : "svg",
       ast: true,
       actions: false,
@@ -32,7 +35,14 @@ export function figurePlace() {
       tooltip: { disableDefaultStyle: true, theme: dark.matches ? "dark" : "light" },
     });
     await drawn;
-    place.setAttribute("aria-label", own.label);
+    drawing.setAttribute("aria-label", own.label);
+    numbers.hidden = !own.maps;
+    tabulate();
+  }
+
+  /** Only once they are wanted: a long text has thousands. */
+  function tabulate() {
+    tables.replaceChildren(...(numbers.open && shown?.maps ? shown.maps.map(table) : []));
   }
 
   dark.addEventListener("change", draw);
@@ -47,4 +57,14 @@ export function figurePlace() {
       drawn?.then((one) => one.finalize());
     },
   };
+}
+
+function table(map) {
+  const words = (tag, scope, list) => list.map((word) => h(tag, { scope, dir: "auto" }, word));
+  const rows = map.weights.map((weights, at) =>
+    h("tr", {}, words("th", "row", [map.rows[at]]), weights.map((weight) => h("td", {}, weight === null ? "–" : weight.toFixed(3)))));
+  return h("table", {},
+    h("caption", {}, `${map.title}. ${map.rule}`),
+    h("thead", {}, h("tr", {}, h("td", {}, `${map.row_axis} \\ ${map.column_axis}`), words("th", "col", map.columns))),
+    h("tbody", {}, rows));
 }
