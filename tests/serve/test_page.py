@@ -329,21 +329,12 @@ def test_other_scripts(open_page: Callable, screenshots: Path, name: str, text: 
     page.screenshot(path=screenshots / f"{name}.png", full_page=True)
 
 
-def test_a_long_sentence_stays_smooth(open_page: Callable) -> None:
-    text = " ".join(f"{day} May 19{day:02}" for day in range(10, 60))
-    page = open_page(f"text={text}&view=attention")
-    api.expect(page.locator(".figure canvas, .figure svg").first).to_be_visible()
-    slowest = page.evaluate("""async () => {
-        let slowest = 0, last = performance.now();
-        for (let frame = 0; frame < 30; frame++) {
-            scrollBy(0, 20);
-            await new Promise(requestAnimationFrame);
-            slowest = Math.max(slowest, performance.now() - last);
-            last = performance.now();
-        }
-        return slowest;
-    }""")
-    assert slowest < 500  # far from smooth would be seconds, as thousands of elements are laid out anew
+def test_a_long_sentence_is_drawn_as_pixels(open_page: Callable) -> None:
+    """Thousands of cells as elements would be laid out for seconds; benchmarks/page.py has the frames."""
+    text = " ".join(f"{day} May 19{day:02}" for day in range(10, 26))
+    page = open_page(f"text={text}&view=attention&head=1&tokens=pieces&layer=encoder.layers.0.attention")
+    api.expect(page.locator(".figure canvas")).to_be_visible()
+    assert page.locator("*").count() < 3_000
 
 
 def test_what_users_write_is_text(open_page: Callable) -> None:

@@ -31,7 +31,11 @@ def compare_heatmap(
         attention_maps(attention_of(model, text, target), layer=layer, head=head, words=words)[0]
         for model in (one, other)
     )
-    maps = [renamed(first, one.name), renamed(second, other.name)]
+    looked = f"{one.name}: {first.title}; {other.name}: {second.title}. {first.rule}"
+    maps = [
+        replace(first, title=one.name, rule=looked),
+        replace(second, title=other.name, rule=looked),
+    ]
     if (first.rows, first.columns) == (second.rows, second.columns):
         maps.append(difference(first, second))
     return Heatmap(tuple(maps), source=text, output=target, model=f"{one.name} and {other.name}")
@@ -41,11 +45,6 @@ def difference(first: AttentionMap, second: AttentionMap) -> AttentionMap:
     """How much more the first looked, cell by cell. Both have the same rows and columns."""
     return AttentionMap(
         first.rows, first.columns, first.weights - second.weights, "difference",
-        f"{first.rule} {DIFFERENCE_RULE}".strip(), row_axis=first.row_axis, column_axis=first.column_axis,
+        DIFFERENCE_RULE, row_axis=first.row_axis, column_axis=first.column_axis,
         signed=True, measure="difference of weights",
     )  # fmt: skip
-
-
-def renamed(one: AttentionMap, model: str) -> AttentionMap:
-    """The map with its model in its title."""
-    return replace(one, title=f"{model}: {one.title}")

@@ -101,7 +101,7 @@ function drawModel() {
   const model = models.get(state.model);
   byId("model").value = state.model;
   const languages = model.source && model.target ? ` · ${model.source} → ${model.target}` : "";
-  const weights = `${(model.weights / 1e6).toFixed(1)} million weights`;
+  const weights = `${model.weights.toLocaleString("en", { notation: "compact", compactDisplay: "long" })} weights`;
   byId("about").textContent = `${model.about || model.task}${languages} · ${model.architecture} · ${weights}`;
   byId("text").lang = model.source ?? "";
   byId("examples").replaceChildren(
