@@ -344,6 +344,14 @@ def test_what_users_write_is_text(open_page: Callable) -> None:
     assert page.locator("#view img, #view b").count() == 0
 
 
+def test_the_interface_is_described_for_people(open_page: Callable, screenshots: Path) -> None:
+    page = open_page()
+    page.get_by_role("link", name="The interface for programs").click()
+    section = page.get_by_role("region", name="post /v1/translate")
+    api.expect(section).to_contain_text("Hypotheses kept at each step")
+    page.screenshot(path=screenshots / "docs.png", full_page=True)
+
+
 def test_faults_are_told(open_page: Callable) -> None:
     page = open_page(f"text={TEXT}&view=attention&layer=nowhere", refused=True)
     api.expect(page.locator("#fault")).to_contain_text("there is no attention layer")

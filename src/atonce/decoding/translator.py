@@ -1,7 +1,9 @@
 """From text to text: the one pipeline that training, command line, Python and pictures share."""
 
+import importlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from atonce.decoding.search import batches_by_length, never_written, search
 from atonce.decoding.segments import segments
 from atonce.decoding.shortlist import Candidates, Shortlist
 from atonce.decoding.system import System, padded
-from atonce.errors import RecipeError
+from atonce.errors import AtonceError, RecipeError
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig
 from atonce.shapes import Bool, Int
@@ -37,6 +39,22 @@ class Translation:
     """Log-probability in nats, divided by the length penalty: higher is better. 0 for an empty text."""
     alternatives: tuple[Alternative, ...]
     """The n best, best first, each text once; the first is `text` itself."""
+    origin: "tuple[Translator, str] | None" = field(default=None, repr=False, compare=False)
+    """Who made it, and of what text: for notebooks, which show what was looked at."""
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """In a notebook: the heat map, where the model has attention, and the text."""
+        plain = {"text/plain": repr(self)}
+        if self.origin is None or not self.text:
+            return plain
+        translator, source = self.origin
+        # What explains is above what decodes, and is known here by name alone, and only when it is shown.
+        texts = importlib.import_module("atonce.explain.texts.translation")
+        try:
+            shown = texts.heatmap(translator, source, target=self.text)
+        except AtonceError:
+            return plain
+        return {**shown._repr_mimebundle_(), **plain}
 
 
 class Translator(System):
@@ -99,7 +117,10 @@ class Translator(System):
             raise self._too_long()
         with self.evaluating():
             found = iter(self._search(sources, width, temperature, advance, prefix=begun))
-        return [self._joined([next(found) for _ in text_parts], nbest) for text_parts in parts]
+        return [
+            replace(self._joined([next(found) for _ in text_parts], nbest), origin=(self, text))
+            for text, text_parts in zip(texts, parts, strict=True)
+        ]
 
     def hypotheses(
         self,

@@ -97,7 +97,7 @@ class Guard:
             name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
             if name not in self._hosts:
                 raise wrong_host(host)
-        if self._token is None or scope["path"] == "/" or scope["path"].startswith(OPEN):
+        if self._token is None or scope["path"] in ("/", "/docs") or scope["path"].startswith(OPEN):
             return
         given = headers.get("authorization", "").encode()
         if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):

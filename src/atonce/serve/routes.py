@@ -54,6 +54,10 @@ def page_routes() -> APIRouter:
     async def page() -> Response:
         return _sent(page_files()["index.html"])
 
+    @router.get("/docs")
+    async def docs() -> Response:
+        return _sent(page_files()["docs.html"])
+
     @router.get("/page/{name}")
     async def page_file(name: str) -> Response:
         if name == SCRIPT:
