@@ -6,6 +6,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import tiny
 from atonce.serve.app import build_app
 from atonce.serve.limits import Limits
 from atonce.serve.served import Models
-from atonce.serve.server import listen, server_of
+from atonce.serve.server import address_of, listen, server_of
 from atonce.studies.experiment import train
 
 api = pytest.importorskip("playwright.sync_api", reason="no browser: pip install playwright")
@@ -55,12 +56,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def address(trained: list[Path]) -> Iterator[str]:
+    with serving(build_app(Models.open(trained), Limits(), hosts=("127.0.0.1",))) as address:
+        yield address
+
+
+@contextmanager
+def serving(app) -> Iterator[str]:
+    """A real server of the app, at this address."""
     listening, ready = listen("127.0.0.1", 0), threading.Event()
-    server = server_of(build_app(Models.open(trained), Limits(), hosts=("127.0.0.1",)), ready.set)
+    server = server_of(app, ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     assert ready.wait(20)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    yield address_of(listening) + "/"
     server.should_exit = True
     thread.join(20)
     listening.close()
@@ -79,7 +87,7 @@ def open_page(browser, address: str) -> Iterator[Callable]:
     faults: list[str] = []
     contexts = []
 
-    def opened(place: str = "", *, refused: bool = False, **how):
+    def opened(place: str = "", *, at: str = address, refused: bool = False, **how):
         """`refused`: the server will say no, which the browser notes as an error."""
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **how})
         contexts.append(context)
@@ -91,11 +99,9 @@ def open_page(browser, address: str) -> Iterator[Callable]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on(
             "request",
-            lambda asked: (
-                None if asked.url.startswith((address, "blob:", "data:")) else faults.append(asked.url)
-            ),
+            lambda asked: None if asked.url.startswith((at, "blob:", "data:")) else faults.append(asked.url),
         )
-        page.goto(f"{address}#{place}")
+        page.goto(f"{at}#{place}")
         return page
 
     yield opened
@@ -254,6 +260,12 @@ def test_interventions_change_the_output(open_page: Callable, screenshots: Path)
     api.expect(results).to_contain_text("nothing yet")
     page.locator(".toggles button").nth(1).click()
     api.expect(results).not_to_contain_text("nothing yet")
+    page.locator(".toggles button").nth(1).click()
+    api.expect(results).to_contain_text("nothing yet")
+    page.get_by_label("Put, in place of", exact=True).select_option("2")
+    page.get_by_label("The word in its place").fill("June")
+    page.get_by_label("The word in its place").press("Enter")
+    api.expect(results).not_to_contain_text("nothing yet")
     page.get_by_label("decoder.layers.0.cross_attention, head 2").click()
     api.expect(page.get_by_label("decoder.layers.0.cross_attention, head 2")).to_have_attribute(
         "aria-pressed", "true"
@@ -350,6 +362,15 @@ def test_the_interface_is_described_for_people(open_page: Callable, screenshots:
     section = page.get_by_role("region", name="post /v1/translate")
     api.expect(section).to_contain_text("Hypotheses kept at each step")
     page.screenshot(path=screenshots / "docs.png", full_page=True)
+
+
+def test_a_token_is_asked_for(open_page: Callable, trained: list[Path]) -> None:
+    with serving(build_app(Models.open(trained[:1]), Limits(), token="open-sesame")) as address:
+        page = open_page(at=address, refused=True)
+        page.get_by_label("This server wants a token").fill("open-sesame")
+        page.get_by_role("button", name="Use it").click()
+        output_of(page)
+        api.expect(page.locator("#token-form")).to_be_hidden()
 
 
 def test_faults_are_told(open_page: Callable) -> None:

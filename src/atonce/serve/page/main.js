@@ -111,7 +111,7 @@ function drawModel() {
 
 function choose(text) {
   byId("text").value = text;
-  change({ text, target: "", prefix: "", hide: "" });
+  change({ text, target: "", prefix: "", hide: "", swap: "" });
 }
 
 async function begin() {
@@ -136,7 +136,7 @@ async function begin() {
 
 byId("text").addEventListener("input", settled(TYPING, () => choose(byId("text").value)));
 byId("model").addEventListener("change", (event) =>
-  change({ model: event.target.value, layer: "", head: "mean", target: "", prefix: "", drop: "", hide: "" }));
+  change({ model: event.target.value, layer: "", head: "mean", target: "", prefix: "", drop: "", hide: "", swap: "" }));
 byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   rememberToken(byId("token").value);

@@ -17,7 +17,7 @@ export function translationView(place, page) {
     output.lang = page.models.get(state.model)?.target ?? "";
     below.replaceChildren(
       linkedWords(found.source, found.target, found.map, found.confidence?.words),
-      legend(found),
+      legend(found, page),
       alternatives(found),
       saving(found),
     );
@@ -26,9 +26,11 @@ export function translationView(place, page) {
   return { draw };
 }
 
-function legend(found) {
+function legend(found, page) {
   const said = [];
+  const attentive = page.models.get(found.model).attention;
   if (found.map) said.push("Point at a word, or reach it with Tab and the arrow keys, to see what it looked at.");
+  else if (attentive) said.push("Nothing is shown of a text that is read in several segments.");
   else said.push("This model has no attention: the whole sentence went through one vector.");
   if (found.confidence) said.push("The warmer a word's line, the less probable it was.");
   return h("p", { class: "legend" }, said.join(" "), " ", h("em", {}, "Attention is a hint at what mattered, no explanation."));

@@ -14,12 +14,14 @@ export function whatIfView(place, page) {
   const figure = figurePlace();
   const words = h("div", { class: "toggles", role: "group", "aria-label": "Source words: press one to hide it" });
   const heads = h("div", { class: "toggles", role: "group", "aria-label": "Heads: press one to drop it" });
+  const swap = h("div", { class: "controls" });
   const prefix = h("input", { type: "text", dir: "auto", id: "prefix", onchange: (event) => change({ prefix: event.target.value }) });
   const results = h("dl", { class: "results", "aria-live": "polite" });
   const measure = h("div", { class: "controls" });
   let kind = "gradient";
   place.append(
     h("h2", {}, "Hide words of the source"), words,
+    h("h2", {}, "Swap a word of the source"), swap,
     h("h2", {}, "Drop heads"), heads,
     h("h2", {}, h("label", { for: "prefix" }, "Force the output to begin with")), prefix,
     h("h2", {}, "What changes"), results,
@@ -40,12 +42,24 @@ export function whatIfView(place, page) {
 
   const flipped = (list, one) => (list.includes(one) ? list.filter((other) => other !== one) : [...list, one]);
 
+  function drawSwap(words) {
+    const [at, by] = swapOf();
+    const other = h("input", {
+      type: "text", dir: "auto", value: by, "aria-label": "The word in its place",
+      onchange: (event) => change({ swap: event.target.value ? `${chosen.value}:${event.target.value}` : "" }),
+    });
+    const place = choice("Put, in place of", words.map((word, number) => [String(number), word]), String(at),
+      (number) => change({ swap: other.value ? `${number}:${other.value}` : "" }));
+    const chosen = place.querySelector("select");
+    swap.replaceChildren(place, other);
+  }
+
   async function draw() {
     const wish = { text: state.text, model: state.model };
     const found = await page.daring(() => ask(async (signal) => {
       const plain = await post("/v1/look", wish, signal);
-      const changed = state.hide || state.drop || state.prefix
-        ? await post("/v1/look", { ...wish, hidden: numbers(state.hide), dropped: dropped(), prefix: state.prefix || null }, signal)
+      const changed = state.hide || state.drop || state.prefix || state.swap
+        ? await post("/v1/look", { ...wish, text: swapped(state.text, plain.source.words), hidden: numbers(state.hide), dropped: dropped(), prefix: state.prefix || null }, signal)
         : null;
       const shown = kind === "attention"
         ? (plain.map ? await post("/v1/heatmap", { ...wish, format: "spec" }, signal) : null)
@@ -58,6 +72,7 @@ export function whatIfView(place, page) {
       const hidden = numbers(state.hide).includes(at);
       return button(word, () => change({ hide: flipped(numbers(state.hide), at).join(".") }), { "aria-pressed": String(hidden), dir: "auto" });
     }));
+    drawSwap(plain.source.words.slice(0, -1));
     heads.replaceChildren(...plain.layers.map((layer) => h("span", { class: "layer" }, h("span", {}, layer.layer, " "),
       Array.from({ length: layer.heads }, (_, at) => {
         const name = `${layer.layer}!${at + 1}`;
@@ -76,7 +91,7 @@ export function whatIfView(place, page) {
     );
     measure.replaceChildren(
       choice("By", MEASURES, kind, (chosen) => { kind = chosen; draw(); }),
-      button("Undo all changes", () => change({ hide: "", drop: "", prefix: "" })),
+      button("Undo all changes", () => change({ hide: "", drop: "", prefix: "", swap: "" })),
     );
     figure.place.hidden = !shown;
     if (shown) await figure.show(shown);
@@ -94,4 +109,20 @@ function compared(before, after) {
     left.set(word, known - 1);
     return [known > 0 ? word : h("mark", {}, word), " "];
   });
+}
+
+/** Which word is swapped, and for what. */
+function swapOf() {
+  const [at, ...by] = state.swap.split(":");
+  return [Number(at) || 0, by.join(":")];
+}
+
+/** The text with the other word in its place, and everything else as it is. */
+function swapped(text, words) {
+  const [at, by] = swapOf();
+  if (!by || at >= words.length - 1) return text;
+  let begin = 0;
+  for (const word of words.slice(0, at)) begin = text.indexOf(word, begin) + word.length;
+  begin = text.indexOf(words[at], begin);
+  return text.slice(0, begin) + by + text.slice(begin + words[at].length);
 }
