@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from atonce.decoding.translator import Translator
 from atonce.serve.app import build_app
 from atonce.serve.guard import HEADERS
 from atonce.serve.limits import Limits
-from atonce.serve.served import Models, TextWish, distinct_names
+from atonce.serve.served import Models, StreamWish, TextWish, distinct_names
 
 DATES = ["Monday, 3 May 1999", "7. Juli 2021", "", "2 janvier 1950"]
 HOSTILE = [
@@ -90,6 +91,20 @@ def test_a_stream_grows_to_what_greedy_search_gives(client: TestClient, models: 
     assert last == "done"
     assert done["text"] == expected.text == pieces[-1][1]["text"]
     assert done["score"] == pytest.approx(expected.score, abs=1e-5)
+
+
+def test_a_stream_that_takes_too_long_ends_in_words(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(self: StreamWish, texts: list[str]) -> list[Any]:
+        self.heard("so far")
+        time.sleep(0.4)
+        return [None] * len(texts)
+
+    monkeypatch.setattr(StreamWish, "granted", slow)
+    with TestClient(build_app(models, Limits(seconds=0.2))) as client:
+        said = client.post("/v1/translate", json={"texts": ["a"], "stream": True}).text
+    assert "so far" in said
+    assert "event: fault" in said
+    assert "not ready in time" in said
 
 
 @pytest.mark.parametrize(
@@ -238,8 +253,6 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(self: TextWish, texts: list[str]) -> list[Any]:
-        import time
-
         time.sleep(0.3)
         return [None] * len(texts)
 

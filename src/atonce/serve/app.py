@@ -14,12 +14,12 @@ from starlette.types import ASGIApp
 import atonce
 from atonce.data.config import Task
 from atonce.errors import AtonceError
-from atonce.serve.answering import Answering
+from atonce.serve.answering import Answering, Gone
 from atonce.serve.batching import Batcher
 from atonce.serve.faults import Fault, FaultMessage, message_of, too_long, too_many_texts
 from atonce.serve.guard import Guard
 from atonce.serve.limits import Limits
-from atonce.serve.measures import Counted, Measures
+from atonce.serve.measures import CLIENT_GONE, Counted, Measures
 from atonce.serve.messages import (
     REFUSALS,
     ClassifyRequest,
@@ -178,6 +178,10 @@ def _speak_of_faults(app: FastAPI) -> None:
         if isinstance(error, Fault):
             return answer(error, error.status, error.headers)
         return answer(error, HTTPStatus.UNPROCESSABLE_ENTITY, {})
+
+    @app.exception_handler(Gone)
+    async def say_nothing(_: Request, error: Gone) -> Response:
+        return Response(status_code=CLIENT_GONE)
 
     @app.exception_handler(RequestValidationError)
     async def refuse_invalid(_: Request, error: RequestValidationError) -> JSONResponse:

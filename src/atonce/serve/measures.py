@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+CLIENT_GONE = 499
+"""The status, as nginx has it, of a request whose sender left before there was an answer."""
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -56,7 +58,7 @@ class Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status, began = 499, time.perf_counter()  # who leaves before there is an answer
+        status, began = CLIENT_GONE, time.perf_counter()
 
         async def send_seen(message: Message) -> None:
             nonlocal status

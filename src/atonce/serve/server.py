@@ -80,7 +80,7 @@ def server_of(
 ) -> uvicorn.Server:
     """The server of an app. `ready`: called once it answers."""
     config = uvicorn.Config(
-        app, http=protocol, log_level="warning", access_log=False, server_header=False,
+        app, http=protocol, log_config=None, log_level="warning", access_log=False, server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS, lifespan="on",
     )  # fmt: skip
     return _Server(config, ready)

@@ -42,7 +42,8 @@ def event_stream(answering: Answering, served: Served, body: TextRequest) -> Str
 
 
 async def _events(answering: Answering, served: Served, text: str) -> AsyncIterator[str]:
-    loop = asyncio.get_running_loop()
+    loop, seconds = asyncio.get_running_loop(), answering.limits.seconds
+    deadline = loop.time() + seconds
     heard: asyncio.Queue[str | None] = asyncio.Queue()
     left = False
 
@@ -54,14 +55,13 @@ async def _events(answering: Answering, served: Served, text: str) -> AsyncItera
     work = asyncio.create_task(answering.asked(StreamWish(served, hear), [text]))
     work.add_done_callback(lambda _: heard.put_nowait(None))
     try:
-        async with asyncio.timeout(answering.limits.seconds):
-            while (so_far := await heard.get()) is not None:
-                yield _event("piece", {"text": so_far})
+        while (so_far := await asyncio.wait_for(heard.get(), deadline - loop.time())) is not None:
+            yield _event("piece", {"text": so_far})
         (found,) = work.result()
         assert isinstance(found, OutputMessage)
         yield _event("done", {"model": served.name, "text": found.text, "score": found.score})
     except TimeoutError:
-        yield _event("fault", message_of(too_slow(answering.limits.seconds)).model_dump())
+        yield _event("fault", message_of(too_slow(seconds)).model_dump())
     except AtonceError as error:
         yield _event("fault", message_of(error).model_dump())
     finally:
