@@ -204,6 +204,17 @@ def test_broken_bodies_are_refused_and_the_next_is_served(
     assert client.post("/v1/translate", json={"texts": ["a"]}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "name", ["../dates", "/etc/passwd", "dates/../labels", "..\\\\x", "", "\0", "%2e%2e", "a" * 5_000]
+)
+def test_a_name_is_no_path(client: TestClient, name: str) -> None:
+    fault = refused(client.post("/v1/translate", json={"texts": ["a"], "model": name}), 404)
+    assert len(str(fault)) < 1_000
+    refused(client.get("/v1/ticks", params={"model": name}), 404)
+    assert client.get(f"/page/{name}").status_code in (404, 405)
+    assert client.post("/v1/translate", json={"texts": ["a"]}).status_code == 200
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_any_text_is_translated(client: TestClient, text: str) -> None:
     answer = client.post("/v1/translate", json={"texts": [text], "alignment": True, "attention": True})

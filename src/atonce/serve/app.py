@@ -1,6 +1,6 @@
 """The REST interface: what can be asked, and what is answered."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -12,31 +12,23 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import atonce
-from atonce.data.config import Task
 from atonce.errors import AtonceError
 from atonce.serve.answering import Answering, Gone
 from atonce.serve.batching import Batcher
-from atonce.serve.faults import Fault, FaultMessage, message_of, too_long, too_many_texts
+from atonce.serve.faults import Fault, FaultMessage, message_of
 from atonce.serve.guard import Guard
 from atonce.serve.limits import Limits
 from atonce.serve.measures import CLIENT_GONE, Counted, Measures
 from atonce.serve.messages import (
     REFUSALS,
-    ClassifyRequest,
-    ClassifyResponse,
     HealthResponse,
     ModelsResponse,
-    SummarizeResponse,
-    TextRequest,
-    TranslateResponse,
 )
+from atonce.serve.page_routes import page_routes
 from atonce.serve.refusing import fault_of_invalid, fault_of_status
-from atonce.serve.routes import page_routes, view_routes
-from atonce.serve.served import LabelWish, Models, TextWish, decoded_image, grant, image_shape
-from atonce.serve.streaming import event_stream
-
-_STREAMED = {"text/event-stream": {"schema": {"type": "string"}}}
-"""What an answer is where `stream` was asked for."""
+from atonce.serve.served import Models, grant
+from atonce.serve.text_routes import text_routes
+from atonce.serve.view_routes import view_routes
 
 
 def build_app(
@@ -73,54 +65,6 @@ def build_app(
     )
     answering = Answering(batcher, limits)
 
-    @app.post(
-        "/v1/translate",
-        response_model_exclude_none=True,
-        response_model=TranslateResponse,
-        responses={**REFUSALS, 200: {"content": _STREAMED}},
-    )
-    async def translate(body: TextRequest, request: Request) -> TranslateResponse | Response:
-        """Translate texts, each by itself, in batches with those of other requests."""
-        found = await made_of_texts(body, request, "translation")
-        return (
-            found if isinstance(found, Response) else TranslateResponse(model=found[0], translations=found[1])
-        )
-
-    @app.post(
-        "/v1/summarize",
-        response_model_exclude_none=True,
-        response_model=SummarizeResponse,
-        responses={**REFUSALS, 200: {"content": _STREAMED}},
-    )
-    async def summarize(body: TextRequest, request: Request) -> SummarizeResponse | Response:
-        """Summarise texts, each by itself, in batches with those of other requests."""
-        found = await made_of_texts(body, request, "summarisation")
-        return found if isinstance(found, Response) else SummarizeResponse(model=found[0], summaries=found[1])
-
-    async def made_of_texts(
-        body: TextRequest, request: Request, task: Task
-    ) -> Response | tuple[str, list[Any]]:
-        served = models.choose(body.model, task)
-        check_texts(body.texts, limits)
-        if body.stream:
-            return event_stream(answering, served, body)
-        wish = TextWish(served, body.beam, body.nbest, body.alignment, body.attention)
-        return served.name, await answering.answers(request, wish, body.texts)
-
-    @app.post("/v1/classify", responses=REFUSALS)
-    async def classify(body: ClassifyRequest, request: Request) -> ClassifyResponse:
-        """Label texts, or images, each by itself."""
-        served = models.choose(body.model, "classification")
-        sources: Sequence[Any]
-        if (shape := image_shape(served)) is None:
-            sources = wanted(body.texts, "texts", served.name)
-            check_texts(sources, limits)
-        else:
-            given = wanted(body.images, "images", served.name)
-            sources = [decoded_image(one, number, shape) for number, one in enumerate(given, start=1)]
-        labels = await answering.answers(request, LabelWish(served), sources)
-        return ClassifyResponse(model=served.name, labels=labels)
-
     @app.get("/v1/models", responses={401: REFUSALS[401]})
     async def list_models() -> ModelsResponse:
         """The models that are served."""
@@ -138,33 +82,13 @@ def build_app(
             measures.text(lambda: batcher.waiting), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
+    app.include_router(text_routes(models, answering))
     app.include_router(view_routes(models, answering))
     app.include_router(page_routes())
     _speak_of_faults(app)
     _describe_limits(app, limits)
     # Around the framework, and not inside it as its middlewares are: so that its own failures are seen, too.
     return Counted(Guard(app, limits=limits, token=token, hosts=hosts), measures=measures)
-
-
-def check_texts(texts: Sequence[str], limits: Limits) -> None:
-    """Raise Fault if there are too many, or one is too long."""
-    if len(texts) > limits.texts:
-        raise too_many_texts(len(texts), limits.texts)
-    for number, text in enumerate(texts, start=1):
-        if len(text) > limits.characters:
-            raise too_long(number, len(text), limits.characters)
-
-
-def wanted(given: list[str] | None, name: str, model: str) -> list[str]:
-    """What a model reads. Raises Fault if it was not given."""
-    if given is None:
-        raise Fault(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"{name} is missing",
-            why=f"{model} labels {name}",
-            fix=f"give a list of them as {name!r}",
-        )
-    return given
 
 
 def _speak_of_faults(app: FastAPI) -> None:

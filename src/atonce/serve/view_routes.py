@@ -1,8 +1,7 @@
-"""The page, and what it asks for."""
+"""What the page asks for: of texts, of models, of runs."""
 
 from collections.abc import Callable
 from functools import cache, partial
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -12,8 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from atonce.models.named import ARCHITECTURES
 from atonce.serve.answering import Answering
 from atonce.serve.drawn import Format, sent
-from atonce.serve.faults import Fault, too_long
-from atonce.serve.files import PageFile, drawing_script, page_files
+from atonce.serve.faults import too_long
 from atonce.serve.histories import history
 from atonce.serve.looking import (
     beam,
@@ -42,33 +40,6 @@ from atonce.serve.view_messages import (
 )
 
 Found = TypeVar("Found")
-SCRIPT = "vega.js"
-"""What the page calls the script that draws figures."""
-
-
-def page_routes() -> APIRouter:
-    """The page itself. It is not in the description of the interface."""
-    router = APIRouter(include_in_schema=False)
-
-    @router.get("/")
-    async def page() -> Response:
-        return _sent(page_files()["index.html"])
-
-    @router.get("/docs")
-    async def docs() -> Response:
-        return _sent(page_files()["docs.html"])
-
-    @router.get("/page/{name}")
-    async def page_file(name: str) -> Response:
-        if name == SCRIPT:
-            return _sent(await run_in_threadpool(drawing_script))
-        if name not in page_files():
-            raise Fault(
-                HTTPStatus.NOT_FOUND, "no such file", why="the page has none of this name", fix="open /"
-            )
-        return _sent(page_files()[name])
-
-    return router
 
 
 def view_routes(models: Models, answering: Answering) -> APIRouter:
@@ -145,7 +116,3 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
         return RunsResponse(runs=[history(name, folder) for name, folder in models.folders.items()])
 
     return router
-
-
-def _sent(file: PageFile) -> Response:
-    return Response(file.content, media_type=file.media_type, headers={"Cache-Control": "no-cache"})

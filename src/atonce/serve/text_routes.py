@@ -1,0 +1,104 @@
+"""Translating, summarising, classifying: texts in, texts or labels out."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from atonce.data.config import Task
+from atonce.serve.answering import Answering
+from atonce.serve.faults import Fault, too_long, too_many_texts
+from atonce.serve.limits import Limits
+from atonce.serve.messages import (
+    REFUSALS,
+    ClassifyRequest,
+    ClassifyResponse,
+    SummarizeResponse,
+    TextRequest,
+    TranslateResponse,
+)
+from atonce.serve.served import LabelWish, Models, TextWish, decoded_image, image_shape
+from atonce.serve.streaming import event_stream
+
+_STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
+"""What an answer is where `stream` was asked for."""
+
+
+def text_routes(models: Models, answering: Answering) -> APIRouter:
+    """The main work."""
+    router = APIRouter(responses=REFUSALS)
+
+    @router.post(
+        "/v1/translate",
+        response_model_exclude_none=True,
+        response_model=TranslateResponse,
+        responses=_STREAMED,
+    )
+    async def translate(body: TextRequest, request: Request) -> TranslateResponse | Response:
+        """Translate texts, each by itself, in batches with those of other requests."""
+        found = await made_of_texts(body, request, "translation")
+        return (
+            found if isinstance(found, Response) else TranslateResponse(model=found[0], translations=found[1])
+        )
+
+    @router.post(
+        "/v1/summarize",
+        response_model_exclude_none=True,
+        response_model=SummarizeResponse,
+        responses=_STREAMED,
+    )
+    async def summarize(body: TextRequest, request: Request) -> SummarizeResponse | Response:
+        """Summarise texts, each by itself, in batches with those of other requests."""
+        found = await made_of_texts(body, request, "summarisation")
+        return found if isinstance(found, Response) else SummarizeResponse(model=found[0], summaries=found[1])
+
+    async def made_of_texts(
+        body: TextRequest, request: Request, task: Task
+    ) -> Response | tuple[str, list[Any]]:
+        served = models.choose(body.model, task)
+        check_texts(body.texts, answering.limits)
+        if body.stream:
+            return event_stream(answering, served, body)
+        wish = TextWish(served, body.beam, body.nbest, body.alignment, body.attention)
+        return served.name, await answering.answers(request, wish, body.texts)
+
+    @router.post("/v1/classify")
+    async def classify(body: ClassifyRequest, request: Request) -> ClassifyResponse:
+        """Label texts, or images, each by itself."""
+        served = models.choose(body.model, "classification")
+        sources: Sequence[Any]
+        if (shape := image_shape(served)) is None:
+            sources = wanted(body.texts, "texts", served.name)
+            check_texts(sources, answering.limits)
+        else:
+            given = wanted(body.images, "images", served.name)
+            sources = [decoded_image(one, number, shape) for number, one in enumerate(given, start=1)]
+        labels = await answering.answers(request, LabelWish(served), sources)
+        return ClassifyResponse(model=served.name, labels=labels)
+
+    return router
+
+
+def check_texts(texts: Sequence[str], limits: Limits) -> None:
+    """Raise Fault if there are too many, or one is too long."""
+    if len(texts) > limits.texts:
+        raise too_many_texts(len(texts), limits.texts)
+    for number, text in enumerate(texts, start=1):
+        if len(text) > limits.characters:
+            raise too_long(number, len(text), limits.characters)
+
+
+def wanted(given: list[str] | None, name: str, model: str) -> list[str]:
+    """What a model reads. Raises Fault if it was not given."""
+    if given is None:
+        raise Fault(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"{name} is missing",
+            why=f"{model} labels {name}",
+            fix=f"give a list of them as {name!r}",
+        )
+    return given
