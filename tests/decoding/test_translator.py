@@ -52,6 +52,30 @@ def test_batches_change_nothing(dates_tokenizer: Tokenizer, config) -> None:
         assert [one.score for one in other] == pytest.approx([one.score for one in together], rel=1e-9)
 
 
+@every_part
+def test_what_is_encoded_together_changes_nothing(
+    dates_tokenizer: Tokenizer, config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = translator_of(dates_tokenizer, config, beam=2, max_length_ratio=0.5)
+    together = translator.translate(TEXTS)
+    monkeypatch.setattr("atonce.decoding.translator.ENCODED_AT_ONCE", 24)
+    apart = translator.translate(TEXTS)
+    assert texts_of(apart) == texts_of(together)
+    assert [one.score for one in apart] == pytest.approx([one.score for one in together], rel=1e-9)
+
+
+@pytest.mark.parametrize("longest_source", [256, 12])
+def test_a_stream_grows_to_what_greedy_search_gives(dates_tokenizer: Tokenizer, longest_source: int) -> None:
+    config = config_of("bigru", "gru_additive")
+    translator = translator_of(dates_tokenizer, config, longest_source=longest_source, max_length_ratio=0.5)
+    for text in TEXTS:
+        heard: list[str] = []
+        found = translator.stream(text, heard.append)
+        assert found == translator.translate([text], beam=1)[0]
+        assert heard[-1:] == ([found.text] if found.text else heard[-1:])
+        assert [len(one) for one in heard] == sorted(len(one) for one in heard)
+
+
 def test_a_text_in_is_a_text_out_in_order(translator: Translator) -> None:
     translations = translator.translate(TEXTS)
     assert len(translations) == len(TEXTS)

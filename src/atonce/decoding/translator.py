@@ -16,9 +16,13 @@ from atonce.decoding.segments import segments
 from atonce.decoding.shortlist import Candidates, Shortlist
 from atonce.decoding.system import System, padded
 from atonce.errors import AtonceError, RecipeError
+from atonce.models.interface import Memory, stacked
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig
 from atonce.shapes import Bool, Int
+
+ENCODED_AT_ONCE = 2_048
+"""Positions that a CPU encodes together."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +259,7 @@ class Translator(System):
         for indices in batches_by_length(lengths, self.config.batch_tokens // width):
             batch = [sources[index] for index in indices]
             source, mask = self.read(batch)
-            memory = self.model.encode(source, mask)
+            memory = self._memory(batch)
             longest = [int(self.config.max_length_ratio * len(source)) + 10 for source in batch]
             hypotheses = search(
                 self.model, memory, self.tokenizer, longest, width=width, temperature=temperature,
@@ -286,6 +290,21 @@ class Translator(System):
             "the text is too long to be read at once",
             why=f"it has {self.longest_source} pieces or more, and {self.name} reads such texts in parts",
             fix="give one part of it",
+        )
+
+    def _memory(self, batch: list[list[int]]) -> Memory:
+        """What the encoder makes of a batch, whose longest sources come first.
+
+        On a CPU a few of like length at a time: with little padding, and what is computed stays in caches.
+        """
+        if self.device.type != "cpu":
+            return self.model.encode(*self.read(batch))
+        lengths = [len(source) + 1 for source in batch]
+        return stacked(
+            [
+                self.model.encode(*self.read([batch[index] for index in few]))
+                for few in batches_by_length(lengths, ENCODED_AT_ONCE)
+            ]
         )
 
     def _candidates(

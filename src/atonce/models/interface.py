@@ -1,7 +1,10 @@
 """What encoders give and decoders take. Training, search and pictures know no more of a model than this."""
 
+from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atonce.models.embedding import PieceEmbedding
@@ -17,6 +20,17 @@ class Memory(NamedTuple):
     """True where a position is real."""
     summary: Float[Tensor, "batch dim"]
     """One vector for the whole."""
+
+
+def stacked(memories: Sequence[Memory]) -> Memory:
+    """Several batches as one, in order, padded to the longest of them."""
+    if len(memories) == 1:
+        return memories[0]
+    longest = max(memory.mask.shape[1] for memory in memories)
+    behind = [longest - memory.mask.shape[1] for memory in memories]
+    states = [F.pad(memory.states, (0, 0, 0, more)) for memory, more in zip(memories, behind, strict=True)]
+    masks = [F.pad(memory.mask, (0, more)) for memory, more in zip(memories, behind, strict=True)]
+    return Memory(torch.cat(states), torch.cat(masks), torch.cat([memory.summary for memory in memories]))
 
 
 State = Any
