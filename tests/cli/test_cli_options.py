@@ -13,11 +13,15 @@ SURFACE = {
     "context": "--corpus --ignore-case --json --layer --nearest --out --uses --word RUN",
     "demo": "--json --minutes --out --recipe",
     "evaluate": "--against --beam --fast --json --reference --source RUN",
-    "heatmap": "--head --layer --out --pieces --target --words RUN TEXT",
+    "heatmap": "--end --head --layer --out --pieces --target --words RUN TEXT",
     "export": "--quantization --to FOLDER RUN",
     "measure": "--claims --clock --clock-lengths --json --lengths --out --picture SUBJECTS",
     "read": "--beam --json --nbest FILES RUN",
     "recipes": "--json",
+    "serve": (
+        "--batch-tokens --fast --host --max-body --max-characters --max-texts --port --queue --timeout "
+        "--token-file --wait RUNS"
+    ),
     "summarize": "--beam --fast --json --nbest FILE RUN",
     "train": "--json --minutes --model --out --resume --set RECIPE",
     "translate": "--beam --fast --json --nbest --sample --seed FILE RUN",
