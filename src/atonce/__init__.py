@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from atonce.explain.record import recorded_attention
     from atonce.studies.comparison.compare import compare
     from atonce.studies.demo import demo
+    from atonce.studies.distill import distill
     from atonce.studies.evaluate import evaluate
     from atonce.studies.experiment import train
 
@@ -29,6 +30,7 @@ __all__ = [
     "compare",
     "context",
     "demo",
+    "distill",
     "evaluate",
     "heatmap",
     "load",
@@ -41,6 +43,7 @@ _HOMES = {
     "compare": "atonce.studies.comparison.compare",
     "context": "atonce.explain.contexts.context",
     "demo": "atonce.studies.demo",
+    "distill": "atonce.studies.distill",
     "evaluate": "atonce.studies.evaluate",
     "heatmap": "atonce.explain.looking",
     "load": "atonce.decoding.opening",

@@ -47,3 +47,10 @@ def test_without_pillow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match=r"pip install 'atonce\[vision\]'"):
         read_image(tmp_path / "x.png", ImageShape(8, 8))
+
+
+def test_a_small_file_of_many_pixels_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (30, 20)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr("atonce.data.image_files.MOST_PIXELS", 599)
+    with pytest.raises(DataError, match="too large"):
+        read_image(tmp_path / "bomb.png", ImageShape(8, 8))

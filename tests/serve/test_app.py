@@ -16,7 +16,8 @@ from atonce.decoding.translator import Translator
 from atonce.serve.app import build_app
 from atonce.serve.guard import HEADERS
 from atonce.serve.limits import Limits
-from atonce.serve.served import Models, StreamWish, TextWish, distinct_names
+from atonce.serve.served import Models, distinct_names
+from atonce.serve.wishes import StreamWish, TextWish
 
 DATES = ["Monday, 3 May 1999", "7. Juli 2021", "", "2 janvier 1950"]
 HOSTILE = [

@@ -10,6 +10,7 @@ from atonce.cli import (
     compare,
     context,
     demo,
+    distill,
     evaluate,
     export,
     heatmap,
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 for command in (
     demo, recipes, train, translate, summarize, classify, read, evaluate, heatmap, context,
-    compare, measure, serve, export,
+    compare, measure, serve, export, distill,
 ):  # fmt: skip
     name = command.__name__.rpartition(".")[2]
     app.command(name)(getattr(command, name))

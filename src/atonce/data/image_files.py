@@ -10,6 +10,9 @@ from atonce.data.images import ImageShape
 from atonce.errors import DataError
 from atonce.shapes import UInt8
 
+MOST_PIXELS = 25_000_000
+"""Of a picture. A file of a few kilobytes can hold enough to fill the memory."""
+
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
@@ -41,6 +44,12 @@ def image_of(content: bytes, shape: ImageShape, *, name: str) -> UInt8[np.ndarra
         ) from None
     try:
         with Image.open(io.BytesIO(content)) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise DataError(
+                    f"{name} is too large",
+                    why=f"it has {picture.width:,} × {picture.height:,} pixels",
+                    fix=f"make it smaller: the model sees {shape.width} × {shape.height}",
+                )
             grey = picture.convert("LA")
     except UnidentifiedImageError:
         raise DataError(

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from atonce.serve.batching import Batcher, Item, Overloaded
 from atonce.serve.faults import overloaded, too_slow
 from atonce.serve.limits import Limits
-from atonce.serve.served import Wish
+from atonce.serve.wishes import Wish
 
 CHARACTERS_PER_PIECE = 3
 """About. To count pieces would hold everybody up while a long text is cut."""

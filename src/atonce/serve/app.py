@@ -26,9 +26,10 @@ from atonce.serve.messages import (
 )
 from atonce.serve.page_routes import page_routes
 from atonce.serve.refusing import fault_of_invalid, fault_of_status
-from atonce.serve.served import Models, grant
+from atonce.serve.served import Models
 from atonce.serve.text_routes import text_routes
 from atonce.serve.view_routes import view_routes
+from atonce.serve.wishes import grant
 
 
 def build_app(

@@ -23,7 +23,7 @@ from atonce.measure.work_span import work_span
 from atonce.models.named import ARCHITECTURES, architecture
 from atonce.serve.faults import Fault
 from atonce.serve.messages import AlternativeMessage
-from atonce.serve.served import Models, Served, rounded, side_message
+from atonce.serve.served import Models, Served
 from atonce.serve.view_messages import (
     BeamRequest,
     BeamResponse,
@@ -42,6 +42,7 @@ from atonce.serve.view_messages import (
     RowMessage,
     TicksResponse,
 )
+from atonce.serve.wishes import rounded, side_message
 from atonce.studies.measurement.phases import generation, sentences, small, teacher_forced, vocab_of
 from atonce.studies.measurement.subjects import Model
 from atonce.studies.measurement.tick_views import LENGTH, tick_views

@@ -1,41 +1,25 @@
 """The models that are served, and what each is asked for."""
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from atonce.config import nearest
 from atonce.data.config import COMMANDS, Task
-from atonce.data.image_files import image_of
-from atonce.data.images import ImageShape
 from atonce.data.prepare import open_prepared
-from atonce.decoding.classifier import Classification, Classifier
+from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load
-from atonce.decoding.translator import Translation, Translator
+from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError, RecipeError
 from atonce.explain.record import has_attention
-from atonce.explain.texts.alignment import pharaoh, word_links
-from atonce.explain.texts.translation import Side, TranslationAttention, attention_of
 from atonce.runs.folder import RunFolder
 from atonce.serve.faults import Fault
 from atonce.serve.messages import (
-    AlternativeMessage,
-    AttentionMessage,
-    LabelMessage,
-    LayerMessage,
     ModelMessage,
-    OutputMessage,
-    SideMessage,
 )
-from atonce.shapes import UInt8
 
 System = Translator | ImageReader | Classifier
 EXAMPLES = 8
@@ -137,86 +121,6 @@ class Models:
         return found
 
 
-@dataclass(frozen=True)
-class TextWish:
-    """What texts are to become, and what is to be told of it. Those of equal wishes go together."""
-
-    served: Served
-    beam: int | None
-    nbest: int
-    alignment: bool
-    attention: bool
-
-    def granted(self, texts: list[str]) -> list[OutputMessage]:
-        """What becomes of each text."""
-        translator = self.served.system
-        assert isinstance(translator, Translator)
-        found = translator.translate(texts, beam=self.beam, nbest=self.nbest)
-        return [self._told(translator, text, one) for text, one in zip(texts, found, strict=True)]
-
-    def _told(self, translator: Translator, text: str, found: Translation) -> OutputMessage:
-        seen = (
-            attention_of(translator, text, found.text)
-            if (self.alignment or self.attention) and text.strip()
-            else None
-        )
-        best = [AlternativeMessage(text=one.text, score=one.score) for one in found.alternatives]
-        return OutputMessage(
-            text=found.text,
-            score=found.score,
-            alternatives=best if self.nbest > 1 else None,
-            alignment=(pharaoh(word_links(seen)) if seen else "") if self.alignment else None,
-            attention=attention_message(seen) if self.attention and seen else None,
-        )
-
-
-@dataclass(frozen=True)
-class LabelWish:
-    """A label for each source."""
-
-    served: Served
-
-    def granted(self, sources: list[Any]) -> list[LabelMessage]:
-        """The label of each."""
-        classifier = self.served.system
-        assert isinstance(classifier, Classifier)
-        return [label_message(one) for one in classifier.classify(sources)]
-
-
-@dataclass(frozen=True)
-class StreamWish:
-    """One text, word by word. `heard` is told of the output so far, on the thread of the models."""
-
-    served: Served
-    heard: Callable[[str], None]
-
-    def granted(self, texts: list[str]) -> list[OutputMessage]:
-        """What becomes of each."""
-        translator = self.served.system
-        assert isinstance(translator, Translator)
-        found = [translator.stream(text, self.heard) for text in texts]
-        return [OutputMessage(text=one.text, score=one.score) for one in found]
-
-
-@dataclass(frozen=True)
-class AloneWish:
-    """A question that goes with no other."""
-
-    question: Callable[[], Any]
-
-    def granted(self, contents: list[Any]) -> list[Any]:
-        """Its answer."""
-        return [self.question() for _ in contents]
-
-
-Wish = TextWish | LabelWish | StreamWish | AloneWish
-
-
-def grant(wish: Wish, contents: list[Any]) -> Sequence[Any]:
-    """The work of a batch."""
-    return wish.granted(contents)
-
-
 def _examples(run: Path) -> list[str]:
     """Short test texts of a run, if it still has them."""
     try:
@@ -226,64 +130,6 @@ def _examples(run: Path) -> list[str]:
     texts = (pair.source for pair in pairs if isinstance(pair.source, str))
     short = (text for text in texts if SHORT[0] <= len(text) <= SHORT[1])
     return list(dict.fromkeys(islice(short, EXAMPLES)))
-
-
-def label_message(found: Classification) -> LabelMessage:
-    """A classification, to be sent."""
-    return LabelMessage(label=found.label, probabilities=found.probabilities)
-
-
-def attention_message(found: TranslationAttention) -> AttentionMessage:
-    """All attention of a translation, to be sent."""
-    return AttentionMessage(
-        source=side_message(found.source),
-        target=side_message(found.target),
-        layers=[
-            LayerMessage(
-                layer=one.layer, role=one.role, weights=rounded(one.weights[0].float().cpu().numpy())
-            )
-            for one in found.record.values()
-        ],
-    )
-
-
-def side_message(side: Side) -> SideMessage:
-    """A text, to be sent."""
-    return SideMessage(
-        text=side.text,
-        pieces=list(side.pieces),
-        words=list(side.words),
-        word_of_piece=list(side.word_of_piece),
-    )
-
-
-def rounded(weights: np.ndarray) -> list[Any]:
-    """Weights as lists, to four digits: more are not seen, and take as many bytes again."""
-    return list(np.round(weights.astype(np.float64), 4).tolist())
-
-
-def decoded_image(content: str, number: int, shape: ImageShape) -> UInt8[np.ndarray, "height width"]:
-    """A picture file in base64 as the model reads it. `number`: its place in the list, from 1.
-
-    Raises Fault if it is none.
-    """
-    try:
-        file = base64.b64decode(content, validate=True)
-    except (binascii.Error, ValueError):
-        raise Fault(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"image {number} is not base64",
-            why="it has other signs than base64 has",
-            fix="encode the bytes of a picture file in base64",
-        ) from None
-    return image_of(file, shape, name=f"image {number}")
-
-
-def image_shape(served: Served) -> ImageShape | None:
-    """What size of images it labels; None if it labels texts."""
-    assert isinstance(served.system, Classifier)
-    source = served.system.ends.source
-    return source if isinstance(source, ImageShape) else None
 
 
 def distinct_names(runs: Sequence[Path]) -> list[str]:

@@ -12,7 +12,8 @@ from atonce.errors import AtonceError
 from atonce.serve.answering import Answering, Gone
 from atonce.serve.faults import Fault, message_of, too_slow
 from atonce.serve.messages import OutputMessage, TextRequest
-from atonce.serve.served import Served, StreamWish
+from atonce.serve.served import Served
+from atonce.serve.wishes import StreamWish
 
 
 def event_stream(answering: Answering, served: Served, body: TextRequest) -> StreamingResponse:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
 
 from atonce.data.config import Task
 from atonce.serve.answering import Answering
@@ -19,8 +20,10 @@ from atonce.serve.messages import (
     TextRequest,
     TranslateResponse,
 )
-from atonce.serve.served import LabelWish, Models, TextWish, decoded_image, image_shape
+from atonce.serve.pictures import decoded_images, image_shape
+from atonce.serve.served import Models
 from atonce.serve.streaming import event_stream
+from atonce.serve.wishes import LabelWish, TextWish
 
 _STREAMED: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
@@ -76,7 +79,7 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
             check_texts(sources, answering.limits)
         else:
             given = wanted(body.images, "images", served.name)
-            sources = [decoded_image(one, number, shape) for number, one in enumerate(given, start=1)]
+            sources = await run_in_threadpool(decoded_images, given, shape)
         labels = await answering.answers(request, LabelWish(served), sources)
         return ClassifyResponse(model=served.name, labels=labels)
 

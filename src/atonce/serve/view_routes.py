@@ -23,7 +23,7 @@ from atonce.serve.looking import (
     ticks_of,
 )
 from atonce.serve.messages import REFUSALS
-from atonce.serve.served import AloneWish, Models, Served
+from atonce.serve.served import Models, Served
 from atonce.serve.view_messages import (
     ArchitecturesResponse,
     BeamRequest,
@@ -38,6 +38,7 @@ from atonce.serve.view_messages import (
     RunsResponse,
     TicksResponse,
 )
+from atonce.serve.wishes import AloneWish
 
 Found = TypeVar("Found")
 

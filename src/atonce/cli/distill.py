@@ -1,0 +1,24 @@
+"""`atonce distill`: a corpus from which a faster model learns what a run has learned."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atonce.cli.lines import Fast
+
+
+def distill(
+    run: Annotated[Path, typer.Argument(help="A run folder: the teacher.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder for the text and the student's recipe.")],
+    beam: Annotated[
+        int | None, typer.Option(help="Hypotheses kept when the teacher translates.", min=1)
+    ] = None,
+    fast: Fast = False,
+) -> None:
+    """Let a model translate what it was trained on, for a smaller and faster one to learn from."""
+    from atonce.cli.output import print_text
+    from atonce.studies.distill import distill as write
+
+    recipe = write(run, folder, beam=beam, fast=fast)
+    print_text(f"The student's recipe: {recipe}\nTrain it:  atonce train {recipe} --out RUN")

@@ -1,0 +1,106 @@
+"""Distillation: what a trained model writes becomes the text that a faster one learns from."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from atonce.data.config import FilesConfig, VocabularyConfig
+from atonce.data.examples import Examples
+from atonce.data.prepare import Prepared, open_prepared
+from atonce.decoding.opening import load_translator
+from atonce.disk import replacing
+from atonce.errors import RunError
+from atonce.models.config import ModelConfig, ScanDecoderConfig, TransformerEncoderConfig
+from atonce.progress import progress
+from atonce.runs.folder import RunFolder
+from atonce.runs.recipe import Recipe, dumps
+
+AT_ONCE = 4_000
+"""Texts that are translated and written together."""
+ENCODER_LAYERS, DECODER_LAYERS = 6, 2
+"""Of the student. An encoder computes all positions at once; a decoder waits for every piece."""
+PIECES = 4_000
+"""In the student's vocabulary, at most: every piece is scored at every step."""
+
+
+def distill(
+    run: str | Path, folder: str | Path, *, beam: int | None = None, fast: bool = False, quiet: bool = False
+) -> Path:
+    """Write a corpus in which the targets of a run's training text are what the run writes itself.
+
+    The outputs of a model are plainer and more alike than what people write, and a small model learns them
+    better: sequence-level distillation (Kim and Rush 2016). Validation and test text stay as people wrote
+    them. `beam`: how the run translates; as its recipe says without it. `fast`: as `load` has it.
+
+    Gives the path of a recipe in the new `folder` that trains a student on it: a deep encoder and a shallow
+    decoder of simpler simple recurrent units (Kim 2019), as wide as the run's and trained as long; it
+    translates greedily. Raises RunError if the run does not make texts of texts, or if `folder` is there
+    already, and DiskError if it cannot be written.
+    """
+    teacher = load_translator(run, fast=fast)
+    prepared, folder = open_prepared(Path(run)), Path(folder)
+    assert isinstance(prepared.train, Examples)  # a translator has no images
+    if folder.exists():
+        raise RunError(
+            f"{folder} is there already",
+            why="what is in it would be mixed with the new text",
+            fix="name a new folder",
+        )
+    with replacing(folder) as partial:
+        partial.mkdir(parents=True)
+        for split, pairs in (("valid", prepared.valid_pairs), ("test", prepared.test_pairs)):
+            for side in ("source", "target"):
+                _write(partial / f"{split}.{side}", [str(getattr(pair, side)) for pair in pairs])
+        with (
+            (partial / "train.source").open("w", encoding="utf-8") as sources,
+            (partial / "train.target").open("w", encoding="utf-8") as targets,
+            progress("Translating", total=len(prepared.train), quiet=quiet) as advance,
+        ):
+            for texts in _sources(prepared, prepared.train):
+                sources.writelines(f"{text}\n" for text in texts)
+                outputs = teacher.outputs(texts, beam=beam, advance=advance)
+                targets.writelines(f"{text}\n" for text in outputs)
+        (partial / "recipe.toml").write_text(
+            dumps(student_of(RunFolder.open(run).recipe, folder.resolve())), encoding="utf-8"
+        )
+    return folder / "recipe.toml"
+
+
+def student_of(teacher: Recipe, folder: Path) -> Recipe:
+    """The recipe of a faster model on the text in `folder`."""
+    model, side = teacher.model, teacher.model.encoder
+    width = getattr(side, "feed_forward", 4 * model.dim)
+    paths = {
+        f"{split}_{end}".removeprefix("train_"): str(folder / f"{split}.{end}")
+        for split in ("train", "valid", "test")
+        for end in ("source", "target")
+    }
+    return Recipe(
+        about=f"A faster student of: {teacher.about}".removesuffix(": "),
+        data=FilesConfig.parse(
+            {**paths, "task": teacher.data.task, "max_length": teacher.data.max_length},
+            origin=json.dumps(str(folder)),
+        ),
+        vocabulary=VocabularyConfig(
+            **{**teacher.vocabulary.model_dump(), "size": min(teacher.vocabulary.size, PIECES)}
+        ),
+        model=ModelConfig(
+            dim=model.dim,
+            encoder=TransformerEncoderConfig(layers=ENCODER_LAYERS, feed_forward=width),
+            decoder=ScanDecoderConfig(kind="ssru", layers=DECODER_LAYERS, feed_forward=width),
+        ),
+        training=teacher.training,
+        decoding=teacher.decoding.model_copy(update={"beam": 1}),
+    )
+
+
+def _sources(prepared: Prepared, examples: Examples) -> Iterator[list[str]]:
+    """The training sources as texts, some at a time."""
+    decode = prepared.tokenizer.decode
+    for begin in range(0, len(examples), AT_ONCE):
+        some = range(begin, min(begin + AT_ONCE, len(examples)))
+        yield [" ".join(decode(examples[number][0].tolist()).splitlines()) for number in some]
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+import tiny
+from atonce.data.prepare import open_prepared
+from atonce.decoding.opening import load_translator
+from atonce.errors import RunError
+from atonce.runs.folder import RunFolder
+from atonce.runs.recipe import load
+from atonce.studies.distill import distill
+from atonce.studies.experiment import train
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture(scope="module")
+def distilled(dates_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return distill(dates_run.path, tmp_path_factory.mktemp("distilled") / "text", beam=2, quiet=True).parent
+
+
+def test_targets_are_what_the_teacher_writes(distilled: Path, dates_run: RunFolder) -> None:
+    prepared, teacher = open_prepared(dates_run.path), load_translator(dates_run.path)
+    sources = lines(distilled / "train.source")
+    assert len(sources) == len(prepared.train)
+    first = prepared.tokenizer.decode(prepared.train[0][0].tolist())
+    assert sources[0] == first
+    assert lines(distilled / "train.target") == teacher.outputs(sources, beam=2)
+
+
+def test_what_is_judged_by_stays_as_people_wrote_it(distilled: Path, dates_run: RunFolder) -> None:
+    prepared = open_prepared(dates_run.path)
+    for split, pairs in (("valid", prepared.valid_pairs), ("test", prepared.test_pairs)):
+        assert lines(distilled / f"{split}.source") == [pair.source for pair in pairs]
+        assert lines(distilled / f"{split}.target") == [pair.target for pair in pairs]
+
+
+def test_a_student_learns_from_it(distilled: Path, tmp_path: Path) -> None:
+    recipe = load(distilled / "recipe.toml", ["training.steps=2", "training.validate_every=2"])
+    assert (recipe.model.encoder.layers, recipe.model.decoder.layers) == (6, 2)
+    assert recipe.model.dim == tiny.TRANSFORMER["dim"]
+    student = train(recipe, tmp_path / "student", quiet=True).run
+    assert load_translator(student.path).translate(["3 May 1999"])
+
+
+def test_a_folder_that_is_there_is_left_alone(dates_run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    with pytest.raises(RunError, match="there already"):
+        distill(dates_run.path, tmp_path, quiet=True)
+    assert tiny.everything_in(tmp_path) == {"mine": b"precious"}
+
+
+def test_only_texts_of_texts(runs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="does not make texts of texts"):
+        distill(runs["labels"], tmp_path / "new", quiet=True)
+    assert not (tmp_path / "new").exists()
