@@ -57,7 +57,17 @@ def imported(before: str) -> tuple[str, str]:
 def test_the_names_are_those_that_are_exported() -> None:
     assert atonce.__all__ == sorted(atonce.__all__)
     assert atonce.__all__ == [
-        *("AtonceError", "compare", "context", "demo", "evaluate", "heatmap", "load", "recorded_attention"),
+        *(
+            "AtonceError",
+            "compare",
+            "context",
+            "demo",
+            "distill",
+            "evaluate",
+            "heatmap",
+            "load",
+            "recorded_attention",
+        ),
         "train",
     ]
     assert set(atonce._HOMES) == set(atonce.__all__)
