@@ -1,4 +1,5 @@
 import base64
+import csv
 import io
 import json
 import time
@@ -71,6 +72,76 @@ def test_nbest_alignment_and_attention_on_request(client: TestClient, models: Mo
     np.testing.assert_allclose(weights.sum(-1), 1, atol=2e-3)
     pairs = [tuple(map(int, pair.split("-"))) for pair in found["alignment"].split()]
     assert all(s < len(source["words"]) - 1 and t < len(target["words"]) - 1 for s, t in pairs)
+
+
+def test_what_is_looked_at_is_what_is_translated(client: TestClient, models: Models) -> None:
+    """The page, the command line and programs show the same output."""
+    (expected,) = translator_of(models).translate(DATES[:1])
+    found = client.post("/v1/look", json={"text": DATES[0]}).json()
+    assert found["target"]["text"] == expected.text
+    assert found["score"] == pytest.approx(expected.score, abs=1e-4)
+    assert len(found["confidence"]["words"]) == len(found["target"]["words"])
+    assert np.array(found["map"]["weights"]).shape == (
+        len(found["target"]["words"]),
+        len(found["source"]["words"]),
+    )
+    forced = client.post("/v1/look", json={"text": DATES[0], "target": "1999-05-03"}).json()
+    assert forced["target"]["text"] == "1999-05-03"
+    assert forced["score"] < found["score"]
+    hidden = client.post("/v1/look", json={"text": DATES[0], "hidden": [0], "prefix": "2"}).json()
+    assert hidden["source"]["words"] == found["source"]["words"][1:]
+    assert hidden["target"]["text"].startswith("2")
+    drop = {"decoder.layers.0.cross_attention": [1, 2]}
+    assert client.post("/v1/look", json={"text": DATES[0], "dropped": drop}).json()["score"] != found["score"]
+    refused(client.post("/v1/look", json={"text": DATES[0], "dropped": {"nowhere": [1]}}), 422)
+    refused(client.post("/v1/look", json={"text": DATES[0], "hidden": [99]}), 422)
+
+
+def test_the_beam_is_a_tree_of_what_was_considered(client: TestClient) -> None:
+    found = client.post("/v1/beam", json={"text": DATES[0], "beam": 2}).json()
+    nodes = {node["id"]: node for node in found["nodes"]}
+    for node in nodes.values():
+        if node["parent"] is not None:
+            parent = nodes[node["parent"]]
+            assert node["total"] == pytest.approx(parent["total"] + node["log_probability"], abs=1e-4)
+            assert node["step"] == parent["step"] + 1
+    assert found["nbest"] == sorted(found["nbest"], key=lambda one: -one["score"])
+
+
+@pytest.mark.parametrize("kind", ["spec", "json", "csv", "svg", "png", "pdf", "html"])
+def test_heat_maps_come_in_any_format(client: TestClient, kind: str) -> None:
+    answer = client.post("/v1/heatmap", json={"text": DATES[0], "format": kind})
+    assert answer.status_code == 200
+    assert (kind == "spec") != ("attachment" in answer.headers.get("content-disposition", ""))
+    if kind == "csv":
+        rows = answer.text.splitlines()
+        assert rows[0] == "map,row,row_token,column,column_token,weight"
+        sums: dict[str, float] = {}
+        for one in csv.DictReader(rows):
+            sums[one["row"]] = sums.get(one["row"], 0) + float(one["weight"])
+        assert list(sums.values()) == pytest.approx([1] * len(sums), abs=1e-3)
+
+
+def test_a_word_that_looks_like_a_formula_is_marked_as_text(client: TestClient) -> None:
+    answer = client.post("/v1/heatmap", json={"text": "=1+1 May", "target": "@a", "format": "csv"})
+    tokens = {one["column_token"] for one in csv.DictReader(answer.text.splitlines())}
+    assert not any(token.startswith("=") for token in tokens)
+
+
+def test_ticks_are_of_served_models_and_of_architectures(client: TestClient) -> None:
+    for model in ("dates", "additive-bigru"):
+        found = client.get("/v1/ticks", params={"model": model, "phase": "generation"}).json()
+        assert found["last"] == max(tick for row in found["rows"] for tick in row["ticks"])
+        assert found["work"] > found["last"]
+    assert "additive-bigru" in client.get("/v1/architectures").json()["architectures"]
+
+
+def test_runs_have_recipe_scores_and_curves(client: TestClient, runs: dict[str, Path]) -> None:
+    found = {one["name"]: one for one in client.get("/v1/runs").json()["runs"]}
+    assert set(found) == {"dates", "labels"}
+    assert found["dates"]["recipe"] == (runs["texts"] / "recipe.toml").read_text(encoding="utf-8")
+    assert found["dates"]["scores"]["bleu"]["signature"].startswith("nrefs:1")
+    assert found["dates"]["step"] == 12
 
 
 def test_an_empty_text_has_an_empty_alignment(client: TestClient) -> None:

@@ -63,7 +63,7 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
         return _unlooked(served, asked, read)
     without = read.places(_words(asked.hidden, len(read.words) - 1))
     heads = {layer: [head - 1 for head in heads] for layer, heads in asked.dropped.items()}
-    width = max(asked.beam or translator.config.beam, asked.nbest)
+    width = max(asked.beam or translator.config.beam, asked.nbest or 1)
     with dropped_heads(model, heads):
         found = translator.hypotheses(asked.text, beam=width, prefix=asked.prefix or (), without=without)
         target = found[0].pieces if asked.target is None else asked.target
@@ -76,7 +76,7 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
         source=side_message(seen.source if seen else read),
         target=side_message(sure.target),
         score=sure.log_probability / penalty,
-        alternatives=alternatives_of(translation_of(found, tokenizer, asked.nbest)),
+        alternatives=alternatives_of(translation_of(found, tokenizer, asked.nbest or width)),
         confidence=ConfidenceMessage(
             pieces=list(sure.probabilities), words=list(sure.word_probabilities)
         ),
@@ -89,7 +89,7 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
 def _unlooked(served: Served, asked: LookRequest, read: Side) -> LookResponse:
     """Of a text that is blank, or translated in segments, which have no attention in common."""
     translator = translator_of(served)
-    (found,) = translator.translate([asked.text], beam=asked.beam, nbest=asked.nbest)
+    (found,) = translator.translate([asked.text], beam=asked.beam, nbest=asked.nbest or 1)
     target = found.text if asked.target is None else asked.target
     return LookResponse(
         model=served.name,

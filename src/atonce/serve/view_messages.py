@@ -26,8 +26,8 @@ class LookRequest(_OneText):
 
     beam: Beam | None = None
     """Hypotheses kept at each step."""
-    nbest: Beam = 5
-    """Outputs wanted, best first."""
+    nbest: Beam | None = None
+    """Outputs wanted, best first; without it, as many as the beam finds. The beam is at least as wide."""
     prefix: Text | None = None
     """What the output must begin with."""
     hidden: tuple[Annotated[int, Field(ge=0)], ...] = ()

@@ -18,12 +18,12 @@ export function beamView(place, page) {
     "Press a candidate to force the output up to it and go on from there."));
 
   async function draw() {
-    const width = state.beam || "3";
+    const { width } = state;
     const found = await page.daring(() => ask((signal) =>
       post("/v1/beam", { text: state.text, model: state.model, beam: Number(width), prefix: state.prefix || null }, signal)));
     if (!found) return;
     controls.replaceChildren(
-      choice("Kept at each step", WIDTHS.map((one) => [one, one]), width, (beam) => change({ beam })),
+      choice("Kept at each step", WIDTHS.map((one) => [one, one]), width, (chosen) => change({ width: chosen })),
       ...(state.prefix ? [beginning()] : []),
     );
     drawTree(tree, found.nodes);

@@ -57,7 +57,6 @@ const page = {
   async look(options = {}) {
     const body = { text: state.text, model: state.model, ...options };
     if (state.target) body.target = state.target;
-    if (state.beam) body.beam = Number(state.beam);
     return daring(() => look((signal) => post("/v1/look", body, signal)));
   },
 };
@@ -95,6 +94,7 @@ function drawTabs() {
       }, title)),
     ),
   );
+  document.querySelector("#tabs [aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 function drawModel() {

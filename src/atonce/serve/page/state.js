@@ -2,7 +2,7 @@
 
 const BEGINNING = {
   view: "translation", model: "", text: "", other: "", target: "", layer: "", head: "mean",
-  tokens: "words", end: "shown", beam: "", phase: "training", drop: "", hide: "", prefix: "", swap: "",
+  tokens: "words", end: "shown", width: "3", phase: "training", drop: "", hide: "", prefix: "", swap: "",
 };
 
 export const state = { ...BEGINNING };

@@ -38,7 +38,7 @@ function legend(found, page) {
 
 function alternatives(found) {
   return h("details", { class: "alternatives" },
-    h("summary", {}, `${found.alternatives.length} best outputs`),
+    h("summary", {}, found.alternatives.length > 1 ? `${found.alternatives.length} best outputs` : "The best output"),
     h("ol", {}, found.alternatives.map((one) =>
       h("li", {},
         h("button", { type: "button", dir: "auto", onclick: () => change({ target: one.text }, { lasting: true }) }, one.text),
