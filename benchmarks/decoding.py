@@ -35,6 +35,7 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--by", type=Path, metavar="OTHER", help="another run of the same test text")
+    parser.add_argument("--only", action="append", choices=SETTINGS, help="one of the settings, or several")
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
@@ -43,7 +44,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder, file = Path(temporary) / "ctranslate2", Path(temporary) / "texts"
         export(chosen.by or chosen.run, folder)
-        for name, (beam, batch) in SETTINGS.items():
+        for name in chosen.only or SETTINGS:
+            beam, batch = SETTINGS[name]
             some = pairs if batch > 1 else pairs[: len(pairs) // 10]
             file.write_text("\n".join(pair.source for pair in some) + "\n", encoding="utf-8")
             references = [pair.target for pair in some]

@@ -21,7 +21,7 @@ from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig
 from atonce.shapes import Bool, Int
 
-ENCODED_AT_ONCE = 2_048
+ENCODED_AT_ONCE = 1_024
 """Positions that a CPU encodes together."""
 
 
