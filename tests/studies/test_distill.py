@@ -5,7 +5,7 @@ import pytest
 import tiny
 from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
-from atonce.errors import RunError
+from atonce.errors import DataError, RunError
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import load
 from atonce.studies.distill import distill
@@ -43,6 +43,21 @@ def test_a_student_learns_from_it(distilled: Path, tmp_path: Path) -> None:
     assert recipe.model.dim == tiny.TRANSFORMER["dim"]
     student = train(recipe, tmp_path / "student", quiet=True).run
     assert load_translator(student.path).translate(["3 May 1999"])
+
+
+def test_further_text_is_translated_too(dates_run: RunFolder, tmp_path: Path) -> None:
+    prepared, teacher = open_prepared(dates_run.path), load_translator(dates_run.path)
+    (tmp_path / "more").write_text("3 May  1999\n\n 4 June 2001\n", encoding="utf-8")
+    recipe = distill(dates_run.path, tmp_path / "text", beam=1, more=tmp_path / "more", quiet=True)
+    sources = lines(recipe.parent / "train.source")
+    assert sources[len(prepared.train) :] == ["3 May 1999", "4 June 2001"]
+    assert lines(recipe.parent / "train.target")[-2:] == teacher.outputs(sources[-2:], beam=1)
+
+
+def test_further_text_that_cannot_be_read_leaves_nothing(dates_run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        distill(dates_run.path, tmp_path / "text", more=tmp_path / "nowhere", quiet=True)
+    assert tiny.everything_in(tmp_path) == {}
 
 
 def test_a_folder_that_is_there_is_left_alone(dates_run: RunFolder, tmp_path: Path) -> None:

@@ -14,11 +14,14 @@ def distill(
     beam: Annotated[
         int | None, typer.Option(help="Hypotheses kept when the teacher translates.", min=1)
     ] = None,
+    more: Annotated[
+        Path | None, typer.Option(help="A file of further source texts, one a line, to be translated, too.")
+    ] = None,
     fast: Fast = False,
 ) -> None:
     """Let a model translate what it was trained on, for a smaller and faster one to learn from."""
     from atonce.cli.output import print_text
     from atonce.studies.distill import distill as write
 
-    recipe = write(run, folder, beam=beam, fast=fast)
+    recipe = write(run, folder, beam=beam, more=more, fast=fast)
     print_text(f"The student's recipe: {recipe}\nTrain it:  atonce train {recipe} --out RUN")

@@ -13,6 +13,8 @@ from atonce.studies.curves import Line, learning_curves
 
 LATELY = 120.0
 """Seconds. A training writes to its log more often than this."""
+POINTS = 60
+"""Of a learning curve, at most: a longer one shows means of as many neighbours as it takes."""
 _CURVES = {"loss": "training loss", "valid_loss": "validation loss"}
 _COLOURS = {"light": ["#1559a3", "#b3541e"], "dark": ["#74a4d1", "#e08a4b"]}
 
@@ -61,11 +63,13 @@ def _scores(folder: RunFolder) -> dict[str, ScoreMessage]:
 def _curves(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The losses by step, where there are two points of one."""
     lines: dict[str, Line] = {
-        title: [
-            (float(entry["step"]), float(entry[key]))
-            for entry in entries
-            if isinstance(entry.get(key), int | float)
-        ]
+        title: _means(
+            [
+                (float(entry["step"]), float(entry[key]))
+                for entry in entries
+                if isinstance(entry.get(key), int | float)
+            ]
+        )
         for key, title in _CURVES.items()
     }
     lines = {title: line for title, line in lines.items() if len(line) > 1}
@@ -79,6 +83,18 @@ def _curves(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
         f"{title} {line[-1][1]:.2f} after {line[-1][0]:,.0f} updates" for title, line in lines.items()
     )
     return {**specs, "datasets": datasets, "label": f"Learning curves: {last}."}
+
+
+def _means(line: Line) -> Line:
+    """The line itself if it is short: single batches differ so much that a long one would be a thicket.
+
+    A mean stands at the last step that went into it, so that the curve ends where the training is.
+    """
+    size = -(-len(line) // POINTS)
+    if size <= 1:
+        return line
+    parts = [line[max(0, end - size) : end] for end in range(len(line), 0, -size)]
+    return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in reversed(parts)]
 
 
 def _config(palette: Palette, colours: list[str]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Distillation: what a trained model writes becomes the text that a faster one learns from."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from atonce.data.config import FilesConfig, VocabularyConfig
 from atonce.data.examples import Examples
+from atonce.data.files import read_lines
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.disk import replacing
@@ -24,19 +26,30 @@ PIECES = 4_000
 
 
 def distill(
-    run: str | Path, folder: str | Path, *, beam: int | None = None, fast: bool = False, quiet: bool = False
+    run: str | Path,
+    folder: str | Path,
+    *,
+    beam: int | None = None,
+    more: str | Path | None = None,
+    fast: bool = False,
+    quiet: bool = False,
 ) -> Path:
     """Write a corpus in which the targets of a run's training text are what the run writes itself.
 
     The outputs of a model are plainer and more alike than what people write, and a small model learns them
     better: sequence-level distillation (Kim and Rush 2016). Validation and test text stay as people wrote
-    them. `beam`: how the run translates; as its recipe says without it. `fast`: as `load` has it.
+    them. `beam`: how the run translates; as its recipe says without it. `more`: a file of further source
+    texts, one a line, that nobody need have translated; those of validation and test among them are left out
+    when the student is trained, as of any corpus. `fast`: as `load` has it.
 
     Gives the path of a recipe in the new `folder` that trains a student on it: a deep encoder and a shallow
     decoder of simpler simple recurrent units (Kim 2019), as wide as the run's and trained as long; it
-    translates greedily. Raises RunError if the run does not make texts of texts, or if `folder` is there
-    already, and DiskError if it cannot be written.
+    translates greedily.
+
+    Raises RunError if the run does not make texts of texts, or if `folder` is there already, DataError if the
+    file of further texts cannot be read, and DiskError if `folder` cannot be written.
     """
+    further = [] if more is None else [text for text in map(_one_line, read_lines(Path(more))) if text]
     teacher = load_translator(run, fast=fast)
     prepared, folder = open_prepared(Path(run)), Path(folder)
     assert isinstance(prepared.train, Examples)  # a translator has no images
@@ -54,9 +67,10 @@ def distill(
         with (
             (partial / "train.source").open("w", encoding="utf-8") as sources,
             (partial / "train.target").open("w", encoding="utf-8") as targets,
-            progress("Translating", total=len(prepared.train), quiet=quiet) as advance,
+            progress("Translating", total=len(prepared.train) + len(further), quiet=quiet) as advance,
         ):
-            for texts in _sources(prepared, prepared.train):
+            texts_of_all = chain(_sources(prepared, prepared.train), further)
+            while texts := list(islice(texts_of_all, AT_ONCE)):
                 sources.writelines(f"{text}\n" for text in texts)
                 outputs = teacher.outputs(texts, beam=beam, advance=advance)
                 targets.writelines(f"{text}\n" for text in outputs)
@@ -94,13 +108,15 @@ def student_of(teacher: Recipe, folder: Path) -> Recipe:
     )
 
 
-def _sources(prepared: Prepared, examples: Examples) -> Iterator[list[str]]:
-    """The training sources as texts, some at a time."""
+def _sources(prepared: Prepared, examples: Examples) -> Iterator[str]:
+    """The training sources as texts."""
     decode = prepared.tokenizer.decode
-    for begin in range(0, len(examples), AT_ONCE):
-        some = range(begin, min(begin + AT_ONCE, len(examples)))
-        yield [" ".join(decode(examples[number][0].tolist()).splitlines()) for number in some]
+    return (_one_line(decode(examples[number][0].tolist())) for number in range(len(examples)))
 
 
-def _write(path: Path, lines: Sequence[str]) -> None:
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -29,6 +29,8 @@ def figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIGHT) -
     titles, shared_title = _panel_titles([one.title for one in maps])
     per_line = _panels_per_line(maps)
     alike = len({(one.rows, one.columns) for one in maps}) == 1
+    signed = any(one.signed for one in maps)
+    keys = "bottom" if signed else "right"  # two of them beside the panels would make the figure too wide
     tall = max(len(one.rows) for one in maps) * cell_px > 300  # too far below the words of the first line
     panels = [
         _panel(
@@ -38,14 +40,14 @@ def figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIGHT) -
             cell_px=cell_px,
             palette=palette,
             words_on=(not alike or tall or i < per_line, not alike or i % per_line == 0),
-            legend=i == 0 or one.signed,
+            key=keys if i == 0 or one.signed else None,
         )
         for i, (one, title) in enumerate(zip(maps, titles, strict=True))
     ]
     rules = dict.fromkeys(one.rule for one in maps if one.rule)
     width = min(per_line, len(panels)) * max(len(one.columns) for one in maps) * cell_px
     chart: Any = panels[0] if len(panels) == 1 else alt.concat(*panels, columns=per_line, spacing=22)
-    if any(one.signed for one in maps):
+    if signed:
         chart = chart.resolve_scale(color="independent")
     return styled(
         chart.properties(
@@ -59,9 +61,9 @@ def figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIGHT) -
 
 def _panel(
     one: AttentionMap, *, number: int, title: str, cell_px: int, palette: Palette,
-    words_on: tuple[bool, bool], legend: bool,
+    words_on: tuple[bool, bool], key: str | None,
 ) -> Any:  # fmt: skip
-    """One map. `words_on` says whether it is labelled on top and on the left."""
+    """One map. `words_on`: is it labelled on top and on the left. `key`: where its colours are explained."""
     import altair as alt
 
     row_words, column_words = f"row_words_{number}", f"column_words_{number}"
@@ -79,7 +81,7 @@ def _panel(
             ],
         )
     )
-    layers = [_cells(base, one, cell_px, palette, legend=legend)]
+    layers = [_cells(base, one, cell_px, palette, key=key)]
     if max(one.weights.shape) <= _NUMBERS_UP_TO and title == "":
         layers.append(_numbers(base, palette))
     return (
@@ -139,20 +141,22 @@ def _down(one: AttentionMap, words: str, cell_px: int, *, labelled: bool) -> Any
     )
 
 
-def _cells(base: Any, one: AttentionMap, cell_px: int, palette: Palette, *, legend: bool) -> Any:
+def _cells(base: Any, one: AttentionMap, cell_px: int, palette: Palette, *, key: str | None) -> Any:
     import altair as alt
 
     if one.signed:  # zero is nearly the page, and equal distances from it are equally light
         half = len(palette.against)
         colours = [*palette.against[:0:-1], *palette.ramp[:half]]
         domain = [at / (half - 1) for at in range(1 - half, half)]
-        scale = alt.Scale(domain=domain, range=colours, clamp=True)
-        key = alt.Legend(title=one.measure, values=[-1, -0.5, 0, 0.5, 1], format="+.2~f")
+        # By way of Lab: by way of hues, between blue and brown there would be pink.
+        scale = alt.Scale(domain=domain, range=colours, clamp=True, interpolate="lab")
+        values, form = [-1, -0.5, 0, 0.5, 1], "+.2~f"
     else:
         scale = alt.Scale(domain=[0, 1], range=list(palette.ramp), clamp=True)
-        key = alt.Legend(title=one.measure, values=[0, 0.25, 0.5, 0.75, 1], format=".2~f")
+        values, form = [0, 0.25, 0.5, 0.75, 1], ".2~f"
+    legend = alt.Legend(title=one.measure, values=values, format=form, orient=key) if key else None
     return base.mark_rect(stroke=palette.background, strokeWidth=1 if cell_px >= 20 else 0.5).encode(
-        color=alt.Color("weight:Q", scale=scale, legend=key if legend else None)
+        color=alt.Color("weight:Q", scale=scale, legend=legend)
     )
 
 
