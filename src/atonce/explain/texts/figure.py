@@ -7,7 +7,7 @@ same word twice, and these are two rows and not one.
 import math
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from atonce.figures.style import LIGHT, LONGEST_LABEL, Palette, headed, styled
 
 if TYPE_CHECKING:
     import altair
+
+_Side = Literal["right", "bottom"]
 
 _NUMBERS_UP_TO = 12  # words on the longer side of a map that still has room for the weights in its cells
 
@@ -30,7 +32,7 @@ def figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIGHT) -
     per_line = _panels_per_line(maps)
     alike = len({(one.rows, one.columns) for one in maps}) == 1
     signed = any(one.signed for one in maps)
-    keys = "bottom" if signed else "right"  # two of them beside the panels would make the figure too wide
+    keys: _Side = "bottom" if signed else "right"  # two of them beside the panels: too wide
     tall = max(len(one.rows) for one in maps) * cell_px > 300  # too far below the words of the first line
     panels = [
         _panel(
@@ -61,7 +63,7 @@ def figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIGHT) -
 
 def _panel(
     one: AttentionMap, *, number: int, title: str, cell_px: int, palette: Palette,
-    words_on: tuple[bool, bool], key: str | None,
+    words_on: tuple[bool, bool], key: _Side | None,
 ) -> Any:  # fmt: skip
     """One map. `words_on`: is it labelled on top and on the left. `key`: where its colours are explained."""
     import altair as alt
@@ -141,7 +143,7 @@ def _down(one: AttentionMap, words: str, cell_px: int, *, labelled: bool) -> Any
     )
 
 
-def _cells(base: Any, one: AttentionMap, cell_px: int, palette: Palette, *, key: str | None) -> Any:
+def _cells(base: Any, one: AttentionMap, cell_px: int, palette: Palette, *, key: _Side | None) -> Any:
     import altair as alt
 
     if one.signed:  # zero is nearly the page, and equal distances from it are equally light
