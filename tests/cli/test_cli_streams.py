@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,16 @@ from atonce.runs.folder import RunFolder
 
 ATONCE = [sys.executable, "-m", "atonce"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C means what it usually does: a shell lets what it runs in the background ignore it, and who is
+    started there inherits that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_help_lists_the_commands() -> None:
@@ -75,6 +86,7 @@ def test_texts_are_utf_8_whatever_the_locale(dates_run: RunFolder) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="this system interrupts in another way")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_in_a_training(tmp_path: Path) -> None:
     keys = {"steps": 100_000, "save_every": 1, "validate_every": 100_000}
     recipe = tiny.write_recipe(tmp_path / "recipe.toml", training=keys)
@@ -84,11 +96,14 @@ def test_ctrl_c_in_a_training(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
     ) as process:
-        while not list((tmp_path / "run").glob("checkpoints/step-*")):
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        try:
+            while not list((tmp_path / "run").glob("checkpoints/step-*")):
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()  # or it would be waited for, if a check above has failed
     assert process.returncode == 130
     assert out == b""
     assert err.decode() == "Stopped. To go on, give the same command with --resume.\n"
