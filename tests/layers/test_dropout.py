@@ -45,3 +45,15 @@ def test_the_seed_decides() -> None:
     first = dropout(torch.ones(100), 0.5, True)
     torch.manual_seed(3)
     assert torch.equal(dropout(torch.ones(100), 0.5, True), first)
+
+
+def test_a_byte_is_kept_for_each_element() -> None:
+    kept: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        dropout(torch.ones(30, 50, requires_grad=True) * 1, 0.1, True)
+    assert sum(tensor.nbytes for tensor in kept) == 30 * 50

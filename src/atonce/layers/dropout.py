@@ -1,10 +1,11 @@
-"""Dropout that does not wait for its random numbers."""
+"""Dropout that does not wait for its random numbers, and keeps a byte for each of them."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 
-from atonce.shapes import Float
+from atonce.shapes import Bool, Float
 
 
 def dropout(inputs: Float[Tensor, "*shape"], share: float, training: bool) -> Float[Tensor, "*shape"]:
@@ -21,4 +22,26 @@ def dropout(inputs: Float[Tensor, "*shape"], share: float, training: bool) -> Fl
     count = inputs.numel()
     draws = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None)
     kept = draws.view(torch.uint8)[:count].view(inputs.shape) >= zeroed
-    return inputs * kept.to(inputs.dtype).mul_(256 / (256 - zeroed))
+    outputs: Tensor = _Kept.apply(inputs, kept, 256 / (256 - zeroed))
+    return outputs
+
+
+class _Kept(torch.autograd.Function):
+    """Numbers that are kept, scaled; zero elsewhere. The backward pass needs no more than which these are.
+
+    Of a product with a mask autograd would keep the mask as floats, four times as much memory.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, inputs: Float[Tensor, "*shape"], kept: Bool[Tensor, "*shape"], scale: float
+    ) -> Float[Tensor, "*shape"]:
+        ctx.save_for_backward(kept)
+        ctx.scale = scale  # type: ignore[attr-defined]
+        return inputs * kept.to(inputs.dtype).mul_(scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (kept,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return gradient * kept.to(gradient.dtype).mul_(ctx.scale), None, None  # type: ignore[attr-defined]
