@@ -21,13 +21,16 @@ def distilled(dates_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) ->
     return distill(dates_run.path, tmp_path_factory.mktemp("distilled") / "text", beam=2, quiet=True).parent
 
 
-def test_targets_are_what_the_teacher_writes(distilled: Path, dates_run: RunFolder) -> None:
+def test_each_source_has_what_people_wrote_and_what_the_teacher_writes(
+    distilled: Path, dates_run: RunFolder
+) -> None:
     prepared, teacher = open_prepared(dates_run.path), load_translator(dates_run.path)
-    sources = lines(distilled / "train.source")
-    assert len(sources) == len(prepared.train)
-    first = prepared.tokenizer.decode(prepared.train[0][0].tolist())
-    assert sources[0] == first
-    assert lines(distilled / "train.target") == teacher.outputs(sources, beam=2)
+    sources, targets = lines(distilled / "train.source"), lines(distilled / "train.target")
+    assert len(sources) == len(targets) == 2 * len(prepared.train)
+    assert sources[::2] == sources[1::2]
+    first = [prepared.tokenizer.decode(pieces.tolist()) for pieces in prepared.train[0]]
+    assert [sources[0], targets[0]] == first
+    assert targets[1::2] == teacher.outputs(sources[1::2], beam=2)
 
 
 def test_what_is_judged_by_stays_as_people_wrote_it(distilled: Path, dates_run: RunFolder) -> None:
@@ -39,8 +42,9 @@ def test_what_is_judged_by_stays_as_people_wrote_it(distilled: Path, dates_run: 
 
 def test_a_student_learns_from_it(distilled: Path, tmp_path: Path) -> None:
     recipe = load(distilled / "recipe.toml", ["training.steps=2", "training.validate_every=2"])
-    assert (recipe.model.encoder.layers, recipe.model.decoder.layers) == (6, 2)
+    assert (recipe.model.encoder.layers, recipe.model.decoder.layers) == (4, 2)
     assert recipe.model.dim == tiny.TRANSFORMER["dim"]
+    assert load(distilled / "recipe.toml").training.steps == 3 * tiny.TRAINING["steps"]
     student = train(recipe, tmp_path / "student", quiet=True).run
     assert load_translator(student.path).translate(["3 May 1999"])
 
@@ -50,7 +54,7 @@ def test_further_text_is_translated_too(dates_run: RunFolder, tmp_path: Path) ->
     (tmp_path / "more").write_text("3 May  1999\n\n 4 June 2001\n", encoding="utf-8")
     recipe = distill(dates_run.path, tmp_path / "text", beam=1, more=tmp_path / "more", quiet=True)
     sources = lines(recipe.parent / "train.source")
-    assert sources[len(prepared.train) :] == ["3 May 1999", "4 June 2001"]
+    assert sources[2 * len(prepared.train) :] == ["3 May 1999", "4 June 2001"]
     assert lines(recipe.parent / "train.target")[-2:] == teacher.outputs(sources[-2:], beam=1)
 
 

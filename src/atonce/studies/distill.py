@@ -1,28 +1,29 @@
-"""Distillation: what a trained model writes becomes the text that a faster one learns from."""
+"""Distillation: a faster model learns from what a trained one writes, beside what people wrote."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from atonce.data.config import FilesConfig, VocabularyConfig
+from atonce.data.config import FilesConfig
 from atonce.data.examples import Examples
 from atonce.data.files import read_lines
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.opening import load_translator
+from atonce.decoding.translator import Translator
 from atonce.disk import replacing
 from atonce.errors import RunError
-from atonce.models.config import ModelConfig, ScanDecoderConfig, TransformerEncoderConfig
+from atonce.models.config import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig
 from atonce.progress import progress
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe, dumps
 
 AT_ONCE = 4_000
 """Texts that are translated and written together."""
-ENCODER_LAYERS, DECODER_LAYERS = 6, 2
+ENCODER_LAYERS, DECODER_LAYERS = 4, 2
 """Of the student. An encoder computes all positions at once; a decoder waits for every piece."""
-PIECES = 4_000
-"""In the student's vocabulary, at most: every piece is scored at every step."""
+LONGER = 3
+"""How many times as long the student is trained: it has more than twice as much text."""
 
 
 def distill(
@@ -34,17 +35,17 @@ def distill(
     fast: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Write a corpus in which the targets of a run's training text are what the run writes itself.
+    """Write a corpus with two targets for each source that a run was trained on: people's, and the run's own.
 
     The outputs of a model are plainer and more alike than what people write, and a small model learns them
-    better: sequence-level distillation (Kim and Rush 2016). Validation and test text stay as people wrote
-    them. `beam`: how the run translates; as its recipe says without it. `more`: a file of further source
-    texts, one a line, that nobody need have translated; those of validation and test among them are left out
-    when the student is trained, as of any corpus. `fast`: as `load` has it.
+    better: sequence-level distillation (Kim and Rush 2016). With what people wrote beside them it learns
+    better still. Validation and test text stay as they are. `beam`: how the run translates; as its recipe
+    says without it. `more`: a file of further source texts, one a line, that nobody need have translated;
+    those of validation and test among them are left out when the student is trained, as of any corpus.
+    `fast`: as `load` has it.
 
-    Gives the path of a recipe in the new `folder` that trains a student on it: a deep encoder and a shallow
-    decoder of simpler simple recurrent units (Kim 2019), as wide as the run's and trained as long; it
-    translates greedily.
+    Gives the path of a recipe in the new `folder` that trains a student on it: a Transformer as wide as the
+    run's model, with a deeper encoder than decoder, trained for longer; it translates greedily.
 
     Raises RunError if the run does not make texts of texts, or if `folder` is there already, DataError if the
     file of further texts cannot be read, and DiskError if `folder` cannot be written.
@@ -69,11 +70,10 @@ def distill(
             (partial / "train.target").open("w", encoding="utf-8") as targets,
             progress("Translating", total=len(prepared.train) + len(further), quiet=quiet) as advance,
         ):
-            texts_of_all = chain(_sources(prepared, prepared.train), further)
-            while texts := list(islice(texts_of_all, AT_ONCE)):
-                sources.writelines(f"{text}\n" for text in texts)
-                outputs = teacher.outputs(texts, beam=beam, advance=advance)
-                targets.writelines(f"{text}\n" for text in outputs)
+            given = chain(_pairs(prepared, prepared.train), ((text, None) for text in further))
+            for source, target in _with_outputs(given, teacher, beam, advance):
+                sources.write(f"{source}\n")
+                targets.write(f"{target}\n")
         (partial / "recipe.toml").write_text(
             dumps(student_of(RunFolder.open(run).recipe, folder.resolve())), encoding="utf-8"
         )
@@ -95,23 +95,45 @@ def student_of(teacher: Recipe, folder: Path) -> Recipe:
             {**paths, "task": teacher.data.task, "max_length": teacher.data.max_length},
             origin=json.dumps(str(folder)),
         ),
-        vocabulary=VocabularyConfig(
-            **{**teacher.vocabulary.model_dump(), "size": min(teacher.vocabulary.size, PIECES)}
-        ),
+        vocabulary=teacher.vocabulary,
         model=ModelConfig(
             dim=model.dim,
             encoder=TransformerEncoderConfig(layers=ENCODER_LAYERS, feed_forward=width),
-            decoder=ScanDecoderConfig(kind="ssru", layers=DECODER_LAYERS, feed_forward=width),
+            decoder=TransformerDecoderConfig(layers=DECODER_LAYERS, feed_forward=width),
         ),
-        training=teacher.training,
+        training=teacher.training.model_copy(
+            update={
+                budget: LONGER * given
+                for budget in ("steps", "minutes")
+                if (given := getattr(teacher.training, budget)) is not None
+            }
+        ),
         decoding=teacher.decoding.model_copy(update={"beam": 1}),
     )
 
 
-def _sources(prepared: Prepared, examples: Examples) -> Iterator[str]:
-    """The training sources as texts."""
+def _pairs(prepared: Prepared, examples: Examples) -> Iterator[tuple[str, str | None]]:
+    """The training pairs as texts."""
     decode = prepared.tokenizer.decode
-    return (_one_line(decode(examples[number][0].tolist())) for number in range(len(examples)))
+    for number in range(len(examples)):
+        source, target = (_one_line(decode(pieces.tolist())) for pieces in examples[number])
+        yield source, target
+
+
+def _with_outputs(
+    pairs: Iterable[tuple[str, str | None]],
+    teacher: Translator,
+    beam: int | None,
+    advance: Callable[[int], None],
+) -> Iterator[tuple[str, str]]:
+    """Each pair, if it is one, and then its source with what the teacher makes of it."""
+    stream = iter(pairs)
+    while some := list(islice(stream, AT_ONCE)):
+        outputs = teacher.outputs([source for source, _ in some], beam=beam, advance=advance)
+        for (source, target), output in zip(some, outputs, strict=True):
+            if target is not None:
+                yield source, target
+            yield source, output
 
 
 def _one_line(text: str) -> str:
