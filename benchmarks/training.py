@@ -9,6 +9,7 @@ bench-small: Transformer of 3 + 3 layers, width 256, 4 heads, feed-forward 1024,
 one table, dropout and label smoothing 0.1, float32, batches of about 4,096 target pieces.
 bench-rnn: a bidirectional LSTM of 256 a direction, an LSTM decoder of 256, additive attention. eole divides
 256 between the directions, as our own models do: it is compared with one of ours that does, too.
+Ours learns by Muon, as by default; beside it, by AdamW, as all others do.
 All read the same text in the same pieces.
 """
 
@@ -27,8 +28,10 @@ from atonce.runs.recipe import load
 from atonce.studies.machine import machine
 
 NARROW = "atonce, 128 a direction"
+ADAMW = "atonce with AdamW"
 SCRIPTS = {
-    "atonce": "atonce_training.py", NARROW: "atonce_training.py", "torch": "torch_training.py",
+    "atonce": "atonce_training.py", NARROW: "atonce_training.py", ADAMW: "atonce_training.py",
+    "torch": "torch_training.py",
     "marian": "marian_training.py", "joeynmt": "joeynmt_training.py", "eole": "eole_training.py",
 }  # fmt: skip
 MODULES = {
@@ -88,9 +91,9 @@ def main() -> None:
         peers = contest.chosen_peers(chosen.peers, MODULES[chosen.model])
     except ValueError as error:
         parser.error(str(error))
-    more = ["torch"] if chosen.model == "transformer" else [NARROW] if "eole" in peers else []
+    more = [ADAMW, "torch"] if chosen.model == "transformer" else [NARROW] if "eole" in peers else []
     names = ["atonce", *more, *peers]
-    models = dict.fromkeys(names, chosen.model) | {NARROW: "rnn-128"}
+    models = dict.fromkeys(names, chosen.model) | {NARROW: "rnn-128", ADAMW: "transformer-adamw"}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         prepare_text(folder, chosen.recipe)

@@ -22,7 +22,10 @@ from atonce.training.stream import Position, batches_from
 
 SIDE = {"layers": 3, "heads": 4, "feed_forward": 1024, "dropout": 0.1}
 RECURRENT = {"encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm", "attention": "additive"}}
-MODELS = {"transformer": {"encoder": SIDE, "decoder": SIDE}, "rnn": RECURRENT, "rnn-128": RECURRENT}
+TRANSFORMER = {"encoder": SIDE, "decoder": SIDE}
+MODELS = {
+    "transformer": TRANSFORMER, "transformer-adamw": TRANSFORMER, "rnn": RECURRENT, "rnn-128": RECURRENT,
+}  # fmt: skip
 CONFIG = {"batch_tokens": 4096, "precision": "float32", "schedule": "constant"}
 
 
@@ -44,7 +47,8 @@ class WideEncoder(nn.Module):
 
 def main(folder: Path, name: str) -> None:
     prepared = open_prepared(folder)
-    config = TrainingConfig.parse(CONFIG, origin="the benchmark")
+    optimizer = "adamw" if name.endswith("adamw") else "muon"
+    config = TrainingConfig.parse({**CONFIG, "optimizer": optimizer}, origin="the benchmark")
     model = build_model(ModelConfig.parse({"dim": 256, **MODELS[name]}, origin="the benchmark"), 8000)
     if name == "rnn":
         model.encoder = WideEncoder(256)
@@ -65,7 +69,7 @@ def main(folder: Path, name: str) -> None:
         return worker.done(zip(sources, targets, strict=True), batch.target_mask.numel())
 
     worker.serve(
-        step, f"batches of like length, at most {config.batch_tokens} pieces with padding; Muon and AdamW"
+        step, f"batches of like length, at most {config.batch_tokens} pieces with padding; {optimizer}"
     )
 
 
