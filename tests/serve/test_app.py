@@ -246,6 +246,7 @@ def test_refusals_say_what_why_and_what_to_do(client: TestClient) -> None:
     assert refused(post("/v1/translate", json={"texts": []}), 422)
     assert refused(post("/v1/translate", json={"texts": "a"}), 422)
     assert refused(post("/v1/translate", json={"texts": ["a"], "beam": 0}), 422)
+    assert "Content-Type" in refused(post("/v1/translate", content=b'{"texts": ["a"]}'), 422)["fix"]
     assert refused(client.get("/v1/nothing"), 404)
     assert refused(client.get("/../../etc/passwd"), 404)
     wrong = client.get("/v1/translate")

@@ -25,6 +25,12 @@ def fault_of_invalid(error: RequestValidationError) -> Fault:
             why=f"{first['ctx']['error']} at character {first['loc'][-1]}",
             fix='send an object such as {"texts": ["Hello."]}, with Content-Type: application/json',
         )
+    if isinstance(first.get("input"), bytes):  # it was not even tried to read it as JSON
+        return _cannot_be(
+            "the body was not sent as JSON",
+            "its Content-Type is another, or none",
+            "send the header: Content-Type: application/json",
+        )
     if first["type"] == "extra_forbidden":
         known = sorted({*TextRequest.model_fields, *ClassifyRequest.model_fields})
         return _cannot_be(
