@@ -12,7 +12,7 @@ SURFACE = {
     ),
     "context": "--corpus --ignore-case --json --layer --nearest --out --uses --word RUN",
     "demo": "--json --minutes --out --recipe",
-    "distill": "--beam --fast --more FOLDER RUN",
+    "distill": "--beam --by --fast --more FOLDER RUN",
     "evaluate": "--against --beam --fast --json --reference --source RUN",
     "heatmap": "--end --head --layer --out --pieces --target --words RUN TEXT",
     "export": "--quantization --to FOLDER RUN",

@@ -21,6 +21,12 @@ def distilled(dates_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) ->
     return distill(dates_run.path, tmp_path_factory.mktemp("distilled") / "text", beam=2, quiet=True).parent
 
 
+@pytest.fixture(scope="module")
+def student(distilled: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    recipe = load(distilled / "recipe.toml", ["training.steps=2", "training.validate_every=2"])
+    return train(recipe, tmp_path_factory.mktemp("students") / "student", quiet=True).run
+
+
 def test_each_source_has_what_people_wrote_and_what_the_teacher_writes(
     distilled: Path, dates_run: RunFolder
 ) -> None:
@@ -40,12 +46,11 @@ def test_what_is_judged_by_stays_as_people_wrote_it(distilled: Path, dates_run: 
         assert lines(distilled / f"{split}.target") == [pair.target for pair in pairs]
 
 
-def test_a_student_learns_from_it(distilled: Path, tmp_path: Path) -> None:
-    recipe = load(distilled / "recipe.toml", ["training.steps=2", "training.validate_every=2"])
+def test_a_student_learns_from_it(distilled: Path, student: RunFolder) -> None:
+    recipe = load(distilled / "recipe.toml")
     assert (recipe.model.encoder.layers, recipe.model.decoder.layers) == (4, 2)
     assert recipe.model.dim == tiny.TRANSFORMER["dim"]
-    assert load(distilled / "recipe.toml").training.steps == 3 * tiny.TRAINING["steps"]
-    student = train(recipe, tmp_path / "student", quiet=True).run
+    assert recipe.training.steps == 3 * tiny.TRAINING["steps"]
     assert load_translator(student.path).translate(["3 May 1999"])
 
 
@@ -56,6 +61,15 @@ def test_further_text_is_translated_too(dates_run: RunFolder, tmp_path: Path) ->
     sources = lines(recipe.parent / "train.source")
     assert sources[2 * len(prepared.train) :] == ["3 May 1999", "4 June 2001"]
     assert lines(recipe.parent / "train.target")[-2:] == teacher.outputs(sources[-2:], beam=1)
+
+
+def test_another_run_may_translate(runs: dict[str, Path], student: RunFolder, tmp_path: Path) -> None:
+    recipe = distill(runs["texts"], tmp_path / "text", by=student.path, beam=1, quiet=True)
+    sources = lines(recipe.parent / "train.source")[1::2]
+    outputs = load_translator(student.path).outputs(sources, beam=1)
+    assert lines(recipe.parent / "train.target")[1::2] == outputs
+    with pytest.raises(RunError, match="trained for"):
+        distill(runs["labels"], tmp_path / "other", by=student.path, quiet=True)
 
 
 def test_further_text_that_cannot_be_read_leaves_nothing(dates_run: RunFolder, tmp_path: Path) -> None:

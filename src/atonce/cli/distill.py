@@ -14,6 +14,9 @@ def distill(
     beam: Annotated[
         int | None, typer.Option(help="Hypotheses kept when the teacher translates.", min=1)
     ] = None,
+    by: Annotated[
+        Path | None, typer.Option(help="Another run that translates, such as an earlier student.")
+    ] = None,
     more: Annotated[
         Path | None, typer.Option(help="A file of further source texts, one a line, to be translated, too.")
     ] = None,
@@ -23,5 +26,5 @@ def distill(
     from atonce.cli.output import print_text
     from atonce.studies.distill import distill as write
 
-    recipe = write(run, folder, beam=beam, more=more, fast=fast)
+    recipe = write(run, folder, beam=beam, by=by, more=more, fast=fast)
     print_text(f"The student's recipe: {recipe}\nTrain it:  atonce train {recipe} --out RUN")

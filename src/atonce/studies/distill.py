@@ -31,6 +31,7 @@ def distill(
     folder: str | Path,
     *,
     beam: int | None = None,
+    by: str | Path | None = None,
     more: str | Path | None = None,
     fast: bool = False,
     quiet: bool = False,
@@ -42,16 +43,19 @@ def distill(
     better still. Validation and test text stay as they are. `beam`: how the run translates; as its recipe
     says without it. `more`: a file of further source texts, one a line, that nobody need have translated;
     those of validation and test among them are left out when the student is trained, as of any corpus.
-    `fast`: as `load` has it.
+    `by`: another run that translates in its place, such as an earlier student, which may be better by now
+    (Furlanello 2018). `fast`: as `load` has it.
 
     Gives the path of a recipe in the new `folder` that trains a student on it: a Transformer as wide as the
     run's model, with a deeper encoder than decoder, trained for longer; it translates greedily.
 
-    Raises RunError if the run does not make texts of texts, or if `folder` is there already, DataError if the
-    file of further texts cannot be read, and DiskError if `folder` cannot be written.
+    Raises RunError if the runs do not make texts of texts, or not for the same task, or if `folder` is there
+    already, DataError if the file of further texts cannot be read, and DiskError if `folder` cannot be
+    written.
     """
     further = [] if more is None else [text for text in map(_one_line, read_lines(Path(more))) if text]
-    teacher = load_translator(run, fast=fast)
+    teacher = load_translator(run if by is None else by, fast=fast)
+    _check_task(run, run if by is None else by)
     prepared, folder = open_prepared(Path(run)), Path(folder)
     assert isinstance(prepared.train, Examples)  # a translator has no images
     if folder.exists():
@@ -110,6 +114,17 @@ def student_of(teacher: Recipe, folder: Path) -> Recipe:
         ),
         decoding=teacher.decoding.model_copy(update={"beam": 1}),
     )
+
+
+def _check_task(run: str | Path, by: str | Path) -> None:
+    """Raises RunError if one run cannot stand in for the other."""
+    task, other = (RunFolder.open(one).recipe.data.task for one in (run, by))
+    if task != other:
+        raise RunError(
+            f"{by} cannot translate in the place of {run}",
+            why=f"one was trained for {other}, the other for {task}",
+            fix="name a run that was trained for the same",
+        )
 
 
 def _pairs(prepared: Prepared, examples: Examples) -> Iterator[tuple[str, str | None]]:
