@@ -54,8 +54,9 @@ def distill(
     written.
     """
     further = [] if more is None else [text for text in map(_one_line, read_lines(Path(more))) if text]
-    teacher = load_translator(run if by is None else by, fast=fast)
-    _check_task(run, run if by is None else by)
+    by = run if by is None else by
+    _check_task(run, by)
+    teacher = load_translator(by, fast=fast)
     prepared, folder = open_prepared(Path(run)), Path(folder)
     assert isinstance(prepared.train, Examples)  # a translator has no images
     if folder.exists():

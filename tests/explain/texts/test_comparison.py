@@ -31,7 +31,11 @@ def test_the_third_map_is_the_difference_of_the_others(dates_tokenizer) -> None:
     np.testing.assert_array_equal(
         second.weights, attention_maps(attention_of(other, TEXT, "1999-05-03"))[0].weights
     )
-    colours = found.chart().to_dict()["concat"][2]["layer"][0]["encoding"]["color"]["scale"]
+    drawn = [panel["layer"][0]["encoding"]["color"] for panel in found.chart().to_dict()["concat"]]
+    colours = drawn[2]["scale"]
+    assert colours["interpolate"] == "lab"  # by way of hues there would be pink between blue and brown
+    # Beside three panels there is no room for two keys; the second map has that of the first.
+    assert [one["legend"] and one["legend"]["orient"] for one in drawn] == ["bottom", None, "bottom"]
     assert colours["domain"] == sorted(colours["domain"])
     assert colours["domain"][0] == -1
     assert len(colours["domain"]) == len(colours["range"])
