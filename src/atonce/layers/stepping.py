@@ -194,13 +194,13 @@ def _linear(*layers: nn.Module) -> _Function:
         rounded = cast(list[EightBitLinear], list(layers))
         return rounded[0].forward if len(rounded) == 1 else EightBitLinear.joined(rounded).forward
     linear = cast(list[nn.Linear], list(layers))
-    weight, bias = _one([one.weight for one in linear]), _one([one.bias for one in linear])
+    weight, bias = _joined([one.weight for one in linear]), _joined([one.bias for one in linear])
     if isinstance(linear[0], NeuronLayer):
         activate = F.relu_ if linear[0].nonlinearity == "relu" else nonlinearity(linear[0].nonlinearity)
         return lambda states: activate(F.linear(states, weight, bias))
     return lambda states: F.linear(states, weight, bias)
 
 
-def _one(tensors: list[Tensor]) -> Tensor:
+def _joined(tensors: list[Tensor]) -> Tensor:
     """One after the other. One alone is not copied: all weights are megabytes, laid out for each search."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
