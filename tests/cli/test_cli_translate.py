@@ -125,4 +125,3 @@ def test_fast_is_a_line_out_for_a_line_in_too(atonce: Command, run: Path, tmp_pa
     assert (said.code, said.err) == (0, "")
     fast = load_translator(copied, fast=True)
     assert said.out.removesuffix("\n").split("\n") == [one.text for one in fast.translate(TEXTS, beam=3)]
-    assert (copied / "lexicon.safetensors").exists()

@@ -6,6 +6,7 @@ from shutil import copytree, rmtree
 
 import numpy as np
 import pytest
+import torch
 
 from atonce.data.corpora import Pair
 from atonce.data.images import ImagePair
@@ -16,7 +17,12 @@ from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load, load_classifier, load_reader, load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
+from atonce.explain.texts.heatmap import Heatmap
+from atonce.explain.texts.translation import heatmap
+from atonce.layers import kernels
+from atonce.layers.attention import observing
 from atonce.layers.eight_bits import EightBitLinear
+from compiling import needs_kernels
 
 
 def test_each_is_what_it_was_trained_for(runs: dict[str, Path]) -> None:
@@ -92,7 +98,52 @@ def pieces_written(run: Path, **options: bool) -> list[str]:
     return load_translator(run, device="cpu", **options).outputs(texts, beam=3)
 
 
-def test_a_fast_model_learns_its_lexicon_once(runs: dict[str, Path], tmp_path: Path) -> None:
+@pytest.fixture
+def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it were not installed."""
+    monkeypatch.setattr(kernels, "can_be_used", lambda: False)
+
+
+@needs_kernels
+def test_a_fast_model_is_compiled_and_needs_no_list(runs: dict[str, Path]) -> None:
+    fast = load_translator(runs["texts"], device="cpu", fast=True)
+    assert fast.model.compiled is not None
+    assert fast.searched is fast.model.compiled
+    assert fast.shortlist is None
+    texts = [pair.source for pair in open_prepared(runs["texts"]).test_pairs if isinstance(pair, Pair)]
+    for beam in (1, 3):
+        alone = [fast.outputs([text], beam=beam)[0] for text in texts]
+        assert fast.outputs(texts, beam=beam) == alone
+
+
+@needs_kernels
+def test_what_is_watched_is_not_compiled(runs: dict[str, Path]) -> None:
+    fast = load_translator(runs["texts"], device="cpu", fast=True)
+    with observing(lambda layer, weights: None):
+        assert fast.searched is fast.model
+    assert isinstance(heatmap(fast, "3 May 2021"), Heatmap)
+
+
+@needs_kernels
+def test_what_is_drawn_at_random_depends_on_the_seed_alone(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though there are batches enough for every thread."""
+    fast = load_translator(runs["texts"], device="cpu", fast=True)
+    monkeypatch.setattr("atonce.models.compiled.CompiledModel.batch_tokens", 16)
+
+    def drawn() -> list[str]:
+        torch.manual_seed(3)
+        return [
+            one.text for one in fast.translate([f"{day} May 2021" for day in range(1, 25)], temperature=1.5)
+        ]
+
+    assert drawn() == drawn()
+
+
+def test_a_fast_model_learns_its_lexicon_once(
+    runs: dict[str, Path], tmp_path: Path, without_numba: None
+) -> None:
     run = Path(copytree(runs["texts"], tmp_path / "run"))
     first = pieces_written(run, fast=True)
     kept = run / "lexicon.safetensors"
@@ -103,7 +154,9 @@ def test_a_fast_model_learns_its_lexicon_once(runs: dict[str, Path], tmp_path: P
     assert kept.read_bytes() == written
 
 
-def test_a_fast_model_without_lexicon_and_examples_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_fast_model_without_lexicon_and_examples_is_refused(
+    runs: dict[str, Path], tmp_path: Path, without_numba: None
+) -> None:
     run = Path(copytree(runs["texts"], tmp_path / "run"))
     (run / "lexicon.safetensors").unlink(missing_ok=True)
     rmtree(run / "examples")
@@ -112,7 +165,7 @@ def test_a_fast_model_without_lexicon_and_examples_is_refused(runs: dict[str, Pa
     load(run, device="cpu")
 
 
-def test_a_damaged_lexicon_is_said_to_be(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_damaged_lexicon_is_said_to_be(runs: dict[str, Path], tmp_path: Path, without_numba: None) -> None:
     run = Path(copytree(runs["texts"], tmp_path / "run"))
     (run / "lexicon.safetensors").write_bytes(b"no tensors")
     with pytest.raises(RunError, match=r"lexicon\.safetensors is damaged"):

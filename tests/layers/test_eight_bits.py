@@ -52,6 +52,13 @@ def test_what_stands_beside_an_input_changes_nothing() -> None:
     assert torch.equal(layer(inputs[2:3]), layer(inputs)[2:3])
 
 
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_a_layer_of_few_inputs(inputs: int) -> None:
+    layer = nn.Linear(inputs, OUTPUTS)
+    numbers = drawn(3, inputs)
+    torch.testing.assert_close(EightBitLinear.of(layer)(numbers), layer(numbers), rtol=0.02, atol=0.02)
+
+
 def test_nothing_in_gives_the_bias() -> None:
     layer = linear()
     torch.testing.assert_close(EightBitLinear.of(layer)(torch.zeros(2, INPUTS)), layer.bias.expand(2, -1))

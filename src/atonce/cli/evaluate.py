@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from atonce.cli.lines import Fast
+from atonce.cli.fast import Fast
 
 
 def evaluate(

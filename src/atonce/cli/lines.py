@@ -1,23 +1,13 @@
 """A line in, a line out: what the commands that make texts of texts share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from atonce.data.config import COMMANDS, Task
 from atonce.errors import RunError
 
 if TYPE_CHECKING:
     from atonce.decoding.translator import Translation, Translator
-
-Fast = Annotated[
-    bool,
-    typer.Option(
-        "--fast",
-        help="Sooner on a CPU, and about as good: products in eight bits, beam search in short lists.",
-    ),
-]
 
 LINES_AT_ONCE = 2_000
 """Sorted by length and searched together: a file of any size needs no more memory than this."""

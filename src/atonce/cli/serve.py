@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from atonce.cli.fast import Fast
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -17,13 +19,7 @@ def serve(
     token_file: Annotated[
         Path | None, typer.Option(help="A file with a token that requests must bring.")
     ] = None,
-    fast: Annotated[
-        bool,
-        typer.Option(
-            "--fast",
-            help="Sooner on a CPU, and about as good: products in eight bits, beam search in short lists.",
-        ),
-    ] = False,
+    fast: Fast = False,
     batch_tokens: Annotated[
         int, typer.Option(help="Source pieces, about, that are searched together.", min=1)
     ] = 4096,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from atonce.decoding.shortlist import Candidates
-from atonce.models.interface import Decoder
+from atonce.models.interface import Chooser, Decoder
 from atonce.shapes import Float, Int
 
 AT_ONCE = 128
@@ -47,6 +47,9 @@ def likeliest(
     """
     if candidates is not None:
         return _best_of_candidates(features.unflatten(0, totals.shape), totals, candidates, count)
+    if isinstance(decoder, Chooser):
+        count = min(count, len(decoder.output.weight))
+        return _best_of_rows(*decoder.likeliest(features, never, count), totals)
     width = totals.shape[1]
     at_once = max(1, (AT_ONCE if features.device.type == "cpu" else AT_ONCE_ON_GPU) // width)
     if len(totals) <= at_once:
@@ -69,6 +72,20 @@ def _best_of_candidates(
     top, index = _top(grown.flatten(1), count)
     listed = candidates.pieces.shape[1]
     return Choice(top, index // listed, candidates.pieces.gather(1, index % listed))
+
+
+def _best_of_rows(
+    gains: Float[Tensor, "rows count"],
+    pieces: Int[Tensor, "rows count"],
+    totals: Float[Tensor, "sentences width"],
+) -> Choice:
+    """Of the best of each beginning, the best of each sentence."""
+    count, width = gains.shape[1], totals.shape[1]
+    if width == 1:
+        return Choice(gains + totals, torch.zeros_like(pieces), pieces)
+    grown = (gains.unflatten(0, totals.shape) + totals[..., None]).flatten(1)
+    best, index = _top(grown, count)
+    return Choice(best, index // count, pieces.view(len(totals), -1).gather(1, index))
 
 
 def _best(

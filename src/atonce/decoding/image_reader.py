@@ -57,7 +57,7 @@ class ImageReader(System):
             for start in range(0, len(images), IMAGES_AT_ONCE):
                 batch = images[start : start + IMAGES_AT_ONCE]
                 hypotheses = search(
-                    self.model, self.model.encode(*as_source(batch, self.device)), self.tokenizer,
+                    self.searched, self.searched.encode(*as_source(batch, self.device)), self.tokenizer,
                     [LONGEST_OUTPUT] * len(batch), width=width, alpha=self.config.length_penalty,
                 )  # fmt: skip
                 found += [translation_of(one, self.tokenizer, nbest) for one in hypotheses]

@@ -64,8 +64,8 @@ def load(
     Classifier. Raises RunError if it is missing, damaged or of a newer format.
 
     `fast`: outputs that are about as good, not the same, in less time on a CPU. Where it can, it multiplies
-    in eight bits; beam search over texts looks at short lists. What pieces they hold is learned from the
-    training pairs the first time and kept in the run.
+    in eight bits; with numba, search is compiled. Without, beam search over texts looks at short lists: what
+    pieces they hold is learned from the training pairs the first time and kept in the run.
     """
     folder = RunFolder.open(run)
     ends = Ends.open(folder.path)
@@ -75,8 +75,12 @@ def load(
     fast = fast and choose_device(device).type == "cpu"
     if fast and can_multiply_eight_bits():
         model.round_to_eight_bits()
+    if model.compiled is not None:
+        with progress("Compiling for this machine, once"):
+            model.compiled.warm_up()
     of_texts = isinstance(ends.source, Tokenizer) and isinstance(ends.target, Tokenizer)
-    shortlist = Shortlist.of(_lexicon(folder, ends.tokenizer)) if fast and of_texts else None
+    listed = fast and of_texts and model.compiled is None
+    shortlist = Shortlist.of(_lexicon(folder, ends.tokenizer)) if listed else None
     return system_of(model, ends, folder.recipe, shortlist=shortlist, name=folder.path.resolve().name)
 
 

@@ -9,12 +9,11 @@ from atonce.decoding.beam import Growth, beam_search
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, Pieces
 from atonce.decoding.shortlist import Candidates
-from atonce.models.interface import Memory
-from atonce.models.seq2seq import Seq2Seq
+from atonce.models.interface import Memory, Searched
 
 
 def search(
-    model: Seq2Seq,
+    model: Searched,
     memory: Memory,
     tokenizer: Tokenizer,
     longest: Sequence[int],

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from atonce.data.tokenizer import PAD
+from atonce.layers.attention import is_watched
 from atonce.layers.masks import padding_mask
+from atonce.models.interface import Searched
 from atonce.models.seq2seq import Seq2Seq
 from atonce.shapes import Bool, Int
 
@@ -40,6 +42,12 @@ class System(ABC):
         `beam`: hypotheses kept at each step, where there are steps. `advance` is called with the number of
         outputs (of long texts, segments) made since the last call.
         """
+
+    @property
+    def searched(self) -> Searched:
+        """What outputs are searched with: the model, or what it was compiled to, which cannot be watched."""
+        compiled = self.model.compiled
+        return self.model if compiled is None or is_watched() else compiled
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from atonce.decoding.segments import segments
 from atonce.decoding.shortlist import Candidates, Shortlist
 from atonce.decoding.system import System, padded
 from atonce.errors import AtonceError, RecipeError
-from atonce.models.interface import Memory, stacked
+from atonce.models.interface import Memory, Searched, stacked
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig
 from atonce.shapes import Bool, Int
@@ -256,16 +256,22 @@ class Translator(System):
         """The best hypotheses for each source, in order."""
         found: list[list[Hypothesis]] = [[] for _ in sources]
         lengths = [len(source) + 1 for source in sources]
-        for indices in batches_by_length(lengths, self.config.batch_tokens // width):
+        model = self.searched
+        at_once = min(self.config.batch_tokens, model.batch_tokens or self.config.batch_tokens)
+        batches = list(batches_by_length(lengths, at_once // width))
+
+        def of(indices: list[int]) -> list[list[Hypothesis]]:
             batch = [sources[index] for index in indices]
-            source, mask = self.read(batch)
-            memory = self._memory(batch)
             longest = [int(self.config.max_length_ratio * len(source)) + 10 for source in batch]
-            hypotheses = search(
-                self.model, memory, self.tokenizer, longest, width=width, temperature=temperature,
-                alpha=self.config.length_penalty, prefix=prefix, watch=watch, heard=heard,
-                candidates=self._candidates(source, mask) if width > 1 and not prefix else None,
+            return search(
+                model, self._memory(model, batch), self.tokenizer, longest, width=width,
+                temperature=temperature, alpha=self.config.length_penalty, prefix=prefix, watch=watch,
+                heard=heard, candidates=self._candidates(batch) if width > 1 and not prefix else None,
             )  # fmt: skip
+
+        # Side by side, batches would draw their random numbers in any order.
+        results = model.each(of, batches) if temperature == 0 else map(of, batches)
+        for indices, hypotheses in zip(batches, results, strict=True):
             for index, one in zip(indices, hypotheses, strict=True):
                 found[index] = one
             advance(len(indices))
@@ -292,24 +298,22 @@ class Translator(System):
             fix="give one part of it",
         )
 
-    def _memory(self, batch: list[list[int]]) -> Memory:
+    def _memory(self, model: Searched, batch: list[list[int]]) -> Memory:
         """What the encoder makes of a batch, whose longest sources come first.
 
         On a CPU a few of like length at a time: with little padding, and what is computed stays in caches.
         """
         if self.device.type != "cpu":
-            return self.model.encode(*self.read(batch))
+            return model.encode(*self.read(batch))
         lengths = [len(source) + 1 for source in batch]
         return stacked(
             [
-                self.model.encode(*self.read([batch[index] for index in few]))
+                model.encode(*self.read([batch[index] for index in few]))
                 for few in batches_by_length(lengths, ENCODED_AT_ONCE)
             ]
         )
 
-    def _candidates(
-        self, source: Int[Tensor, "batch source_len"], mask: Bool[Tensor, "batch source_len"]
-    ) -> Candidates | None:
+    def _candidates(self, batch: list[list[int]]) -> Candidates | None:
         """What each source may become, where there is a short list. What is forced need not be on it.
 
         For one beginning of a sentence, a list with its vectors takes longer to lay out than all pieces to
@@ -318,7 +322,7 @@ class Translator(System):
         if self.shortlist is None:
             return None
         return self.shortlist.candidates(
-            source, mask, self.model.decoder.output, never_written(self.tokenizer)
+            *self.read(batch), self.model.decoder.output, never_written(self.tokenizer)
         )
 
     def _joined(self, parts: list[list[Hypothesis]], nbest: int) -> Translation:

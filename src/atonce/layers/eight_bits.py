@@ -36,7 +36,9 @@ class EightBitLinear(nn.Module):
         super().__init__()
         weight = weight.detach()
         level = weight.abs().amax(1).clamp(min=LEAST) / LEVELS
-        self.register_buffer("weight", (weight / level[:, None]).round().to(torch.int8).T.contiguous())
+        levels = (weight / level[:, None]).round().to(torch.int8)
+        # Flat in between: the product goes wrong with what `contiguous` leaves of one input's strides.
+        self.register_buffer("weight", levels.T.flatten().view(levels.T.shape))
         self.register_buffer("scale", level / LEVELS)
         self.register_buffer("bias", torch.zeros_like(level) if bias is None else bias.detach())
         self.activate = activate

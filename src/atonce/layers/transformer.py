@@ -25,6 +25,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, hidden: int, activation: Activation = "relu") -> None:
         super().__init__()
+        self.activation: Activation = activation
         width = gated_width(hidden) if activation == "swiglu" else hidden
         self.hidden = NeuronLayer(dim, width, "swish" if activation == "swiglu" else activation)
         self.factor = nn.Linear(dim, width) if activation == "swiglu" else None

@@ -1,6 +1,6 @@
 """What encoders give and decoders take. Training, search and pictures know no more of a model than this."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -109,4 +109,45 @@ class Decoder(Protocol):
 
     def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
         """Scores of every piece from features."""
+        ...
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """A decoder that chooses the likeliest pieces itself, faster than by a table of all scores."""
+
+    def likeliest(
+        self, features: Float[Tensor, "rows dim"], never: Int[Tensor, " forbidden"], count: int
+    ) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
+        """The `count` likeliest pieces of each row, best first: their log-probabilities, and which they are.
+
+        `never`: pieces that are not chosen; their share of the probability stays theirs.
+        """
+        ...
+
+
+Batch = TypeVar("Batch")
+Found = TypeVar("Found")
+
+
+@runtime_checkable
+class Searched(Protocol):
+    """What search needs of a model."""
+
+    @property
+    def batch_tokens(self) -> int | None:
+        """Rows times the longest source of a batch that is searched fastest; None: the larger, the faster."""
+        ...
+
+    @property
+    def decoder(self) -> Decoder:
+        """What writes."""
+        ...
+
+    def encode(self, source: Source, mask: Bool[Tensor, "batch real"]) -> Memory:
+        """Read the source. `mask`: True where a piece, or a column of an image, is real."""
+        ...
+
+    def each(self, search: Callable[[Batch], Found], batches: Sequence[Batch]) -> Iterator[Found]:
+        """What is found for each batch, in order."""
         ...

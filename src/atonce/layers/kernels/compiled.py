@@ -1,0 +1,49 @@
+"""The decorator of compiled functions, and where compiled code is kept.
+
+numba keeps code next to its source, and looks at one file to see whether it is outdated. These functions call
+others from other files, so their code is kept in a folder whose name changes with any of them.
+"""
+
+import hashlib
+import inspect
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import pooch
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FAST = {"reassoc", "contract", "arcp", "nsz", "nnan"}
+"""What the compiler may take for granted, to compute many numbers at once: sums may be taken in any order. It
+is the same order for all rows, so what is computed of one does not depend on those beside it."""
+
+
+def compiled(function: Function) -> Function:
+    """`function` as machine code, made when it is first called, and kept. It runs beside other threads."""
+    made: Any = numba.njit(nogil=True, fastmath=FAST, error_model="numpy")(inspect.unwrap(function))
+    if (folder := _folder()) is None:
+        return made  # it is compiled again in each process
+    config: Any = numba.config
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
+    try:
+        made.enable_caching()
+    finally:
+        config.CACHE_DIR = before
+    return made
+
+
+@cache
+def _folder() -> Path | None:
+    """Where compiled code is kept; None if nothing can be written there."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = Path(pooch.os_cache("atonce")) / "kernels" / digest
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None

@@ -1,0 +1,24 @@
+import sys
+
+import pytest
+
+from atonce.cli import fast
+
+
+@pytest.mark.parametrize(
+    ("asked", "installed", "terminal", "hint"),
+    [
+        (True, False, True, True),
+        (False, False, True, False),
+        (True, True, True, False),
+        (True, False, False, False),
+    ],
+)
+def test_who_asks_for_speed_on_a_terminal_hears_what_would_help(
+    asked: bool, installed: bool, terminal: bool, hint: bool,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(fast, "find_spec", lambda name: object() if installed else None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    assert fast._hint(asked) is asked
+    assert ("pip install 'atonce[fast]'" in capsys.readouterr().err) is hint

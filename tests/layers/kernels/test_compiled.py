@@ -1,0 +1,40 @@
+"""Compiled code is kept where an outdated one is never found, and nowhere if there is no place."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compiling import kernels_or_skip
+
+kernels_or_skip()
+
+PROGRAM = """
+import numpy as np
+from atonce.layers.kernels.functions import greatest
+print(greatest(np.array([1, 3, 2], np.float32)), sum(greatest.stats.cache_hits.values()))
+"""
+
+
+def run(home: Path) -> str:
+    environment = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the cache is found by HOME")
+def test_the_next_process_finds_what_was_compiled(tmp_path: Path) -> None:
+    assert run(tmp_path) == "3.0 0"
+    assert run(tmp_path) == "3.0 1"
+    (folder,) = (tmp_path / "cache" / "atonce" / "kernels").iterdir()
+    folder.rename(folder.with_name("of-other-sources"))
+    assert run(tmp_path) == "3.0 0"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the cache is found by HOME")
+def test_without_a_place_it_is_compiled_again(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    assert run(tmp_path) == "3.0 0"
+    assert (tmp_path / "cache").is_file()
