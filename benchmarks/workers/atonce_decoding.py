@@ -17,7 +17,7 @@ def main(run: Path, file: Path, beam: int, batch: int, fast: bool) -> None:
 
     def step() -> dict[str, int]:
         found[:] = [one.text for group in groups for one in translator.translate(group, beam=beam)]
-        pieces = sum(len(translator.tokenizer.encode(text)) + 1 for text in found)
+        pieces = sum(len(pieces) + 1 for pieces in translator.tokenizer.encode_lines(found))
         return {"sentences": len(found), "pieces": pieces}
 
     weights = "--fast" if fast else "float32 weights"

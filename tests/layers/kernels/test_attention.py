@@ -40,10 +40,18 @@ def test_it_is_scaled_dot_product_attention_to_what_may_be_seen(
     expected = F.scaled_dot_product_attention(
         query[:, None],
         keys[:, :, slots].mT.repeat_interleave(group, dim=0),
-        values[:, slots].repeat_interleave(group, dim=0),
+        values[:, slots, :head_dim].repeat_interleave(group, dim=0),
     )[:, 0]
     found = np.empty(query.shape, np.float32)
-    mix(query.numpy(), keys.numpy(), values.numpy(), np.array(slots, np.int32), used, scores_for(used), found)
+    mix(
+        query.numpy(),
+        keys.numpy(),
+        values.numpy(),
+        np.array(slots, np.int32),
+        used,
+        scores_for(used, head_dim),
+        found,
+    )
     torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-5)
 
 

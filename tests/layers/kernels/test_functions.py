@@ -38,11 +38,9 @@ def test_exponentials(x: float) -> None:
 
 
 @given(lists)
-def test_softmax_and_the_logarithm_of_the_sum(scores: np.ndarray) -> None:
-    expected = torch.from_numpy(scores).double()
-    assert functions.log_of_sum(scores) == pytest.approx(float(expected.logsumexp(0)), rel=1e-5, abs=1e-5)
-    functions.softmax(scores)
-    torch.testing.assert_close(torch.from_numpy(scores), expected.softmax(0).float(), rtol=2e-5, atol=1e-7)
+def test_the_logarithm_of_the_sum_of_exponentials(scores: np.ndarray) -> None:
+    expected = float(torch.from_numpy(scores).double().logsumexp(0))
+    assert functions.log_of_sum(scores) == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
 @given(tables)

@@ -30,9 +30,9 @@ outputs = np.empty((7, 43), np.float32)
 linear, _ = linear_at(one_of(table_of(layer), 0), START, 21, 43)
 multiply(desk(7, 21), inputs.numpy(), linear, outputs)
 torch.testing.assert_close(torch.from_numpy(outputs), layer(inputs))
-summed = np.empty(20, np.float32)
-add_rows(inputs[:, 0].numpy().copy(), inputs.numpy(), summed)
-torch.testing.assert_close(torch.from_numpy(summed), inputs[:, 0] @ inputs[:, :20])
+summed, factors = np.empty(16, np.float32), inputs[:, 0].numpy().copy()
+add_rows(factors.ctypes.data, inputs.data_ptr(), 4 * 21, 7, summed.ctypes.data, 16)
+torch.testing.assert_close(torch.from_numpy(summed), inputs[:, 0] @ inputs[:, :16])
 print(LANES)
 """
 

@@ -5,32 +5,38 @@ from typing import NamedTuple
 import numpy as np
 
 from atonce.layers.kernels.compiled import compiled
-from atonce.layers.kernels.functions import f32, softmax
+from atonce.layers.kernels.functions import exp, f32
+from atonce.layers.kernels.instructions import LANES
 from atonce.layers.kernels.seen import room_for
 from atonce.layers.kernels.sums import add_rows
 from atonce.shapes import Float, Int
 
 
 class Scores(NamedTuple):
-    """Memory for the scores of one row."""
+    """Memory for what a head of one row finds."""
 
     all: Float[np.ndarray, " room"]
-    """Of everything that there is room for."""
+    """Scores of everything that there is room for."""
     own: Float[np.ndarray, " longest"]
-    """Of what the row may see."""
+    """Of what the row may see, if that is not everything."""
+    mixed: Float[np.ndarray, " filled"]
 
 
 @compiled
-def scores_for(longest: int) -> Scores:
+def scores_for(longest: int, head_dim: int) -> Scores:
     """Memory to look at so many positions."""
-    return Scores(np.empty(room_for(longest), np.float32), np.empty(longest, np.float32))
+    return Scores(
+        np.empty(room_for(longest), np.float32),
+        np.empty(longest, np.float32),
+        np.empty(room_for(head_dim), np.float32),
+    )
 
 
 @compiled
 def mix(
     query: Float[np.ndarray, "heads head_dim"],
     keys: Float[np.ndarray, "key_value_heads head_dim room"],
-    values: Float[np.ndarray, "key_value_heads room head_dim"],
+    values: Float[np.ndarray, "key_value_heads room filled"],
     slots: Int[np.ndarray, " seen"],
     used: int,
     scores: Scores,
@@ -42,19 +48,44 @@ def mix(
     by side: that is faster than to pick some.
     """
     heads, head_dim = query.shape
-    group, own, weights = heads // len(keys), scores.own[: len(slots)], scores.all[:used]
+    group, room, filled = heads // len(keys), room_for(used), len(scores.mixed)
     by = f32(1) / np.sqrt(f32(head_dim))
     for head in range(heads):
-        shared = head // group
-        add_rows(query[head], keys[shared], scores.all[: room_for(used)])
+        asked = query.ctypes.data + head * query.strides[0]
+        key = keys.ctypes.data + head // group * keys.strides[0]
+        value = values.ctypes.data + head // group * values.strides[0]
+        add_rows(asked, key, keys.strides[1], head_dim, scores.all.ctypes.data, room)
+        total = _exponentials(scores, slots, used, by)
+        add_rows(scores.all.ctypes.data, value, values.strides[1], used, scores.mixed.ctypes.data, filled)
+        share = f32(1) / total
+        for i in range(head_dim):
+            mixed[head, i] = scores.mixed[i] * share
+
+
+@compiled
+def _exponentials(scores: Scores, slots: Int[np.ndarray, " seen"], used: int, by: float) -> np.float32:
+    """Weights of the slots, before they are made to sum to one, in place of scores; returns their sum.
+
+    Of all others, e^-87 of the greatest: nothing, in float32.
+    """
+    room, weights = room_for(used), scores.all
+    if len(slots) < used:
         for place in range(len(slots)):
-            own[place] = weights[slots[place]] * by
-        softmax(own)
+            scores.own[place] = weights[slots[place]]
         for slot in range(used):
-            weights[slot] = f32(0)
+            weights[slot] = -np.inf
         for place in range(len(slots)):
-            weights[slots[place]] = own[place]
-        add_rows(weights, values[shared], mixed[head])
+            weights[slots[place]] = scores.own[place]
+    for slot in range(used, room):
+        weights[slot] = -np.inf
+    top, total = weights[slots[0]], f32(0)
+    for slot in range(used):
+        top = max(top, weights[slot])
+    for first in range(0, room, LANES):  # whole vectors: the compiler need not look for an end
+        for lane in range(LANES):
+            weights[first + lane] = exp((weights[first + lane] - top) * by)
+            total += weights[first + lane]
+    return total
 
 
 @compiled

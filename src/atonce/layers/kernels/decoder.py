@@ -9,7 +9,7 @@ from atonce.layers.kernels.compiled import compiled
 from atonce.layers.kernels.packed import START, Block, Blocks, Form, Place, Stack, linear_at, norm_at, one_of
 from atonce.layers.kernels.parts import AT_ONCE, Room, enter, finish, leave, room, think
 from atonce.layers.kernels.products import desk, multiply
-from atonce.layers.kernels.seen import KeyValues, Past, Source, Texts
+from atonce.layers.kernels.seen import KeyValues, Past, Source, Texts, keep
 from atonce.shapes import Float, Int
 
 
@@ -79,8 +79,7 @@ def _write(
         if len(rotation):
             turn(new[: heads + shared], rotation)
         keys, values = past.seen.keys[sentence, at.block], past.seen.values[sentence, at.block]
-        keys[:, :, slots[-1]] = new[heads : heads + shared]
-        values[:, slots[-1]] = new[heads + shared :]
+        keep(new[heads : heads + shared], new[heads + shared :], keys, values, slots[-1])
         if form.window >= 0:
             slots = slots[max(0, len(slots) - 1 - form.window) :]
         mix(new[:heads], keys, values, slots, past.used, room.scores, mixed_by_heads[row])
@@ -131,6 +130,6 @@ def project_source(
         for index in range(len(blocks.levels)):
             project, _ = linear_at(one_of(blocks, index), START, form.dim, projected.shape[1])
             multiply(memory, inputs[:count], project, projected[:count])
+            keys, values = seen.keys[sentence, index], seen.values[sentence, index]
             for near in range(count):
-                seen.keys[sentence, index, :, :, near] = by_heads[near, :shared]
-                seen.values[sentence, index, :, near] = by_heads[near, shared:]
+                keep(by_heads[near, :shared], by_heads[near, shared:], keys, values, near)

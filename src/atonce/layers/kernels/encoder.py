@@ -7,7 +7,7 @@ from atonce.layers.kernels.compiled import compiled
 from atonce.layers.kernels.packed import START, Block, Form, Place, Stack, linear_at, norm_at, one_of
 from atonce.layers.kernels.parts import AT_ONCE, Room, enter, finish, leave, room, think
 from atonce.layers.kernels.products import multiply
-from atonce.layers.kernels.seen import Texts, room_for
+from atonce.layers.kernels.seen import Texts, keep, room_for
 from atonce.shapes import Float, Int
 
 
@@ -78,7 +78,7 @@ def _look_around(
     mixed_by_heads = room.mixed.reshape(rows, heads, form.head_dim)
     longest = room_for(len(room.order))
     keys = np.zeros((shared, form.head_dim, longest), np.float32)
-    values = np.empty((shared, longest, form.head_dim), np.float32)
+    values = np.zeros((shared, longest, room_for(form.head_dim)), np.float32)
     begin = 0
     for sentence in range(len(texts.counts)):
         count, slots = texts.counts[sentence], texts.slots[sentence]
@@ -86,8 +86,7 @@ def _look_around(
             new = by_heads[begin + near]
             if rotation.shape[1]:
                 turn(new[: heads + shared], rotation[slots[near]])
-            keys[:, :, near] = new[heads : heads + shared]
-            values[:, near] = new[heads + shared :]
+            keep(new[heads : heads + shared], new[heads + shared :], keys, values, near)
         left, right = 0, count
         for near in range(count):
             if form.window >= 0:

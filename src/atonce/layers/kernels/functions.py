@@ -75,18 +75,6 @@ def swiglu(numbers: Float[np.ndarray, "rows both"], outputs: Float[np.ndarray, "
 
 
 @compiled
-def softmax(scores: Float[np.ndarray, " seen"]) -> None:
-    """Weights that sum to one, in place of at least one score."""
-    top, total = greatest(scores), f32(0)
-    for i in range(len(scores)):
-        scores[i] = exp(scores[i] - top)
-        total += scores[i]
-    by = f32(1) / total
-    for i in range(len(scores)):
-        scores[i] *= by
-
-
-@compiled
 def log_of_sum(scores: Float[np.ndarray, " vocab"]) -> np.float32:
     """The logarithm of the sum of exponentials."""
     top, total = greatest(scores), f32(0)

@@ -11,6 +11,9 @@ WIDE = bool(torch.cpu.get_capabilities().get("avx512_vnni"))
 LANES = 16 if WIDE else 8
 """Numbers of 32 bits in a vector."""
 
+BYTES = 4
+"""Of one of them."""
+
 FLOAT, INT32, INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 NUMBERS, WHOLE_NUMBERS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT32, LANES)
 

@@ -58,7 +58,7 @@ def room(form: Form, rows: int, longest: int) -> Room:
         np.empty((rows, form.hidden + gated), np.float32),
         np.empty((rows, gated), np.float32),
         np.empty((rows, form.dim), np.float32),
-        scores_for(longest),
+        scores_for(longest, form.head_dim),
         np.arange(longest).astype(np.int32),
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 from atonce.layers.eight_bits import LEAST, LEVELS
 from atonce.layers.kernels.compiled import compiled
 from atonce.layers.kernels.functions import f32
+from atonce.layers.kernels.instructions import BYTES
 from atonce.layers.kernels.packed import Linear
 from atonce.layers.kernels.tiles import OFFSET, QUAD, ROWS, TILE, tile_of_one, tile_of_rows
 from atonce.shapes import Float, Int
@@ -72,15 +73,15 @@ def _multiply_tile(
     outputs: Float[np.ndarray, "some outputs"],
 ) -> None:  # fmt: skip
     """Write a tile's outputs of rows `first` to `last` to where `outputs` begins."""
-    weights, place = linear.tiles[tile].ctypes.data, tile * TILE * 4
+    weights, place = linear.tiles[tile].ctypes.data, tile * TILE * BYTES
     scales, biases = linear.scale.ctypes.data + place, linear.bias.ctypes.data + place
     apart, outputs_apart = levels.shape[1], outputs.strides[0]
     row = first
     while row < last:
         of_row = (
-            weights, scales, biases, levels.ctypes.data + row * apart, desk.too_much.ctypes.data + row * 4,
-            desk.peaks.ctypes.data + row * 4, outputs.ctypes.data + (row - first) * outputs_apart, apart,
-            outputs_apart, apart // QUAD,
+            weights, scales, biases, levels.ctypes.data + row * apart,
+            desk.too_much.ctypes.data + row * BYTES, desk.peaks.ctypes.data + row * BYTES,
+            outputs.ctypes.data + (row - first) * outputs_apart, apart, outputs_apart, apart // QUAD,
         )  # fmt: skip
         if last - row >= ROWS:
             tile_of_rows(*of_row)

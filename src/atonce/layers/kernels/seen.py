@@ -14,7 +14,8 @@ class KeyValues(NamedTuple):
     """What can be looked at. Where nothing is written yet there are zeros."""
 
     keys: Float[np.ndarray, "sentences blocks key_value_heads head_dim room"]
-    values: Float[np.ndarray, "sentences blocks key_value_heads room head_dim"]
+    values: Float[np.ndarray, "sentences blocks key_value_heads room filled"]
+    """`filled`: `head_dim`, up to whole vectors."""
 
 
 class Past(NamedTuple):
@@ -67,7 +68,22 @@ def nothing_seen(form: Form, sentences: int, blocks: int, longest: int) -> KeyVa
     """Room for so many positions of each sentence."""
     shape, room = (sentences, blocks, form.key_value_heads), room_for(longest)
     keys = np.zeros((*shape, form.head_dim, room), np.float32)
-    return KeyValues(keys, np.zeros((*shape, room, form.head_dim), np.float32))
+    return KeyValues(keys, np.zeros((*shape, room, room_for(form.head_dim)), np.float32))
+
+
+@compiled
+def keep(
+    new_keys: Float[np.ndarray, "key_value_heads head_dim"],
+    new_values: Float[np.ndarray, "key_value_heads head_dim"],
+    keys: Float[np.ndarray, "key_value_heads head_dim room"],
+    values: Float[np.ndarray, "key_value_heads room filled"],
+    slot: int,
+) -> None:
+    """Write a position's key and value into a slot."""
+    for head in range(len(new_keys)):
+        for i in range(new_keys.shape[1]):
+            keys[head, i, slot] = new_keys[head, i]
+            values[head, slot, i] = new_values[head, i]
 
 
 @compiled

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
 from atonce.layers.kernels.compiled import compiled
-from atonce.layers.kernels.instructions import FLOAT, LANES, NUMBERS, Writer
-from atonce.shapes import Float
+from atonce.layers.kernels.instructions import BYTES, FLOAT, LANES, NUMBERS, Writer
 
 
 def _typed(context, factors, rows, apart, count, outputs):  # type: ignore[no-untyped-def]
@@ -36,21 +34,11 @@ _lanes_of_sum: Any = intrinsic(_typed)
 
 
 @compiled
-def add_rows(
-    factors: Float[np.ndarray, " rows"],
-    rows: Float[np.ndarray, "rows width"],
-    outputs: Float[np.ndarray, " columns"],
-) -> None:
-    """Write the first columns of the sum of the rows, each times its factor. There is one row at least."""
-    whole = len(outputs) - len(outputs) % LANES
-    for first in range(0, whole, LANES):
-        place = first * 4
-        _lanes_of_sum(
-            factors.ctypes.data, rows.ctypes.data + place, rows.strides[0], len(factors),
-            outputs.ctypes.data + place,
-        )  # fmt: skip
-    for i in range(whole, len(outputs)):
-        total = np.float32(0)
-        for row in range(len(factors)):
-            total += factors[row] * rows[row, i]
-        outputs[i] = total
+def add_rows(factors: int, rows: int, apart: int, count: int, outputs: int, width: int) -> None:
+    """Write the sum of `count` rows, at least one, each times its factor. `width`: whole vectors.
+
+    Addresses, and how many bytes rows are apart: to cut arrays out of arrays takes longer than to add up.
+    """
+    for first in range(0, width, LANES):
+        place = first * BYTES
+        _lanes_of_sum(factors, rows + place, apart, count, outputs + place)
