@@ -2,14 +2,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atonce.training.muon import Muon, orthogonal
+from atonce.layers.precision import has_bfloat16_hardware
+from atonce.training.muon import LARGE, Muon, orthogonal
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("shape", [(64, 16), (16, 64), (3, 8, 24), (2, 3, 24, 8)])
+@pytest.mark.parametrize("shape", [(64, 16), (16, 64), (3, 8, 24), (2, 3, 24, 8), (2, LARGE, 2 * LARGE)])
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_all_singular_values_come_out_around_one(shape: tuple[int, ...], scale: float) -> None:
     values = torch.linalg.svdvals(orthogonal(scale * drawn(*shape)))
@@ -25,6 +26,17 @@ def test_directions_are_kept() -> None:
     cosine = (ours * (left @ right)).sum() / (ours.norm() * (left @ right).norm())
     assert cosine > 0.97
     torch.testing.assert_close(orthogonal(matrix.T), ours.T)
+
+
+def test_large_ones_are_nearly_the_same_in_bfloat16() -> None:
+    """Where there is hardware for it; nothing is rounded of small ones, and of float64."""
+    matrix = drawn(LARGE, 2 * LARGE)
+    ours, exact = orthogonal(matrix), orthogonal(matrix.double()).float()
+    cosine = (ours * exact).sum() / (ours.norm() * exact.norm())
+    assert cosine > 0.999
+    rounded = (ours - exact).abs().max() > 1e-4
+    assert rounded == has_bfloat16_hardware(torch.device("cpu"))
+    torch.testing.assert_close(orthogonal(matrix[:-1]), orthogonal(matrix[:-1].double()).float())
 
 
 def test_a_batch_is_each_matrix_by_itself() -> None:
