@@ -3,7 +3,9 @@ import csv
 import io
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import quote
 
@@ -326,11 +328,36 @@ def test_a_page_from_elsewhere_gets_no_answer(models: Models, host: str, status:
         assert client.get("/v1/models", headers={"Host": host}).status_code == status
 
 
-def test_a_full_queue_says_when_to_come_back(models: Models) -> None:
-    with TestClient(build_app(models, Limits(queue=2))) as client:
-        answer = client.post("/v1/translate", json={"texts": ["a"] * 3})
+def test_a_full_queue_says_when_to_come_back(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = Event(), Event()
+
+    def slow(self: TextWish, texts: list[str]) -> list[Any]:
+        begun.set()
+        assert go_on.wait(10)
+        return granted(self, texts)
+
+    granted = TextWish.granted
+    monkeypatch.setattr(TextWish, "granted", slow)
+    two = {"json": {"texts": ["a"] * 2}}
+    with TestClient(build_app(models, Limits(queue=2))) as client, ThreadPoolExecutor(2) as others:
+        first = others.submit(client.post, "/v1/translate", **two)
+        assert begun.wait(10)
+        second = others.submit(client.post, "/v1/translate", **two)
+        try:
+            while client.get("/health").json()["waiting"] < 2:
+                time.sleep(0.01)
+            answer = client.post("/v1/translate", **two)
+        finally:
+            go_on.set()
         refused(answer, 429)
         assert int(answer.headers["retry-after"]) >= 1
+        assert (first.result().status_code, second.result().status_code) == (200, 200)
+
+
+def test_more_than_may_ever_wait_is_too_much(models: Models) -> None:
+    """It would never fit, however often it came back."""
+    with TestClient(build_app(models, Limits(queue=2))) as client:
+        refused(client.post("/v1/translate", json={"texts": ["a"] * 3}), 422)
         assert client.post("/v1/translate", json={"texts": ["a"] * 2}).status_code == 200
 
 

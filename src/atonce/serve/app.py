@@ -139,7 +139,7 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
             for name, field in message.get("properties", {}).items():
                 for choice in field.get("anyOf", [field]):
                     if name == "texts" and choice.get("type") == "array":
-                        choice["maxItems"] = limits.texts
+                        choice["maxItems"] = limits.texts_of_a_request
                         choice["items"]["maxLength"] = limits.characters
                     elif name in ("text", "target", "prefix") and choice.get("type") == "string":
                         choice["maxLength"] = limits.characters

@@ -22,3 +22,8 @@ class Limits(Config):
     """Source pieces, about, that are searched together."""
     wait: float = Field(default=2.0, ge=0)
     """Milliseconds that a text waits for others to be searched with, while nothing else is going on."""
+
+    @property
+    def texts_of_a_request(self) -> int:
+        """What is more than may ever wait at once is refused, not told to come back."""
+        return min(self.texts, self.queue)

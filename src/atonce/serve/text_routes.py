@@ -88,8 +88,8 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
 
 def check_texts(texts: Sequence[str], limits: Limits) -> None:
     """Raise Fault if there are too many, or one is too long."""
-    if len(texts) > limits.texts:
-        raise too_many_texts(len(texts), limits.texts)
+    if len(texts) > limits.texts_of_a_request:
+        raise too_many_texts(len(texts), limits.texts_of_a_request)
     for number, text in enumerate(texts, start=1):
         if len(text) > limits.characters:
             raise too_long(number, len(text), limits.characters)
