@@ -125,18 +125,18 @@ def test_what_is_watched_is_not_compiled(runs: dict[str, Path]) -> None:
 
 
 @needs_kernels
-def test_what_is_drawn_at_random_depends_on_the_seed_alone(
+def test_what_is_drawn_at_random_is_drawn_batch_after_batch(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though there are batches enough for every thread."""
+    """Side by side, threads would take one another's random numbers."""
     fast = load_translator(runs["texts"], device="cpu", fast=True)
     monkeypatch.setattr("atonce.models.compiled.CompiledModel.batch_tokens", 16)
+    monkeypatch.setattr("atonce.models.compiled.each", None)
 
     def drawn() -> list[str]:
         torch.manual_seed(3)
-        return [
-            one.text for one in fast.translate([f"{day} May 2021" for day in range(1, 25)], temperature=1.5)
-        ]
+        texts = [f"{day} May 2021" for day in range(1, 25)]
+        return [one.text for one in fast.translate(texts, temperature=1.5)]
 
     assert drawn() == drawn()
 

@@ -3,12 +3,15 @@
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
 from compiling import kernels_or_skip
 
 kernels_or_skip()
+
+from atonce.layers.kernels import compiled  # noqa: E402
 
 PROGRAM = """
 import numpy as np
@@ -31,6 +34,19 @@ def test_the_next_process_finds_what_was_compiled(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "cache" / "atonce" / "kernels").iterdir()
     folder.rename(folder.with_name("of-other-sources"))
     assert run(tmp_path) == "3.0 0"
+
+
+def test_other_sources_have_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of them changes: a compiled function holds those that it calls."""
+    copied = Path(copytree(Path(compiled.__file__).parent, tmp_path / "kernels"))
+    monkeypatch.setattr(compiled, "__file__", str(copied / "compiled.py"))
+    monkeypatch.setattr(compiled.pooch, "os_cache", lambda name: tmp_path / name)
+    folder = compiled._folder.__wrapped__
+    before = folder()
+    assert before == folder()
+    for source in copied.glob("*.py"):
+        source.write_text(source.read_text() + "# changed")
+        assert before != (before := folder())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the cache is found by HOME")
