@@ -6,19 +6,21 @@ from atonce.cli import fast
 
 
 @pytest.mark.parametrize(
-    ("asked", "installed", "terminal", "hint"),
+    ("asked", "installed", "terminal", "able", "hint"),
     [
-        (True, False, True, True),
-        (False, False, True, False),
-        (True, True, True, False),
-        (True, False, False, False),
+        (True, False, True, True, True),
+        (False, False, True, True, False),
+        (True, True, True, True, False),
+        (True, False, False, True, False),
+        (True, False, True, False, False),
     ],
 )
 def test_who_asks_for_speed_on_a_terminal_hears_what_would_help(
-    asked: bool, installed: bool, terminal: bool, hint: bool,
+    asked: bool, installed: bool, terminal: bool, able: bool, hint: bool,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(fast, "find_spec", lambda name: object() if installed else None)
+    monkeypatch.setattr("atonce.layers.eight_bits.can_multiply_eight_bits", lambda: able)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     assert fast._hint(asked) is asked
     assert ("pip install 'atonce[fast]'" in capsys.readouterr().err) is hint

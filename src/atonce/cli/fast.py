@@ -8,9 +8,15 @@ import typer
 
 
 def _hint(fast: bool) -> bool:
-    if fast and find_spec("numba") is None and sys.stderr.isatty():
+    if fast and find_spec("numba") is None and sys.stderr.isatty() and _would_be_used():
         print("--fast is several times as fast with numba: pip install 'atonce[fast]'", file=sys.stderr)
     return fast
+
+
+def _would_be_used() -> bool:
+    from atonce.layers.eight_bits import can_multiply_eight_bits
+
+    return can_multiply_eight_bits()
 
 
 Fast = Annotated[
