@@ -191,16 +191,21 @@ class CompiledTransformer(CompiledDecoder):
     ) -> tuple[Float[Tensor, "batch dim"], CompiledState]:
         """One position through all blocks; the ones before it are not computed again."""
         sentences, position = state.sentences.content, state.slots.shape[1]
-        used = state.used + len(token) // len(sentences)
-        new = torch.arange(state.used, used, dtype=torch.int32).repeat(len(sentences))
-        slots = torch.cat([state.slots, new[:, None]], dim=1)
-        past = seen.with_room(self._stack.form, state.past, used)
+        which, each = sentences.numpy(), len(token) // len(sentences)
+        slots, past, used = state.slots, state.past, state.used
+        if used + each > past.values.shape[3]:
+            past, kept, used = seen.packed(
+                self._stack.form, seen.Past(past, slots.numpy(), used), which, each
+            )
+            slots = torch.from_numpy(kept)
+        new = torch.arange(used, used + each, dtype=torch.int32).repeat(len(sentences))
+        slots, used = torch.cat([slots, new[:, None]], dim=1), used + each
 
         added, rotation = self._places.until(position + 1)
         states = decoder_kernels.embed(
             token.numpy(), self._embedding.weight.numpy(), self._embedding.scale, added[position]
         )
-        which, before = sentences.numpy(), seen.Past(past, slots.numpy(), used)
+        before = seen.Past(past, slots.numpy(), used)
 
         def step(first: int, last: int) -> None:
             decoder_kernels.step(

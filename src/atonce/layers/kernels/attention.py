@@ -17,7 +17,7 @@ class Scores(NamedTuple):
 
     all: Float[np.ndarray, " room"]
     """Scores of everything that there is room for."""
-    own: Float[np.ndarray, " longest"]
+    own: Float[np.ndarray, " room"]
     """Of what the row may see, if that is not everything."""
     mixed: Float[np.ndarray, " filled"]
 
@@ -27,7 +27,7 @@ def scores_for(longest: int, head_dim: int) -> Scores:
     """Memory to look at so many positions."""
     return Scores(
         np.empty(room_for(longest), np.float32),
-        np.empty(longest, np.float32),
+        np.empty(room_for(longest), np.float32),
         np.empty(room_for(head_dim), np.float32),
     )
 
@@ -55,7 +55,16 @@ def mix(
         key = keys.ctypes.data + head // group * keys.strides[0]
         value = values.ctypes.data + head // group * values.strides[0]
         add_rows(asked, key, keys.strides[1], head_dim, scores.all.ctypes.data, room)
-        total = _exponentials(scores, slots, used, by)
+        if len(slots) == used:
+            total = _exponentials(scores.all, used, by)
+        else:
+            for place in range(len(slots)):
+                scores.own[place] = scores.all[slots[place]]
+            total = _exponentials(scores.own, len(slots), by)
+            for slot in range(used):
+                scores.all[slot] = f32(0)
+            for place in range(len(slots)):
+                scores.all[slots[place]] = scores.own[place]
         add_rows(scores.all.ctypes.data, value, values.strides[1], used, scores.mixed.ctypes.data, filled)
         share = f32(1) / total
         for i in range(head_dim):
@@ -63,28 +72,19 @@ def mix(
 
 
 @compiled
-def _exponentials(scores: Scores, slots: Int[np.ndarray, " seen"], used: int, by: float) -> np.float32:
-    """Weights of the slots, before they are made to sum to one, in place of scores; returns their sum.
-
-    Of all others, e^-87 of the greatest: nothing, in float32.
-    """
-    room, weights = room_for(used), scores.all
-    if len(slots) < used:
-        for place in range(len(slots)):
-            scores.own[place] = weights[slots[place]]
-        for slot in range(used):
-            weights[slot] = -np.inf
-        for place in range(len(slots)):
-            weights[slots[place]] = scores.own[place]
-    for slot in range(used, room):
-        weights[slot] = -np.inf
-    top, total = weights[slots[0]], f32(0)
-    for slot in range(used):
-        top = max(top, weights[slot])
+def _exponentials(scores: Float[np.ndarray, " room"], count: int, by: float) -> np.float32:
+    """Of scores times `by`, less the greatest, in place; returns their sum. Behind them is no score."""
+    room = room_for(count)
+    for place in range(count, room):
+        scores[place] = -np.inf
+    top, total = scores[0], f32(0)
+    for place in range(count):
+        top = max(top, scores[place])
     for first in range(0, room, LANES):  # whole vectors: the compiler need not look for an end
         for lane in range(LANES):
-            weights[first + lane] = exp((weights[first + lane] - top) * by)
-            total += weights[first + lane]
+            scores[first + lane] = exp((scores[first + lane] - top) * by)
+    for place in range(count):
+        total += scores[place]
     return total
 
 

@@ -87,12 +87,37 @@ def keep(
 
 
 @compiled
-def with_room(form: Form, seen: KeyValues, needed: int) -> KeyValues:
-    """The same with room for so many, or for twice as many: to move all at every step would take long."""
-    sentences, blocks, _, room, _ = seen.values.shape
-    if needed <= room:
-        return seen
-    more = nothing_seen(form, sentences, blocks, 2 * needed)
-    more.keys[:, :, :, :, :room] = seen.keys
-    more.values[:, :, :, :room] = seen.values
-    return more
+def packed(form: Form, past: Past, sentences: Int[np.ndarray, " sentences"], more: int) -> Past:
+    """The past of sentences that are continued, by as many rows each, without what no row sees any more.
+
+    It has room for twice as much, and `more` slots: to move all at every step would take long.
+    """
+    rows, positions = past.slots.shape
+    each, width = rows // len(sentences), past.seen.values.shape[3]
+    moved_to = np.full((len(sentences), max(width, 1)), -1, np.int32)
+    used = 0
+    for sentence in range(len(sentences)):
+        mine = moved_to[sentence]
+        for row in range(sentence * each, (sentence + 1) * each):
+            for position in range(positions):
+                mine[past.slots[row, position]] = 0
+        count = 0
+        for slot in range(width):
+            if mine[slot] == 0:
+                mine[slot] = count
+                count += 1
+        used = max(used, count)
+
+    all_, blocks = past.seen.values.shape[:2]
+    seen = nothing_seen(form, all_, blocks, 2 * (used + more))
+    slots = np.empty_like(past.slots)
+    for sentence in range(len(sentences)):
+        mine, which = moved_to[sentence], sentences[sentence]
+        for slot in range(width):
+            if mine[slot] >= 0:
+                seen.keys[which, :, :, :, mine[slot]] = past.seen.keys[which, :, :, :, slot]
+                seen.values[which, :, :, mine[slot]] = past.seen.values[which, :, :, slot]
+        for row in range(sentence * each, (sentence + 1) * each):
+            for position in range(positions):
+                slots[row, position] = mine[past.slots[row, position]]
+    return Past(seen, slots, used)
