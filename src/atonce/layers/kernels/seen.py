@@ -92,32 +92,34 @@ def packed(form: Form, past: Past, sentences: Int[np.ndarray, " sentences"], mor
 
     It has room for twice as much, and `more` slots: to move all at every step would take long.
     """
-    rows, positions = past.slots.shape
-    each, width = rows // len(sentences), past.seen.values.shape[3]
-    moved_to = np.full((len(sentences), max(width, 1)), -1, np.int32)
-    used = 0
-    for sentence in range(len(sentences)):
-        mine = moved_to[sentence]
-        for row in range(sentence * each, (sentence + 1) * each):
-            for position in range(positions):
-                mine[past.slots[row, position]] = 0
-        count = 0
-        for slot in range(width):
-            if mine[slot] == 0:
-                mine[slot] = count
-                count += 1
-        used = max(used, count)
+    (all_, blocks, _, room, _), count = past.seen.values.shape, len(sentences)
+    by_sentence = past.slots.reshape(count, -1)
+    places, used = np.empty((count, room), np.int32), 0
+    for sentence in range(count):
+        used = max(used, _number(by_sentence[sentence], places[sentence]))
 
-    all_, blocks = past.seen.values.shape[:2]
     seen = nothing_seen(form, all_, blocks, 2 * (used + more))
-    slots = np.empty_like(past.slots)
-    for sentence in range(len(sentences)):
-        mine, which = moved_to[sentence], sentences[sentence]
-        for slot in range(width):
-            if mine[slot] >= 0:
-                seen.keys[which, :, :, :, mine[slot]] = past.seen.keys[which, :, :, :, slot]
-                seen.values[which, :, :, mine[slot]] = past.seen.values[which, :, :, slot]
-        for row in range(sentence * each, (sentence + 1) * each):
-            for position in range(positions):
-                slots[row, position] = mine[past.slots[row, position]]
-    return Past(seen, slots, used)
+    slots = np.empty_like(by_sentence)
+    for sentence in range(count):
+        place, which = places[sentence], sentences[sentence]
+        for slot in range(room):
+            if place[slot] >= 0:
+                seen.keys[which, :, :, :, place[slot]] = past.seen.keys[which, :, :, :, slot]
+                seen.values[which, :, :, place[slot]] = past.seen.values[which, :, :, slot]
+        for i in range(by_sentence.shape[1]):
+            slots[sentence, i] = place[by_sentence[sentence, i]]
+    return Past(seen, slots.reshape(past.slots.shape), used)
+
+
+@compiled
+def _number(slots: Int[np.ndarray, " own"], places: Int[np.ndarray, " room"]) -> int:
+    """Write where each slot goes if those that nobody has are left out: to -1; returns how many are left."""
+    places[:] = -1
+    for slot in slots:
+        places[slot] = 0
+    left = 0
+    for slot in range(len(places)):
+        if places[slot] == 0:
+            places[slot] = left
+            left += 1
+    return left
