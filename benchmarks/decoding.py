@@ -4,7 +4,7 @@
     python benchmarks/decoding.py RUN --sentences 200
     python benchmarks/decoding.py RUN --by OTHER       RUN in atonce, by OTHER's weights in CTranslate2
 
-Needs `pip install 'atonce[export]'`.
+Needs `pip install 'atonce[export,fast]'`.
 """
 
 import argparse

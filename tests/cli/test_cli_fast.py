@@ -19,7 +19,7 @@ def test_who_asks_for_speed_on_a_terminal_hears_what_would_help(
     asked: bool, installed: bool, terminal: bool, able: bool, hint: bool,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(fast, "find_spec", lambda name: object() if installed else None)
+    monkeypatch.setattr("atonce.layers.kernels.can_be_used", lambda: able and installed)
     monkeypatch.setattr("atonce.layers.eight_bits.can_multiply_eight_bits", lambda: able)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     assert fast._hint(asked) is asked

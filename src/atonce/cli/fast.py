@@ -1,22 +1,22 @@
 """The option `--fast`, which several commands have."""
 
 import sys
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 
 def _hint(fast: bool) -> bool:
-    if fast and find_spec("numba") is None and sys.stderr.isatty() and _would_be_used():
+    if fast and sys.stderr.isatty() and _would_be_faster():
         print("--fast is several times as fast with numba: pip install 'atonce[fast]'", file=sys.stderr)
     return fast
 
 
-def _would_be_used() -> bool:
-    from atonce.layers.eight_bits import can_multiply_eight_bits
+def _would_be_faster() -> bool:
+    """With numba."""
+    from atonce.layers import eight_bits, kernels
 
-    return can_multiply_eight_bits()
+    return eight_bits.can_multiply_eight_bits() and not kernels.can_be_used()
 
 
 Fast = Annotated[

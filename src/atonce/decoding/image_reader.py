@@ -8,6 +8,7 @@ from torch import Tensor
 
 from atonce.data.images import ImageShape
 from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.hypothesis import Hypothesis
 from atonce.decoding.search import search
 from atonce.decoding.system import System
 from atonce.decoding.translator import Translation, translation_of
@@ -52,16 +53,21 @@ class ImageReader(System):
         the last call.
         """
         width = max(beam or self.config.beam, nbest)
+        model = self.searched
+        batches = [images[start : start + IMAGES_AT_ONCE] for start in range(0, len(images), IMAGES_AT_ONCE)]
+
+        @torch.inference_mode()
+        def of(batch: Sequence[UInt8[np.ndarray, "height width"]]) -> list[list[Hypothesis]]:
+            return search(
+                model, model.encode(*as_source(batch, self.device)), self.tokenizer,
+                [LONGEST_OUTPUT] * len(batch), width=width, alpha=self.config.length_penalty,
+            )  # fmt: skip
+
         found: list[Translation] = []
-        with self.evaluating(), torch.inference_mode():
-            for start in range(0, len(images), IMAGES_AT_ONCE):
-                batch = images[start : start + IMAGES_AT_ONCE]
-                hypotheses = search(
-                    self.searched, self.searched.encode(*as_source(batch, self.device)), self.tokenizer,
-                    [LONGEST_OUTPUT] * len(batch), width=width, alpha=self.config.length_penalty,
-                )  # fmt: skip
+        with self.evaluating():
+            for hypotheses in model.each(of, batches):
                 found += [translation_of(one, self.tokenizer, nbest) for one in hypotheses]
-                advance(len(batch))
+                advance(len(hypotheses))
         return found
 
     def outputs(

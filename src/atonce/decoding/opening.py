@@ -75,7 +75,7 @@ def load(
     fast = fast and choose_device(device).type == "cpu"
     if fast and can_multiply_eight_bits():
         model.round_to_eight_bits()
-    if model.compiled is not None:
+    if model.compiled is not None and not isinstance(ends.target, Labels):  # of which none is searched
         with progress("Compiling for this machine, once"):
             model.compiled.warm_up()
     of_texts = isinstance(ends.source, Tokenizer) and isinstance(ends.target, Tokenizer)

@@ -242,7 +242,6 @@ class Translator(System):
                 parts.append(self.tokenizer.encode_lines(cut))
         return parts
 
-    @torch.inference_mode()
     def _search(
         self,
         sources: list[list[int]],
@@ -260,6 +259,7 @@ class Translator(System):
         at_once = min(self.config.batch_tokens, model.batch_tokens or self.config.batch_tokens)
         batches = list(batches_by_length(lengths, at_once // width))
 
+        @torch.inference_mode()  # which holds for this thread alone
         def of(indices: list[int]) -> list[list[Hypothesis]]:
             batch = [sources[index] for index in indices]
             longest = [int(self.config.max_length_ratio * len(source)) + 10 for source in batch]

@@ -16,6 +16,7 @@ from atonce.layers.kernels import encoder as encoder_kernels
 from atonce.layers.kernels.threads import deal, each
 from atonce.layers.summary import mean_of_real
 from atonce.layers.transformer import DecoderBlock, EncoderBlock
+from atonce.models.decoder import PieceDecoder
 from atonce.models.interface import (
     Batch,
     Decoder,
@@ -97,13 +98,13 @@ class CompiledEncoder:
         return Memory(states, mask, mean_of_real(states, mask))
 
 
-class CompiledDecoder:
+class CompiledDecoder(PieceDecoder):
     """Any decoder, whose choice among all pieces is compiled."""
 
     def __init__(self, plain: Decoder) -> None:
         assert plain.output.rounded is not None
+        super().__init__(plain.output)
         self.plain = plain
-        self.output = plain.output
         self._table = packing.table_of(plain.output.rounded)
 
     def start(self, memory: Memory) -> State:
@@ -114,20 +115,11 @@ class CompiledDecoder:
         """As the decoder's."""
         return self.plain.advance(token, state)
 
-    def step(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch vocab"], State]:
-        """As the decoder's."""
-        features, state = self.advance(token, state)
-        return self.logits(features), state
-
     def forward(
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
     ) -> Float[Tensor, "batch target_len dim"]:
         """As the decoder's."""
         return self.plain.forward(target_in, memory)
-
-    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
-        """As the decoder's."""
-        return self.plain.logits(features)
 
     def likeliest(
         self, features: Float[Tensor, "rows dim"], never: Int[Tensor, " forbidden"], count: int
@@ -194,7 +186,7 @@ class CompiledTransformer(CompiledDecoder):
         which, each = sentences.numpy(), len(token) // len(sentences)
         slots, past, used = state.slots, state.past, state.used
         if used + each > past.values.shape[3]:
-            past, kept, used = seen.packed(
+            past, kept, used = seen.compacted(
                 self._stack.form, seen.Past(past, slots.numpy(), used), which, each
             )
             slots = torch.from_numpy(kept)

@@ -8,7 +8,7 @@ from compiling import kernels_or_skip
 kernels_or_skip()
 
 from atonce.layers.kernels.packed import Form  # noqa: E402
-from atonce.layers.kernels.seen import Past, nothing_seen, packed, texts_of  # noqa: E402
+from atonce.layers.kernels.seen import Past, compacted, nothing_seen, texts_of  # noqa: E402
 
 FORM = Form(dim=12, heads=3, key_value_heads=3, head_dim=4, hidden=8, activation=0, pre=1, rms=0, window=-1)
 
@@ -30,7 +30,7 @@ def test_what_no_row_sees_any_more_is_given_up(
         part[:] = draw.normal(size=part.shape)
     slots = np.stack([np.sort(draw.choice(used, positions, replace=False)) for _ in range(sentences * each)])
     which = draw.permutation(sentences + 2)[:sentences].astype(np.int32)
-    past = packed(FORM, Past(seen, slots.astype(np.int32), used), which, more)
+    past = compacted(FORM, Past(seen, slots.astype(np.int32), used), which, more)
     rows_of = np.split(slots, sentences)
     assert past.used == max(len({*rows.flatten().tolist()}) for rows in rows_of)
     assert past.seen.values.shape[3] >= past.used + more

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atonce.layers.kernels.compiled import compiled
 from atonce.layers.kernels.functions import exp, f32
 from atonce.layers.kernels.instructions import LANES
+from atonce.layers.kernels.jit import compiled
 from atonce.layers.kernels.seen import room_for
 from atonce.layers.kernels.sums import add_rows
 from atonce.shapes import Float, Int

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from atonce.layers.kernels.compiled import compiled
 from atonce.layers.kernels.functions import greatest, log_of_sum
+from atonce.layers.kernels.jit import compiled
 from atonce.layers.kernels.packed import START, Blocks, linear_at, one_of
 from atonce.layers.kernels.products import desk, multiply
 from atonce.shapes import Float, Int

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from atonce.layers.kernels.attention import mix, turn
-from atonce.layers.kernels.compiled import compiled
+from atonce.layers.kernels.jit import compiled
 from atonce.layers.kernels.packed import START, Block, Blocks, Form, Place, Stack, linear_at, norm_at, one_of
 from atonce.layers.kernels.parts import AT_ONCE, Room, enter, finish, leave, room, think
 from atonce.layers.kernels.products import desk, multiply

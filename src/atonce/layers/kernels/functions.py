@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from atonce.layers.kernels.compiled import compiled
+from atonce.layers.kernels.jit import compiled
 from atonce.layers.kernels.packed import Norm
 from atonce.layers.norm import EPSILON
 from atonce.shapes import Float

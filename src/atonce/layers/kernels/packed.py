@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atonce.layers.kernels.compiled import compiled
+from atonce.layers.kernels.jit import compiled
 from atonce.layers.kernels.tiles import QUAD, TILE
 from atonce.shapes import Float, UInt8
 
@@ -60,7 +60,7 @@ class Linear(NamedTuple):
     """A linear layer in eight bits."""
 
     tiles: UInt8[np.ndarray, "tiles bytes"]
-    """See `tiles.packed`."""
+    """See `tiles.in_tiles`."""
     scale: Float[np.ndarray, " outputs"]
     """What a level of each output's weights is worth, by `LEVELS`; filled up to whole tiles."""
     bias: Float[np.ndarray, " outputs"]

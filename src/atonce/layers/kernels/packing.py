@@ -9,7 +9,7 @@ from torch import nn
 from atonce.layers.attention import MultiHeadAttention
 from atonce.layers.eight_bits import EightBitLinear
 from atonce.layers.kernels.packed import ACTIVATIONS, Blocks, Form, Norm, Stack
-from atonce.layers.kernels.tiles import TILE, packed
+from atonce.layers.kernels.tiles import TILE, in_tiles
 from atonce.layers.transformer import DecoderBlock, EncoderBlock, FeedForward, Residual
 
 
@@ -31,7 +31,7 @@ class Packing:
         assert len(rounded) == len(layers), "all linear layers are in eight bits"
         one = EightBitLinear.joined(rounded)
         filled = -len(one.bias) % TILE
-        self.levels.append(packed(one.weight.numpy()))
+        self.levels.append(in_tiles(one.weight.numpy()))
         self.numbers += [np.pad(numbers.numpy(), (0, filled)) for numbers in (one.scale, one.bias)]
         return self
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from atonce.layers.kernels.attention import Scores, scores_for
-from atonce.layers.kernels.compiled import compiled
 from atonce.layers.kernels.functions import add, gelu, normed, relu, swiglu
+from atonce.layers.kernels.jit import compiled
 from atonce.layers.kernels.packed import (
     GELU,
     RELU,

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from atonce.layers.eight_bits import LEAST, LEVELS
-from atonce.layers.kernels.compiled import compiled
 from atonce.layers.kernels.functions import f32
 from atonce.layers.kernels.instructions import BYTES
+from atonce.layers.kernels.jit import compiled
 from atonce.layers.kernels.packed import Linear
 from atonce.layers.kernels.tiles import OFFSET, QUAD, ROWS, TILE, tile_of_one, tile_of_rows
 from atonce.shapes import Float, Int

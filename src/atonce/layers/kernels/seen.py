@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atonce.layers.kernels.compiled import compiled
 from atonce.layers.kernels.instructions import LANES
+from atonce.layers.kernels.jit import compiled
 from atonce.layers.kernels.packed import Form
 from atonce.shapes import Bool, Float, Int
 
@@ -87,7 +87,7 @@ def keep(
 
 
 @compiled
-def packed(form: Form, past: Past, sentences: Int[np.ndarray, " sentences"], more: int) -> Past:
+def compacted(form: Form, past: Past, sentences: Int[np.ndarray, " sentences"], more: int) -> Past:
     """The past of sentences that are continued, by as many rows each, without what no row sees any more.
 
     It has room for twice as much, and `more` slots: to move all at every step would take long.

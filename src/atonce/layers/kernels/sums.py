@@ -5,8 +5,8 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from atonce.layers.kernels.compiled import compiled
 from atonce.layers.kernels.instructions import BYTES, FLOAT, LANES, NUMBERS, Writer
+from atonce.layers.kernels.jit import compiled
 
 
 def _typed(context, factors, rows, apart, count, outputs):  # type: ignore[no-untyped-def]

@@ -85,7 +85,7 @@ tile_of_one = _tile_of(1)
 tile_of_rows = _tile_of(ROWS)
 
 
-def packed(levels: Int[np.ndarray, "inputs outputs"]) -> UInt8[np.ndarray, " bytes"]:
+def in_tiles(levels: Int[np.ndarray, "inputs outputs"]) -> UInt8[np.ndarray, " bytes"]:
     """Weights from -127 to 127 as tiles `[tiles, quads, VECTORS, LANES, QUAD]`, one after another.
 
     Inputs and outputs that fill up a quad or a tile have weights of zero.

@@ -8,12 +8,14 @@ import hashlib
 import inspect
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import pooch
+from numba.core.caching import FunctionCache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -30,10 +32,26 @@ def compiled(function: Function) -> Function:
     config: Any = numba.config
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
-        made.enable_caching()
+        made._cache = _Kept(made.py_func)
     finally:
         config.CACHE_DIR = before
     return made
+
+
+class _Kept(FunctionCache):
+    """numba's own way to keep code, but for faults: what cannot be read or written is compiled again."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Code that was kept; None if there is none, or it is damaged."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # a damaged file may raise anything
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep code, if it can be."""
+        with suppress(Exception):  # the disk may be full, the index damaged
+            super().save_overload(sig, data)
 
 
 @cache

@@ -11,7 +11,7 @@ from compiling import kernels_or_skip
 
 kernels_or_skip()
 
-from atonce.layers.kernels import compiled  # noqa: E402
+from atonce.layers.kernels import jit  # noqa: E402
 
 PROGRAM = """
 import numpy as np
@@ -20,10 +20,10 @@ print(greatest(np.array([1, 3, 2], np.float32)), sum(greatest.stats.cache_hits.v
 """
 
 
-def run(home: Path) -> str:
+def run(home: Path, program: str = PROGRAM) -> str:
     environment = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "PATH": "/usr/bin:/bin"}
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, check=True, capture_output=True, text=True
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
     ).stdout.strip()
 
 
@@ -36,12 +36,27 @@ def test_the_next_process_finds_what_was_compiled(tmp_path: Path) -> None:
     assert run(tmp_path) == "3.0 0"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the cache is found by HOME")
+def test_what_was_kept_and_is_damaged_is_compiled_again(tmp_path: Path) -> None:
+    assert run(tmp_path) == "3.0 0"
+    for kept in (tmp_path / "cache").rglob("*.nb[ic]"):
+        kept.write_bytes(b"neither index nor code")
+    assert run(tmp_path) == "3.0 0"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such limit")
+def test_a_full_disk_keeps_nothing_and_breaks_nothing(tmp_path: Path) -> None:
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+    assert run(tmp_path, full + PROGRAM) == "3.0 0"
+    assert run(tmp_path) == "3.0 0"
+
+
 def test_other_sources_have_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever of them changes: a compiled function holds those that it calls."""
-    copied = Path(copytree(Path(compiled.__file__).parent, tmp_path / "kernels"))
-    monkeypatch.setattr(compiled, "__file__", str(copied / "compiled.py"))
-    monkeypatch.setattr(compiled.pooch, "os_cache", lambda name: tmp_path / name)
-    folder = compiled._folder.__wrapped__
+    copied = Path(copytree(Path(jit.__file__).parent, tmp_path / "kernels"))
+    monkeypatch.setattr(jit, "__file__", str(copied / "jit.py"))
+    monkeypatch.setattr(jit.pooch, "os_cache", lambda name: tmp_path / name)
+    folder = jit._folder.__wrapped__
     before = folder()
     assert before == folder()
     for source in copied.glob("*.py"):
