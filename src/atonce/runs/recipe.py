@@ -48,8 +48,8 @@ class TrainingConfig(Config):
     average: float = Field(default=0.99, ge=0, lt=1)
     """Decay of the running average of the weights, which is what is validated and kept; 0: no average."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the model's matrix products. auto: bfloat16 where the device has hardware for them. There, Muon's own
-    are in bfloat16 in any case (`training.muon`)."""
+    """Of the model's matrix products. auto: bfloat16 where the device has hardware for them. Muon's own are
+    in bfloat16 there in any case (`training.muon`)."""
     validate_every: int | None = Field(default=None, ge=1)
     """Updates between validations; without it, eight times in the run."""
     validation_sentences: int = Field(default=200, ge=1)
