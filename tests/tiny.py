@@ -68,7 +68,7 @@ def what_was_learned(run: Path) -> dict[str, Any]:
     progress = json.loads((checkpoint / "progress.json").read_text())
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     for entry in (progress, *log):
-        for clocked in ("seconds", "target_tokens_per_second", "padding_share"):
+        for clocked in ("seconds", "target_tokens_per_second", "padding_share", "validation_updates"):
             entry.pop(clocked, None)
     return {
         "weights": tensor_bytes(run / "model.safetensors"),

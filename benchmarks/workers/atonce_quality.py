@@ -1,8 +1,7 @@
 """atonce's own training on its own recipe, examined at given minutes: FOLDER RECIPE MINUTES...
 
-It learns for all of the minutes, on a schedule that ends with them (a little off: how many steps there are
-is planned after the first ones). What translates is the average of the weights, as in a run that is used.
-It does not validate: it is looked at from outside.
+It learns for all of the minutes, on a schedule that ends with them. What translates is the average of the
+weights, as in a run that is used. It does not validate: it is looked at from outside.
 """
 
 import sys
@@ -15,10 +14,21 @@ from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import model_for, system_of
 from atonce.runs.recipe import load
 from atonce.training.average import WeightAverage
-from atonce.training.budget import VALIDATION_SHARE, Budget
+from atonce.training.budget import GUESSED_VALIDATION, Clock, TimeBudget
 from atonce.training.loop import updates
 from atonce.training.optimizers import build_optimizers
 from atonce.training.stream import Position, batches_from
+
+
+class Trained(Clock):
+    """Stands still while a model is examined."""
+
+    def __init__(self, examination: Examination) -> None:
+        self._examination = examination
+
+    @property
+    def seconds(self) -> float:
+        return self._examination.seconds
 
 
 def main(folder: Path, recipe_name: str, minutes: list[float]) -> None:
@@ -37,9 +47,9 @@ def main(folder: Path, recipe_name: str, minutes: list[float]) -> None:
     examination = Examination(before)
     optimizers = build_optimizers(model, config)
     stream = batches_from(Position(), prepared.train, batch_tokens=config.batch_tokens, seed=config.seed)
-    budget = Budget(None, last / (1 - VALIDATION_SHARE))  # it keeps some of the minutes for validation
+    budget = TimeBudget(last / (1 - GUESSED_VALIDATION))  # it keeps some of the minutes for validation
     examination.begin()
-    for _ in updates(model, optimizers, average, stream, config, budget):
+    for _ in updates(model, optimizers, average, stream, config, budget, clock=Trained(examination)):
         examination.look(translate)
     examination.end(translate)
 

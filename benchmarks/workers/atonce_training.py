@@ -15,7 +15,7 @@ from atonce.models.device import choose_device
 from atonce.models.interface import Memory
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.average import WeightAverage
-from atonce.training.budget import Budget
+from atonce.training.budget import StepBudget
 from atonce.training.loop import updates
 from atonce.training.optimizers import build_optimizers
 from atonce.training.stream import Position, batches_from
@@ -60,7 +60,7 @@ def main(folder: Path, name: str) -> None:
         WeightAverage(model, config.average),
         stream,
         config,
-        Budget(None, None),
+        StepBudget(1_000_000_000),  # as long as it is told to
     )
 
     def step() -> dict[str, int]:

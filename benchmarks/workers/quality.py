@@ -25,6 +25,11 @@ class Examination:
         """Whether there is no time left to translate at."""
         return not self._waiting
 
+    @property
+    def seconds(self) -> float:
+        """Of training, until now."""
+        return time.perf_counter() - self._began
+
     def begin(self) -> None:
         """From now on, time counts."""
         self._began = time.perf_counter()
@@ -32,13 +37,13 @@ class Examination:
     def look(self, translate: Callable[[], list[str]]) -> None:
         """To be called after each step: translates if it is time to."""
         self._steps += 1
-        trained = time.perf_counter() - self._began
+        trained = self.seconds
         if self._waiting and trained >= 60 * self._waiting[0]:
             self._ask(trained, translate)
 
     def end(self, translate: Callable[[], list[str]]) -> None:
         """To be called where a training has its own end."""
-        self._ask(time.perf_counter() - self._began, translate)
+        self._ask(self.seconds, translate)
 
     def _ask(self, trained: float, translate: Callable[[], list[str]]) -> None:
         found = {"minutes": trained / 60, "steps": self._steps, "outputs": translate()}

@@ -279,6 +279,22 @@ def test_it_says_who_did_better_only_where_somebody_did(
     assert finding in render_report(report(models=made, test_pairs=2900))
 
 
+@pytest.mark.usefixtures("without_vega")
+def test_unequal_budgets_allow_no_claim() -> None:
+    unequal = Page(render_report(report(unequal="The models did not have equal budgets.", slices=12)))
+    opening = unequal.said("header")
+    assert "The models did not have equal budgets." in opening
+    for claim in ("translates best", "times as fast", "scores alike"):
+        assert claim not in opening
+    assert not [data for path, data in unequal.texts if path[-1] == "strong"]
+    assert "is bold" not in unequal.said("p")
+    assert "in 3 minutes each, taken in turn in 12 slices" in opening
+
+
+def test_the_budget_that_each_had_is_shown(page: Page) -> None:
+    assert page.said("table").count("3.00 min") == 2
+
+
 def test_the_best_score_of_each_column_is_bold_also_where_less_is_better(page: Page) -> None:
     bold = [data for path, data in page.texts if path[-1] == "strong"]
     assert bold == ["27.3", "54.6", "62.7", "13.7"]

@@ -14,7 +14,7 @@ from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import TrainingConfig
 from atonce.training import loop as loop_module
 from atonce.training.average import WeightAverage
-from atonce.training.budget import Budget
+from atonce.training.budget import Clock, StepBudget
 from atonce.training.loop import Update, updates
 from atonce.training.loss import Loss, batch_loss
 from atonce.training.optimizers import build_optimizers
@@ -57,7 +57,7 @@ def learned(
     model: Seq2Seq, options: TrainingConfig, *batches: Batch, average: WeightAverage | None = None
 ) -> list[Update]:
     optimizers = build_optimizers(model, options)
-    return list(updates(model, optimizers, average, stream(*batches), options, Budget(options.steps)))
+    return list(updates(model, optimizers, average, stream(*batches), options, StepBudget(options.steps)))
 
 
 def weights(model: nn.Module) -> list[Tensor]:
@@ -109,7 +109,7 @@ def test_long_gradients_are_clipped_and_their_length_is_reported(monkeypatch: py
         model, options = a_model(), config(steps=1, clip_norm=limit)
         source = stream(a_batch(3, 5, 0))
         optimizers: list[torch.optim.Optimizer] = [Still(model.parameters(), lr=1.0)]
-        (update,) = updates(model, optimizers, None, source, options, Budget(1))
+        (update,) = updates(model, optimizers, None, source, options, StepBudget(1))
         assert 1e-3 < update.gradient_norm < 1e3
         assert seen.pop() == pytest.approx(min(limit, update.gradient_norm), rel=1e-3)
 
@@ -123,7 +123,7 @@ def test_the_rate_follows_the_schedule_and_peaks_come_back() -> None:
     for optimizer in optimizers:
         optimizer.register_step_pre_hook(lambda one, *_: used.append([one.param_groups[0]["lr"]]))
     factors = []
-    for update in updates(model, optimizers, None, stream(a_batch(2, 3, 0)), options, Budget(10)):
+    for update in updates(model, optimizers, None, stream(a_batch(2, 3, 0)), options, StepBudget(10)):
         factors.append(update.rate_factor)
         assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == peaks
     expected = [[peak * factor] for factor in factors for peak in peaks]
@@ -153,7 +153,7 @@ def test_a_step_that_is_not_finite_changes_nothing(monkeypatch: pytest.MonkeyPat
     optimizers = build_optimizers(model, options)
     before, changed = weights(model), []
     source = stream(a_batch(3, 5, 0))
-    for update in updates(model, optimizers, average, source, options, Budget(5)):
+    for update in updates(model, optimizers, average, source, options, StepBudget(5)):
         assert update.skipped == (update.step in broken)
         changed.append(not all(map(torch.equal, before, weights(model))))
         assert average.updates == sum(changed)
@@ -173,9 +173,9 @@ def test_it_goes_on_where_it_is_told_and_ends_with_the_budget() -> None:
             None,
             source,
             options,
-            Budget(9),
+            StepBudget(9),
             done=6,
-            seconds_before=50.0,
+            clock=Clock(50.0),
         )
     )
     assert [update.step for update in ups] == [7, 8, 9]
@@ -186,5 +186,5 @@ def test_nothing_is_done_when_the_budget_is_used_up() -> None:
     model, options = a_model(), config(steps=9)
     source = stream(a_batch(2, 3, 0))
     assert not list(
-        updates(model, build_optimizers(model, options), None, source, options, Budget(9), done=9)
+        updates(model, build_optimizers(model, options), None, source, options, StepBudget(9), done=9)
     )

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import tiny
+from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe
 from atonce.training import budget as budget_module
+from atonce.training.loop import Update
 from atonce.training.train import Report, train
 
 MODELS = {"transformer": tiny.TRANSFORMER, "gru-additive": tiny.GRU}
@@ -33,8 +35,8 @@ def a_recipe(model: str, **training: Any) -> Recipe:
 
 
 def finish(recipe: Recipe, folder: Path, *, killed_after: list[int]) -> int:
-    """Train until it is done, killed after so many steps of each sitting. Returns the number of sittings."""
-    for sitting, steps in enumerate(killed_after, start=1):
+    """Train until it is done, killed after so many steps of each session. Returns the number of sessions."""
+    for session, steps in enumerate(killed_after, start=1):
         left = steps
 
         def watch(_: Report) -> None:
@@ -46,9 +48,9 @@ def finish(recipe: Recipe, folder: Path, *, killed_after: list[int]) -> int:
         try:
             train(recipe, folder, resume=True, watch=watch)
         except Killed:
-            torch.rand(5)  # the next sitting is another process: it knows nothing of this one's random state
+            torch.rand(5)  # the next session is another process: it knows nothing of this one's random state
             continue
-        return sitting
+        return session
     train(recipe, folder, resume=True)
     return len(killed_after) + 1
 
@@ -156,29 +158,104 @@ def test_what_a_kill_left_half_written_is_cleaned_up(tmp_path: Path, prepared_da
     assert not any(path.exists() for path in half)
 
 
-def test_a_time_budget_keeps_the_steps_that_were_planned(
-    tmp_path: Path, prepared_dates: Path, monkeypatch: pytest.MonkeyPatch
+class Ticking:
+    """A clock that goes on by as much each time it is looked at: so updates take as long in every run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds, self.tick = 0.0, 0.01
+        monkeypatch.setattr(budget_module, "perf_counter", self)
+
+    def __call__(self) -> float:
+        self.seconds += self.tick
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Ticking:
+    return Ticking(monkeypatch)
+
+
+def minutes(**training: Any) -> Recipe:
+    """A training that is given time. There is a validation at half of it, and at its end."""
+    values = tiny.values(model=tiny.GRU, training={"minutes": 0.05, "average": 0.9, **training})
+    del values["training"]["steps"], values["training"]["validate_every"]
+    return Recipe.parse(values, origin="a test")
+
+
+@pytest.mark.parametrize("killed_after", [1, 9, 30])
+def test_a_time_budget_is_resumed_bit_for_bit_up_to_the_kill(
+    tmp_path: Path, prepared_dates: Path, clock: Ticking, killed_after: int
 ) -> None:
-    """The schedule is a function of the step: a slower machine in the second sitting changes nothing."""
-    values = tiny.values(model=tiny.GRU, training={"minutes": 1.0, "save_every": 1, "validate_every": 500})
-    del values["training"]["steps"]
-    recipe = Recipe.parse(values, origin="a test")
-    monkeypatch.setattr(budget_module.Budget, "observe", _always(25))
-    for name in ("whole", "killed"):
+    """What was lost is done again, on a machine that is slower now: the very same updates."""
+    recipe = minutes(save_every=4)
+    run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
+    before: list[Update] = []
+    after: list[Update] = []
+
+    def killing(report: Report) -> None:
+        before.append(report.update)
+        if len(before) == killed_after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(recipe, run, resume=True, watch=killing)
+    clock.tick *= 1.7
+    train(recipe, run, resume=True, watch=lambda report: after.append(report.update))
+    lost = [update for update in before if update.step >= after[0].step]
+    again = after[: len(lost)]
+    assert after[0].step == killed_after - killed_after % 4 + 1
+    for key in ("step", "loss", "gradient_norm", "rate_factor", "position"):
+        assert [getattr(one, key) for one in again] == [getattr(one, key) for one in lost], key
+    last = RunFolder.open(run).read_log()[-1]
+    assert last["share"] == 1
+    assert last["step"] > killed_after + 5, "it went on after what was lost"
+
+
+def test_a_finished_time_budget_does_not_go_on(tmp_path: Path, prepared_dates: Path, clock: Ticking) -> None:
+    recipe = minutes()
+    run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
+    train(recipe, run, resume=True)
+    before = tiny.everything_in(run)
+    train(recipe, run, resume=True)
+    assert tiny.everything_in(run) == before
+
+
+def test_a_paused_training_comes_to_the_same(tmp_path: Path, prepared_dates: Path) -> None:
+    recipe = a_recipe("gru-additive", steps=10)
+    for name in ("whole", "paused"):
         tiny.begun(tmp_path / name, recipe, prepared_dates)
     train(recipe, tmp_path / "whole", resume=True)
-    finish(recipe, tmp_path / "killed", killed_after=[9])
-    progress = tmp_path / "killed" / "checkpoints" / "step-00000025" / "progress.json"
-    assert json.loads(progress.read_text())["planned_steps"] == 25
-    assert tiny.what_was_learned(tmp_path / "killed") == tiny.what_was_learned(tmp_path / "whole")
+    steps: list[list[int]] = []
+    for pause_at in (0.001, 0.002, None):
+        steps.append([])
+        train(
+            recipe,
+            tmp_path / "paused",
+            resume=True,
+            pause_at=pause_at,
+            watch=lambda report: steps[-1].append(report.update.step),
+        )
+    assert [step for session in steps for step in session] == list(range(1, 11)), "none twice"
+    assert len(steps[0]) == 1
+    assert tiny.what_was_learned(tmp_path / "paused") == tiny.what_was_learned(tmp_path / "whole")
 
 
-def _always(steps: int) -> Any:
-    """A speed from which so many steps are planned, as long as none are."""
+def test_a_time_budget_of_an_older_version_keeps_the_steps_that_were_planned(
+    tmp_path: Path, prepared_dates: Path, clock: Ticking
+) -> None:
+    """It turned minutes into steps once and for all, and kept that in its checkpoints."""
+    recipe = minutes(save_every=2)
+    run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
 
-    def observe(self: budget_module.Budget, step: int, seconds: float) -> None:
-        if step == 6 and self.steps is None:
-            self.steps = steps
-        assert (self.steps or steps) == steps >= step
+    def killing(report: Report) -> None:
+        if report.update.step == 2:
+            raise Killed
 
-    return observe
+    with pytest.raises(Killed):
+        train(recipe, run, resume=True, watch=killing)
+    progress = run / "checkpoints" / "step-00000002" / "progress.json"
+    values = json.loads(progress.read_text())
+    del values["validation_updates"]
+    progress.write_text(json.dumps({**values, "planned_steps": 7}))
+    train(recipe, run, resume=True)
+    assert RunFolder.open(run).read_log()[-1]["step"] == 7

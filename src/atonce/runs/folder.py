@@ -5,6 +5,7 @@ tokenizer.model      the vocabulary, as sentencepiece reads it
 model.safetensors    the weights
 scores.json          scores on the test text, with their signatures
 log.jsonl            one line for each validation and every few updates
+budget.jsonl         of a training of so many minutes: how much of them was used, from update to update
 data.json            counts and hashes of the data
 examples/            the tokenised data, and validation and test texts
 checkpoints/         what a broken training resumes from
@@ -12,7 +13,7 @@ checkpoints/         what a broken training resumes from
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,40 +108,81 @@ class RunFolder:
         """Put these scores in place of the ones there are."""
         write_json(self.path / "scores.json", scores)
 
+    @property
+    def budget(self) -> "JsonLines":
+        """How the minutes of a training are used (`training.budget`)."""
+        return JsonLines(self.path / "budget.jsonl", required="first", if_deleted="the rest is planned anew")
+
+    @property
+    def _log(self) -> "JsonLines":
+        return JsonLines(self.path / "log.jsonl", required="step", if_deleted="a training goes on without")
+
     def log(self, **entry: Any) -> None:
         """Add one line to the log."""
-        path = self.path / "log.jsonl"
-        try:
-            with path.open("a", encoding="utf-8") as log:
-                log.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise disk_error(path, error) from error
+        self._log.append(**entry)
 
     def read_log(self) -> list[dict[str, Any]]:
         """The lines of the log, if there is one. A last line cut off by a kill is left out.
 
         Raises RunError if it is damaged.
         """
-        path = self.path / "log.jsonl"
+        return self._log.read()
+
+    def rewind_log(self, step: int) -> None:
+        """Forget what was logged after `step`: it will be trained again."""
+        self._log.keep(lambda entry: bool(entry["step"] <= step))
+
+
+class JsonLines:
+    """A file of JSON objects, one a line, to which lines are added.
+
+    `required`: a key that every line has. `if_deleted`: what happens if a user deletes it.
+    """
+
+    def __init__(self, path: Path, *, required: str, if_deleted: str) -> None:
+        self.path = path
+        self._required = required
+        self._if_deleted = if_deleted
+
+    def append(self, **entry: Any) -> None:
+        """Add one line. Raises DiskError."""
         try:
-            *whole, _cut_off = path.read_bytes().split(b"\n")
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(_line(entry))
+        except OSError as error:
+            raise disk_error(self.path, error) from error
+
+    def read(self) -> list[dict[str, Any]]:
+        """All lines; none, if there is no file. A last line cut off by a kill is left out.
+
+        Raises RunError if it is damaged.
+        """
+        try:
+            *whole, _cut_off = self.path.read_bytes().split(b"\n")
             entries = [json.loads(line) for line in whole]
-            if not all(isinstance(entry, dict) and "step" in entry for entry in entries):
+            if not all(isinstance(entry, dict) and self._required in entry for entry in entries):
                 raise ValueError("a line is not what a training writes")
             return entries
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise RunError(f"cannot read {path}", why=str(error.strerror), fix="check the path") from None
-        except ValueError as error:
             raise RunError(
-                f"{path} is damaged", why=str(error), fix="delete it; a training goes on without"
+                f"cannot read {self.path}", why=str(error.strerror), fix="check the path"
             ) from None
+        except ValueError as error:
+            raise self.damaged(str(error)) from None
 
-    def rewind_log(self, step: int) -> None:
-        """Forget what was logged after `step`: it will be trained again."""
-        kept = [entry for entry in self.read_log() if entry["step"] <= step]
-        write_text(self.path / "log.jsonl", "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in kept))
+    def damaged(self, why: str) -> RunError:
+        """What to tell a user whose file holds something else than was written."""
+        return RunError(f"{self.path} is damaged", why=why, fix=f"delete it; {self._if_deleted}")
+
+    def keep(self, wanted: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
+        """Leave only the lines wanted, and none that is cut off, so that others can be added."""
+        write_text(self.path, "".join(_line(entry) for entry in self.read() if wanted(entry)))
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +21,12 @@ from atonce.models.named import Architecture, architecture
 from atonce.runs import recipe as recipes
 from atonce.runs.recipe import Recipe
 from atonce.studies.evaluate import Evaluation
-from atonce.studies.experiment import Experiment, train
+from atonce.studies.experiment import Experiment, score
 from atonce.studies.machine import machine
 from atonce.studies.report import CurvePoint, DemoReport, ModelReport, write_report
+from atonce.studies.turns import seconds_had, slices, turns, unequal
+from atonce.training.bar import training_bar
+from atonce.training.train import train
 
 MODELS = ("additive-bigru", "transformer")
 REPORT = "report.html"
@@ -54,6 +57,7 @@ def demo(
 ) -> Demo:
     """Train a recurrent model with attention and a Transformer for as many minutes each, score and compare.
 
+    They train in turn, a slice of their minutes at a time, so that what else the machine does meets both.
     Writes a run folder for each and `report.html` into `folder`. Those of an earlier demo are there until the
     new ones are finished. Raises what `train` raises, RecipeError for a recipe of another
     task than translation, and RunError if `folder` holds somebody else's runs.
@@ -69,15 +73,7 @@ def demo(
     models = [architecture(name) for name in MODELS]
     _check_replaceable(folder, models)
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)  # of a demo that broke off
-    ended = [
-        train(
-            base.model_copy(update={"model": model.model}),
-            folder / UNFINISHED / model.name,
-            name=model.label,
-            quiet=quiet,
-        )
-        for model in models
-    ]
+    ended = _train_in_turn(base, models, folder / UNFINISHED, quiet=quiet)
     page = _report(base, folder, list(zip(models, ended, strict=True)))
     write_report(page, folder / REPORT)
     _put_in_place(folder, models)
@@ -85,6 +81,28 @@ def demo(
         model.title: experiment.evaluation for model, experiment in zip(models, ended, strict=True)
     }
     return Demo(folder / REPORT, evaluations, page.next_commands)
+
+
+def _train_in_turn(
+    base: Recipe, models: Sequence[Architecture], folder: Path, *, quiet: bool
+) -> list[Experiment]:
+    """Train them, and score each when it is done."""
+    minutes = base.training.minutes
+    ended = []
+    for number, pause_at in turns(len(models), minutes):
+        model = models[number]
+        with training_bar(model.label, quiet=quiet) as watch:
+            run = train(
+                base.model_copy(update={"model": model.model}),
+                folder / model.name,
+                resume=True,
+                pause_at=pause_at,
+                watch=watch,
+                quiet=quiet,
+            )
+        if pause_at is None:
+            ended.append(score(run, model.label, quiet=quiet))
+    return ended
 
 
 def _check_replaceable(folder: Path, models: Iterable[Architecture]) -> None:
@@ -122,6 +140,8 @@ def _report(base: Recipe, folder: Path, ended: list[tuple[Architecture, Experime
         target_language=base.data.languages[1],
         pairs=prepared.report["train_pairs"],
         minutes=minutes,
+        slices=slices(minutes),
+        unequal=unequal(seconds_had(experiment.run.read_log()) for _, experiment in ended),
         machine=machine(),
         date=datetime.now(UTC).strftime("%d %B %Y"),
         models=tuple(

@@ -42,7 +42,12 @@ def train(
     name = name or Path(out).name
     with training_bar(name, quiet=quiet) as watch:
         run = training.train(recipe, out, resume=resume, watch=watch, quiet=quiet)
+    return score(run, name, quiet=quiet)
+
+
+def score(run: RunFolder, name: str, *, quiet: bool = False) -> Experiment:
+    """Translate and score the test split of a run. `name`: what progress bars say."""
     with progress(f"{name}: translating the test text", quiet=quiet) as advance:
-        evaluation = evaluate(out, advance=advance)
+        evaluation = evaluate(run.path, advance=advance)
     run.save_scores(evaluation.as_dict())
     return Experiment(run, evaluation)

@@ -83,6 +83,10 @@ class DemoReport:
     next_commands: tuple[str, ...]
     test_pairs: int | None = None
     """Pairs of texts that were scored, none of them trained on."""
+    slices: int = 1
+    """The parts of each training, between which the others had their turn."""
+    unequal: str | None = None
+    """What to say in place of claims where the models did not have equal budgets."""
 
 
 def write_report(report: DemoReport, path: Path) -> None:
@@ -106,7 +110,7 @@ def render_report(report: DemoReport) -> str:
         lead=_lead(report),
         findings=_findings(report),
         metrics=METRICS,
-        best=_best(report.models),
+        best=_best(report.models) if report.unequal is None else {},
         signatures=_signatures(report.models),
         curves=_curves(report.models, charts),
         examples=_examples(report),
@@ -164,11 +168,16 @@ def _lead(report: DemoReport) -> str:
     time = (
         f"{report.minutes:g} {'minute' if report.minutes == 1 else 'minutes'}{' each' if count > 1 else ''}"
     )
-    return f"{models} learned{task} from {report.pairs:,} pairs of texts, in {time}, on {report.machine}."
+    turns = f", taken in turn in {report.slices} slices" if report.slices > 1 and count > 1 else ""
+    return (
+        f"{models} learned{task} from {report.pairs:,} pairs of texts, in {time}{turns}, on {report.machine}."
+    )
 
 
 def _findings(report: DemoReport) -> str:
-    """Who translates best, by how much, and who computes faster."""
+    """Who translates best, by how much, and who computes faster; nothing of that after unequal budgets."""
+    if report.unequal is not None:
+        return report.unequal
     tested = "on pairs that were kept out of training"
     if report.test_pairs is not None:
         tested = f"on {report.test_pairs:,} pairs that were kept out of training"

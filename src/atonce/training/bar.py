@@ -35,10 +35,10 @@ def training_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[Report
                 f"loss {update.loss:.3f} · {report.tokens_per_second:,.0f} tokens/s · "
                 f"{update.padding_share:.1%} padding"
             )
-            progress.update(task, total=report.planned_steps, completed=update.step, numbers=numbers)
+            progress.update(task, total=1.0, completed=report.share, numbers=numbers)
             if report.validation:
                 console.print(
-                    f"{name} · step {update.step}/{report.planned_steps or '?'} · {update.seconds:.0f} s · "
+                    f"{name} · step {update.step} · {report.share:.0%} · {update.seconds:.0f} s · "
                     f"{numbers} · validation loss {report.validation.loss:.3f}, "
                     f"{TITLES[report.validation.metric]} {report.validation.score:.1f}",
                     soft_wrap=True,

@@ -1,37 +1,272 @@
-"""How many updates a training makes."""
+"""How much of a training is over, and when it ends: after a number of updates, or of minutes.
 
-CALIBRATION_SHARE = 0.06
-"""Of the minutes, before the speed of the updates is taken as known."""
-UNTYPICAL_STEPS = 3
-"""The first updates of a sitting are slow: kernels are chosen, memory is first touched. They do not count."""
-VALIDATION_SHARE = 0.06
-"""Of the minutes, kept free for validation and checkpoints."""
+A number of updates is known from the start. How many updates fit into minutes is not, and changes whenever
+the machine gets busier or freer. So a time budget is planned a few updates at a time: for these, the share of
+the time that is used, on which the learning rate depends. Each plan is written into the run folder before it
+takes effect, and a resumed training follows what was written: it makes the very same updates.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Protocol, runtime_checkable
+
+from atonce.runs.folder import JsonLines
+from atonce.training.distributed import ALONE, Ranks
+
+VALIDATIONS = 8
+"""In a training, where the recipe does not say."""
+FEWEST_VALIDATIONS = 2
+"""In minutes that are too few for eight: the first one shows how long the last one will take."""
+SECONDS_A_VALIDATION = 15
+"""Of training, at least, for each of these."""
+UNPLANNED_UPDATES = 3
+"""Updates before the first plan. They are slow: kernels are chosen, memory is touched for the first time."""
+PLANNED_SHARE = 1 / 2000
+"""Of the minutes: what is planned at once. The rate falls in steps as small as that."""
+PLANNED_OF_REST = 1 / 4
+"""At most this share of what is left is planned at once, so that the end is met."""
+PACE_MEMORY = 0.95
+"""Share that the running mean of an update's duration keeps: it looks back over some twenty updates."""
+GUESSED_VALIDATION = 0.02
+"""Of the minutes, kept free for the last validation while none has shown how long it takes."""
 
 
-class Budget:
-    """A number of updates, given or found out.
+class Clock:
+    """Seconds since a training began, earlier sessions included."""
 
-    A time budget becomes a number of updates from the speed of the first ones, once and for all: so the
-    learning rate stays a function of the step, and a resumed training goes the same way.
+    def __init__(self, before: float = 0.0) -> None:
+        self._began = perf_counter() - before
+
+    @property
+    def seconds(self) -> float:
+        """Validations and checkpoints are included."""
+        return perf_counter() - self._began
+
+
+@runtime_checkable
+class Budget(Protocol):
+    """What the training loop, and what is around it, ask of a budget."""
+
+    def is_over(self, step: int) -> bool:
+        """Whether `step` is the last update."""
+        ...
+
+    def is_validated(self, step: int) -> bool:
+        """Whether a validation follows `step`, as one does the last update."""
+        ...
+
+    def planned_steps(self, step: int) -> float | None:
+        """Updates in all, as the schedule is to see it at `step`. None as long as that is not known."""
+        ...
+
+    def expected_steps(self, step: int) -> int | None:
+        """Updates in all, as `step` ends: for a time budget a guess. None as long as there is none."""
+        ...
+
+    def share(self, step: int) -> float:
+        """How much of the budget is used when `step` ends, from 0 to 1."""
+        ...
+
+    def observe(self, step: int, seconds: float, duration: float) -> None:
+        """Take note that `step` ended `seconds` after the training began, having taken `duration` of them."""
+        ...
+
+    def validated(self, duration: float) -> None:
+        """Take note of how many seconds a validation and its checkpoint took."""
+        ...
+
+    @property
+    def validation_updates(self) -> float | None:
+        """How many updates a validation takes as long as, where that was found out."""
+        ...
+
+
+@dataclass(frozen=True)
+class StepBudget:
+    """A number of updates."""
+
+    steps: int
+    validate_every: int | None = None
+
+    def is_over(self, step: int) -> bool:
+        """Whether `step` is the last update."""
+        return step >= self.steps
+
+    def is_validated(self, step: int) -> bool:
+        """Whether a validation follows `step`."""
+        every = self.validate_every or math.ceil(self.steps / VALIDATIONS)
+        return self.is_over(step) or step % every == 0
+
+    def planned_steps(self, step: int) -> int:
+        """The same at any step."""
+        return self.steps
+
+    def expected_steps(self, step: int) -> int:
+        """The same at any step."""
+        return self.steps
+
+    def share(self, step: int) -> float:
+        """How much of the budget is used when `step` ends."""
+        return min(1.0, step / self.steps)
+
+    def observe(self, step: int, seconds: float, duration: float) -> None:
+        """How long updates take says nothing here."""
+
+    def validated(self, duration: float) -> None:
+        """Nor how long validations take."""
+
+    @property
+    def validation_updates(self) -> None:
+        """It is not found out."""
+        return None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What holds for the updates from `first` to `last`. At the end of the training there are none."""
+
+    first: int
+    last: int
+    share: float
+    """Of the time that is used, 0 to 1, when they begin. 1: the update before `first` was the last of all."""
+
+
+BEGINNING = Plan(first=1, last=UNPLANNED_UPDATES, share=0.0)
+"""Before the first plan. It is never written."""
+
+
+class TimeBudget:
+    """Minutes of wall-clock time, validations and checkpoints included.
+
+    `lines`: where plans are written, and where those of an earlier session are. `done`, `seconds`: what
+    earlier sessions made and took; `validation_updates`: how many updates a validation took as long as.
+    `ranks`: processes that learn together; the first plans, the others are told.
     """
 
-    def __init__(self, steps: int | None, minutes: float | None = None) -> None:
-        """With `steps`, `minutes` say nothing any more; with neither, there is no end."""
-        self.steps = steps
-        self.minutes = minutes
-        self._observed = 0
-        self._since = (0, 0.0)  # step and seconds from which on the speed is measured
+    def __init__(
+        self,
+        minutes: float,
+        lines: JsonLines | None = None,
+        *,
+        validate_every: int | None = None,
+        validation_updates: float | None = None,
+        done: int = 0,
+        seconds: float = 0.0,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self._validation_updates = validation_updates
+        self._seconds = minutes * 60
+        self._lines = lines
+        self._validate_every = validate_every
+        self._ranks = ranks
+        self._pace = seconds / done if done else 0.0
+        self._used = seconds
+        if lines and ranks.is_first:
+            lines.keep()
+        self._written = {plan.first: plan for plan in (BEGINNING, *(_written_in(lines) if lines else ()))}
+        begun = [plan for plan in self._written.values() if plan.first <= done + 1]
+        self._plan = max(begun, key=lambda plan: plan.first)
+        earlier = [plan for plan in begun if plan.first < self._plan.first]
+        self._before = max(earlier, key=lambda plan: plan.first, default=self._plan)
+        if not self.is_over(done) and self._plan.last <= done:  # what was written is lost
+            self._go_on(done)
 
-    def observe(self, step: int, seconds: float) -> None:
-        """Take note that `step` was done `seconds` after the training began, earlier sittings included."""
-        if self.steps is not None or self.minutes is None:
-            return
-        self._observed += 1
-        if self._observed <= UNTYPICAL_STEPS:
-            self._since = (step, seconds)
-            return
-        if seconds >= self.minutes * 60 * CALIBRATION_SHARE:
-            first_step, first_seconds = self._since
-            seconds_a_step = (seconds - first_seconds) / (step - first_step)
-            available = self.minutes * 60 * (1 - VALIDATION_SHARE)
-            self.steps = step + max(0, int((available - seconds) / seconds_a_step))
+    @property
+    def _validations(self) -> int:
+        """In the whole training."""
+        return max(FEWEST_VALIDATIONS, min(VALIDATIONS, int(self._seconds // SECONDS_A_VALIDATION)))
+
+    def is_over(self, step: int) -> bool:
+        """Whether `step` is the last update."""
+        return self._plan.share >= 1 and step >= self._plan.first - 1
+
+    def is_validated(self, step: int) -> bool:
+        """Whether a validation follows `step`: every so many updates if told so, else at equal shares."""
+        if self.is_over(step):
+            return True
+        if self._validate_every:
+            return step % self._validate_every == 0
+        before, now = (math.floor(plan.share * self._validations) for plan in (self._before, self._plan))
+        return self._plan.first == step + 1 and now > before
+
+    def planned_steps(self, step: int) -> float | None:
+        """As many updates as the whole time holds at the mean speed so far.
+
+        A schedule that sees this number at `step` is a function of the share that is used.
+        """
+        return step / self._plan.share - 1 if self._plan.share else None
+
+    def expected_steps(self, step: int) -> int | None:
+        """The updates made, and as many more as there is time for at the speed of the last ones."""
+        if self.is_over(step):
+            return step
+        if not self._pace:
+            return None
+        return step + max(1, round((self._seconds - self._reserve - self._used) / self._pace))
+
+    def share(self, step: int) -> float:
+        """How much of the time is used when `step` ends."""
+        return 1.0 if self.is_over(step) else min(1.0, self._used / self._seconds)
+
+    def observe(self, step: int, seconds: float, duration: float) -> None:
+        """Where the plan ends with `step`, make the next."""
+        self._used = seconds
+        self._pace = PACE_MEMORY * self._pace + (1 - PACE_MEMORY) * duration if self._pace else duration
+        if step <= UNPLANNED_UPDATES:
+            self._pace = duration
+        if step >= self._plan.last:
+            self._go_on(step)
+
+    def validated(self, duration: float) -> None:
+        """Count it in updates, as it takes longer on a busy machine just as they do."""
+        if self._pace:
+            self._validation_updates = duration / self._pace
+
+    @property
+    def validation_updates(self) -> float | None:
+        """How many updates a validation takes as long as; None before the first."""
+        return self._validation_updates
+
+    @property
+    def _reserve(self) -> float:
+        """Seconds kept free for the last validation and checkpoint."""
+        if self._validation_updates is None:
+            return GUESSED_VALIDATION * self._seconds
+        return self._validation_updates * self._pace
+
+    def _go_on(self, step: int) -> None:
+        """Follow what was planned for the updates after `step`, or plan."""
+        plan = self._written.get(step + 1)
+        if plan is None:
+            plan = self._told(self._next_plan(step))
+            self._written[plan.first] = plan
+            if self._lines and self._ranks.is_first:
+                self._lines.append(**asdict(plan))
+        self._before, self._plan = self._plan, plan
+
+    def _next_plan(self, step: int) -> Plan:
+        due = self._validate_every is not None and step % self._validate_every == 0
+        # Where a validation follows this update, there must be time for that one and for the last.
+        left = self._seconds - self._used - self._reserve * (2 if due else 1)
+        if left < self._pace / 2:
+            return Plan(first=step + 1, last=step, share=1.0)
+        planned = min(PLANNED_SHARE * self._seconds, PLANNED_OF_REST * left)
+        updates = max(1, int(planned / self._pace)) if self._pace else 1
+        if self._validate_every:
+            updates = min(updates, self._validate_every - step % self._validate_every)
+        share = min(self._used / (self._seconds - self._reserve), 1 - PLANNED_SHARE)
+        return Plan(first=step + 1, last=step + updates, share=max(share, self._plan.share))
+
+    def _told(self, plan: Plan) -> Plan:
+        """The plan of the first process, in every process."""
+        last, share = self._ranks.told(float(plan.last)), self._ranks.told(plan.share)
+        return Plan(plan.first, int(last), share)
+
+
+def _written_in(lines: JsonLines) -> list[Plan]:
+    """Raises RunError if the file is damaged."""
+    try:
+        return [Plan(int(line["first"]), int(line["last"]), float(line["share"])) for line in lines.read()]
+    except (KeyError, TypeError, ValueError) as error:
+        raise lines.damaged(f"a line is not what a training writes: {error}") from None

@@ -28,9 +28,11 @@ class Progress:
     position: Position = field(default_factory=Position)
     """How far the data were read."""
     planned_steps: int | None = None
-    """The step budget, once it is known."""
+    """The step budget; None where minutes are given."""
     seconds: float = 0.0
-    """Time trained so far."""
+    """Time trained so far, validations included."""
+    validation_updates: float | None = None
+    """As many updates a validation takes as long as, once that is known."""
     least_cost: float | None = None
     """Of the best validation so far: its loss, or its score below zero."""
     validations_since_best: int = 0
@@ -44,13 +46,12 @@ class Progress:
         """What `asdict` made of one, back from JSON."""
         return cls(**{**values, "position": Position(*values["position"])})
 
-    def after(self, update: Update, planned_steps: int | None) -> "Progress":
+    def after(self, update: Update) -> "Progress":
         """One step on."""
         return replace(
             self,
             step=update.step,
             position=update.position,
-            planned_steps=planned_steps,
             seconds=update.seconds,
             skipped=self.skipped + update.skipped,
             skipped_in_a_row=self.skipped_in_a_row + 1 if update.skipped else 0,
@@ -110,6 +111,15 @@ def load_checkpoint(folder: Path, learner: Learner) -> Progress | None:
         ) from None
     _remove_older(folder)
     return progress
+
+
+def seconds_trained(folder: Path) -> float:
+    """How long the training had taken by its newest checkpoint; 0 if there is none that can be read."""
+    try:
+        values = json.loads((_checkpoints(folder)[-1] / "progress.json").read_text(encoding="utf-8"))
+        return float(values["seconds"])
+    except (IndexError, OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def _checkpoints(folder: Path) -> list[Path]:

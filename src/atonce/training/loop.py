@@ -1,7 +1,6 @@
 """The training loop, from top to bottom. It learns; who iterates over it validates, saves and stops."""
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from atonce.layers.precision import products
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.average import WeightAverage
-from atonce.training.budget import Budget
+from atonce.training.budget import Budget, Clock
 from atonce.training.distributed import ALONE, Ranks
 from atonce.training.loss import batch_loss
 from atonce.training.schedule import rate_factor
@@ -36,7 +35,7 @@ class Update:
     batches: tuple[Batch, ...]
     """What was read: as many as are accumulated."""
     seconds: float
-    """Since the training began, earlier sittings included."""
+    """Since the training began, earlier sessions and validations included."""
 
     @property
     def skipped(self) -> bool:
@@ -53,21 +52,23 @@ def updates(
     budget: Budget,
     *,
     done: int = 0,
-    seconds_before: float = 0.0,
+    clock: Clock | None = None,
     ranks: Ranks = ALONE,
 ) -> Iterator[Update]:
     """Train in place. Yields after every step, the first being `done` + 1, until the budget is used up.
 
-    `seconds_before`: how long the training has taken in earlier sittings. `ranks`: the processes that learn
-    together, each from its share of every batch; the clock is that of the first.
+    `clock`: runs since the training began; without it, it begins here. `ranks`: the processes that learn
+    together, each from its share of every batch.
     """
     device = next(model.parameters()).device
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
-    began = time.perf_counter() - seconds_before
+    clock = clock or Clock()
     step = done
-    while budget.steps is None or step < budget.steps:
+    while not budget.is_over(step):
         step += 1
-        factor = rate_factor(step, schedule=config.schedule, warmup=config.warmup, steps=budget.steps)
+        began = clock.seconds
+        planned = budget.planned_steps(step)
+        factor = rate_factor(step, schedule=config.schedule, warmup=config.warmup, steps=planned)
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * factor
 
@@ -93,7 +94,7 @@ def updates(
 
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak
-        seconds = ranks.told(time.perf_counter() - began)
-        budget.observe(step, seconds)
+        seconds = clock.seconds
+        budget.observe(step, seconds, seconds - began)
         padding = sum(batch.padding_share for batch in batches) / len(batches)
         yield Update(step, read[-1][1], loss, norm, factor, tokens, padding, batches, seconds)

@@ -17,7 +17,7 @@ from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, save_tensors
 from atonce.runs.recipe import Recipe
 from atonce.training.average import WeightAverage
-from atonce.training.budget import Budget
+from atonce.training.budget import Budget, Clock, StepBudget, TimeBudget
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
 from atonce.training.distributed import Ranks, together, was_restarted
 from atonce.training.loop import Update, updates
@@ -28,8 +28,6 @@ from atonce.training.validation import METRICS, Validation, validate
 
 DEFAULT_STEPS = 5_000
 """Where a recipe gives neither steps nor minutes."""
-VALIDATIONS = 8
-"""In a training, where the recipe does not say."""
 MOST_SKIPPED_IN_A_ROW = 10
 LOG_EVERY = 10
 
@@ -40,6 +38,9 @@ class Report:
 
     update: Update
     planned_steps: int | None
+    """Updates in all; of a time budget, as many as are expected now."""
+    share: float
+    """How much of the budget is used, from 0 to 1."""
     tokens_per_second: float
     """Target pieces learned from in a second, lately, validation not counted."""
     validation: Validation | None
@@ -51,6 +52,7 @@ def train(
     folder: str | Path,
     *,
     resume: bool = False,
+    pause_at: float | None = None,
     device: str | torch.device | None = None,
     watch: Callable[[Report], None] = lambda _: None,
     quiet: bool = False,
@@ -59,7 +61,8 @@ def train(
 
     The folder's model is the average of the weights (or the weights) of the best validation so far,
     so it can be used while training goes on. `watch` is called after each step. `quiet`: no progress bars
-    while the data are prepared. The device is a GPU where there is one, unless given.
+    while the data are prepared. The device is a GPU where there is one, unless given. `pause_at`: leave off,
+    to be resumed, after the first step that ends so many seconds after the training began, or later.
 
     A resumed training takes everything from the folder, and `recipe` must be the one it began with; where
     nothing was begun yet, it begins.
@@ -72,7 +75,7 @@ def train(
             _prepare(run, quiet=quiet)
         ranks.told(0.0)  # all is there
         run = RunFolder.open(folder)
-        return _Training(run, open_prepared(run.path), ranks, watch).run_to_end()
+        return _Training(run, open_prepared(run.path), ranks, watch).run_until(pause_at)
 
 
 def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
@@ -105,11 +108,12 @@ def _prepare(run: RunFolder, *, quiet: bool) -> None:
 
 
 class _Training:
-    """One sitting of a training. Its methods are in the order of a training's life."""
+    """One session of a training. Its methods are in the order of a training's life."""
 
     def __init__(
         self, run: RunFolder, prepared: Prepared, ranks: Ranks, watch: Callable[[Report], None]
     ) -> None:
+        since_start = Clock()
         self.run = run
         self.prepared = prepared
         self.config = run.recipe.training
@@ -121,26 +125,47 @@ class _Training:
         average = WeightAverage(model, self.config.average) if self.config.average else None
         self.learner = Learner(model, build_optimizers(model, self.config), average)
         self.system = system_of(model, prepared.ends, run.recipe)
-        steps = self.config.steps or (None if self.config.minutes else DEFAULT_STEPS)
-        self.progress = load_checkpoint(run.checkpoints, self.learner) or Progress(planned_steps=steps)
-        self.budget = Budget(self.progress.planned_steps, self.config.minutes)
-        self.speed = Speed()
+        self.progress = load_checkpoint(run.checkpoints, self.learner) or self._beginning()
         if ranks.is_first:
             run.rewind_log(self.progress.step)
+        self.clock = Clock(self.progress.seconds + since_start.seconds)
+        self.budget = self._budget()
+        self.speed = Speed()
 
-    def run_to_end(self) -> RunFolder:
-        if self.progress.stopped_early:
+    def _beginning(self) -> Progress:
+        return Progress(planned_steps=self.config.steps or (None if self.config.minutes else DEFAULT_STEPS))
+
+    def _budget(self) -> Budget:
+        # The minutes of an older version became steps once and for all, and these are kept to.
+        if self.progress.planned_steps is not None:
+            return StepBudget(self.progress.planned_steps, self.config.validate_every)
+        assert self.config.minutes is not None
+        return TimeBudget(
+            self.config.minutes,
+            self.run.budget,
+            validate_every=self.config.validate_every,
+            validation_updates=self.progress.validation_updates,
+            done=self.progress.step,
+            seconds=self.clock.seconds,
+            ranks=self.ranks,
+        )
+
+    def run_until(self, pause_at: float | None) -> RunFolder:
+        """Train to the end, or until so many seconds are used."""
+        if self.progress.stopped_early or (pause_at is not None and self.progress.seconds >= pause_at):
             return self.run
         for update in self._updates():
             self.speed.count(update)
-            self.progress = self.progress.after(update, self.budget.steps)
+            self.progress = self.progress.after(update)
             self._stop_if_nothing_is_learned(update)
             with self.speed.paused():
-                validation = self._validate() if self._is_due(self._validate_every) else None
-                if self.ranks.is_first:
-                    self._write(update, validation)
-            self.watch(Report(update, self.budget.steps, self.speed.tokens_per_second, validation))
+                validation = self._validate_and_write(update)
+            expected, share = self.budget.expected_steps(update.step), self.budget.share(update.step)
+            self.watch(Report(update, expected, share, self.speed.tokens_per_second, validation))
             if self.progress.stopped_early:
+                break
+            if pause_at is not None and self.ranks.told(self.clock.seconds) >= pause_at:
+                self._save_checkpoint()
                 break
         return self.run
 
@@ -159,7 +184,7 @@ class _Training:
             self.config,
             self.budget,
             done=self.progress.step,
-            seconds_before=self.progress.seconds,
+            clock=self.clock,
             ranks=self.ranks,
         )
 
@@ -182,16 +207,15 @@ class _Training:
             f"--set training.precision=float32; what the last step read is in {path}",
         )
 
-    @property
-    def _validate_every(self) -> int | None:
-        if self.config.validate_every is not None or self.budget.steps is None:
-            return self.config.validate_every
-        return math.ceil(self.budget.steps / VALIDATIONS)
-
-    def _is_due(self, every: int | None) -> bool:
-        """Whether something done every so many steps, and at the end, is to be done now."""
-        step = self.progress.step
-        return step == self.budget.steps or (every is not None and step % every == 0)
+    def _validate_and_write(self, update: Update) -> Validation | None:
+        """What a step has to be followed by. Returns the validation, where it ended with one."""
+        began = self.clock.seconds
+        validation = self._validate() if self.budget.is_validated(update.step) else None
+        if self.ranks.is_first:
+            self._write(update, validation)
+        if validation is not None:
+            self.budget.validated(self.clock.seconds - began)
+        return validation
 
     def _validate(self) -> Validation:
         """Validate the weights to be kept, and keep them if they are the best so far."""
@@ -222,8 +246,15 @@ class _Training:
     def _write(self, update: Update, validation: Validation | None) -> None:
         """In this order: a checkpoint stands for all that was done and written up to its step."""
         self._log(update, validation)
-        if validation is not None or self._is_due(self.config.save_every):
-            save_checkpoint(self.run.checkpoints, self.learner, self.progress)
+        every = self.config.save_every
+        if validation is not None or (every is not None and update.step % every == 0):
+            self._save_checkpoint()
+
+    def _save_checkpoint(self) -> None:
+        self.progress = replace(
+            self.progress, seconds=self.clock.seconds, validation_updates=self.budget.validation_updates
+        )
+        save_checkpoint(self.run.checkpoints, self.learner, self.progress)
 
     def _log(self, update: Update, validation: Validation | None) -> None:
         if validation is None and update.step % LOG_EVERY and not update.skipped:
@@ -235,7 +266,7 @@ class _Training:
         )
         self.run.log(
             step=update.step,
-            seconds=round(update.seconds, 3),
+            seconds=round(self.clock.seconds, 3),
             loss=_finite(update.loss),
             rate_factor=update.rate_factor,
             gradient_norm=_finite(update.gradient_norm),
@@ -243,7 +274,8 @@ class _Training:
             padding_share=round(self.speed.padding_share, 4),
             epoch=update.position.epoch,
             skipped=self.progress.skipped,
-            planned_steps=self.budget.steps,
+            planned_steps=self.budget.expected_steps(update.step),
+            share=round(self.budget.share(update.step), 5),
             **{name: _finite(value) for name, value in validated.items()},
         )
 

@@ -19,7 +19,7 @@ from atonce.studies.comparison import compare as module
 from atonce.studies.comparison.compare import Comparison, compare
 from atonce.studies.comparison.findings import gain, lengths_of, seconds_to_quality
 from atonce.studies.comparison.generation_speed import GenerationSpeed
-from atonce.studies.comparison.trial import measure, read_trial
+from atonce.studies.comparison.trial import measure
 from atonce.studies.report import CurvePoint
 
 MODELS = ["seq2seq-gru", "transformer"]
@@ -34,10 +34,9 @@ def in_this_process():
     def speed(*_: object, **__: object) -> GenerationSpeed:
         return GenerationSpeed(100.0, 10.0)
 
-    def run_trial(run: Path, name: str, *, quiet: bool) -> object:
+    def run_trial(run: Path, name: str, *, pause_at: float | None, quiet: bool) -> None:
         if not (run / "trial.json").exists():
-            measure(run, name, quiet=quiet)
-        return read_trial(run)
+            measure(run, name, pause_at=pause_at, quiet=quiet)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "run_trial", run_trial)
@@ -144,11 +143,11 @@ def test_one_that_broke_off_trains_what_is_missing_and_nothing_else(
     trained: list[str] = []
     run_trial = module.run_trial
 
-    def breaking(run: Path, name: str, *, quiet: bool) -> object:
+    def breaking(run: Path, name: str, *, pause_at: float | None, quiet: bool) -> None:
         if len(trained) == 1:
             raise TrainingError("it broke", why="a test", fix="none")
         trained.append(run.name)
-        return run_trial(run, name, quiet=quiet)
+        run_trial(run, name, pause_at=pause_at, quiet=quiet)
 
     monkeypatch.setattr(module, "run_trial", breaking)
     with pytest.raises(TrainingError):

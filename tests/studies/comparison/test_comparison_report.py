@@ -141,6 +141,18 @@ def test_it_opens_with_what_was_found_and_done() -> None:
         assert text in said
 
 
+def test_unequal_budgets_allow_no_claim() -> None:
+    said = page_of(unequal="The models did not have equal budgets.", slices=12).said
+    assert "The models did not have equal budgets." in said
+    for claim in ("The best translations", "surely beats", "trains fastest"):
+        assert claim not in said
+    assert "12 slices of each training" in said
+
+
+def test_the_budget_that_each_had_is_shown() -> None:
+    assert "12 minutes for each training (used: LSTM 11.67, Transformer 11.67)" in page_of().said
+
+
 def test_what_may_be_chance_is_not_a_finding() -> None:
     unsure = Gain(*(difference(2.0, UNSURE) for _ in range(4)))
     page = page_of(model("LSTM", 14.0), model("Transformer", 16.0, gain=unsure))

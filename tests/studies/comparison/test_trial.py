@@ -22,7 +22,8 @@ def begun(folder: Path, prepared: Path, **training: object) -> Path:
 
 def test_it_trains_scores_and_measures(tmp_path: Path, prepared_dates: Path) -> None:
     run = begun(tmp_path / "run", prepared_dates)
-    trial = run_trial(run, "a trial", quiet=True)
+    run_trial(run, "a trial", quiet=True)
+    trial = read_trial(run)
     assert trial.weights == sum(weight.numel() for weight in RunFolder.open(run).load_weights().values())
     assert len(trial.outputs) == json.loads((run / "scores.json").read_text())["sentences"] == 6
     assert trial.peak_memory_bytes is not None
@@ -32,7 +33,7 @@ def test_it_trains_scores_and_measures(tmp_path: Path, prepared_dates: Path) -> 
     assert RunFolder.open(run).read_log()[-1]["step"] == 2
     # What was measured is not measured again.
     before = tiny.everything_in(run)
-    assert run_trial(run, "a trial", quiet=True) == trial
+    run_trial(run, "a trial", quiet=True)
     assert tiny.everything_in(run) == before
 
 
@@ -75,6 +76,19 @@ def test_it_goes_on_where_it_broke_off(
     assert (run / "log.jsonl").read_bytes() == log  # nothing was trained again
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_it_pauses_and_goes_on(tmp_path: Path, prepared_dates: Path) -> None:
+    run = begun(tmp_path / "run", prepared_dates, steps=5, validate_every=5)
+    run_trial(run, "a trial", pause_at=0.001, quiet=True)
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-00000001"]
+    before = tiny.everything_in(run)
+    run_trial(run, "a trial", pause_at=0.001, quiet=True)
+    assert tiny.everything_in(run) == before, "that much was trained already"
+    assert not (run / TRIAL).exists()
+    run_trial(run, "a trial", quiet=True)
+    assert RunFolder.open(run).read_log()[-1]["step"] == 5
+
+
 @pytest.mark.parametrize(("code", "how"), [(1, "ended with code 1"), (-9, "signal 9 ended its process")])
 def test_a_process_that_says_nothing_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, how: str
@@ -93,9 +107,9 @@ def test_a_damaged_measurement_is_told(tmp_path: Path, text: str) -> None:
         read_trial(tmp_path)
 
 
-def test_memory_of_an_earlier_sitting_counts(tmp_path: Path) -> None:
+def test_memory_of_an_earlier_session_counts(tmp_path: Path) -> None:
     (tmp_path / module.MEMORY).write_text(json.dumps({"peak_bytes": 10**15}))
-    assert module._peak_of_all_sittings(tmp_path) == 10**15
+    assert module._peak_of_all_sessions(tmp_path) == 10**15
 
 
 def test_peak_memory_is_that_of_the_process_itself() -> None:

@@ -1,15 +1,15 @@
 """`atonce compare`: architectures on equal terms, with honest statistics.
 
 The same data, vocabulary and budget for all; by default also the same number of weights, for which each is
-made as wide as it takes. Each is trained from as many seeds as wanted, in processes of their own
-(`trial.py`), and intervals say what would become of the scores on other sentences and with other seeds.
+made as wide as it takes. Each is trained from as many seeds as wanted, in processes of their own (`trial.py`)
+and, where the budget is time, in turn (`turns.py`); and intervals say what would become of the scores on
+other sentences and with other seeds.
 """
 
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
 from atonce.data.prepare import Prepared, open_prepared, prepare
@@ -33,7 +33,8 @@ from atonce.studies.comparison.plan import (
     chosen,
 )
 from atonce.studies.comparison.report import ComparisonReport, render_comparison
-from atonce.studies.comparison.trial import Trial, run_trial
+from atonce.studies.comparison.trial import Trial, read_trial, run_trial
+from atonce.studies.turns import turns
 
 MODELS = (
     "seq2seq-lstm", "additive-bigru", "general-bilstm", "convs2s", "mingru", "transformer-ssru",
@@ -116,16 +117,21 @@ def _run_all(
 ) -> dict[str, list[Trial]]:
     """The trials of each model, one for each seed.
 
-    Every model has its turn before the second seed begins: should the machine slow down, it does for all.
+    Every model has its turns before the second seed begins: should the machine slow down, it does for all.
     """
     trials: dict[str, list[Trial]] = {model.name: [] for model in models}
-    for seed, model in product(plan.run_seeds, models):
-        run = folder / run_name(model, seed)
+    for seed in plan.run_seeds:
+        runs = [folder / run_name(model, seed) for model in models]
         training = plan.recipe.training.model_copy(update={"seed": seed})
-        recipe = plan.recipe.model_copy(update={"model": model.model, "training": training})
-        _begin(run, recipe, folder / DATA)
-        name = model.label if plan.seeds == 1 else f"{model.label}, seed {seed}"
-        trials[model.name].append(run_trial(run, name, quiet=quiet))
+        for run, model in zip(runs, models, strict=True):
+            recipe = plan.recipe.model_copy(update={"model": model.model, "training": training})
+            _begin(run, recipe, folder / DATA)
+        for number, pause_at in turns(len(models), training.minutes):
+            label = models[number].label
+            name = label if plan.seeds == 1 else f"{label}, seed {seed}"
+            run_trial(runs[number], name, pause_at=pause_at, quiet=quiet)
+        for run, model in zip(runs, models, strict=True):
+            trials[model.name].append(read_trial(run))
     return trials
 
 

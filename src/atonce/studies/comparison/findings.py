@@ -29,6 +29,7 @@ from atonce.studies.comparison.report import (
 from atonce.studies.comparison.trial import Trial
 from atonce.studies.machine import machine
 from atonce.studies.report import CurvePoint
+from atonce.studies.turns import seconds_had, slices, unequal
 from atonce.training.train import DEFAULT_STEPS
 
 LENGTHS = (range(1, 6), range(6, 9), range(9, 12), range(12, 10_000))
@@ -60,6 +61,11 @@ def findings(
     }
     by_length = lengths_of(sources)
     training = plan.recipe.training
+    logs = [
+        RunFolder.open(folder / run_name(model, seed)).read_log()
+        for model in models
+        for seed in plan.run_seeds
+    ]
     return ComparisonReport(
         corpus=prepared.report["about"],
         source_language=source_language,
@@ -87,6 +93,8 @@ def findings(
             _compared(model, plan, trials[model.name], scores, by_length, folder, baseline)
             for model in models
         ),
+        slices=slices(training.minutes),
+        unequal=None if training.minutes is None else unequal(seconds_had(log) for log in logs),
     )
 
 

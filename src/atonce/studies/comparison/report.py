@@ -141,6 +141,10 @@ class ComparisonReport:
     command: str
     date: str
     models: tuple[ComparedModel, ...]
+    slices: int = 1
+    """The parts of each training, between which the others had their turn."""
+    unequal: str | None = None
+    """What to say in place of claims where the models did not have equal budgets."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -202,7 +206,9 @@ def _lead(report: ComparisonReport) -> str:
 def _findings(
     report: ComparisonReport, ranked: Sequence[ComparedModel], baseline: ComparedModel
 ) -> list[str]:
-    """What the numbers say, only as surely as they say it."""
+    """What the numbers say, only as surely as they say it; nothing after unequal budgets."""
+    if report.unequal is not None:
+        return [report.unequal]
     best = ranked[0]
     said = [
         f"The best translations are those of the {best.title}: BLEU {_with_interval(best.scores['bleu'])} "

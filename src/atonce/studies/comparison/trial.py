@@ -2,10 +2,12 @@
 
 Of its own, because only so the most memory that a process ever took is that of this training and no other's.
 The process is `python -m atonce.studies.comparison.trial RUN NAME`. It goes on with a run folder that holds a
-recipe and prepared data, shows its progress on stderr, and leaves `trial.json` in the folder. An error that a
-user can mend goes to stdout as JSON, so that whoever started it can raise it again.
+recipe and prepared data, shows its progress on stderr, and leaves `trial.json` in the folder; told to pause
+at some second, it only trains until then. An error that a user can mend goes to stdout as JSON, so that
+whoever started it can raise it again.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -39,17 +41,24 @@ class Trial:
     """Greedily, one by one."""
 
 
-def run_trial(run: Path, name: str, *, quiet: bool = False) -> Trial:
-    """Bring a run to its end, unless it was there already. `name`: what progress bars say.
+def run_trial(run: Path, name: str, *, pause_at: float | None = None, quiet: bool = False) -> None:
+    """Bring a run to its end, or to the second `pause_at` of its training, unless it was there already.
 
+    `name`: what progress bars say.
     Raises what the training raises, and TrainingError if its process was ended by something else.
     """
-    if not (run / TRIAL).exists():
-        command = [sys.executable, "-m", "atonce.studies.comparison.trial", str(run), name]
-        ended = subprocess.run([*command, *(["--quiet"] if quiet else [])], stdout=subprocess.PIPE, text=True)
-        if ended.returncode:
-            raise _what_ended_it(ended.stdout, ended.returncode, name)
-    return read_trial(run)
+    from atonce.training.checkpoint import seconds_trained
+
+    if (run / TRIAL).exists() or (pause_at is not None and seconds_trained(run / "checkpoints") >= pause_at):
+        return
+    options = [
+        *([] if pause_at is None else [f"--pause-at={pause_at}"]),
+        *(["--quiet"] if quiet else []),
+    ]
+    command = [sys.executable, "-m", "atonce.studies.comparison.trial", str(run), name, *options]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if ended.returncode:
+        raise _what_ended_it(ended.stdout, ended.returncode, name)
 
 
 def read_trial(run: Path) -> Trial:
@@ -80,8 +89,8 @@ def _what_ended_it(said: str, code: int, name: str) -> AtonceError:
         )
 
 
-def measure(folder: Path, name: str, *, quiet: bool) -> None:
-    """The whole life of a trial; `run_trial` gives it a process of its own."""
+def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bool) -> None:
+    """A slice of a trial's training, or all that is left of the trial; `run_trial` gives it a process."""
     from atonce.data.prepare import open_prepared
     from atonce.decoding.opening import load_translator
     from atonce.progress import progress
@@ -93,8 +102,10 @@ def measure(folder: Path, name: str, *, quiet: bool) -> None:
 
     recipe = RunFolder.open(folder).recipe
     with training_bar(name, quiet=quiet) as watch:
-        run = train(recipe, folder, resume=True, watch=watch, quiet=quiet)
-    peak = _peak_of_all_sittings(folder)
+        run = train(recipe, folder, resume=True, pause_at=pause_at, watch=watch, quiet=quiet)
+    peak = _peak_of_all_sessions(folder)
+    if pause_at is not None:
+        return
     with progress(f"{name}: translating the test text", quiet=quiet) as advance:
         evaluation = evaluate(folder, advance=advance)
     run.save_scores(evaluation.as_dict())
@@ -113,7 +124,7 @@ def measure(folder: Path, name: str, *, quiet: bool) -> None:
     write_json(folder / TRIAL, asdict(trial))
 
 
-def _peak_of_all_sittings(folder: Path) -> int | None:
+def _peak_of_all_sessions(folder: Path) -> int | None:
     """The most memory of this process and of those that trained here before it and were ended."""
     path = folder / MEMORY
     before = json.loads(path.read_text(encoding="utf-8"))["peak_bytes"] if path.exists() else None
@@ -144,9 +155,14 @@ def peak_memory() -> int | None:
 
 
 def _main(arguments: list[str]) -> int:
-    folder, name, *quiet = arguments
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--pause-at", type=float)
+    parser.add_argument("--quiet", action="store_true")
+    given = parser.parse_args(arguments)
     try:
-        measure(Path(folder), name, quiet=bool(quiet))
+        measure(given.folder, given.name, pause_at=given.pause_at, quiet=given.quiet)
     except AtonceError as error:
         said: dict[str, Any] = {"kind": type(error).__name__, "what": error.what, "why": error.why}
         print(json.dumps({**said, "fix": error.fix}))
