@@ -18,7 +18,9 @@ def compare(
             help="Names, with commas between them; without it, seven of all families.", metavar="A,B,…"
         ),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time for each training.", min=0.01)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Wall-clock time for each training; they take turns.", min=0.01)
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Updates for each training.", min=1)] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1)] = 1,
     baseline: Annotated[

@@ -7,7 +7,9 @@ import typer
 
 
 def demo(
-    minutes: Annotated[float, typer.Option(help="Training time of each of the two models.", min=0.01)] = 3,
+    minutes: Annotated[
+        float, typer.Option(help="Training time of each of the two models; they take turns.", min=0.01)
+    ] = 3,
     recipe: Annotated[
         str, typer.Option(help="A name or a .toml file; dates needs no network.")
     ] = "localisation",

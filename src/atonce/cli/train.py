@@ -18,7 +18,10 @@ def train(
     model: Annotated[
         str | None, typer.Option(help="An architecture from `atonce recipes` instead of the recipe's own.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time to train; instead of steps.", min=0.01)] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Wall-clock time to train, validation included; instead of steps.", min=0.01),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that broke off.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -52,4 +55,7 @@ def train(
     print_scores({run.path.name: evaluation.scores, **evaluation.baselines})
     task = chosen.data.task
     file = "FILE" if task in ("reading", "classification") else "< FILE"
-    print_text(f"\nThe run: {run.path}\nUse it:  atonce {COMMANDS[task]} {run.path} {file}")
+    last, minutes = run.read_log()[-1], chosen.training.minutes
+    given = "" if minutes is None else f" of {minutes:g}"
+    print_text(f"\nTrained: {last['step']:,} updates in {last['seconds'] / 60:.2f}{given} minutes")
+    print_text(f"The run: {run.path}\nUse it:  atonce {COMMANDS[task]} {run.path} {file}")

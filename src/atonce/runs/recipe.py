@@ -20,12 +20,13 @@ FORMAT = 1
 
 
 class TrainingConfig(Config):
-    """How a model learns. Every rate is a pure function of the step."""
+    """How a model learns. Every rate is a pure function of the share of the budget that is used."""
 
     steps: int | None = Field(default=None, ge=1)
     """Updates to make. Give this or `minutes`."""
     minutes: float | None = Field(default=None, gt=0)
-    """Time to train, validation included. The first steps' speed turns it into a number of steps."""
+    """Wall-clock time to train, validation included, but not preparing data nor scoring the test split. It is
+    kept to if the machine gets busier or freer: the rate follows the share of the time that is used."""
     seed: int = 1
     batch_tokens: int = Field(default=1536, ge=1)
     """Pieces in a batch, padding included, on the longer side; of an image, its columns count."""
@@ -51,7 +52,7 @@ class TrainingConfig(Config):
     """Of the model's matrix products. auto: bfloat16 where the device has hardware for them. Muon's own are
     in bfloat16 there in any case (`training.muon`)."""
     validate_every: int | None = Field(default=None, ge=1)
-    """Updates between validations; without it, eight times in the run."""
+    """Updates between validations; without it, eight times in the run, less often in under two minutes."""
     validation_sentences: int = Field(default=200, ge=1)
     """Validation sentences that are translated for chrF (the loss is taken over all)."""
     patience: int | None = Field(default=None, ge=1)

@@ -26,8 +26,8 @@ PLANNED_SHARE = 1 / 2000
 """Of the minutes: what is planned at once. The rate falls in steps as small as that."""
 PLANNED_OF_REST = 1 / 4
 """At most this share of what is left is planned at once, so that the end is met."""
-PACE_MEMORY = 0.95
-"""Share that the running mean of an update's duration keeps: it looks back over some twenty updates."""
+PACE_MEMORY = 0.9
+"""Share that the running mean of an update's duration keeps: it looks back over some ten updates."""
 GUESSED_VALIDATION = 0.02
 """Of the minutes, kept free for the last validation while none has shown how long it takes."""
 
