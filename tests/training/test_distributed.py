@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import tomli_w
 import torch
 from safetensors.torch import load_file
 
 import tiny
 from atonce.data.batches import Batch
+from atonce.runs.folder import RunFolder
 from atonce.training.distributed import ALONE, Ranks
 from atonce.training.train import train
 from zoo import EOS, PAD, SOURCES, padded
@@ -171,6 +173,24 @@ def test_one_process_goes_on_where_two_broke_off(tmp_path: Path) -> None:
     train(parsed, tmp_path / "run", resume=True, quiet=True, device="cpu")
     train(parsed, tmp_path / "alone", quiet=True, device="cpu")
     assert_learned_the_same(tmp_path / "run", tmp_path / "alone")
+
+
+def test_two_processes_end_together_when_their_minutes_are_over(tmp_path: Path) -> None:
+    """One of them dies on the way, and what was planned before that is kept to."""
+    recipe, run = tmp_path / "recipe.toml", tmp_path / "run"
+    values = tiny.values(training={"minutes": 0.1, "save_every": 1})
+    del values["training"]["steps"], values["training"]["validate_every"]
+    recipe.write_text(tomli_w.dumps(values))
+    (tmp_path / "dies.py").write_text(DIES.replace("(1, 9,", "(1, 3,"))  # there are so many on any machine
+    done = in_two_processes(str(tmp_path / "dies.py"), *training(recipe, run), restarts=1)
+    assert done.returncode == 0, done.stderr
+    assert "exitcode: -9" in done.stderr
+    opened = RunFolder.open(run)
+    last = opened.read_log()[-1]
+    assert last["share"] == 1
+    firsts = [plan["first"] for plan in opened.budget.read()]
+    assert firsts == sorted(set(firsts)), "nothing was planned twice"
+    assert firsts[-1] == last["step"] + 1
 
 
 def test_a_fault_of_the_first_process_ends_all(with_dropout: tuple[Path, Path]) -> None:
