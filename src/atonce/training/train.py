@@ -165,7 +165,8 @@ class _Training:
             if self.progress.stopped_early:
                 break
             if pause_at is not None and self.ranks.told(self.clock.seconds) >= pause_at:
-                self._save_checkpoint()
+                if self.ranks.is_first:
+                    self._save_checkpoint()
                 break
         return self.run
 
