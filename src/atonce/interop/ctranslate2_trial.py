@@ -1,0 +1,186 @@
+"""An exported model on trial: CTranslate2 loads it, and what it gives must be what the run gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from atonce.data.examples import Examples
+from atonce.data.prepare import open_prepared
+from atonce.decoding.translator import Translator
+from atonce.errors import RunError
+from atonce.interop.ctranslate2_model import FEWEST_POSITIONS, installed
+from atonce.shapes import Float
+
+OWN, DRAWN = 20, 12
+"""Validation pairs, spread over all of them, and pairs of pieces drawn at random: from all of the vocabulary."""
+LIMIT = 1e-4
+"""In nats: how far a log-probability may be from the run's, where weights are stored as float32."""
+ROUNDED_LIMIT = 0.25
+"""In nats, the mean over pieces: how far rounded weights may be from exact ones."""
+STEPS = 24
+"""Pieces that are written one by one, where keys and values are kept: code of its own in CTranslate2."""
+_LONGEST_DRAWN = 48
+_SPECIAL = 4  # pad, unk, bos and eos come first
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sources and targets, of which the model is asked how likely the target is. No `eos`."""
+
+    sources: list[list[int]]
+    targets: list[list[int]]
+    own: int
+    """So many are from the run's validation data; the others are random."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far log-probabilities of single pieces are from the run's, in nats."""
+
+    greatest: float
+    mean: float
+    pieces: int
+    """That were compared."""
+
+
+def pairs_for(run: Path, translator: Translator) -> Pairs:
+    """What to ask: of the run's own validation data, where they are still there, and random pieces."""
+    own = _own(run)
+    drawn = _drawn(translator, DRAWN if own else OWN + DRAWN)
+    sources, targets = zip(*own, *drawn, strict=True)
+    return Pairs(list(sources), list(targets), len(own))
+
+
+def _own(run: Path) -> list[tuple[list[int], list[int]]]:
+    """Validation pairs, if they are still there, no longer than the shortest table of positions."""
+    try:
+        examples = open_prepared(run).valid
+    except RunError:
+        return []
+    assert isinstance(examples, Examples)
+    spread = np.linspace(0, len(examples) - 1, min(OWN, len(examples))).round().astype(int).tolist()
+    pairs = [examples[index] for index in spread]
+    return [(_cut(source), _cut(target)) for source, target in pairs]
+
+
+def _cut(sequence: np.ndarray) -> list[int]:
+    without_eos: list[int] = sequence[:-1][: FEWEST_POSITIONS - 1].tolist()
+    return without_eos
+
+
+def _drawn(translator: Translator, count: int) -> list[tuple[list[int], list[int]]]:
+    draw = np.random.default_rng(0)
+    size = translator.tokenizer.size
+    lengths = draw.integers(0, _LONGEST_DRAWN, (count, 2), endpoint=True).tolist()
+    return [
+        (draw.integers(_SPECIAL, size, source).tolist(), draw.integers(_SPECIAL, size, target).tolist())
+        for source, target in lengths
+    ]
+
+
+class Trial:
+    """What a run gives for some pairs, computed once, and exports beside it."""
+
+    def __init__(self, translator: Translator, pairs: Pairs) -> None:
+        self.translator = translator
+        self.pairs = pairs
+        self._expected = [
+            _log_probabilities(translator, source, target).gather(1, _column([*target, translator.tokenizer.eos]))[:, 0]
+            for source, target in zip(pairs.sources, pairs.targets, strict=True)
+        ]
+
+    def of(self, folder: Path, *, quantization: str | None = None) -> Agreement:
+        """Load an export and compare. Raises RunError where CTranslate2 cannot, or is another model's."""
+        try:
+            loaded = _loaded(folder, quantization)
+            found = [torch.tensor(one.log_probs) for one in self._scored(loaded)]
+            differences = [_distance(one, ours) for one, ours in zip(found, self._expected, strict=True)]
+            if quantization is None:
+                differences += self._written(loaded)
+        except (RuntimeError, ValueError) as error:  # what its C++ throws
+            raise RunError(
+                f"cannot export {self.translator.name} to ctranslate2",
+                why=f"CTranslate2 cannot run what was written, which is deleted: {error}",
+                fix="use the run with atonce itself",
+            ) from None
+        every = torch.cat([one.flatten() for one in differences])
+        agreement = Agreement(float(every.max()), float(every.mean()), sum(map(len, self._expected)))
+        self._judge(agreement, quantization)
+        return agreement
+
+    def _judge(self, found: Agreement, quantization: str | None) -> None:
+        if quantization is None and not found.greatest <= LIMIT:  # not a number is no agreement
+            raise self._other(f"log-probabilities differ by up to {found.greatest:.2g}, and may by {LIMIT:g}")
+        if quantization is not None and not found.mean <= ROUNDED_LIMIT:
+            raise self._other(
+                f"rounded to {quantization}, log-probabilities differ by {found.mean:.2g} a piece, and may by "
+                f"{ROUNDED_LIMIT:g}",
+                fix="export it without --quantization, or with another",
+            )
+
+    def _other(self, why: str, *, fix: str = "use the run with atonce itself") -> RunError:
+        return RunError(
+            f"{self.translator.name} is another model in ctranslate2",
+            why=f"on {len(self._expected)} sentences {why}; what was written is deleted",
+            fix=fix,
+        )
+
+    def _scored(self, loaded: Any) -> list[Any]:
+        """Forced outputs, in one batch of different lengths."""
+        pieces = self.translator.tokenizer.pieces
+        found: list[Any] = loaded.score_batch(
+            [*map(pieces, self.pairs.sources)], [*map(pieces, self.pairs.targets)], max_input_length=0
+        )
+        return found
+
+    def _written(self, loaded: Any) -> list[Tensor]:
+        """Of outputs that are written piece by piece, all scores at each step beside ours."""
+        tokenizer = self.translator.tokenizer
+        sources = [source for source in self.pairs.sources if source]  # without pieces, it writes nothing
+        number = {piece: id for id, piece in enumerate(tokenizer.pieces(range(tokenizer.size)))}
+        found = loaded.translate_batch(
+            [*map(tokenizer.pieces, sources)], beam_size=1, min_decoding_length=0, max_input_length=0,
+            max_decoding_length=STEPS, return_logits_vocab=True,
+        )  # fmt: skip
+        differences = []
+        for source, one in zip(sources, found, strict=True):
+            written = [number[piece] for piece in one.hypotheses[0]]
+            theirs = torch.from_numpy(np.stack([np.array(step) for step in one.logits[0]])).float().log_softmax(-1)
+            ours = _log_probabilities(self.translator, source, written)[: len(theirs)]
+            differences.append(_distance(theirs, ours))
+        return differences
+
+
+def _loaded(folder: Path, quantization: str | None) -> Any:
+    """The export, on the CPU, in float32 where that is what CTranslate2 would make of it there."""
+    kept = {"int8", "int8_float32", "int16"}
+    return installed().Translator(
+        str(folder),
+        device="cpu",
+        compute_type="default" if quantization in kept else "float32",
+        intra_threads=torch.get_num_threads(),
+    )
+
+
+@torch.inference_mode()
+def _log_probabilities(
+    translator: Translator, source: Sequence[int], target: Sequence[int]
+) -> Float[Tensor, "target_len vocab"]:
+    """Of every piece, at each place of a forced output and behind it."""
+    target_in = torch.tensor([[translator.tokenizer.bos, *target]])
+    features = translator.model(*translator.read([source]), target_in)
+    return translator.model.decoder.logits(features)[0].log_softmax(-1)
+
+
+def _column(ids: list[int]) -> Tensor:
+    return torch.tensor(ids)[:, None]
+
+
+def _distance(theirs: Tensor, ours: Tensor) -> Tensor:
+    """Infinite where they are of other lengths: then something was cut."""
+    return (theirs - ours).abs() if theirs.shape == ours.shape else torch.tensor([torch.inf])
