@@ -1,8 +1,8 @@
 """To CTranslate2: a Transformer of ours as a model that its engine runs, in float32 or in eight bits.
 
-It is the same model or no model: what CTranslate2 has no like of is refused by name (`ctranslate2_model`), and
-what was written is loaded and compared before it is given a name (`ctranslate2_trial`). What is different around
-the model, search and texts, is said in a README.md beside it (`ctranslate2_note`).
+It is the same model or no model: what CTranslate2 has no like of is refused by name (`ctranslate2_model`),
+and what was written is loaded and compared before it is given its name (`ctranslate2_trial`). What is
+different around the model, in search and texts, stands in a README.md beside it (`ctranslate2_note`).
 """
 
 from pathlib import Path
@@ -24,11 +24,11 @@ def export(run: str | Path, folder: str | Path, *, quantization: Quantization | 
     """Write a run's Transformer into a new folder as `ctranslate2.Translator` opens it; gives the folder.
 
     Its texts are pieces: those of `tokenizer.model`, the sentencepiece model that is put beside it. README.md
-    there says how to use both, and what is not as in atonce. `quantization`: how weights are stored; without it,
-    float32. The folder appears when CTranslate2 has been seen to give what the run gives, or not at all.
+    there says how to use both, and what is not as in atonce. `quantization`: how weights are stored; without
+    it, float32. The folder appears once CTranslate2 has been seen to give what the run gives, or not at all.
 
-    Raises RunError for a model that CTranslate2 has no like of, or runs as another; if it is not installed; and
-    DiskError.
+    Raises RunError for a model that CTranslate2 has no like of, or would run as another, and if it is not
+    installed; DiskError.
     """
     installed()
     opened = RunFolder.open(Path(run))
@@ -53,8 +53,8 @@ def export(run: str | Path, folder: str | Path, *, quantization: Quantization | 
             rounded = trial.of(partial, quantization=quantization)
         translator.tokenizer.save(partial / "tokenizer.model")
         text = note(
-            opened.recipe, translator.tokenizer, trial.pairs, exact, quantization=quantization, rounded=rounded,
-            name=translator.name,
+            translator.name, opened.recipe, translator.tokenizer, trial.pairs, exact, rounded=rounded,
+            quantization=quantization,
         )  # fmt: skip
         (partial / "README.md").write_text(text, encoding="utf-8")
     return target

@@ -15,7 +15,6 @@ from atonce.layers.norm import EPSILON
 from atonce.layers.positions import LearnedPositions, SinusoidalPositions, sinusoids
 from atonce.layers.transformer import DecoderBlock, EncoderBlock, FeedForward, Residual
 from atonce.models.config import (
-    ModelConfig,
     TransformerConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
@@ -84,7 +83,7 @@ def installed() -> Any:
 
 
 def positions(recipe: Recipe) -> int:
-    """Rows of the tables of positions: as many as a source or an output that atonce itself reads or writes."""
+    """Rows of the tables of positions: enough for what atonce itself reads at once and writes."""
     longest_source = recipe.data.max_length + 1
     longest_output = int(recipe.decoding.max_length_ratio * recipe.data.max_length) + 11
     return min(max(FEWEST_POSITIONS, longest_source, longest_output), MOST_POSITIONS)
@@ -95,9 +94,8 @@ def spec_of(translator: Translator, recipe: Recipe) -> Any:
     specs = installed().specs
     encoder = cast(TransformerEncoder, translator.model.encoder)
     decoder = cast(TransformerDecoder, translator.model.decoder)
-    model = cast(ModelConfig, recipe.model)
-    left = cast(TransformerEncoderConfig, model.encoder)
-    right = cast(TransformerDecoderConfig, model.decoder)
+    left = cast(TransformerEncoderConfig, recipe.model.encoder)
+    right = cast(TransformerDecoderConfig, recipe.model.decoder)
     spec = specs.TransformerSpec(
         specs.TransformerEncoderSpec(left.layers, left.heads, **_options(specs, left)),
         specs.TransformerDecoderSpec(right.layers, right.heads, **_options(specs, right)),

@@ -46,7 +46,10 @@ def encode(text):
 def decode(pieces):
     """The text of an output, in one line."""
     is_byte = re.compile("<0x[0-9A-F]{{2}}>").fullmatch
-    spelt_out = [bytes([int(p[3:5], 16)]) if is_byte(p) else p.replace("\\u2581", " ").encode() for p in pieces]
+    spelt_out = [
+        bytes([int(piece[3:5], 16)]) if is_byte(piece) else piece.replace("\\u2581", " ").encode()
+        for piece in pieces
+    ]
     text = b"".join(spelt_out).decode("utf-8", "replace").removeprefix(" ")
     return " ".join(text.splitlines())
 
@@ -81,27 +84,29 @@ if __name__ == "__main__":
 
 
 def note(
-    recipe: Recipe, tokenizer: Tokenizer, pairs: Pairs, exact: Agreement, *, quantization: str | None,
-    rounded: Agreement | None, name: str,
+    name: str, recipe: Recipe, tokenizer: Tokenizer, pairs: Pairs, exact: Agreement, *,
+    rounded: Agreement | None = None, quantization: str | None = None,
 ) -> str:  # fmt: skip
-    """The README.md of an export."""
+    """The README.md of an export. `exact`, `rounded`: what was found in comparing it with the run."""
     length = typical_length(pairs)
+    stored = quantization or "float32"
     lines = [
         f"# {name}, for CTranslate2",
         "",
-        f"Written by atonce. Weights are stored as {quantization or 'float32'}. Needs `pip install ctranslate2 "
-        "sentencepiece`.",
+        f"Written by atonce, its weights as {stored}. Needs `pip install ctranslate2 sentencepiece`.",
         "",
         *_seen(pairs, exact, quantization, rounded),
         "",
         "## From Python",
-        "The whole of it, with what atonce does around the model; run it in this folder, or set `FOLDER`.",
+        "With what atonce does around the model. Run it in this folder, or set `FOLDER`.",
         "",
         "```python",
-        program(recipe, tokenizer, exponent(recipe.decoding.length_penalty, length)).rstrip("\n"),
+        program(recipe, tokenizer, length).rstrip("\n"),
         "```",
         "",
         "## What is not as in atonce",
+        "What CTranslate2 and sentencepiece do by themselves; the program above makes up for what it can.",
+        "",
         *(f"- {line}" for line in differences(recipe, tokenizer, length)),
     ]
     return "\n".join(lines) + "\n"
@@ -116,109 +121,132 @@ def typical_length(pairs: Pairs) -> float:
 def exponent(alpha: float, length: float) -> float:
     """The p for which `length ** p` grows as Wu's ((5 + length) / 6) ** alpha does, at this length.
 
-    Only the ratio of what outputs of different lengths are divided by makes a difference to which is the best:
-    the slopes of the logarithms are alpha / (5 + length) and p / length.
+    Which output is the best depends on no more than the ratio of what two of them are divided by, and near
+    this length those agree: the slopes of the logarithms are alpha / (5 + length) and p / length.
     """
     return round(alpha * length / (5 + length), 3)
 
 
-def program(recipe: Recipe, tokenizer: Tokenizer, exponent: float) -> str:
-    """Python that uses the export as atonce would, with no atonce."""
-    decoding = recipe.decoding
+def program(recipe: Recipe, tokenizer: Tokenizer, length: float) -> str:
+    """Python that uses the export as atonce would, without atonce. `length`: of a typical output."""
+    decoding, data = recipe.decoding, recipe.data
     settings = [
-        f"BEAM, ALPHA, MAX_LENGTH_RATIO = {decoding.beam}, {decoding.length_penalty!r}, "
-        f"{decoding.max_length_ratio!r}  # of the recipe",
-        f"EXPONENT = {exponent!r}  # of the length, in place of Wu's formula with ALPHA",
+        f"BEAM = {decoding.beam}  # this and the next two are the recipe's",
+        f"ALPHA = {decoding.length_penalty!r}",
+        f"MAX_LENGTH_RATIO = {decoding.max_length_ratio!r}",
+        f"EXPONENT = {exponent(decoding.length_penalty, length)!r}  # of the length, in place of Wu's "
+        "formula",
     ]
     pad, bos, eos = tokenizer.pieces([tokenizer.pad, tokenizer.bos, tokenizer.eos])
-    whole = recipe.data.task == "summarisation"
     return _PROGRAM.format(
         settings="\n".join(settings),
         spelling=_SPELLINGS[_normalization(tokenizer)],
-        cut=f"[:{recipe.data.max_length}]  # of a longer text, the beginning is read" if whole else "",
-        pad=pad, bos=bos, eos=eos, example="3 March 2021" if recipe.data.kind == "dates" else "Some text.",
+        cut=f"[:{data.max_length}]" if data.task == "summarisation" else "",
+        pad=pad, bos=bos, eos=eos, example="3 March 2021" if data.kind == "dates" else "One text a line.",
     )  # fmt: skip
 
 
 def differences(recipe: Recipe, tokenizer: Tokenizer, length: float) -> list[str]:
-    """What CTranslate2 does otherwise than atonce with the same model, a line each."""
-    decoding, data = recipe.decoding, recipe.data
-    p = exponent(decoding.length_penalty, length)
-    rows = positions(recipe)
-    lines = [
-        f"**Scores.** atonce divides the log-probability of an output of n pieces, the end included, by "
-        f"((5 + n) / 6) ** {decoding.length_penalty:g} (Wu 2016), CTranslate2 by n ** length_penalty, with 1 unless "
-        f"it is told. No exponent is the same for all n: {p:g} is nearest around {length:.0f} pieces, as outputs "
-        f"here have. The program ranks the {decoding.beam} outputs it is given by Wu's formula and gives its scores.",
-        f"**Search.** CTranslate2 keeps 2 beginnings unless it is told; the recipe has beam {decoding.beam}. When it "
-        "stops is not the same rule, so where outputs are almost as likely, another may come first.",
-        "**The first piece.** `min_decoding_length` is 1 unless it is told: the end cannot come first, so no output "
-        "is empty, and the end's share of the probability is given to the others, which raises scores. "
-        "atonce: 0. `disable_unk` and `suppress_sequences` share out in the same way what atonce leaves with "
-        "`<pad>`, `<unk>` and `<s>`; left out, these pieces can be written.",
-        f"**The longest output.** atonce ends an output after {decoding.max_length_ratio:g} pieces for each of its "
-        "source, and 10 more. CTranslate2 has one number for all texts of a call, 256 unless it is told; the "
-        "program gives that of the longest.",
-        "**Long texts.** `max_input_length` is 1024 unless it is told: what is behind is cut off in silence, of "
-        "sources, and in `score_batch` of targets too, whose log-probabilities are then fewer. The program gives 0, "
-        "for no limit." + (_table(rows) if _has_a_table(recipe) else ""),
-        _long_texts(recipe),
-        "**Blank lines.** atonce leaves a text of white space blank. CTranslate2 does so only with a text of no "
-        "pieces; for white space, which has pieces, it writes something.",
-        "**U+2581** in a text is taken for a space by sentencepiece; atonce spells it in bytes, as the program does.",
-        "**Unknown words.** sentencepiece spells a space before a word without pieces as U+2581 in bytes; atonce, "
-        "and the program, as the byte 0x20, on which the model was trained. Bytes that are no UTF-8 become U+FFFD, "
-        "line breaks that an output spells become spaces.",
-        _spelling(_normalization(tokenizer)),
-    ]  # fmt: skip
-    return lines
+    """What is otherwise than in atonce with the same model, a line each. `length`: of a typical output."""
+    return [
+        *_of_search(recipe, length),
+        *_of_lengths(recipe),
+        *_of_texts(_normalization(tokenizer), recipe.vocabulary.kind),
+    ]
+
+
+def _of_search(recipe: Recipe, length: float) -> list[str]:
+    alpha, beam = recipe.decoding.length_penalty, recipe.decoding.beam
+    return [
+        "**Scores.** atonce divides the log-probability of an output of n pieces, the end included, by ((5 "
+        f"+ n) / 6) ** {alpha:g} (Wu 2016); CTranslate2 by n ** `length_penalty`, which is 1 unless given. "
+        f"No exponent is the same for all n: {exponent(alpha, length):g} is nearest at {length:.0f} pieces, "
+        "a typical length here. The program ranks the outputs that CTranslate2 has found, and scores them, "
+        "by Wu's formula.",
+        f"**Search.** `beam_size` is 2 unless given; the recipe has {beam}. CTranslate2 stops by a rule of "
+        "its own: where outputs are almost as likely as one another, another may be the best.",
+        "**The first piece.** `min_decoding_length` is 1 unless given: no output is empty, and the "
+        "probability of the end is shared out among the other pieces, so that scores are higher. In "
+        "atonce, and in the program, 0.",
+        "**Pieces that are never written.** atonce writes no `<pad>`, `<unk>` or `<s>`, and their "
+        "probability stays theirs. CTranslate2 writes them unless it is told (`disable_unk`, "
+        "`suppress_sequences`), as in the program, and then shares out their probability: scores are a "
+        "little higher.",
+    ]
+
+
+def _of_lengths(recipe: Recipe) -> list[str]:
+    decoding, longest = recipe.decoding, recipe.data.max_length
+    sides = (recipe.model.encoder, recipe.model.decoder)
+    table = any(getattr(side, "positions", None) != "rotary" for side in sides)
+    if recipe.data.task == "summarisation":
+        long = f"atonce reads the first {longest} pieces of a text, as the program does."
+    else:
+        long = (
+            f"atonce translates a text of {longest} pieces or more in parts, cut at ends of sentences, and "
+            "joins them. The program does not, and the model was trained on none as long: cut such texts "
+            "before."
+        )
+    return [
+        f"**Long outputs.** atonce ends one after {decoding.max_length_ratio:g} pieces for each of its "
+        "source, and 10 more. `max_decoding_length` is one number for all texts of a call, 256 unless "
+        "given; in the program it is what the longest of them may have.",
+        "**`max_input_length`** is 1024 unless given: what comes behind is cut off in silence, from "
+        "sources, and in `score_batch` from targets too, which then have fewer log-probabilities. In the "
+        "program it is 0, no limit."
+        + (
+            f" There are {positions(recipe)} positions; beyond them CTranslate2 raises an error."
+            if table
+            else ""
+        ),
+        f"**Long texts.** {long}",
+    ]
+
+
+def _of_texts(rule: str, kind: str) -> list[str]:
+    unknown = (
+        "**Unknown words.** Where bytes spell a word, sentencepiece writes the space before it as the "
+        "three bytes of U+2581. The model was trained with the byte 0x20 there, as the program has it."
+    )
+    forms = {"spaces": "", "nfc": ", in NFC", "nfkc": ", in NFKC"}
+    spelling = (
+        "The model was trained on texts with single spaces, none at the ends, without what has no "
+        f"width{forms[rule]} (`vocabulary.normalization` is {rule}). sentencepiece does not spell them so "
+        "by itself; `spelt` in the program does."
+        if rule in forms
+        else "Texts are read as they are: NFD is not NFC to the model, and two spaces are not one."
+    )
+    return [
+        "**Blank lines.** atonce leaves a text of white space blank, as the program does. CTranslate2 does "
+        "so where there are no pieces; white space has some, and is translated into something.",
+        f"**Spelling.** {spelling}",
+        "**U+2581** in a text is a space to sentencepiece. atonce, and the program, spell it in bytes.",
+        *([unknown] if kind == "words" else []),
+        "**Odd outputs.** Bytes that are no UTF-8 become U+FFFD, and line breaks become spaces, as in the "
+        "program.",
+    ]
 
 
 def _seen(pairs: Pairs, exact: Agreement, quantization: str | None, rounded: Agreement | None) -> list[str]:
     """What was compared before this was written."""
-    random = len(pairs.sources) - pairs.own
-    asked = f"{pairs.own} validation pairs and {random} of random pieces" if pairs.own else f"{random} random pairs"
+    drawn = len(pairs.sources) - pairs.own
+    asked = (
+        f"{pairs.own} validation pairs and {drawn} of random pieces" if pairs.own else f"{drawn} random pairs"
+    )
     lines = [
-        f"Compared with the run on {asked}, as float32: log-probabilities of forced outputs and of all pieces in "
-        f"outputs written one by one differ by at most {exact.greatest:.1e} nats (1e-4 is allowed)."
+        f"Compared with the run on {asked}, as float32: log-probabilities of forced outputs, and of every "
+        "piece at",
+        f"each step of outputs written one piece after the other, differ by at most {exact.greatest:.1e} "
+        "nats (1e-4 is allowed).",
     ]
-    if rounded is not None:
-        lines.append(
-            f"Then rounded to {quantization}: those of forced outputs differ by {rounded.mean:.2g} nats a piece in the "
-            f"mean, at most {rounded.greatest:.2g}. This was measured on a CPU; on a GPU products are rounded too."
-        )
-    return lines
-
-
-def _has_a_table(recipe: Recipe) -> bool:
-    sides = (recipe.model.encoder, recipe.model.decoder)
-    return any(getattr(side, "positions", None) != "rotary" for side in sides)
-
-
-def _table(rows: int) -> str:
-    return f" There are {rows} positions: a longer source or output ends in an error."
-
-
-def _long_texts(recipe: Recipe) -> str:
-    longest = recipe.data.max_length
-    if recipe.data.task == "summarisation":
-        return f"**Longer texts.** The first {longest} pieces of a text are read, as in atonce; the program cuts them."
-    return (
-        f"**Longer texts.** atonce cuts a text of {longest} pieces or more at ends of sentences, translates the parts "
-        "and joins them. The program gives it to the model as it is, longer than any that it was trained on: cut "
-        "such texts before."
-    )
-
-
-def _spelling(rule: str) -> str:
-    if rule == "none":
-        return "**Spelling.** Texts are read as they are: NFD is not NFC, and two spaces are not one."
-    forms = {"spaces": "", "nfc": ", and NFC", "nfkc": ", and NFKC"}
-    return (
-        f"**Spelling** (vocabulary.normalization is {rule}). The model was trained on texts with single spaces, none "
-        f"at the ends, without what has no width{forms[rule]}. tokenizer.model does not do this: `spelt` in the "
-        "program does."
-    )
+    if rounded is None:
+        return lines
+    return [
+        *lines,
+        f"Then rounded to {quantization}: those of forced outputs differ by {rounded.mean:.2g} nats a piece "
+        "in the",
+        f"mean and {rounded.greatest:.2g} at most, on a CPU. A GPU may round products too.",
+    ]
 
 
 def _normalization(tokenizer: Tokenizer) -> str:

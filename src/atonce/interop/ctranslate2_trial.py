@@ -1,6 +1,6 @@
 """An exported model on trial: CTranslate2 loads it, and what it gives must be what the run gives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ from torch import Tensor
 
 from atonce.data.examples import Examples
 from atonce.data.prepare import open_prepared
+from atonce.decoding.system import padded
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.interop.ctranslate2_model import FEWEST_POSITIONS, installed
 from atonce.shapes import Float
 
 OWN, DRAWN = 20, 12
-"""Validation pairs, spread over all of them, and pairs of pieces drawn at random: from all of the vocabulary."""
+"""Validation pairs, spread over all of them, and pairs of random pieces, drawn from all of the vocabulary."""
 LIMIT = 1e-4
 """In nats: how far a log-probability may be from the run's, where weights are stored as float32."""
 ROUNDED_LIMIT = 0.25
@@ -87,11 +88,19 @@ class Trial:
     """What a run gives for some pairs, computed once, and exports beside it."""
 
     def __init__(self, translator: Translator, pairs: Pairs) -> None:
+        """The translator is for this alone: its weights learn no more."""
+        translator.model.requires_grad_(False)
         self.translator = translator
         self.pairs = pairs
-        self._expected = [
-            _log_probabilities(translator, source, target).gather(1, _column([*target, translator.tokenizer.eos]))[:, 0]
-            for source, target in zip(pairs.sources, pairs.targets, strict=True)
+        self._expected = self._forced()
+
+    def _forced(self) -> list[Tensor]:
+        """The log-probability of each piece of each target, `eos` included."""
+        ends = [[*target, self.translator.tokenizer.eos] for target in self.pairs.targets]
+        every = _log_probabilities(self.translator, self.pairs.sources, self.pairs.targets)
+        return [
+            of_places.gather(1, torch.tensor(target)[:, None])[:, 0]
+            for of_places, target in zip(every, ends, strict=True)
         ]
 
     def of(self, folder: Path, *, quantization: str | None = None) -> Agreement:
@@ -115,18 +124,29 @@ class Trial:
 
     def _judge(self, found: Agreement, quantization: str | None) -> None:
         if quantization is None and not found.greatest <= LIMIT:  # not a number is no agreement
-            raise self._other(f"log-probabilities differ by up to {found.greatest:.2g}, and may by {LIMIT:g}")
+            raise self._other(
+                f"differ by up to {found.greatest:.2g}, and may by {LIMIT:g} (those of the run itself are "
+                f"uncertain by {self._uncertainty():.1g} in float32)",
+                "use the run with atonce itself",
+            )
         if quantization is not None and not found.mean <= ROUNDED_LIMIT:
             raise self._other(
-                f"rounded to {quantization}, log-probabilities differ by {found.mean:.2g} a piece, and may by "
+                f"differ by {found.mean:.2g} a piece when rounded to {quantization}, and may by "
                 f"{ROUNDED_LIMIT:g}",
-                fix="export it without --quantization, or with another",
+                "export it without --quantization, or with another",
             )
 
-    def _other(self, why: str, *, fix: str = "use the run with atonce itself") -> RunError:
+    def _uncertainty(self) -> float:
+        """How far the run's own log-probabilities are from those in float64. Its weights stay so."""
+        self.translator.model.double()
+        exact = zip(self._forced(), self._expected, strict=True)
+        return float(torch.cat([(one - ours).abs() for one, ours in exact]).max())
+
+    def _other(self, why: str, fix: str) -> RunError:
         return RunError(
-            f"{self.translator.name} is another model in ctranslate2",
-            why=f"on {len(self._expected)} sentences {why}; what was written is deleted",
+            f"cannot export {self.translator.name} to ctranslate2",
+            why=f"what was written is another model, and deleted: on {len(self._expected)} sentences "
+            f"log-probabilities {why}",
             fix=fix,
         )
 
@@ -147,12 +167,13 @@ class Trial:
             [*map(tokenizer.pieces, sources)], beam_size=1, min_decoding_length=0, max_input_length=0,
             max_decoding_length=STEPS, return_logits_vocab=True,
         )  # fmt: skip
+        written = [[number[piece] for piece in one.hypotheses[0]] for one in found]
+        expected = _log_probabilities(self.translator, sources, written)
         differences = []
-        for source, one in zip(sources, found, strict=True):
-            written = [number[piece] for piece in one.hypotheses[0]]
-            theirs = torch.from_numpy(np.stack([np.array(step) for step in one.logits[0]])).float().log_softmax(-1)
-            ours = _log_probabilities(self.translator, source, written)[: len(theirs)]
-            differences.append(_distance(theirs, ours))
+        for one, ours in zip(found, expected, strict=True):
+            steps = np.stack([np.array(step) for step in one.logits[0]])
+            theirs = torch.from_numpy(steps).float().log_softmax(-1)
+            differences.append(_distance(theirs, ours[: len(theirs)]))
         return differences
 
 
@@ -167,18 +188,15 @@ def _loaded(folder: Path, quantization: str | None) -> Any:
     )
 
 
-@torch.inference_mode()
 def _log_probabilities(
-    translator: Translator, source: Sequence[int], target: Sequence[int]
-) -> Float[Tensor, "target_len vocab"]:
-    """Of every piece, at each place of a forced output and behind it."""
-    target_in = torch.tensor([[translator.tokenizer.bos, *target]])
-    features = translator.model(*translator.read([source]), target_in)
-    return translator.model.decoder.logits(features)[0].log_softmax(-1)
-
-
-def _column(ids: list[int]) -> Tensor:
-    return torch.tensor(ids)[:, None]
+    translator: Translator, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+) -> Iterator[Float[Tensor, "target_len vocab"]]:
+    """Of every piece, at each place of forced outputs and behind them: one output after the other."""
+    tokenizer = translator.tokenizer
+    target_in, mask = padded([[tokenizer.bos, *target] for target in targets], translator.device)
+    features = translator.model(*translator.read(sources), target_in)
+    for of_sentence, real in zip(features, mask, strict=True):
+        yield translator.model.decoder.logits(of_sentence[real]).log_softmax(-1)
 
 
 def _distance(theirs: Tensor, ours: Tensor) -> Tensor:
