@@ -231,6 +231,16 @@ def test_rounded_weights_are_near(
     assert f"rounded to {quantization}" in (folder / "README.md").read_text()
 
 
+def test_a_model_that_ends_at_once(dates_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    run = random_run(tmp_path / "run", dates_tokenizer, {**tiny.TRANSFORMER, "tied_embeddings": False})
+    weights = run.load_weights()
+    weights["decoder.output.weight"][dates_tokenizer.eos] = 3 * weights["decoder.final_norm.bias"].sign()
+    weights["decoder.final_norm.bias"] *= 100
+    run.save_weights(weights)
+    assert load_translator(run.path, device="cpu").outputs(TEXTS) == [""] * len(TEXTS)
+    assert agrees(run.path, export(run.path, tmp_path / "out"), ["2021-03-05", "1998-05-05", "", "x" * 40])
+
+
 class TestAnotherModel:
     """Whatever makes it another model is found, and nothing is left of it."""
 
@@ -313,6 +323,14 @@ class TestAnotherModel:
     ) -> None:
         monkeypatch.setattr(ctranslate2_trial, "ROUNDED_LIMIT", 1e-6)
         self.is_refused(run, tmp_path / "out", quantization="int8", match="a piece when rounded to int8")
+
+    def test_float16_cannot_hold_all_weights(self, dates_tokenizer: Tokenizer, tmp_path: Path) -> None:
+        run = random_run(tmp_path / "run", dates_tokenizer, self.MODEL)
+        weights = run.load_weights()
+        weights["encoder.layers.0.feed_forward.output.bias"] += 1e5
+        run.save_weights(weights)
+        export(run.path, tmp_path / "exact")
+        self.is_refused(run.path, tmp_path / "out", quantization="float16", match="nan a piece when rounded")
 
     def test_weights_are_no_numbers(self, dates_tokenizer: Tokenizer, tmp_path: Path) -> None:
         run = random_run(tmp_path / "run", dates_tokenizer, self.MODEL)

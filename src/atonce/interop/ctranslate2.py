@@ -8,6 +8,8 @@ different around the model, in search and texts, stands in a README.md beside it
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
 from atonce.disk import replacing
@@ -48,7 +50,8 @@ def export(run: str | Path, folder: str | Path, *, quantization: Quantization | 
         rounded = None
         if quantization is not None:
             spec = spec_of(translator, opened.recipe)
-            spec.optimize(quantization=quantization)
+            with np.errstate(over="ignore"):  # what float16 cannot hold is found by the trial
+                spec.optimize(quantization=quantization)
             spec.save(str(partial))
             rounded = trial.of(partial, quantization=quantization)
         translator.tokenizer.save(partial / "tokenizer.model")

@@ -233,19 +233,18 @@ def _seen(pairs: Pairs, exact: Agreement, quantization: str | None, rounded: Agr
     asked = (
         f"{pairs.own} validation pairs and {drawn} of random pieces" if pairs.own else f"{drawn} random pairs"
     )
-    lines = [
+    compared = (
         f"Compared with the run on {asked}, as float32: log-probabilities of forced outputs, and of every "
-        "piece at",
-        f"each step of outputs written one piece after the other, differ by at most {exact.greatest:.1e} "
-        "nats (1e-4 is allowed).",
-    ]
+        "piece at each step of outputs written one piece after the other, differ by at most "
+        f"{exact.greatest:.1e} nats (1e-4 is allowed; of pieces less likely than e^-10, 1e-5 of it)."
+    )
     if rounded is None:
-        return lines
+        return [compared]
     return [
-        *lines,
-        f"Then rounded to {quantization}: those of forced outputs differ by {rounded.mean:.2g} nats a piece "
-        "in the",
-        f"mean and {rounded.greatest:.2g} at most, on a CPU. A GPU may round products too.",
+        compared,
+        f"Then rounded to {quantization}: log-probabilities of forced outputs differ by {rounded.mean:.2g} "
+        f"nats a piece in the mean and {rounded.greatest:.2g} at most, on a CPU. A GPU may round products "
+        "too.",
     ]
 
 

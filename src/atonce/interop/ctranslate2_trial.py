@@ -21,6 +21,8 @@ OWN, DRAWN = 20, 12
 """Validation pairs, spread over all of them, and pairs of random pieces, drawn from all of the vocabulary."""
 LIMIT = 1e-4
 """In nats: how far a log-probability may be from the run's, where weights are stored as float32."""
+UNLIKELY = 10.0
+"""Below minus this many nats, as much more may be: float32 has so many digits, not so many decimals."""
 ROUNDED_LIMIT = 0.25
 """In nats, the mean over pieces: how far rounded weights may be from exact ones."""
 STEPS = 24
@@ -41,7 +43,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far log-probabilities of single pieces are from the run's, in nats."""
+    """How far log-probabilities of single pieces are from the run's, in nats; see `UNLIKELY`."""
 
     greatest: float
     mean: float
@@ -111,10 +113,11 @@ class Trial:
             differences = [_distance(one, ours) for one, ours in zip(found, self._expected, strict=True)]
             if quantization is None:
                 differences += self._written(loaded)
-        except (RuntimeError, ValueError) as error:  # what its C++ throws
+        except (RuntimeError, ValueError, MemoryError) as error:  # what its C++ throws
+            said = " ".join(str(error).split())
             raise RunError(
                 f"cannot export {self.translator.name} to ctranslate2",
-                why=f"CTranslate2 cannot run what was written, which is deleted: {error}",
+                why=f"CTranslate2 cannot run what was written, which is deleted: {said}",
                 fix="use the run with atonce itself",
             ) from None
         every = torch.cat([one.flatten() for one in differences])
@@ -140,7 +143,7 @@ class Trial:
         """How far the run's own log-probabilities are from those in float64. Its weights stay so."""
         self.translator.model.double()
         exact = zip(self._forced(), self._expected, strict=True)
-        return float(torch.cat([(one - ours).abs() for one, ours in exact]).max())
+        return float(torch.cat([_distance(ours.double(), one) for one, ours in exact]).max())
 
     def _other(self, why: str, fix: str) -> RunError:
         return RunError(
@@ -201,4 +204,6 @@ def _log_probabilities(
 
 def _distance(theirs: Tensor, ours: Tensor) -> Tensor:
     """Infinite where they are of other lengths: then something was cut."""
-    return (theirs - ours).abs() if theirs.shape == ours.shape else torch.tensor([torch.inf])
+    if theirs.shape != ours.shape:
+        return torch.tensor([torch.inf])
+    return (theirs - ours).abs() / (-ours / UNLIKELY).clamp(min=1)
