@@ -169,7 +169,7 @@ def sides(draw: st.DrawFn, dim: int) -> dict[str, Any]:
 
 
 @given(st.data())
-@settings(max_examples=20)
+@settings(max_examples=14)
 def test_two_sides_of_any_kind_are_exported_or_named(
     dates_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -217,8 +217,10 @@ def test_what_is_no_transformer_of_texts_is_named(
     assert len(str(fault.value).splitlines()) == 3
 
 
-@pytest.mark.parametrize("quantization", ["int8", "int8_float32", "int16", "float16", "bfloat16"])
-@pytest.mark.parametrize("dim", [10, 36])
+@pytest.mark.parametrize(
+    ("quantization", "dim"),
+    [("int8", 10), ("int8", 36), ("int8_float32", 10), ("int16", 10), ("float16", 10), ("bfloat16", 10)],
+)
 def test_rounded_weights_are_near(
     quantization: Quantization, dim: int, dates_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:

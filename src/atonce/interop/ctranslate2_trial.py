@@ -13,7 +13,7 @@ from atonce.data.examples import Examples
 from atonce.data.prepare import open_prepared
 from atonce.decoding.system import padded
 from atonce.decoding.translator import Translator
-from atonce.errors import RunError
+from atonce.errors import AtonceError, RunError
 from atonce.interop.ctranslate2_model import FEWEST_POSITIONS, installed
 from atonce.shapes import Float
 
@@ -63,7 +63,7 @@ def _own(run: Path) -> list[tuple[list[int], list[int]]]:
     """Validation pairs, if they are still there, no longer than the shortest table of positions."""
     try:
         examples = open_prepared(run).valid
-    except RunError:
+    except AtonceError:
         return []
     assert isinstance(examples, Examples)
     spread = np.linspace(0, len(examples) - 1, min(OWN, len(examples))).round().astype(int).tolist()
