@@ -17,7 +17,11 @@ def export(
         Quantization | None, typer.Option(help="How weights are stored; without it, as float32.")
     ] = None,
 ) -> None:
-    """Write a trained model as another program runs it. CTranslate2: Transformers, on CPUs and GPUs."""
+    """Write a trained model as another program runs it. CTranslate2: Transformers, on CPUs and GPUs.
+
+    What is written is loaded and compared with the run, and deleted if it is not the same model. README.md in
+    the folder tells how to use it, and what is not as in atonce.
+    """
     from atonce.cli.output import print_text
     from atonce.interop import ctranslate2
 
@@ -25,3 +29,4 @@ def export(
         case "ctranslate2":
             written = ctranslate2.export(run, folder, quantization=quantization)
     print_text(str(written))
+    typer.echo(f"How to use it, and what is not as in atonce: {written / 'README.md'}", err=True)
