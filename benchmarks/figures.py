@@ -4,9 +4,9 @@
     python benchmarks/figures.py --run dates laws     measure those again, and say which do not hold any more
     python benchmarks/figures.py --run all --peer joeynmt=PYTHON --peer eole=PYTHON
 
-The exit code is 1 if a figure does not hold. Those that depend on the machine are judged on one of the same kind
-(`machines` in figures.toml), which should be idle; on another they are printed beside. Runs and results stay in
-runs/figures/NAME.
+The exit code is 1 if a figure does not hold. Those that depend on the machine are judged on one of the same
+kind (`machines` in figures.toml), which should be idle; on another they are printed beside. Runs and results
+stay in runs/figures/NAME.
 """
 
 import argparse
@@ -438,6 +438,10 @@ def show_list(known: Mapping[str, Measurement]) -> None:
             print(f"    {command}")
 
 
+MISSING = (LookupError, StopIteration, OSError, ValueError, ArithmeticError, subprocess.CalledProcessError)
+"""What is raised where a command fails, a peer is not given, or a result is not where it is looked for."""
+
+
 def measure_again(names: Sequence[str], known: Mapping[str, Measurement], peers: Mapping[str, str]) -> bool:
     """Run, judge and show. False if a figure does not hold, or could not be measured."""
     machine, verdicts, failed = this_machine(), [], []
@@ -449,7 +453,7 @@ def measure_again(names: Sequence[str], known: Mapping[str, Measurement], peers:
         print(f"[{place}/{len(wanted)}] {name}: about {known[name].minutes:g} minutes", file=sys.stderr)
         try:
             verdicts += judge(known[name], run(known[name], peers), machine)
-        except (KeyError, StopIteration, OSError, ValueError, subprocess.CalledProcessError) as error:
+        except MISSING as error:
             failed.append(f"{name}: {type(error).__name__}: {error}")
     show(verdicts)
     broken = [one for one in verdicts if one.holds is False]

@@ -10,6 +10,7 @@ import difflib
 import importlib.util
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -18,7 +19,9 @@ import tomllib
 import typing
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from shutil import copy, copytree
 from types import ModuleType
 from typing import Any
 
@@ -41,11 +44,14 @@ def _loaded(name: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        spec.loader.exec_module(module)
     return module
 
 
-documents = _loaded("documents")
+figures = _loaded("figures")
+documents = sys.modules["documents"]
 DOCUMENTS = list(documents.documents())
 COMMANDS: dict[str, click.Command] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -106,6 +112,8 @@ def check_atonce(words: list[str], about: str) -> None:
     """Parsed as if it was called; recipes by name are loaded, with what is changed in them."""
     name, *arguments = words
     assert name in COMMANDS, f"there is no command {name!r}"
+    if not arguments:
+        return  # it is only named
     context = COMMANDS[name].make_context(name, arguments)
     recipe = context.params.get("recipe")
     if isinstance(recipe, str) and recipe.islower() and not recipe.endswith(".toml"):
@@ -132,7 +140,6 @@ def check_script(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
     path = ROOT / words[0]
     assert path.is_file(), f"there is no {words[0]}"
-    monkeypatch.syspath_prepend(str(path.parent))
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
     with pytest.raises(_Parsed):
         _loaded(path.stem).main()
@@ -324,3 +331,303 @@ def test_versions_are_those_that_are_pinned() -> None:
         for block in document.blocks:
             for name, version in re.findall(r"\b(torch|sacreBLEU) (\d+\.\d+\.\d+)", block.text):
                 assert version == pins[name.lower()], f"{document.name}:{block.line}"
+
+
+# Figures: what benchmarks/figures.py says without measuring, and how it judges.
+
+
+def test_every_figure_is_as_figures_toml_has_it() -> None:
+    assert list(figures.problems(figures.measurements())) == []
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """README and docs, to be changed."""
+    for name in ("README.md", "docs", "benchmarks/README.md", "benchmarks/figures.toml"):
+        source, target = ROOT / name, tmp_path / name
+        target.parent.mkdir(exist_ok=True)
+        copytree(source, target) if source.is_dir() else copy(source, target)
+    for module in (figures, documents):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(figures, "FIGURES", tmp_path / "benchmarks/figures.toml")
+    return tmp_path
+
+
+def changed(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("README.md", "| 33.1 |", "| 33.2 |", "does not say"),
+        ("README.md", "0.87 ×", "1.04 ×", "does not say"),
+        ("README.md", "## How good", "It is 3.5 times as fast.\n\n## How good", "nothing says how '3.5'"),
+        ("README.md", "3 minutes each", "2 minutes each", "does not say"),
+        ("docs/clock.md", "| 35 µs |", "| 36 µs |", "tables are not as 'clock' measured them"),
+        ("docs/measure.md", "| LSTM | n | 7 n |", "| LSTM | n | 6 n |", "not as 'laws' measured them"),
+        ("docs/measure.md", "What is counted", "What is counted\nUp to 12 % more", "nothing says how '12'"),
+        ("benchmarks/figures.toml", '"report > minutes"]', "]", "a setting is '-'"),
+        ("benchmarks/figures.toml", "gru > weights", "gur > weights", "no result is called 'gur'"),
+    ],
+)
+def test_a_changed_figure_is_noticed(copied: Path, name: str, old: str, new: str, said: str) -> None:
+    changed(copied / name, old, new)
+    assert said in "\n".join(figures.problems(figures.measurements()))
+
+
+def test_a_figure_that_is_changed_in_both_places_is_not_what_was_recorded(copied: Path) -> None:
+    """Where the repository has what was measured."""
+    for name in ("README.md", "benchmarks/figures.toml"):
+        changed(copied / name, "27.1 BLEU", "28.1 BLEU")
+    (problem,) = figures.problems(figures.measurements())
+    assert problem.endswith("docs/comparison/report.json has 27.1182")
+
+
+@pytest.mark.parametrize(
+    "comment", ["<!-- not measured: a setting -->", "<!-- not measured: settings -->\n\n## Of"]
+)
+def test_numbers_that_nobody_measured_are_said_to_be_such(copied: Path, comment: str) -> None:
+    """For the block after the comment, or for the section, and no further."""
+    (copied / "docs/new.md").write_text(f"# New\n\n{comment}\n\nIt waits 20 ms.\n\n## More\n\nOr 30 ms.\n")
+    (problem,) = figures.problems(figures.measurements())
+    assert problem.startswith("docs/new.md:")
+    assert "nothing says how '30' is measured" in problem
+
+
+MEASURED = """
+[machines.here]
+vendor = "any"
+flags = []
+without = []
+cores = 1
+[measured.speed]
+minutes = 1
+commands = ["python -c 'print({})'"]
+[[measured.speed.says]]
+in = "README.md"
+text = "2.0 times as fast, 50 % of 4"
+values = ["said > ours / said > theirs ± 10 %", "said > list > name=a > share ± 5", "-"]
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "more", "code", "words"),
+    [
+        (4, 2.0, "", 0, "2 of 2 figures hold"),
+        (4.3, 2.0, "", 0, "2 of 2 figures hold"),
+        (5, 2.0, "", 1, "1 of 2 figures hold"),
+        (5, 2.0, 'machine = "elsewhere"', 0, "0 of 0 figures hold"),
+        (4, 0, "", 1, "NOT MEASURED: speed: ZeroDivisionError"),
+    ],
+)
+def test_figures_are_measured_again(
+    ours: float,
+    theirs: float,
+    more: str,
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = f'__import__("json").dumps(dict(ours={ours}, theirs={theirs}, list=[dict(name="a", share=47)]))'
+    (tmp_path / "figures.toml").write_text(MEASURED.format(said.replace('"', '\\"'), more))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures, "FIGURES", tmp_path / "figures.toml")
+    monkeypatch.setattr(figures, "problems", lambda known: [])
+    monkeypatch.setattr(sys, "argv", ["figures.py", "--run", "all"])
+    with pytest.raises(SystemExit) as exit:
+        figures.main()
+    assert exit.value.code == code
+    assert words in capsys.readouterr().out
+
+
+def test_tables_are_judged_cell_by_cell() -> None:
+    one = figures.measurements()["clock"]
+    results = {name: figures.read_result(ROOT / path) for name, path in one.recorded.items()}
+    assert all(verdict.holds for verdict in figures.judge(one, results, "intel"))
+    assert {verdict.holds for verdict in figures.judge(one, results, "amd")} == {None}
+    results["clock"]["Layers, forward, one sequence"]["GRU"]["gained"] = "0.30 ×"
+    (wrong,) = [
+        verdict
+        for verdict in figures.judge(one, results, "intel")
+        if verdict.holds is False and "|" in verdict.text and "Layers" in verdict.text
+    ]
+    assert (wrong.text, wrong.said) == ("Layers, forward, one sequence | GRU | gained", "0.89 ×")
+
+
+def test_every_machine_is_said_and_every_placeholder_known() -> None:
+    machines = {*tomllib.loads(figures.FIGURES.read_text())["machines"], "any"}
+    known = figures.measurements()
+    for one in known.values():
+        assert {one.machine, *(statement.machine for statement in one.says)} <= machines
+        assert set(one.after) <= set(known)
+        for command in one.commands:
+            command.format(out="OUT", runs="RUNS", joeynmt="PYTHON", eole="PYTHON")
+
+
+FIGURE_COMMANDS = [
+    pytest.param(
+        command.format(out="OUT", runs="RUNS", joeynmt="PYTHON", eole="PYTHON"), id=f"{name} {command}"
+    )
+    for name, one in figures.measurements().items()
+    for command in one.commands
+]
+
+
+@pytest.mark.parametrize("line", FIGURE_COMMANDS)
+def test_commands_that_measure_are_as_the_parsers_have_them(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, *words = shlex.split(line)
+    if program == "atonce":
+        check_atonce(words, "")
+    else:
+        monkeypatch.setattr(_loaded("contest"), "chosen_peers", dict)
+        check_script(words, monkeypatch)
+
+
+# Commands and snippets are run, on runs that are tiny.
+
+NOT_RUN = {
+    "compare": "a process for each model: tests/cli/test_cli_compare.py",
+    "demo": "tests/cli/test_cli_demo.py",
+    "serve": "tests/serve/test_server.py",
+}
+"""Commands that are only parsed here, and where they are run."""
+DATES = "3 May 1999\n4 May 2001\n12 June 2010\n"
+
+
+def _run_lines() -> list[Any]:
+    """Each command of ours once that can be run in seconds."""
+    seen = {}
+    for place, line in _commands():
+        for words in parted(line)[0]:
+            program, *rest = words
+            named_only = rest[1:] == [] and rest[:1] != ["recipes"]
+            if program == "atonce" and not named_only and rest[0] not in NOT_RUN and "--claims" not in rest:
+                seen.setdefault(tuple(rest), f"{place} {' '.join(rest)}")
+    return [pytest.param(list(words), id=name) for words, name in seen.items()]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: dict[str, Path]) -> Path:
+    """A folder in which the files are that commands and snippets name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("atonce.layers.kernels.can_be_used", lambda: False)  # nothing is compiled
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/en-de").symlink_to(runs["texts"])
+    (tmp_path / "FILE").write_text(DATES)
+    (tmp_path / "F").write_text(DATES)
+    tiny.write_recipe(tmp_path / "RECIPE.toml")
+    (tmp_path / "mypackage").mkdir()
+    (tmp_path / "mypackage/layers.py").write_text(
+        "import torch\n\n\ndef MyLayer(x):\n    return torch.tanh(x)\n"
+    )
+    return tmp_path
+
+
+def as_run(words: list[str], runs: dict[str, Path], place: Path) -> list[str]:
+    """The same command with what is there for what it names, and budgets of seconds."""
+    name = words[0]
+    kind = {"classify": "labels", "read": "images"}.get(name, "texts")
+    run = str(place / "new-run") if name == "train" else str(runs[kind])
+    there = {"RUN": run, "runs/en-de": run, "FOLDER": "new", "DIR": "new", "text": "3 May 1999", "W": "May"}
+    there |= {"PICTURES": str(place / "PICTURES.png"), "PICTURE": "3 May 1999", "LAYER": "rnn"}
+    there |= {"transformer": "gru"} if name == "measure" else {}
+    recipes = {path.stem for path in (ROOT / "src/atonce/recipes").glob("*.toml")} | {"RECIPE"}
+    given = ["RECIPE.toml" if word in recipes else there.get(word, word) for word in words]
+    if name == "train":
+        given += ["--set", "training.steps=2"]
+    if name == "measure":
+        named = [word for word in given[1:] if re.fullmatch(r"[a-z-]+(\.\w+:\w+)?", word) and word[0] != "-"]
+        given += [*([] if named else ["rnn"]), "--lengths", "2,4,8"]
+        given += ["--clock-lengths", "2"] if "--clock" in given else []
+    return given
+
+
+@pytest.mark.parametrize("words", _run_lines())
+def test_commands_run(
+    words: list[str],
+    runs: dict[str, Path],
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if words[0] in ("classify", "read"):
+        picture(runs["labels" if words[0] == "classify" else "images"], place / "PICTURES.png")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(DATES.encode())))
+    given = as_run(words, runs, place)
+    app(given, standalone_mode=False)
+    assert capsys.readouterr().out
+    for option, name in pairwise(given):
+        if option == "--out":
+            assert (place / name).exists()
+
+
+def picture(run: Path, path: Path) -> None:
+    """A test image of a run, as a file."""
+    from PIL import Image
+
+    from atonce.data.images import ImagePair
+    from atonce.data.prepare import open_prepared
+
+    pair = open_prepared(run).test_pairs[0]
+    assert isinstance(pair, ImagePair)
+    Image.fromarray(255 - pair.source).save(path)
+
+
+SHORTER = {
+    "minutes=15": "minutes=0.02",
+    '["lstm", "transformer"]': '["rnn"], [2, 4, 8]',
+}
+"""What is written otherwise when a snippet is run, so that it takes seconds."""
+
+SNIPPETS = [
+    pytest.param(document, fence, id=f"{document.name}:{fence.line}")
+    for document in DOCUMENTS
+    for fence in document.fences
+    if fence.language == "python"
+]
+
+
+@pytest.mark.parametrize(("document", "fence"), SNIPPETS)
+def test_snippets_run_and_print_what_they_say(
+    document: Any, fence: Any, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recipe beside them is theirs. A comment behind `print(...)` is what is printed."""
+    for other in document.fences:
+        if other.language == "toml":
+            (place / "mine.toml").write_text(other.text)
+    words = [*"abcdefgh", "device", "configured", "the", "is"]
+    for side in ("en", "de"):
+        lines = [" ".join([*words[n % 7 : n % 5 + 6], str(n)]) for n in range(3000)]
+        (place / f"train.{side}").write_text("\n".join(lines) + "\n")
+    code = fence.text
+    for long, short in SHORTER.items():
+        code = code.replace(long, short)
+    exec(compile(code, f"{document.name}:{fence.line}", "exec"), {"__name__": "snippet"})
+    printed = " ".join(capsys.readouterr().out.split())
+    for said in re.findall(r"^print\(.*\)  # (.+)$", code, re.MULTILINE):
+        assert " ".join(said.split()) in printed
+
+
+def test_snippets_have_types(tmp_path: Path) -> None:
+    """All at once, strictly, with what the package's own types say."""
+    for number, (_, fence) in enumerate(snippet.values for snippet in SNIPPETS):
+        (tmp_path / f"snippet_{number}.py").write_text(fence.text)
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml")]
+    environment = {**os.environ, "MYPYPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [*command, *map(str, tmp_path.glob("*.py"))],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
