@@ -163,6 +163,8 @@ class Measurement:
     commands: tuple[str, ...]
     results: Mapping[str, str]
     after: tuple[str, ...]
+    threads: int
+    """0: as many as there are cores."""
     recorded: Mapping[str, str]
     """Files of the repository that hold what was measured: the text is checked against them at any time."""
     says: tuple[Statement, ...]
@@ -192,7 +194,8 @@ class Measurement:
         )  # fmt: skip
         return cls(
             name, given.get("minutes", 0), machine, tuple(given.get("commands", ())),
-            given.get("results", {}), tuple(given.get("after", ())), given.get("recorded", {}), says, tables,
+            given.get("results", {}), tuple(given.get("after", ())), given.get("threads", 0),
+            given.get("recorded", {}), says, tables,
         )  # fmt: skip
 
 
@@ -317,21 +320,22 @@ def _read_run(folder: Path) -> dict[str, Any]:
     }
 
 
-def this_machine() -> str:
-    """The kind of machine in figures.toml that this is, or nothing."""
-    machines = tomllib.loads(FIGURES.read_text(encoding="utf-8"))["machines"]
+def cpu() -> dict[str, str]:
+    """What Linux says of the first core, as `lscpu` does; elsewhere nothing."""
     try:
-        about = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:  # not Linux
-        return ""
-    vendor = re.search(r"^vendor_id\s*: (.+)$", about, re.MULTILINE)
-    flags = re.search(r"^flags\s*: (.+)$", about, re.MULTILINE)
-    if vendor is None or flags is None:
-        return ""
-    for name, one in machines.items():
-        there = set(flags[1].split())
-        same = vendor[1] == one["vendor"] and set(one["flags"]) <= there and not set(one["without"]) & there
-        if same and len(os.sched_getaffinity(0)) == one["cores"]:
+        first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")
+    except OSError:
+        return {}
+    lines = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in lines}
+
+
+def this_machine(about: Mapping[str, str]) -> str:
+    """The kind of machine in figures.toml that this is, or nothing."""
+    flags = set(about.get("flags", "").split())
+    for name, one in tomllib.loads(FIGURES.read_text(encoding="utf-8"))["machines"].items():
+        same = about.get("vendor_id") == one["vendor"] and set(one["flags"]) <= flags
+        if same and not set(one["without"]) & flags and len(os.sched_getaffinity(0)) == one["cores"]:
             return str(name)
     return ""
 
@@ -342,6 +346,7 @@ def run(one: Measurement, peers: Mapping[str, str]) -> dict[str, Any]:
     shutil.rmtree(out, ignore_errors=True)
     RUNS.mkdir(parents=True, exist_ok=True)
     said = ""
+    environment = {**os.environ, **({"OMP_NUM_THREADS": str(one.threads)} if one.threads else {})}
     for command in one.commands:
         words = shlex.split(command.format(out=out, runs=RUNS, **peers))
         begins = {
@@ -349,7 +354,9 @@ def run(one: Measurement, peers: Mapping[str, str]) -> dict[str, Any]:
             "python": [sys.executable],
         }.get(words[0], [words[0]])
         print(f"$ {shlex.join(words)}", file=sys.stderr, flush=True)
-        done = subprocess.run([*begins, *words[1:]], stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            [*begins, *words[1:]], stdout=subprocess.PIPE, text=True, check=True, env=environment
+        )
         said = done.stdout
     results = {name: read_result(Path(path.format(out=out, runs=RUNS))) for name, path in one.results.items()}
     if said.lstrip().startswith("{"):
@@ -363,6 +370,7 @@ class Verdict:
 
     measurement: str
     text: str
+    """What it is: its path among results, or its cell."""
     said: str
     measured: str
     allowed: str
@@ -379,7 +387,8 @@ def judge(one: Measurement, results: Mapping[str, Any], machine: str) -> Iterato
                 now = value.of(results)
                 holds = value.holds(said, now) if judged else None
                 decimals = len(said.partition(".")[2])
-                yield Verdict(one.name, statement.text, said, f"{now:,.{decimals}f}", value.allowed, holds)
+                path = " > ".join(value.path)
+                yield Verdict(one.name, path, said, f"{now:,.{decimals}f}", value.allowed, holds)
     for tables in one.tables:
         yield from _judge_tables(one.name, tables, results, judged=tables.machine in ("any", machine))
 
@@ -414,7 +423,7 @@ def _judge_tables(
 def show(verdicts: Sequence[Verdict]) -> None:
     """A table: what does not hold is last, where it is read."""
     table = Table(box=None, pad_edge=False)
-    for column in ("measurement", "text", "said", "now", "allowed", "holds"):
+    for column in ("measurement", "figure", "said", "now", "allowed", "holds"):
         table.add_column(
             column,
             justify="right" if column in ("said", "now") else "left",
@@ -423,7 +432,7 @@ def show(verdicts: Sequence[Verdict]) -> None:
         )
     words = {True: "yes", False: "NO", None: "another machine"}
     for one in sorted(verdicts, key=lambda one: one.holds is False):
-        table.add_row(one.measurement, one.text[:60], one.said, one.measured, one.allowed, words[one.holds])
+        table.add_row(one.measurement, one.text[-70:], one.said, one.measured, one.allowed, words[one.holds])
     Console(width=140, markup=False, highlight=False).print(table)
 
 
@@ -438,13 +447,18 @@ def show_list(known: Mapping[str, Measurement]) -> None:
             print(f"    {command}")
 
 
+BUSY = 0.5
+"""Processes that want to run, from which on others are in the way."""
 MISSING = (LookupError, StopIteration, OSError, ValueError, ArithmeticError, subprocess.CalledProcessError)
 """What is raised where a command fails, a peer is not given, or a result is not where it is looked for."""
 
 
 def measure_again(names: Sequence[str], known: Mapping[str, Measurement], peers: Mapping[str, str]) -> bool:
     """Run, judge and show. False if a figure does not hold, or could not be measured."""
-    machine, verdicts, failed = this_machine(), [], []
+    about = cpu()
+    machine, verdicts, failed = this_machine(about), [], []
+    if (load := os.getloadavg()[0]) > BUSY:
+        print(f"This machine is not idle (load {load:.1f}): speeds and minutes may be off.", file=sys.stderr)
     wanted: list[str] = []
     for name in names:
         missing = [one for one in known[name].after if one not in names and not (RUNS / one).exists()]
@@ -458,7 +472,9 @@ def measure_again(names: Sequence[str], known: Mapping[str, Measurement], peers:
     show(verdicts)
     broken = [one for one in verdicts if one.holds is False]
     judged = sum(one.holds is not None for one in verdicts)
-    print(f"\nThis machine: {machine or 'of no kind that figures.toml knows'}.")
+    words = [about.get(key, "") for key in ("model name", "cpu family", "model")]
+    kind = machine or "of no kind that figures.toml knows"
+    print("\nThis machine: {}, family {}, model {}: {}.".format(*words, kind))
     print(f"{judged - len(broken)} of {judged} figures hold.")
     for failure in failed:
         print(f"NOT MEASURED: {failure}")

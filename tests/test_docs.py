@@ -99,7 +99,7 @@ def _words(command: str) -> Iterator[str]:
             next(words)
         elif word not in ("…", "…]"):
             word = word.removesuffix("…")
-            if word.startswith("[") or word.endswith("]"):
+            if word.startswith("[") or (word.endswith("]") and "[" not in word):
                 word = word.strip("[]")
             yield {"N": "1"}.get(word, word.split("|")[0] if word.upper() != "|" else word)
 
@@ -155,6 +155,12 @@ def check_pip(words: list[str]) -> None:
             assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
         if word.startswith("torch=="):
             assert word == f"torch=={pins['torch']}"
+
+
+def test_extras_are_there_wherever_they_are_named() -> None:
+    for document in DOCUMENTS:
+        for extras in set(re.findall(r"(?:atonce|\.)\[([a-z,]+)\]", document.path.read_text())):
+            check_pip(["install", f"atonce[{extras}]"])
 
 
 def check_make(words: list[str]) -> None:
@@ -460,6 +466,18 @@ def test_tables_are_judged_cell_by_cell() -> None:
     assert (wrong.text, wrong.said) == ("Layers, forward, one sequence | GRU | gained", "0.89 ×")
 
 
+def test_who_reads_a_figure_reads_which_machine_it_is_of() -> None:
+    """In its section."""
+    words = {"intel": "Intel", "amd": "AMD", "any": ""}
+    for one in figures.measurements().values():
+        for statement in one.says:
+            (document,) = (read for read in DOCUMENTS if read.name == statement.document)
+            of_section = {block.section for block in document.blocks if statement.text in block.text}
+            said = " ".join(block.text for block in document.blocks if block.section in of_section)
+            measured = any(value is not None for value in statement.values)
+            assert not measured or words[statement.machine] in said, statement.text
+
+
 def test_every_machine_is_said_and_every_placeholder_known() -> None:
     machines = {*tomllib.loads(figures.FIGURES.read_text())["machines"], "any"}
     known = figures.measurements()
@@ -580,6 +598,35 @@ def picture(run: Path, path: Path) -> None:
     pair = open_prepared(run).test_pairs[0]
     assert isinstance(pair, ImagePair)
     Image.fromarray(255 - pair.source).save(path)
+
+
+def test_requests_are_answered_with_what_is_said(runs: dict[str, Path]) -> None:
+    """The line after a request is an answer of the same form."""
+    pytest.importorskip("fastapi")
+    from fastapi.testclient import TestClient
+
+    from atonce.serve.app import build_app
+    from atonce.serve.limits import Limits
+    from atonce.serve.served import Models
+
+    asked = 0
+    with TestClient(build_app(Models.open([runs["texts"]]), Limits())) as client:
+        for lines in (fence.text.splitlines() for document in DOCUMENTS for fence in document.fences):
+            for line, answer in pairwise(lines):
+                if documents.program(line) == "curl" and answer.startswith("{"):
+                    _, url, *options = shlex.split(line)
+                    body = options[options.index("-d") + 1]
+                    given = client.post("/" + url.partition("/")[2], json=json.loads(body)).json()
+                    assert form(given) == form(json.loads(answer))
+                    asked += 1
+    assert asked
+
+
+def form(value: Any) -> Any:
+    """The keys and kinds of a JSON value."""
+    if isinstance(value, dict):
+        return {key: form(one) for key, one in value.items()}
+    return [form(value[0])] if isinstance(value, list) else type(value)
 
 
 SHORTER = {
