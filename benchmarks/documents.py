@@ -16,7 +16,7 @@ PROGRAMS = ("atonce", "curl", "make", "pip", "python", "python3.11", "torchrun")
 """What commands begin with, whatever folder it is in."""
 BESIDE = re.compile(r"\s{2,}|\s#\s")
 """What is between a command and what is said about it on the same line."""
-_NOT_MEASURED = re.compile(r"<!--\s*not measured:\s*(?P<reason>\S.*?)\s*-->", re.DOTALL)
+_NOT_MEASURED = re.compile(r"<!--\s*(?:not measured|(?P<held>held by)):\s*(?P<reason>\S.*?)\s*-->", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Block:
     header: tuple[str, ...] = ()
     """Of the table that a row is of; a header has itself."""
     not_measured: str = ""
-    """Why numbers in it are no figures, where an HTML comment before it says so."""
+    """Why numbers in it are not measured by figures.toml, where an HTML comment before it says so."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Document:
     """Code within text, with its line."""
     links: list[tuple[int, str]] = field(default_factory=list)
     """Links and pictures, with their line."""
+    held_by: list[tuple[int, str]] = field(default_factory=list)
+    """Tests that hold what a block says, with the line of the comment that names them."""
 
     @property
     def name(self) -> str:
@@ -121,6 +123,8 @@ class _Reading:
         """A comment holds for what follows it; before a heading, for the whole section."""
         if token.type == "html_block" and (found := _NOT_MEASURED.search(token.content)):
             self.reason, self.until_level = found["reason"], -1
+            if found["held"]:
+                self.document.held_by.append((token.map[0] + 1 if token.map else 0, found["reason"]))
         elif self.until_level == -1 and token.nesting == 1:
             self.until_level = int(token.tag[1]) if token.type == "heading_open" else 0
         elif self.reason and self._ends(token):

@@ -50,6 +50,7 @@ ELSE = {
     "a setting": re.compile(r"(?:beam|penalty|width|vocabulary|n =) \d[\d,.]*"),
 }
 """Numbers that are no figures, wherever they stand."""
+WORD = re.compile(r"[^\W\d_]{2,}")
 CODE = re.compile(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->|https?://\S+")
 
 
@@ -211,7 +212,11 @@ def masked(text: str) -> str:
 
 
 def figures_in(block: Block) -> Iterator[tuple[int, str]]:
-    """Where a block says a number that somebody must have measured, and the number."""
+    """Where a block says a number that somebody must have measured, and the number.
+
+    That is one with decimals or a thousand's comma, with a unit, behind the name of a score, or in a cell of
+    a table that is no sentence. Other whole numbers are names or counts, such as "the last 3 layers".
+    """
     if block.not_measured or (block.cells and block.cells == block.header):
         return
     text = masked(block.text)
@@ -222,9 +227,15 @@ def figures_in(block: Block) -> Iterator[tuple[int, str]]:
         if any(first <= start and end <= last for first, last in other):
             continue
         plain = not ("." in found.group() or "," in found.group())
-        unmarked = not (UNIT.match(text, end) or SCORE.search(text, 0, start))
-        if not (plain and unmarked and start < first_column):
+        unmarked = not (UNIT.match(text, end) or (SCORE.search(text, 0, start) and found.group() != "0"))
+        in_words = start < first_column or len(WORD.findall(_cell_at(text, start))) > 4
+        if not (plain and unmarked and in_words):
             yield start, found.group()
+
+
+def _cell_at(text: str, place: int) -> str:
+    """Of a row."""
+    return text[text.rfind("|", 0, place) + 1 :].partition("|")[0]
 
 
 def problems(known: Mapping[str, Measurement]) -> Iterator[str]:
@@ -243,6 +254,9 @@ def problems(known: Mapping[str, Measurement]) -> Iterator[str]:
         yield from _other_than_recorded(one)
     for document in read.values():
         yield from _uncovered(document, known.values())
+        for line, test in document.held_by:
+            if not (ROOT / test).is_file():
+                yield f"{document.name}:{line}: there is no test {test!r}"
 
 
 def _problems_of(one: Measurement, statement: Statement, read: Mapping[str, Document]) -> Iterator[str]:
@@ -293,7 +307,7 @@ def _uncovered(document: Document, known: Sequence[Measurement] | Any) -> Iterat
                 yield (
                     f"{document.name}:{block.line}: nothing says how {figure!r} is measured in "
                     f"{block.text[:80]!r}: add it to benchmarks/figures.toml; if it is no figure, put it in "
-                    "`code`, or <!-- not measured: WHY --> before it"
+                    "`code`, or <!-- not measured: WHY --> or <!-- held by: tests/FILE --> before it"
                 )
 
 
