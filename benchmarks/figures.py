@@ -375,6 +375,7 @@ def run(one: Measurement, peers: Mapping[str, str]) -> dict[str, Any]:
     results = {name: read_result(Path(path.format(out=out, runs=RUNS))) for name, path in one.results.items()}
     if said.lstrip().startswith("{"):
         results["said"] = json.loads(said.splitlines()[-1])
+        (RUNS / f"{one.name}.json").write_text(said.splitlines()[-1] + "\n", encoding="utf-8")
     return results
 
 

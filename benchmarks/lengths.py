@@ -38,19 +38,21 @@ def main() -> None:
         print(f"{name} translates", file=sys.stderr)
         outputs[name] = [atonce.load(chosen.folder / f"{name}-seed1", task="translation").outputs(sources)]
     _, language = RunFolder.open(chosen.folder / f"{names[0]}-seed1").recipe.data.languages
-    gains: dict[str, dict[str, object]] = {name: {} for name in names if name != chosen.baseline}
+    gains: dict[str, dict[str, dict]] = {name: {} for name in names if name != chosen.baseline}
     for metric in METRICS:
         scores = SystemScores(
             outputs, [pair.target for pair in pairs], metric=metric, target_language=language, samples=1000
         )
         for name in gains:
             gains[name][metric] = asdict(gain(scores, name, chosen.baseline, lengths_of(sources)))
+    if any(one["short"] is None for metrics in gains.values() for one in metrics.values()):
+        sys.exit("the sentences are all short, or all long: there is nothing to compare")
     report(gains)
     long = sum(len(indices) for words, indices in lengths_of(sources) if words is LENGTHS[-1])
     print(json.dumps({"pairs": len(pairs), "long_pairs": long, "gains": gains}))
 
 
-def report(gains: dict[str, dict[str, object]]) -> None:
+def report(gains: dict[str, dict[str, dict]]) -> None:
     """A table for people."""
     rows = [
         (name, metric, *(f"{part['value']:+.1f} ({part['low']:.1f}–{part['high']:.1f})" for part in parts))
