@@ -5,7 +5,6 @@ import platform
 
 import torch
 
-
 DECISIVE = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni")
 """Instructions that decide how fast products in bfloat16 and in eight bits are, as `lscpu` names them."""
 
