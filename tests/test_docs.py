@@ -52,7 +52,9 @@ def _loaded(name: str) -> ModuleType:
 
 figures = _loaded("figures")
 documents = sys.modules["documents"]
-DOCUMENTS = list(documents.documents())
+OTHERS = ("ARCHITECTURE.md", "benchmarks/NOTES.md")
+"""Whose commands, links and names hold, too. Their figures are a diary's, of the day they were measured."""
+DOCUMENTS = [*documents.documents(), *(documents.Document.read(ROOT / name) for name in OTHERS)]
 COMMANDS: dict[str, click.Command] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 OPTIONS_OF_OTHERS = {"--nproc-per-node"}
@@ -568,7 +570,16 @@ def as_run(words: list[str], runs: dict[str, Path], place: Path) -> list[str]:
     name = words[0]
     kind = {"classify": "labels", "read": "images"}.get(name, "texts")
     run = str(place / "new-run") if name == "train" else str(runs[kind])
-    there = {"RUN": run, "runs/en-de": run, "FOLDER": "new", "DIR": "new", "text": "3 May 1999", "W": "May"}
+    there = {
+        "RUN": run,
+        "runs/en-de": run,
+        "TEACHER": run,
+        "STUDENT": run,
+        "FOLDER": "new",
+        "DIR": "new",
+        "text": "3 May 1999",
+        "W": "May",
+    }
     there |= {"PICTURES": str(place / "PICTURES.png"), "PICTURE": "3 May 1999", "LAYER": "rnn"}
     there |= {"transformer": "gru"} if name == "measure" else {}
     recipes = {path.stem for path in (ROOT / "src/atonce/recipes").glob("*.toml")} | {"RECIPE"}
