@@ -53,6 +53,21 @@ def test_another_kind_is_refused_with_the_right_command(
             assert error.value.fix == f"use: atonce {right} {run}"
 
 
+TASKS = {"translation": "texts", "classification": "labels", "reading": "images"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_is_what_was_trained_for_or_refused(runs: dict[str, Path], task: str) -> None:
+    expected = {"translation": Translator, "classification": Classifier, "reading": ImageReader}[task]
+    assert type(load(runs[TASKS[task]], task=task)) is expected  # type: ignore[call-overload]
+    for other, run in runs.items():
+        if other != TASKS[task]:
+            with pytest.raises(RunError, match=f"was not trained for {task}") as error:
+                load(run, task=task)  # type: ignore[call-overload]
+            right = next(name for name, kind in TASKS.items() if kind == other)
+            assert error.value.fix == f'use: atonce.load(run, task="{right}")'
+
+
 def images_of(run: Path) -> list[np.ndarray]:
     return [pair.source for pair in open_prepared(run).test_pairs if isinstance(pair, ImagePair)]
 

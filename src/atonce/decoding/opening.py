@@ -2,10 +2,11 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, overload
 
 import torch
 
-from atonce.data.config import COMMANDS
+from atonce.data.config import COMMANDS, Task
 from atonce.data.ends import Ends
 from atonce.data.examples import Examples
 from atonce.data.images import ImageShape
@@ -55,19 +56,55 @@ def system_of(
     )  # fmt: skip
 
 
+@overload
+def load(
+    run: str | Path,
+    *,
+    task: Literal["translation", "summarisation"],
+    device: str | torch.device | None = None,
+    fast: bool = False,
+) -> Translator: ...
+@overload
+def load(
+    run: str | Path,
+    *,
+    task: Literal["reading"],
+    device: str | torch.device | None = None,
+    fast: bool = False,
+) -> ImageReader: ...
+@overload
+def load(
+    run: str | Path,
+    *,
+    task: Literal["classification"],
+    device: str | torch.device | None = None,
+    fast: bool = False,
+) -> Classifier: ...
+@overload
 def load(
     run: str | Path, *, device: str | torch.device | None = None, fast: bool = False
+) -> Translator | ImageReader | Classifier: ...
+def load(
+    run: str | Path,
+    *,
+    task: Task | None = None,
+    device: str | torch.device | None = None,
+    fast: bool = False,
 ) -> Translator | ImageReader | Classifier:
     """The model of a run folder, ready to use, on a GPU where there is one, unless `device` is given.
 
     What it is depends on what it was trained for: a Translator (which also summarises), an ImageReader or a
-    Classifier. Raises RunError if it is missing, damaged or of a newer format.
+    Classifier. `task` says which is expected ("translation", "summarisation", "reading", "classification"),
+    so that type checkers know it, too. Raises RunError if it is missing, damaged, of a newer format, or was
+    trained for another task.
 
     `fast`: outputs that are about as good, not the same, in less time on a CPU. Where it can, it multiplies
     in eight bits; with numba, search is compiled. Without, beam search over texts looks at short lists: what
     pieces they hold is learned from the training pairs the first time and kept in the run.
     """
     folder = RunFolder.open(run)
+    if task is not None:
+        _check_task(folder, task)
     ends = Ends.open(folder.path)
     model = model_for(folder.recipe, ends)
     set_weights(model, folder.load_weights(), origin=folder.path / "model.safetensors")
@@ -124,6 +161,17 @@ def load_reader(run: str | Path, *, device: str | torch.device | None = None) ->
     if not isinstance(system, ImageReader):
         raise _other(run, "texts of images")
     return system
+
+
+def _check_task(folder: RunFolder, task: Task) -> None:
+    """Raises RunError, before weights are read."""
+    trained_for = folder.recipe.data.task
+    if task != trained_for:
+        raise RunError(
+            f"{folder.path} was not trained for {task}",
+            why=f"it was trained for {trained_for}",
+            fix=f'use: atonce.load(run, task="{trained_for}")',
+        )
 
 
 def _other(run: str | Path, wanted: str) -> RunError:

@@ -5,11 +5,17 @@ import platform
 
 import torch
 
+DECISIVE = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni")
+"""Instructions that decide how fast products in bfloat16 and in eight bits are, as `lscpu` names them."""
+
 
 def machine() -> str:
-    """What this ran on, in words."""
+    """What this ran on, in words: two processors of one name may differ in what they multiply fast."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    able = torch.cpu.get_capabilities()
+    name = able.get("cpu_name") or platform.processor() or platform.machine()
+    instructions = ", ".join(one for one in DECISIVE if able.get(one))
+    name = f"{name} ({instructions})" if instructions else name
     device = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{cores} cores, {name}{device}, torch {torch.__version__}"
 
