@@ -9,7 +9,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import Field, model_validator
 
-from atonce.config import Config, nearest
+from atonce.config import Config, Seed, nearest
 from atonce.data.config import DataConfig, VocabularyConfig
 from atonce.errors import RecipeError
 from atonce.models.config import ModelConfig
@@ -26,7 +26,8 @@ class TrainingConfig(Config):
     """Updates to make. Give this or `minutes`."""
     minutes: float | None = Field(default=None, gt=0)
     """Time to train, validation included. The first steps' speed turns it into a number of steps."""
-    seed: int = 1
+    seed: Seed = 1
+    """Of all random numbers: from 0 to 2^64 - 1."""
     batch_tokens: int = Field(default=1536, ge=1)
     """Pieces in a batch, padding included, on the longer side; of an image, its columns count."""
     accumulate: int = Field(default=1, ge=1)

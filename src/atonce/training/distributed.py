@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.rendezvous import rendezvous
 
+from atonce.config import LARGEST_SEED
 from atonce.data.batches import Batch
 from atonce.errors import TrainingError
 
@@ -57,7 +59,10 @@ class Ranks:
         By the step, so that none of their states need be kept to go on with later.
         """
         if not self.is_first:
-            torch.manual_seed((seed << 40) + (step << 16) + self.rank)
+            own = (seed << 40) + (step << 16) + self.rank
+            if own > LARGEST_SEED:
+                own = int(np.random.SeedSequence([seed, step, self.rank]).generate_state(1, np.uint64)[0])
+            torch.manual_seed(own)
 
     def sum_gradients(self, model: nn.Module, loss: float) -> float:
         """Give every process the sum of all gradients. Returns the sum of the losses."""

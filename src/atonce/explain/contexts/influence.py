@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atonce.config import check_seed
 from atonce.data.tokenizer import Tokenizer
 from atonce.explain.contexts.states import word_vectors
 from atonce.explain.contexts.uses import Use, groups
@@ -75,7 +76,7 @@ def influences(
 
     `vectors`: those of the uses, by layer. `words`: the pieces of words to put in place of others.
     """
-    draw = random.Random(seed)
+    draw = random.Random(check_seed(seed))
     by_length: dict[int, list[tuple[int, ...]]] = {}
     for word in words:
         by_length.setdefault(len(word), []).append(word)
