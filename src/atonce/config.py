@@ -2,39 +2,15 @@
 
 import difflib
 from collections.abc import Mapping
-from operator import index
-from typing import Annotated, Any, SupportsIndex, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from atonce.errors import RecipeError
 
-LARGEST_SEED = 2**64 - 1
-"""torch takes no more, and gives -1 the random numbers of this one."""
-_SEEDS = "a seed is a whole number from 0 to 18446744073709551615 (2^64 - 1)"
-
 # beartype, which checks the signatures under test, has no answer to typing.Self.
 C = TypeVar("C", bound="Config")
-
-
-def check_seed(seed: object) -> int:
-    """The seed. Raises RecipeError unless it is a whole number from 0 to 2^64 - 1."""
-    try:
-        return _seed(seed)
-    except ValueError as error:
-        why, _, fix = str(error).partition(" -> ")
-        raise RecipeError(f"seed cannot be {seed!r}", why=why, fix=fix) from None
-
-
-def _seed(seed: object) -> int:
-    if isinstance(seed, SupportsIndex) and not isinstance(seed, bool) and 0 <= index(seed) <= LARGEST_SEED:
-        return index(seed)
-    raise ValueError(f"{_SEEDS} -> give such a number")
-
-
-Seed = Annotated[int, BeforeValidator(_seed)]
-"""Of random numbers: any whole number from 0 to 2^64 - 1."""
 
 
 class Config(BaseModel):

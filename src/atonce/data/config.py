@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from atonce.config import Config, Seed
+from atonce.config import Config
+from atonce.seeds import Seed
 
 Task = Literal["translation", "summarisation", "classification", "reading"]
 """What a model is to make of a source: the same in another language, something shorter, one of a few labels,

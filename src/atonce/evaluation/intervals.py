@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from atonce.config import check_seed
 from atonce.errors import DataError
 from atonce.evaluation.language import ScoringLanguage
 from atonce.evaluation.resampling import Metric, Resampled, measures, resampled
 from atonce.evaluation.translation import check_aligned
+from atonce.seeds import check_seed
 from atonce.shapes import Float, Int
 
 SAMPLES = 1000

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from atonce.config import check_seed
 from atonce.errors import DataError
 from atonce.evaluation.language import ScoringLanguage
 from atonce.evaluation.resampling import (
@@ -22,6 +21,7 @@ from atonce.evaluation.resampling import (
     resampled,
 )
 from atonce.evaluation.translation import check_aligned
+from atonce.seeds import check_seed
 
 
 @dataclass(frozen=True)

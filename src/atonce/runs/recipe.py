@@ -9,11 +9,12 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import Field, model_validator
 
-from atonce.config import Config, Seed, nearest
+from atonce.config import Config, nearest
 from atonce.data.config import DataConfig, VocabularyConfig
 from atonce.errors import RecipeError
 from atonce.models.config import ModelConfig
 from atonce.models.named import architecture
+from atonce.seeds import Seed
 
 FORMAT = 1
 """The format of run folders that this version writes and reads."""

@@ -15,15 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.rendezvous import rendezvous
 
-from atonce.config import LARGEST_SEED
 from atonce.data.batches import Batch
 from atonce.errors import TrainingError
+from atonce.seeds import torch_seed
 
 PATIENCE = timedelta(hours=6)
 """How long the others wait for the first process, which prepares the data and validates."""
@@ -59,10 +58,7 @@ class Ranks:
         By the step, so that none of their states need be kept to go on with later.
         """
         if not self.is_first:
-            own = (seed << 40) + (step << 16) + self.rank
-            if own > LARGEST_SEED:
-                own = int(np.random.SeedSequence([seed, step, self.rank]).generate_state(1, np.uint64)[0])
-            torch.manual_seed(own)
+            torch.manual_seed(torch_seed(seed, step, self.rank))
 
     def sum_gradients(self, model: nn.Module, loss: float) -> float:
         """Give every process the sum of all gradients. Returns the sum of the losses."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atonce.config import check_seed
 from atonce.data.tokenizer import Tokenizer
 from atonce.explain.contexts.states import word_vectors
 from atonce.explain.contexts.uses import Use, groups
 from atonce.explain.texts.words import words_of
 from atonce.models.seq2seq import Seq2Seq
+from atonce.seeds import check_seed
 from atonce.shapes import Float
 
 _DRAWS = 3

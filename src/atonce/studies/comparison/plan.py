@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from atonce.config import LARGEST_SEED, Config, differences, nearest
+from atonce.config import Config, differences, nearest
 from atonce.errors import RecipeError, RunError
 from atonce.models.named import Architecture, architecture
 from atonce.runs.recipe import Recipe
+from atonce.seeds import LARGEST_SEED
 
 PLAN, DATA, SHARED = "plan.json", "data", "shared.toml"
 """In the folder of a comparison: what it was begun with, the data of all runs, and what the recipes of all
