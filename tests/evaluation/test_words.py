@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.tokenizers import DefaultTokenizer
 
-from atonce.evaluation.words import Words, words
+from atonce.evaluation.words import Words, word_count, words
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,16 @@ def test_a_text_spelt_otherwise_has_the_same_words(text: str) -> None:
     assert words(text) == words(unicodedata.normalize("NFC", text))
     assert words(text) == words(unicodedata.normalize("NFD", text))
     assert words(" ".join(words(text))) == words(text)
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=0x2FF), max_size=40))
+def test_where_there_are_spaces_words_stand_between_them(text: str) -> None:
+    assert word_count(text) == len(text.split())
+
+
+@pytest.mark.parametrize(("text", "count"), [("我们用 Home Assistant。", 6), ("สวัสดี", 4), ("", 0)])
+def test_where_there_are_none_each_character_counts(text: str, count: int) -> None:
+    assert word_count(text) == count
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=127), max_size=40), st.booleans())

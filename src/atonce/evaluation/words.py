@@ -24,6 +24,14 @@ _WORD = regex.compile(
 _STEMMED = regex.compile(r"[a-z0-9]{4,}")
 
 
+_COUNTED = regex.compile(rf"(?V1)[{UNSPACED}][\p{{M}}{_JOINERS}]*|[^\s{UNSPACED}]+")
+
+
+def word_count(text: str) -> int:
+    """What stands between spaces, and each character of a script without them."""
+    return len(_COUNTED.findall(text))
+
+
 def words(text: str) -> list[str]:
     """The words of a text, in small letters: letters, marks and digits that stand together.
 
