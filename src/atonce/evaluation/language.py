@@ -167,7 +167,10 @@ class ScoringLanguage:
         if self.writing == "unspaced":
             notes.append("BLEU and TER are of characters: sacreBLEU has no words of this script")
         if self.writing == "Japanese":
-            notes.append("TER takes kanji one by one, and kana that stand together as a word (asian:yes)")
+            notes.append(
+                "TER takes kanji one by one, but kana and letters that stand together for one word: so "
+                "sacreBLEU's asian_support has it"
+            )
         return notes
 
 
