@@ -8,7 +8,7 @@
 # seed; the others are dropped without a word, while initial_seed() still gives all 64. So 7, 7 + 2^32 and 7 + 2^63 give
 # the same random numbers. Seeds made of parts, such as (run << 32) + rank or (seed << 40) + (step << 16) + rank, lose
 # the upper part: every run of such a series has the same initial weights, dropout and shuffling, its standard
-# deviation over "seeds" says nothing, and nothing shows it. (On a GPU, whose generator is Philox, all 64 bits count.)
+# deviation over "seeds" says nothing, and nothing shows it. (A GPU has another generator.)
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -144,3 +144,4 @@ def test_it_is_said_for_people_and_for_programs() -> None:
     assert json.loads(json.dumps(scores.as_dict()))["language"]["tag"] == "zh"
     assert "target language ru, as given" in score_summaries(["да"], ["да"], target_language="ru").scored
     assert "that of many" in score(TEXTS["de"], TEXTS["de"]).scored
+    assert "have no letters" in score(["😀", "3.14"], ["😀", "3.14"]).scored

@@ -38,7 +38,7 @@ def test_where_there_are_spaces_words_stand_between_them(text: str) -> None:
     assert word_count(text) == len(text.split())
 
 
-@pytest.mark.parametrize(("text", "count"), [("我们用 Home Assistant。", 6), ("สวัสดี", 4), ("", 0)])
+@pytest.mark.parametrize(("text", "count"), [("我们用 Home Assistant 吗？", 6), ("สวัสดี", 4), ("", 0)])
 def test_where_there_are_none_each_character_counts(text: str, count: int) -> None:
     assert word_count(text) == count
 

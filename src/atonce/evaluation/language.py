@@ -132,6 +132,8 @@ class ScoringLanguage:
         if self.origin == "script":
             name = self.tag or "written without spaces"
             return f"target language {name}, found from the script of the references"
+        if self.script == "none":
+            return "target language not given, and the references have no letters that could say it"
         return "target language not given, and the script is that of many"
 
     def notes(self, *, bleu: bool = True) -> tuple[str, ...]:

@@ -240,6 +240,7 @@ def test_every_sentence_has_one_length() -> None:
 
 def test_lengths_that_few_sentences_have_are_left_out() -> None:
     assert [words.start for words, _ in lengths_of(["a b"] * 10 + ["a b c d e f"] * 9)] == [1]
+    assert [words.start for words, _ in lengths_of(["我们喜欢用 Linux 系统"] * 10)] == [6]
 
 
 def test_a_gain_on_long_sentences_is_told_from_one_on_all() -> None:
