@@ -214,6 +214,12 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_last_of_the_seeds_must_be_one_too(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot train from 2 seeds, the first being 18446744073709551615"):
+        compare(tiny.recipe(training={"seed": 2**64 - 1}), tmp_path / "c", seeds=2, quiet=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_width_that_cannot_be_is_told_and_is_not_in_the_way_of_a_second_try(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no width gives"):
         compared(tmp_path / "c", weights=10)
