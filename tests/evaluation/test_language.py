@@ -1,6 +1,7 @@
 """One choice of tokenizers for all scores: by the tag that is given, or by the script."""
 
 import json
+import unicodedata
 
 import pytest
 import sacrebleu
@@ -101,6 +102,8 @@ def test_a_tag_decides(tag: str, tokenizer: str) -> None:
         (["ใช้แอป Home Assistant เพื่อเปิดการตั้งค่า"], None, "char"),
         (["2026-11-29", "12:30"], None, "13a"),
         (["😀😀", "!?"], None, "13a"),
+        ([unicodedata.normalize("NFD", "がぎぐげご")], "ja", "ja-mecab"),
+        ([unicodedata.normalize("NFD", "그는 학교에 간다")], "ko", "ko-mecab"),
         (["", " "], None, "13a"),
         (["中文", "中文", "a long English sentence that is alone"], None, "13a"),
     ],

@@ -49,8 +49,8 @@ MOST_TEXTS = 10_000
 """Texts that are looked at to find their script; of more, so many, evenly spread."""
 _UNITS = regex.compile(
     rf"(?V1)(?P<kana>[[{CJK}]--[\p{{Han}}\p{{Bopomofo}}]])|(?P<han>[{CJK}])|(?P<syllabic>[{SYLLABIC}])"
-    r"|(?P<hangul>[\p{Hangul}\p{M}]+)|(?P<latin>[\p{Latin}\p{M}]+)"
-    rf"|(?P<other>[[\p{{L}}\p{{M}}]--[{CJK}{SYLLABIC}\p{{Latin}}\p{{Hangul}}]]+)"
+    r"|(?P<hangul>\p{Hangul}[\p{Hangul}\p{M}]*)|(?P<latin>\p{Latin}[\p{Latin}\p{M}]*)"
+    rf"|(?P<other>(?:[[\p{{L}}]--[{CJK}{SYLLABIC}\p{{Latin}}\p{{Hangul}}]]\p{{M}}*)+)"
 )
 _PER_WORD = {"cjk": 1.5, "syllabic": 4}
 """Characters that make about one word, where there are no spaces."""
