@@ -18,7 +18,8 @@ def test_json(atonce: Command, run: Path) -> None:
     said = atonce("evaluate", run, "--json")
     assert (said.code, said.err, said.out.count("\n")) == (0, "", 1)
     answer = json.loads(said.out)
-    assert set(answer) == {"bleu", "chrf", "ter", "exact", "signatures", "sentences", "beam"}
+    scores = {"bleu", "chrf", "ter", "exact", "signatures", "sentences", "beam"}
+    assert set(answer) == scores | {"language", "notes"}
     assert set(answer["signatures"]) == {"bleu", "chrf", "ter", "exact"}
     assert all("version:" in answer["signatures"][name] for name in ("bleu", "chrf", "ter"))
     assert answer == json.loads((run / "scores.json").read_text()), "as right after training"

@@ -23,7 +23,7 @@ SURFACE = {
         "--batch-tokens --fast --host --max-body --max-characters --max-texts --port --queue --timeout "
         "--token-file --wait RUNS"
     ),
-    "summarize": "--beam --fast --json --nbest FILE RUN",
+    "summarize": "--beam --fast --json --nbest --sample --seed FILE RUN",
     "train": "--json --minutes --model --out --resume --set RECIPE",
     "translate": "--beam --fast --json --nbest --sample --seed FILE RUN",
 }

@@ -60,7 +60,7 @@ def test_a_run_for_something_else(atonce: Command, run: Path, dates_run: RunFold
     assert atonce("translate", run, stdin=b"3 May").fault[2] == f"atonce summarize {run}"
 
 
-@pytest.mark.parametrize("wrong", [["--beam", "0"], ["--nbest", "0"], ["--sample", "1"]])
+@pytest.mark.parametrize("wrong", [["--beam", "0"], ["--nbest", "0"], ["--sample", "-1"]])
 def test_options_out_of_range(atonce: Command, run: Path, wrong: list[str]) -> None:
     said = atonce("summarize", run, *wrong)
     assert (said.code, said.out) == (2, "")

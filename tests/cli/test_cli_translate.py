@@ -3,9 +3,11 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+import torch
 
 from atonce.decoding.opening import load_translator
 from atonce.runs.folder import RunFolder
+from atonce.seeds import torch_seed
 from command import Command
 
 TEXTS = [
@@ -91,8 +93,38 @@ def test_samples_differ_by_seed_and_not_otherwise(atonce: Command, run: Path) ->
     assert len(set(sampled(1).splitlines())) > 1
 
 
+def test_as_many_are_drawn_as_are_wanted(atonce: Command, run: Path) -> None:
+    said = atonce("translate", run, "--sample", "1", "--nbest", "5", stdin=b"3 May 2001\n\n4 May\n")
+    numbers = [int(line.split("\t")[0]) for line in said.out.splitlines()]
+    assert numbers == [number for number in (1, 2, 3) for _ in range(5)]
+    drawn = atonce("translate", run, "--sample", "1", "--nbest", "5", "--json", stdin=b"3 May 2001\n").out
+    assert len(json.loads(drawn)["nbest"]) == 5
+
+
+def test_a_beam_beside_a_sample_is_refused(atonce: Command, run: Path) -> None:
+    what, _, fix = atonce("translate", run, "--beam", "4", "--sample", "0.5", stdin=b"a\n").fault
+    assert what == "--beam 4 and --sample 0.5 do not go together"
+    assert "--nbest" in fix
+    assert atonce("translate", run, "--beam", "2", "--sample", "0", stdin=b"a\n").code == 0
+
+
+@pytest.mark.parametrize("seed", ["0", "9223372036854775808", "18446744073709551615"])
+def test_any_whole_number_of_64_bits_is_a_seed(atonce: Command, run: Path, seed: str) -> None:
+    said = atonce("translate", run, "--sample", "1", "--seed", seed, stdin=b"3 May 2001\n")
+    translator = load_translator(run)
+    torch.manual_seed(torch_seed(int(seed)))
+    assert said.out == translator.translate(["3 May 2001"], temperature=1.0)[0].text + "\n"
+
+
+@pytest.mark.parametrize("seed", ["-1", "18446744073709551616", "1.5", "abc", "", "1e3", "²"])
+def test_what_is_no_seed_is_refused(atonce: Command, run: Path, seed: str) -> None:
+    what, why, _ = atonce("translate", run, "--sample", "1", f"--seed={seed}").fault
+    assert what.startswith("seed cannot be")
+    assert "from 0 to 18446744073709551615" in why
+
+
 @pytest.mark.parametrize(
-    "wrong", [["--beam", "0"], ["--nbest", "0"], ["--sample", "inf"], ["--sample", "-1"]]
+    "wrong", [["--beam", "0"], ["--nbest", "0"], ["--sample", "inf"], ["--sample", "nan"], ["--sample", "-1"]]
 )
 def test_options_out_of_range(atonce: Command, run: Path, wrong: list[str]) -> None:
     said = atonce("translate", run, *wrong)

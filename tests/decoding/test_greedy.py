@@ -55,6 +55,14 @@ def test_a_low_temperature_is_greedy() -> None:
     assert {one.pieces for one in cold} == {likeliest.pieces}
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 1e-30, 5e-324])
+def test_however_low_a_temperature_the_likeliest_is_drawn(temperature: float) -> None:
+    decoder = Chain(VOCAB, 2)
+    (likeliest,) = greedy(decoder, blank_memory(1), PIECES, torch.tensor([7]))
+    cold = drawn(decoder, temperature=temperature, seed=0, most=7, rows=10)
+    assert {one.pieces for one in cold} == {likeliest.pieces}
+
+
 def test_what_is_drawn_has_the_probability_the_model_gives_it() -> None:
     """Whatever the temperature was."""
     model, source = decided_model(config_of("bigru", "gru_additive")), [4, 6, EOS]

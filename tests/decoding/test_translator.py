@@ -11,7 +11,7 @@ from atonce.decoding.hypothesis import Hypothesis
 from atonce.decoding.opening import load_translator
 from atonce.decoding.segments import segments
 from atonce.decoding.translator import Alternative, Translation, Translator
-from atonce.errors import RunError
+from atonce.errors import RecipeError, RunError
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import DecodingConfig, Recipe
@@ -74,6 +74,45 @@ def test_a_stream_grows_to_what_greedy_search_gives(dates_tokenizer: Tokenizer, 
         assert found == translator.translate([text], beam=1)[0]
         assert heard[-1:] == ([found.text] if found.text else heard[-1:])
         assert [len(one) for one in heard] == sorted(len(one) for one in heard)
+
+
+@pytest.mark.parametrize("longest_source", [256, 12])
+def test_as_many_as_wanted_are_drawn_best_first(dates_tokenizer: Tokenizer, longest_source: int) -> None:
+    translator = translator_of(
+        dates_tokenizer,
+        config_of("bigru", "gru_additive"),
+        longest_source=longest_source,
+        max_length_ratio=0.5,
+    )
+    torch.manual_seed(1)
+    found = translator.translate(TEXTS, temperature=1.0, nbest=7)
+    torch.manual_seed(1)
+    assert translator.translate(TEXTS, temperature=1.0, nbest=7) == found
+    for text, one in zip(TEXTS, found, strict=True):
+        scores = [drawn.score for drawn in one.alternatives]
+        assert len(scores) == 7
+        assert scores == sorted(scores, reverse=True)
+        assert one.alternatives[0] == Alternative(one.text, one.score)
+        assert (len({drawn.text for drawn in one.alternatives}) > 1) == bool(text.strip())
+
+
+def test_likely_outputs_are_drawn_again_each_for_its_own_text(translator: Translator) -> None:
+    """So cold that the likeliest is drawn each time."""
+    cold = translator.translate(TEXTS, temperature=1e-3, nbest=4)
+    for one, greedy in zip(cold, translator.translate(TEXTS, beam=1), strict=True):
+        assert [drawn.text for drawn in one.alternatives] == [greedy.text] * 4
+
+
+def test_a_beam_and_a_temperature_are_refused_and_so_is_what_is_no_temperature(
+    translator: Translator,
+) -> None:
+    for ask in (translator.translate, lambda texts, **how: translator.hypotheses(texts[0], **how)):
+        with pytest.raises(RecipeError, match=r"beam of 1 and a temperature of 0\.5 do not go together"):
+            ask(["mai"], beam=1, temperature=0.5)
+        for wrong in (-1.0, float("nan"), float("inf")):
+            with pytest.raises(RecipeError, match="cannot draw with a temperature"):
+                ask(["mai"], temperature=wrong)
+    assert len(translator.hypotheses("mai", temperature=1.0, draws=5)) == 5
 
 
 def test_a_text_in_is_a_text_out_in_order(translator: Translator) -> None:

@@ -38,6 +38,8 @@ def test_nothing_matches_an_empty_reference(text: str) -> None:
         ("name {name}", "{name}", ["{name}"]),
         ("设备已配置", "设备已经配置好", ["设备已配置"]),
         ("- Licht -", "Licht", ["Licht"]),
+        ("สวัสดีครับ", "สวัสดีค่ะ", ["สวัสดี"]),
+        ("cafe\u0301 da", "caf\u00e9", ["cafe\u0301"]),
     ],
 )
 def test_a_word_counts_as_often_as_the_reference_has_it(text: str, reference: str, marked: list[str]) -> None:

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atonce.evaluation.language import ScoringLanguage
 from atonce.evaluation.resampling import Resampled, measures, resampled
 
 numbers = st.lists(st.floats(-100, 100), min_size=1, max_size=200)
@@ -27,7 +28,7 @@ def test_a_difference_is_taken_draw_by_draw(drawn: list[float]) -> None:
 
 
 def test_equal_seeds_draw_equal_sentences_whatever_the_system() -> None:
-    (measure,) = measures(["exact"], None)
+    (measure,) = measures(["exact"], ScoringLanguage.of(None, ["a"]))
     right = measure.statistics(["a", "b", "c"], ["a", "x", "x"])
     wrong = measure.statistics(["x", "b", "c"], ["a", "b", "c"])
     one, other = (resampled(measure, of, samples=50, seed=[3, 1]) for of in (right, wrong))

@@ -6,9 +6,10 @@ import random
 import pytest
 from sacrebleu.significance import PairedTest
 
-from atonce.errors import DataError
+from atonce.errors import DataError, RecipeError
+from atonce.evaluation.language import ScoringLanguage
 from atonce.evaluation.significance import METRICS, paired_bootstrap
-from atonce.evaluation.translation import sacrebleu_metrics, score
+from atonce.evaluation.translation import score
 
 WORDS = [
     "das",
@@ -73,7 +74,8 @@ def test_two_systems_alike_are_undecided() -> None:
 def test_equals_sacrebleus_paired_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SACREBLEU_SEED", "7")
     systems = [("baseline", POOR), ("system", damaged(REFERENCES, 0.57, 4))]
-    _, theirs = PairedTest(systems, sacrebleu_metrics(), [REFERENCES], test_type="bs", n_samples=200)()
+    metrics = ScoringLanguage.of(None, REFERENCES).metrics()
+    _, theirs = PairedTest(systems, metrics, [REFERENCES], test_type="bs", n_samples=200)()
     ours = paired_bootstrap(
         systems[1][1], POOR, REFERENCES, samples=200, seed=7, metrics=["bleu", "chrf", "ter"]
     )
@@ -105,6 +107,32 @@ def test_a_seed_decides_everything() -> None:
 
     assert compare(0) == compare(0)
     assert compare(0) != compare(1)
+
+
+@pytest.mark.parametrize(
+    ("texts", "tokenizer"),
+    [(["设备已经配置好。", "我们都喜欢苹果"], "zh"), (["สวัสดีครับผม", "ฉันรักภาษาไทย"], "char")],
+)
+def test_both_systems_are_scored_in_the_language_of_the_references(texts: list[str], tokenizer: str) -> None:
+    compared = paired_bootstrap(
+        texts, [text[:-1] for text in texts], texts, samples=5, metrics=["bleu", "ter"]
+    )
+    bleu, ter = compared.metrics
+    assert f"tok:{tokenizer}|" in bleu.signature
+    assert bleu.system == pytest.approx(100)
+    assert 0 < bleu.baseline < 100
+    assert 0 < ter.baseline < 50
+
+
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
+def test_any_seed_draws(seed: int) -> None:
+    (one,) = paired_bootstrap(GOOD, POOR, REFERENCES, samples=5, seed=seed, metrics=["exact"]).metrics
+    assert one.signature.endswith(f"|seed:{seed}")
+
+
+def test_what_is_no_seed_is_told() -> None:
+    with pytest.raises(RecipeError, match="seed cannot be -1"):
+        paired_bootstrap(GOOD, POOR, REFERENCES, samples=5, seed=-1, metrics=["exact"])
 
 
 def test_the_sentence_for_people() -> None:

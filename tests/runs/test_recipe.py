@@ -74,9 +74,50 @@ def test_the_recipes_that_ship_say_nothing_twice(name: str) -> None:
                 assert Recipe.parse(fewer, origin=name) != load(name), f"{section}.{key}"
 
 
+@pytest.mark.parametrize("key", ["training.seed", "data.seed"])
+@pytest.mark.parametrize("seed", ["-1", "18446744073709551616", "1.0", "true", "'1'", "abc"])
+def test_what_is_no_seed_is_refused(key: str, seed: str) -> None:
+    with pytest.raises(RecipeError, match=f"{key} cannot be .* in recipe dates.*\n.*from 0 to"):
+        load("dates", [f"{key}={seed}"])
+
+
+def test_the_largest_seed_is_kept_to_the_last_digit() -> None:
+    recipe = load("dates", [f"training.seed={2**64 - 1}", f"data.seed={2**64 - 1}"])
+    again = Recipe.parse(tomllib.loads(dumps(recipe)), origin="again")
+    assert again == recipe
+    assert again.training.seed == 2**64 - 1
+
+
+@pytest.mark.parametrize("tag", ["de", "zh-Hant", "zh_CN", "zho_Hans", "sr-Latn-RS", "ceb"])
+def test_own_files_may_say_their_languages(tag: str) -> None:
+    data = {"kind": "files", "source": "a", "target": "b", "source_language": "en", "target_language": tag}
+    recipe = Recipe.parse({"data": data}, origin="own")
+    assert recipe.data.languages == ("en", tag)
+    assert Recipe.parse(tomllib.loads(dumps(recipe)), origin="again") == recipe
+
+
+@pytest.mark.parametrize(
+    ("tag", "fix"),
+    [
+        ("Chinese", "did you mean 'zh', Chinese?"),
+        ("cn", "did you mean 'zh', Chinese?"),
+        ("jp", "did you mean 'ja', Japanese?"),
+        ("german", "did you mean 'de', German?"),
+        ("", "give one such as"),
+        ("qq", "give one such as"),
+    ],
+)
+def test_what_is_no_language_is_refused(tag: str, fix: str) -> None:
+    data = {"kind": "files", "source": "a", "target": "b", "target_language": tag}
+    with pytest.raises(RecipeError) as told:
+        Recipe.parse({"data": data}, origin="own")
+    assert told.value.what == f"data.target_language cannot be {tag!r} in own"
+    assert told.value.fix.startswith(fix)
+
+
 steps = st.none() | st.integers(1, 10**9)
 trainings = st.fixed_dictionaries(
-    {"learning_rate": st.floats(1e-9, 10), "seed": st.integers(-(2**63), 2**63 - 1)},
+    {"learning_rate": st.floats(1e-9, 10), "seed": st.integers(0, 2**64 - 1)},
     optional={
         "steps": st.integers(1, 10**9),
         "patience": st.integers(1, 99),

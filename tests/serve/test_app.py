@@ -11,11 +11,13 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.translator import Translator
+from atonce.seeds import torch_seed
 from atonce.serve.app import build_app
 from atonce.serve.guard import HEADERS
 from atonce.serve.limits import Limits
@@ -74,6 +76,37 @@ def test_nbest_alignment_and_attention_on_request(client: TestClient, models: Mo
     np.testing.assert_allclose(weights.sum(-1), 1, atol=2e-3)
     pairs = [tuple(map(int, pair.split("-"))) for pair in found["alignment"].split()]
     assert all(s < len(source["words"]) - 1 and t < len(target["words"]) - 1 for s, t in pairs)
+
+
+def test_draws_are_those_of_the_seed(client: TestClient, models: Models) -> None:
+    texts, largest = DATES[:3], 2**64 - 1
+    torch.manual_seed(torch_seed(largest))
+    found = translator_of(models).translate(texts, temperature=1.0, nbest=4)
+    asked = {"texts": texts, "temperature": 1, "nbest": 4}
+    for seed in (largest, str(largest)):
+        told = client.post("/v1/translate", json={**asked, "seed": seed}).json()["translations"]
+        assert [[one["text"] for one in best["alternatives"]] for best in told] == [
+            [one.text for one in best.alternatives] for best in found
+        ]
+    assert client.post("/v1/translate", json=asked).json() != client.post("/v1/translate", json=asked).json()
+    looked = client.post("/v1/look", json={"text": texts[0], "temperature": 1, "nbest": 4, "seed": 7})
+    torch.manual_seed(7)
+    (drawn,) = translator_of(models).translate(texts[:1], temperature=1.0, nbest=4)
+    assert [one["text"] for one in looked.json()["alternatives"]] == [one.text for one in drawn.alternatives]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, True, "abc", "-1", str(2**64), 1e19, ""])
+def test_what_is_no_seed_is_refused(client: TestClient, seed: object) -> None:
+    asked = {"texts": ["a"], "temperature": 1, "seed": seed}
+    fault = refused(client.post("/v1/translate", json=asked), 422)
+    assert "from 0 to 18446744073709551615" in fault["why"]
+
+
+def test_a_beam_beside_a_temperature_is_refused(client: TestClient) -> None:
+    for path, text in (("/v1/translate", {"texts": ["a"]}), ("/v1/look", {"text": "a"})):
+        fault = refused(client.post(path, json={**text, "temperature": 0.5, "beam": 2}), 422)
+        assert "do not go together" in fault["what"]
+        assert refused(client.post(path, json={**text, "temperature": -1}), 422)
 
 
 def test_what_is_looked_at_is_what_is_translated(client: TestClient, models: Models) -> None:
@@ -183,7 +216,15 @@ def test_a_stream_that_takes_too_long_ends_in_words(models: Models, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"texts": ["a", "b"]}, {"beam": 2}, {"nbest": 2}, {"attention": True}, {"alignment": True}]
+    "wrong",
+    [
+        {"texts": ["a", "b"]},
+        {"beam": 2},
+        {"nbest": 2},
+        {"attention": True},
+        {"alignment": True},
+        {"temperature": 1},
+    ],
 )
 def test_a_stream_is_greedy_and_of_one_text(client: TestClient, wrong: dict[str, Any]) -> None:
     fault = refused(client.post("/v1/translate", json={"texts": ["a"], "stream": True, **wrong}), 422)

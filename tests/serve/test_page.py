@@ -151,6 +151,22 @@ def test_a_word_shows_what_it_looked_at(open_page: Callable, how: str) -> None:
     assert 0 < sum(weights) <= 1.01
 
 
+def test_outputs_are_drawn_at_random(open_page: Callable, screenshots: Path) -> None:
+    page = open_page(f"text={TEXT}&seed={2**64 - 1}")
+    api.expect(page.locator(".alternatives summary")).to_contain_text("best output")
+    api.expect(page.get_by_role("button", name="Draw again")).to_be_hidden()
+    page.get_by_label("Outputs").select_option("1")
+    api.expect(page.locator(".alternatives summary")).to_have_text("5 outputs drawn, the likeliest first")
+    first = page.locator(".alternatives li").all_inner_texts()
+    page.screenshot(path=screenshots / "drawn.png", full_page=True)
+    again = page.get_by_role("button", name="Draw again")
+    with page.expect_response("**/v1/look"):
+        again.click()
+    api.expect(page).to_have_url(re.compile("seed=0"))
+    api.expect(page.locator(".alternatives li").first).not_to_have_text(first[0])
+    api.expect(again).to_be_focused()
+
+
 def test_words_are_shaded_by_confidence(open_page: Callable) -> None:
     page = open_page(f"text={TEXT}")
     first = page.locator(".side").nth(1).locator(".word").first

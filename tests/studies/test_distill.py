@@ -8,7 +8,7 @@ from atonce.decoding.opening import load_translator
 from atonce.errors import DataError, RunError
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import load
-from atonce.studies.distill import distill
+from atonce.studies.distill import distill, student_of
 from atonce.studies.experiment import train
 
 
@@ -52,6 +52,12 @@ def test_a_student_learns_from_it(distilled: Path, student: RunFolder) -> None:
     assert recipe.model.dim == tiny.TRANSFORMER["dim"]
     assert recipe.training.steps == 3 * tiny.TRAINING["steps"]
     assert load_translator(student.path).translate(["3 May 1999"])
+
+
+def test_a_student_knows_the_languages_of_its_teacher(tmp_path: Path) -> None:
+    teacher = load("tatoeba", ["data.target=fr"])
+    assert student_of(teacher, tmp_path).data.languages == ("en", "fr")
+    assert student_of(load("dates"), tmp_path).data.languages == (None, None)
 
 
 def test_further_text_is_translated_too(dates_run: RunFolder, tmp_path: Path) -> None:

@@ -52,6 +52,21 @@ def test_against_another_run(dates_run: RunFolder, tmp_path: Path) -> None:
         evaluate(dates_run.path, against=tmp_path)
 
 
+def test_everything_is_scored_in_the_language_of_the_references(dates_run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("3 May 2001\n4 May 2001\n")
+    (tmp_path / "r").write_text("二零零一年五月三日\n二零零一年五月四日\n", encoding="utf-8")
+    evaluation = evaluate(
+        dates_run.path, source=tmp_path / "s", reference=tmp_path / "r", against=dates_run.path
+    )
+    values = evaluation.as_dict()
+    assert values["language"]["tag"] == "zh"
+    assert values["language"]["origin"] == "script"
+    for metric in ("bleu", "ter"):
+        signature = values["signatures"][metric]
+        assert ("tok:zh" if metric == "bleu" else "asian:yes") in signature
+        assert values["against"]["metrics"][metric]["signature"].startswith(signature)
+
+
 def test_the_beam_is_the_recipes_unless_given(dates_run: RunFolder) -> None:
     assert evaluate(dates_run.path).beam == 1
     wide = evaluate(dates_run.path, beam=3)

@@ -1,5 +1,6 @@
 """A training as a whole: what it keeps, when it stops, what it leaves behind."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -133,12 +134,13 @@ def test_without_validate_every_there_are_eight(tmp_path: Path, monkeypatch: pyt
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(tmp_path: Path) -> None:
     learned = []
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2), ("d", 1 + 2**32), ("e", 2**64 - 1)):
         torch.rand(3)  # what was drawn before does not matter
         run = train(tiny.recipe(training={"seed": seed, "steps": 4}), tmp_path / name)
         learned.append(tiny.what_was_learned(run.path))
     assert learned[0] == learned[1]
-    assert learned[0]["weights"] != learned[2]["weights"]
+    for one, other in itertools.combinations(learned[1:], 2):
+        assert one["weights"] != other["weights"]
 
 
 def test_skipped_steps_are_counted_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

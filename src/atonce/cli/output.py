@@ -41,6 +41,9 @@ def print_scores(systems: Mapping[str, "Scores"]) -> None:
         console.print(first.scored)
         for metric, signature in first.signatures.items():
             console.print(f"  {metric}: {signature}")
+        for name, scores in systems.items():
+            for note in scores.notes:
+                console.print(f"  note: {note}" if len(systems) == 1 else f"  note on {name}: {note}")
 
 
 @contextmanager

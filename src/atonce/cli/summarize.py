@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from atonce.cli.fast import Fast
+from atonce.cli.sampling import Sample, Seed, check_sampling
 
 
 def summarize(
@@ -13,6 +14,8 @@ def summarize(
     file: Annotated[Path | None, typer.Argument(help="Texts to summarise; stdin without it.")] = None,
     beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
     nbest: Annotated[int, typer.Option(help="Summaries of each text, best first, with scores.", min=1)] = 1,
+    sample: Sample = 0.0,
+    seed: Seed = 1,
     fast: Fast = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each line.")] = False,
 ) -> None:
@@ -20,7 +23,13 @@ def summarize(
 
     With --nbest each line becomes so many lines: line number, score and summary, separated by tabs.
     """
+    check_sampling(sample, beam)
+
+    import torch
+
     from atonce.cli.lines import open_for, write_outputs
+    from atonce.seeds import torch_seed
 
     translator = open_for("summarisation", run, fast=fast)
-    write_outputs(translator, file, "Summarising", beam=beam, nbest=nbest, json=json)
+    torch.manual_seed(torch_seed(seed))
+    write_outputs(translator, file, "Summarising", beam=beam, nbest=nbest, json=json, temperature=sample)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from atonce.cli.fast import Fast
+from atonce.cli.sampling import Sample, Seed, check_sampling
 
 
 def translate(
@@ -13,11 +14,8 @@ def translate(
     file: Annotated[Path | None, typer.Argument(help="Text to translate; stdin without it.")] = None,
     beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
     nbest: Annotated[int, typer.Option(help="Outputs for each line, best first, with scores.", min=1)] = 1,
-    sample: Annotated[
-        float,
-        typer.Option(help="Draw words at random with this temperature; 0 searches.", min=0, max=100),
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(help="For --sample.")] = 1,
+    sample: Sample = 0.0,
+    seed: Seed = 1,
     fast: Fast = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each line.")] = False,
 ) -> None:
@@ -25,10 +23,13 @@ def translate(
 
     With --nbest each line becomes so many lines: line number, score and text, separated by tabs.
     """
+    check_sampling(sample, beam)
+
     import torch
 
     from atonce.cli.lines import open_for, write_outputs
+    from atonce.seeds import torch_seed
 
     translator = open_for("translation", run, fast=fast)
-    torch.manual_seed(seed)
+    torch.manual_seed(torch_seed(seed))
     write_outputs(translator, file, "Translating", beam=beam, nbest=nbest, json=json, temperature=sample)

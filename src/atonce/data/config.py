@@ -1,11 +1,14 @@
 """What can be trained on, and how text becomes pieces. No torch here: recipes are checked without it."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from atonce.config import Config
+from atonce.seeds import Seed
 
 Task = Literal["translation", "summarisation", "classification", "reading"]
 """What a model is to make of a source: the same in another language, something shorter, one of a few labels,
@@ -18,6 +21,37 @@ COMMANDS: dict[Task, str] = {
     "reading": "read",
 }
 """The command that uses a run of each task."""
+
+
+_TAG = re.compile(r"[a-z]{2,3}([-_][a-z0-9]{1,8})*", re.IGNORECASE)
+
+
+def _language_tag(tag: str) -> str:
+    """A tag as BCP 47, POSIX (`zh_CN`) or FLORES (`zho_Hans`) have it."""
+    two_letters = re.split("[-_]", tag)[0].lower()
+    if _TAG.fullmatch(tag) and (len(two_letters) == 3 or two_letters in _two_letter_codes()):
+        return tag
+    raise ValueError(f"that is no tag of a language -> {_meant(tag)}")
+
+
+def _two_letter_codes() -> Mapping[str, str]:
+    """Those of ISO 639-1, with the names of the languages."""
+    from babel import Locale  # slow to import
+
+    return {code: name for code, name in Locale("en").languages.items() if len(code) == 2}
+
+
+def _meant(tag: str) -> str:
+    for code, name in _two_letter_codes().items():
+        if name.lower() == tag.lower() or _COUNTRIES.get(tag.lower()) == code:
+            return f"did you mean {code!r}, {name}?"
+    return "give one such as 'en', 'de', 'zh-Hant' or 'ja'"
+
+
+_COUNTRIES = {"cn": "zh", "jp": "ja", "ua": "uk", "cz": "cs", "dk": "da", "gr": "el"}
+"""Codes of countries that are taken for those of languages."""
+
+LanguageTag = Annotated[str, AfterValidator(_language_tag)]
 
 
 class _Splits(Config):
@@ -53,6 +87,16 @@ class _OwnFiles(_Splits):
     and then the first line is a pair like any other), a key for `jsonl`."""
     target: str
     """Target text, likewise."""
+    source_language: LanguageTag | None = None
+    """Tag of the language that is read: "en", "zh-Hant". For reports and the page."""
+    target_language: LanguageTag | None = None
+    """Tag of the language that is written. It decides what a word is where outputs are scored; without it,
+    the script of the references does."""
+
+    @property
+    def languages(self) -> tuple[str | None, str | None]:
+        """Tags of the source and target languages, where they are given."""
+        return self.source_language, self.target_language
 
 
 class FilesConfig(_OwnFiles):
@@ -127,7 +171,7 @@ class DatesConfig(_Splits):
     kind: Literal["dates"] = "dates"
     pairs: int = Field(default=30_000, ge=100, le=300_000)
     """How many to generate. Years are 1900 to 2099: with more, no date would be left to test on."""
-    seed: int = 1
+    seed: Seed = 1
 
 
 class _Summaries(_Splits):
@@ -187,7 +231,7 @@ class DigitStringsConfig(_Images):
     """Digits in the shortest string."""
     longest: int = Field(default=8, ge=1)
     """Digits in the longest string."""
-    seed: int = 1
+    seed: Seed = 1
 
     @model_validator(mode="after")
     def _ordered(self) -> "DigitStringsConfig":

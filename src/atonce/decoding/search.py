@@ -9,7 +9,7 @@ from atonce.decoding.beam import Growth, beam_search
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, Pieces
 from atonce.decoding.shortlist import Candidates
-from atonce.models.interface import Memory, Searched
+from atonce.models.interface import Memory, Searched, repeated
 
 
 def search(
@@ -21,25 +21,34 @@ def search(
     width: int,
     alpha: float,
     temperature: float = 0.0,
+    draws: int = 1,
     candidates: Candidates | None = None,
     prefix: Sequence[int] = (),
     watch: Callable[[Growth], None] | None = None,
     heard: Callable[[int, int], None] = lambda sentence, piece: None,
 ) -> list[list[Hypothesis]]:
-    """The best hypotheses for each row of `memory`; one each where `width` is 1 or pieces are drawn.
+    """The best hypotheses for each row of `memory`; one each where `width` is 1, and `draws` where pieces are
+    drawn.
 
     `longest`: pieces after which each output is cut off. `alpha`: length penalty. `temperature`: above 0,
-    pieces are drawn from the softmax of the scores divided by it (torch's random state). `candidates`: pieces
-    that beam search alone looks at. `prefix`: pieces that every output begins with. `watch`: told of each
-    step of beam search; with it, a `width` of 1 is beam search too. `heard`: told of each piece that is
-    chosen where `width` is 1, and of its row.
+    pieces are drawn from the softmax of the scores divided by it (torch's random state), `draws` times for
+    each row, each by itself: outputs may be equal, and stay in the order in which they were drawn.
+    `candidates`: pieces that beam search alone looks at. `prefix`: pieces that every output begins with.
+    `watch`: told of each step of beam search; with it, a `width` of 1 is beam search too. `heard`: told of
+    each piece that is chosen where `width` is 1, and of its row.
     """
     pieces = Pieces(tokenizer.bos, tokenizer.eos, never=never_written(tokenizer))
     max_lengths = torch.tensor(longest, device=memory.states.device)
-    if watch is None and (width == 1 or temperature > 0):
-        only = greedy(
+    if temperature > 0:
+        if draws > 1:
+            memory, max_lengths = repeated(memory, draws), max_lengths.repeat_interleave(draws)
+        drawn = greedy(
             model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature, prefix=prefix,
-            heard=heard,
+        )  # fmt: skip
+        return [drawn[first : first + draws] for first in range(0, len(drawn), draws)]
+    if watch is None and width == 1:
+        only = greedy(
+            model.decoder, memory, pieces, max_lengths, alpha=alpha, prefix=prefix, heard=heard,
         )  # fmt: skip
         return [[hypothesis] for hypothesis in only]
     return beam_search(

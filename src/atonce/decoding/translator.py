@@ -1,6 +1,7 @@
 """From text to text: the one pipeline that training, command line, Python and pictures share."""
 
 import importlib
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,7 +43,7 @@ class Translation:
     score: float
     """Log-probability in nats, divided by the length penalty: higher is better. 0 for an empty text."""
     alternatives: tuple[Alternative, ...]
-    """The n best, best first, each text once; the first is `text` itself."""
+    """The n best, best first, each text once; the first is `text` itself. All that was drawn, best first."""
     origin: "tuple[Translator, str] | None" = field(default=None, repr=False, compare=False)
     """Who made it, and of what text: for notebooks, which show what was looked at."""
 
@@ -105,14 +106,18 @@ class Translator(System):
 
         `beam`: hypotheses kept at each step (the recipe's by default; 1 is greedy). `nbest`: alternatives
         wanted; the beam is at least as wide. `temperature`: above 0, draw pieces at random instead
-        (torch's random state). `prefix`: a text, or pieces by number, that every output begins with.
-        `advance` is called with the number of segments done since the last call.
+        (torch's random state); then `nbest` outputs are drawn, each by itself, so that likely ones may come
+        twice. `prefix`: a text, or pieces by number, that every output begins with. `advance` is called with
+        the number of segments done since the last call.
 
+        Raises RecipeError for a temperature below 0, or a beam beside one: what is drawn is not searched for.
         With a prefix, raises RecipeError for a text that is too long to be read at once, or for pieces that
         no output begins with. White space at the end of a prefix is not forced: it belongs to the next word.
         """
         if isinstance(texts, str):
             raise TypeError("texts is a list of strings, not one string")
+        check_drawing(temperature, beam)
+        draws = nbest if temperature > 0 else 0
         width = max(beam or self.config.beam, nbest)
         parts = self._parts(texts)
         sources = [part for text_parts in parts for part in text_parts]
@@ -120,9 +125,9 @@ class Translator(System):
         if begun and max(map(len, parts), default=0) > 1:
             raise self._too_long()
         with self.evaluating():
-            found = iter(self._search(sources, width, temperature, advance, prefix=begun))
+            found = iter(self._search(sources, width, temperature, advance, prefix=begun, draws=draws or 1))
         return [
-            replace(self._joined([next(found) for _ in text_parts], nbest), origin=(self, text))
+            replace(self._joined([next(found) for _ in text_parts], nbest, draws), origin=(self, text))
             for text, text_parts in zip(texts, parts, strict=True)
         ]
 
@@ -132,22 +137,26 @@ class Translator(System):
         *,
         beam: int | None = None,
         temperature: float = 0.0,
+        draws: int = 1,
         prefix: str | Sequence[int] = (),
         without: Collection[int] = (),
         watch: Callable[[Growth], None] | None = None,
     ) -> list[Hypothesis]:
         """The best outputs for one text as pieces, at most `beam` of them, best first.
 
-        `beam`, `temperature`, `prefix`: see `translate`; `without`: see `source_pieces`; `watch`: see
-        `beam_search`, which is used for a beam of 1 too, then. Raises RecipeError as these do. A blank text
-        is no exception here: the model reads the end of the sentence and writes what it will.
+        With a `temperature`, as many as `draws` says are drawn instead; they may be equal. `beam`,
+        `temperature`, `prefix`: see `translate`; `without`: see `source_pieces`; `watch`: see `beam_search`,
+        which is used for a beam of 1 too, then. Raises RecipeError as these do. A blank text is no exception
+        here: the model reads the end of the sentence and writes what it will.
         """
+        check_drawing(temperature, beam)
         source = self.source_pieces(text, without=without)
         with self.evaluating():
-            return self._search(
+            found = self._search(
                 [source], beam or self.config.beam, temperature, lambda _: None,
-                prefix=self.prefix_pieces(prefix), watch=watch,
+                prefix=self.prefix_pieces(prefix), watch=watch, draws=draws,
             )[0]  # fmt: skip
+        return sorted(found, key=lambda one: -one.score)
 
     def source_pieces(self, text: str, *, without: Collection[int] = ()) -> list[int]:
         """The pieces that are read of one text, without the end of the sentence, which comes behind them.
@@ -251,6 +260,7 @@ class Translator(System):
         heard: Callable[[int, int], None] = lambda sentence, piece: None,
         prefix: Sequence[int] = (),
         watch: Callable[[Growth], None] | None = None,
+        draws: int = 1,
     ) -> list[list[Hypothesis]]:
         """The best hypotheses for each source, in order."""
         found: list[list[Hypothesis]] = [[] for _ in sources]
@@ -259,14 +269,16 @@ class Translator(System):
         at_once = min(self.config.batch_tokens, model.batch_tokens or self.config.batch_tokens)
         batches = list(batches_by_length(lengths, at_once // width))
 
+        is_listed = width > 1 and temperature == 0 and not prefix
+
         @torch.inference_mode()  # which holds for this thread alone
         def of(indices: list[int]) -> list[list[Hypothesis]]:
             batch = [sources[index] for index in indices]
             longest = [int(self.config.max_length_ratio * len(source)) + 10 for source in batch]
             return search(
                 model, self._memory(model, batch), self.tokenizer, longest, width=width,
-                temperature=temperature, alpha=self.config.length_penalty, prefix=prefix, watch=watch,
-                heard=heard, candidates=self._candidates(batch) if width > 1 and not prefix else None,
+                temperature=temperature, draws=draws, alpha=self.config.length_penalty, prefix=prefix,
+                watch=watch, heard=heard, candidates=self._candidates(batch) if is_listed else None,
             )  # fmt: skip
 
         # Side by side, batches would draw their random numbers in any order.
@@ -325,15 +337,46 @@ class Translator(System):
             *self.read(batch), self.model.decoder.output, never_written(self.tokenizer)
         )
 
-    def _joined(self, parts: list[list[Hypothesis]], nbest: int) -> Translation:
-        """One translation from the hypotheses of a text's segments; of several, the best of each."""
-        if not parts:
-            return Translation("", 0.0, (Alternative("", 0.0),))
-        if len(parts) > 1:
-            text = " ".join(one_line(self.tokenizer, hypotheses[0].pieces) for hypotheses in parts)
-            score = sum(hypotheses[0].score for hypotheses in parts) / len(parts)
-            return Translation(text, score, (Alternative(text, score),))
-        return translation_of(parts[0], self.tokenizer, nbest)
+    def _joined(self, parts: list[list[Hypothesis]], nbest: int, draws: int = 0) -> Translation:
+        """One translation from the hypotheses of a text's segments; of several, the best of each.
+
+        `draws`: how many were drawn of each segment, 0 where they were searched for. All are kept.
+        """
+        if draws:
+            return self._drawn([[hypotheses[draw] for hypotheses in parts] for draw in range(draws)])
+        if len(parts) == 1:
+            return translation_of(parts[0], self.tokenizer, nbest)
+        best = self._one([hypotheses[0] for hypotheses in parts])
+        return Translation(best.text, best.score, (best,))
+
+    def drawn_of(self, hypotheses: Sequence[Hypothesis]) -> Translation:
+        """All that was drawn as texts, best first; likely ones may be there twice."""
+        return self._drawn([[hypothesis] for hypothesis in hypotheses])
+
+    def _drawn(self, draws: list[list[Hypothesis]]) -> Translation:
+        alternatives = tuple(sorted(map(self._one, draws), key=lambda one: -one.score))
+        return Translation(alternatives[0].text, alternatives[0].score, alternatives)
+
+    def _one(self, parts: list[Hypothesis]) -> Alternative:
+        """One output from one hypothesis of each segment; a blank text has none."""
+        text = " ".join(one_line(self.tokenizer, hypothesis.pieces) for hypothesis in parts)
+        return Alternative(text, sum(hypothesis.score for hypothesis in parts) / max(len(parts), 1))
+
+
+def check_drawing(temperature: float, beam: int | None) -> None:
+    """Raise RecipeError for a temperature that is none, or a beam beside one."""
+    if not 0 <= temperature < math.inf:
+        raise RecipeError(
+            f"cannot draw with a temperature of {temperature}",
+            why="scores are divided by it",
+            fix="give a number above 0, such as 0.7; 0 searches for the best instead",
+        )
+    if temperature > 0 and beam is not None:
+        raise RecipeError(
+            f"a beam of {beam} and a temperature of {temperature:g} do not go together",
+            why="a beam searches for the likeliest outputs; with a temperature they are drawn at random",
+            fix="give one of them; several draws are had by nbest",
+        )
 
 
 def _without(pieces: list[int], places: Collection[int]) -> list[int]:

@@ -19,6 +19,8 @@ class ClassificationScores:
     """How many were classified."""
     signatures: dict[str, str]
     """What makes the number comparable with others."""
+    notes: tuple[str, ...] = ()
+    """What the number does not say."""
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as one flat object, ready for JSON."""

@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from atonce.errors import DataError
+from atonce.evaluation.language import ScoringLanguage
 from atonce.evaluation.resampling import Metric, Resampled, measures, resampled
 from atonce.evaluation.translation import check_aligned
+from atonce.seeds import check_seed
 from atonce.shapes import Float, Int
 
 SAMPLES = 1000
@@ -41,8 +43,10 @@ class SystemScores:
     ) -> None:
         """`outputs`: for each system, for each of its seeds, what it made of each sentence.
 
-        Raises DataError where outputs and references do not have equally many lines, or none.
+        Raises RecipeError for a seed that is none, and DataError where outputs and references do not have
+        equally many lines, or none.
         """
+        check_seed(seed)
         for system, by_seed in outputs.items():
             for texts in by_seed:
                 check_aligned(texts, references, (f"outputs of {system}", "references"))
@@ -52,7 +56,7 @@ class SystemScores:
                     why="it has no outputs",
                     fix="give those of one seed or more",
                 )
-        (self._measure,) = measures([metric], target_language)
+        (self._measure,) = measures([metric], ScoringLanguage.of(target_language, references))
         self._statistics = {
             system: [self._measure.statistics(texts, references) for texts in by_seed]
             for system, by_seed in outputs.items()

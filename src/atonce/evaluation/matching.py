@@ -1,13 +1,15 @@
 """Which words of a translation its reference has too: for readers who compare the two by eye."""
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-# Chinese and Japanese put no spaces between words: there a character stands for a word.
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_SPACE_OR_WORD = re.compile(rf"\s+|[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+import regex
+
+from atonce.evaluation.words import UNSPACED
+
+# Where a script puts no spaces between words, a character with its marks stands for a word.
+_SPACE_OR_WORD = regex.compile(rf"(?V1)\s+|[{UNSPACED}][\p{{M}}]*|[^\s{UNSPACED}]+")
 
 
 def matching_parts(text: str, reference: str) -> Iterator[tuple[str, bool]]:
@@ -37,5 +39,6 @@ def _matched(pieces: Sequence[str], available: Counter[str]) -> list[bool]:
 
 def _key(word: str) -> str:
     """What two words share if they are the same: `Gerät.` is `gerät`, but `{name}` is not `name`."""
+    word = unicodedata.normalize("NFC", word)
     edges = "".join(c for c in word if unicodedata.category(c).startswith("P") and c not in "{}[]%")
     return word.strip(edges).casefold() or word

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from atonce.evaluation.translation import EXACT_SIGNATURE, check_aligned, exact, sacrebleu_metrics
+from atonce.evaluation.translation import EXACT_SIGNATURE, blanks, check_aligned, exact
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class ReadingScores:
     """How many images were read."""
     signatures: dict[str, str]
     """What makes each number reproducible."""
+    notes: tuple[str, ...] = ()
+    """What the numbers do not say."""
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as one flat object, ready for JSON."""
@@ -41,11 +43,14 @@ def score_readings(outputs: Sequence[str], references: Sequence[str]) -> Reading
     Words are not what is read, so there is no BLEU. Raises DataError if there is nothing to score or if an
     output has no reference.
     """
+    from sacrebleu.metrics import CHRF
+
     check_aligned(outputs, references)
-    chrf = sacrebleu_metrics()["chrf"]
+    chrf = CHRF()
     return ReadingScores(
         exact(outputs, references),
         float(chrf.corpus_score(outputs, [references]).score),
         len(references),
         {"exact": EXACT_SIGNATURE, "chrf": str(chrf.get_signature())},
+        tuple(blanks(outputs, references)),
     )

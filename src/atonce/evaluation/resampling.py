@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from atonce.evaluation.translation import EXACT_SIGNATURE, sacrebleu_metrics
+from atonce.evaluation.language import ScoringLanguage
+from atonce.evaluation.translation import EXACT_SIGNATURE
 from atonce.shapes import Float
 
 Metric = Literal["bleu", "chrf", "ter", "exact"]
@@ -70,9 +71,9 @@ class Measure:
     """Known once something was measured."""
 
 
-def measures(metrics: Sequence[Metric], target_language: str | None) -> Iterator[Measure]:
-    """How each metric is computed, in order. `target_language` is that of `translation.score`."""
-    from_sacrebleu = sacrebleu_metrics(target_language, force=True)
+def measures(metrics: Sequence[Metric], language: ScoringLanguage) -> Iterator[Measure]:
+    """How each metric is computed, in order."""
+    from_sacrebleu = language.metrics(force=True)
     for metric in metrics:
         yield _exact_measure() if metric == "exact" else _sacrebleu_measure(metric, from_sacrebleu[metric])
 

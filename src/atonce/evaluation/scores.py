@@ -22,7 +22,7 @@ def score_task(
         case "classification":
             return score_labels(outputs, references)
         case "summarisation":
-            return score_summaries(outputs, references)
+            return score_summaries(outputs, references, target_language=target_language)
         case "reading":
             return score_readings(outputs, references)
         case "translation":

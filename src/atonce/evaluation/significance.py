@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from atonce.errors import DataError
+from atonce.evaluation.language import ScoringLanguage
 from atonce.evaluation.resampling import (
     LOWER_IS_BETTER,
     METRICS,
@@ -20,6 +21,7 @@ from atonce.evaluation.resampling import (
     resampled,
 )
 from atonce.evaluation.translation import check_aligned
+from atonce.seeds import check_seed
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,10 @@ def paired_bootstrap(
     The default seed is sacreBLEU's. TER takes a few milliseconds per sentence and system, nearly all of the
     time; leave it out of `metrics` where that is too long. `target_language` is that of `translation.score`.
 
-    Raises DataError if the three texts do not have equally many lines, or none.
+    Raises RecipeError for a seed that is none, and DataError if the three texts do not have equally many
+    lines, or none.
     """
+    check_seed(seed)
     check_aligned(outputs, references)
     check_aligned(baseline_outputs, references, ("outputs of the baseline", "references"))
     if samples < 1:
@@ -113,7 +117,7 @@ def paired_bootstrap(
         )
     compared = tuple(
         _compare(measure, outputs, baseline_outputs, references, samples, seed)
-        for measure in measures(metrics, target_language)
+        for measure in measures(metrics, ScoringLanguage.of(target_language, references))
     )
     return PairedBootstrap(metrics=compared, sentences=len(references), samples=samples, seed=seed)
 

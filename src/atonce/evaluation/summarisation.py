@@ -4,25 +4,26 @@ A score says little without those of the simplest ways to summarise: see `baseli
 where it is used: it takes a toolkit for natural language along.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import regex
 
 from atonce.errors import DataError
-from atonce.evaluation.translation import EXACT_SIGNATURE, check_aligned, exact, sacrebleu_metrics
+from atonce.evaluation.language import ScoringLanguage, said_of
+from atonce.evaluation.translation import EXACT_SIGNATURE, blanks, check_aligned, exact
 from atonce.shapes import Float
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 MOST_LINES = 10_000
 """Training summaries that are compared to find the best single line; of more, so many, evenly spread."""
 
-_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s+(?![a-z]))")
+_SENTENCE_END = regex.compile(r"""[.!?؟۔።՞։][\"'”’»)\]]*(?=\s+(?!\p{Ll}))|[。！？｡।॥။།។][\"'”’」』）)\]]*""")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class SummaryScores:
     """How many summaries were scored."""
     signatures: dict[str, str]
     """What makes each number reproducible."""
+    language: dict[str, Any] = field(default_factory=dict)
+    """`ScoringLanguage.as_dict`: which language was scored, and who says so."""
+    notes: tuple[str, ...] = ()
+    """What the numbers do not say."""
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as one flat object, ready for JSON."""
@@ -62,23 +67,34 @@ class SummaryScores:
     @property
     def scored(self) -> str:
         """How much was scored, in words."""
-        return f"{self.sentences:,} summaries"
+        return "; ".join([f"{self.sentences:,} summaries", *said_of(self.language)])
 
 
-def score_summaries(outputs: Sequence[str], references: Sequence[str]) -> SummaryScores:
+def score_summaries(
+    outputs: Sequence[str], references: Sequence[str], *, target_language: str | None = None
+) -> SummaryScores:
     """Score a system's summaries against one reference each.
 
-    ROUGE is the mean of the F-measures that rouge-score gives each summary, Porter's stemmer on, to the last
-    digit. It knows no letters but a to z: of texts in other scripts, look at chrF.
+    ROUGE is the mean of the F-measures that rouge-score gives each summary, to the last digit. What it takes
+    for words depends on `target_language` ("en", "ru", …), and the signature says so:
+
+    - English: rouge-score's default tokenizer, which knows no letters but a to z, and Porter's stemmer.
+    - Any other language: words of any script (`words`), not stemmed.
+    - None is given: words of any script too, stemmed where nearly all letters are a to z; for texts in a to z
+      that is the number for English. Characters stand for words in scripts without spaces.
 
     Raises DataError if there is nothing to score or if an output has no reference.
     """
+    from sacrebleu.metrics import CHRF
+
     check_aligned(outputs, references)
-    scorer, chrf = _scorer(*ROUGE), sacrebleu_metrics()["chrf"]
+    language = ScoringLanguage.of(target_language, references)
+    tokenizer, said = language.rouge_tokenizer()
+    scorer, chrf = _scorer(tokenizer, *ROUGE), CHRF()
     each = [scorer.score(reference, output) for output, reference in zip(outputs, references, strict=True)]
     rouge = {name: 100 * float(np.mean([scores[name].fmeasure for scores in each])) for name in ROUGE}
     chrf_score = float(chrf.corpus_score(outputs, [references]).score)
-    rouge_signature = f"rouge-score|nrefs:1|measure:f|mean:texts|stem:porter|version:{version('rouge-score')}"
+    rouge_signature = f"rouge-score|nrefs:1|measure:f|mean:texts|{said}|version:{version('rouge-score')}"
     signatures = {**dict.fromkeys(ROUGE, rouge_signature), "chrf": str(chrf.get_signature())}
     return SummaryScores(
         **rouge,
@@ -86,24 +102,46 @@ def score_summaries(outputs: Sequence[str], references: Sequence[str]) -> Summar
         exact=exact(outputs, references),
         sentences=len(outputs),
         signatures={**signatures, "exact": EXACT_SIGNATURE},
+        language=language.as_dict(),
+        notes=(
+            *language.notes(bleu=False),
+            *blanks(outputs, references),
+            *_wordless(references, tokenizer),
+        ),
     )
 
 
+def _wordless(references: Sequence[str], tokenizer: Any) -> list[str]:
+    """How many references ROUGE is 0 for, whatever was written: those of emoji, say, or of punctuation."""
+    count = sum(bool(text.strip()) and not tokenizer.tokenize(text) for text in references)
+    if not count:
+        return []
+    return [
+        f"{count:,} of {len(references):,} references have no word in them, so that ROUGE is 0 for them: "
+        "look at chrF and exact"
+    ]
+
+
 def baselines(
-    texts: Sequence[str], references: Sequence[str], training_summaries: Sequence[str]
+    texts: Sequence[str],
+    references: Sequence[str],
+    training_summaries: Sequence[str],
+    *,
+    target_language: str | None = None,
 ) -> dict[str, SummaryScores]:
     """The scores of three simple ways to summarise `texts`, by their names.
 
     "first sentence" copies the beginning of each text. "best single line" gives every text the same summary,
     the training summary that is most like all of them (`best_single_line`). "best sentence (oracle)" copies
     from each text the sentence with the highest ROUGE-L, which only who has the reference can know: no system
-    that copies one sentence has a higher ROUGE-L.
+    that copies one sentence has a higher ROUGE-L. `target_language`: see `score_summaries`.
 
     Raises DataError if there is nothing to score, nothing to learn from, or a text without a reference.
     """
     check_aligned(texts, references, ("texts", "references"))
-    line = best_single_line(training_summaries)
-    scorer = _scorer("rougeL")
+    tokenizer, _ = ScoringLanguage.of(target_language, references).rouge_tokenizer()
+    line = best_single_line(training_summaries, tokenizer=tokenizer)
+    scorer = _scorer(tokenizer, "rougeL")
 
     def best_sentence(text: str, reference: str) -> str:
         return max(
@@ -117,25 +155,29 @@ def baselines(
         "best single line": [line] * len(texts),
         "best sentence (oracle)": list(map(best_sentence, texts, references)),
     }
-    return {name: score_summaries(outputs, references) for name, outputs in summaries.items()}
+    return {
+        name: score_summaries(outputs, references, target_language=target_language)
+        for name, outputs in summaries.items()
+    }
 
 
 def sentences(text: str) -> list[str]:
     """The sentences of a text, in order, without the space between them.
 
-    A sentence ends with a full stop, an exclamation or a question mark, and quotes and brackets that close
-    there, where space follows and then no small letter from a to z ("e.g. this" stays together).
+    A sentence ends with a full stop, an exclamation or a question mark of its script, and quotes and brackets
+    that close there. Those of scripts that put no space behind them end it anywhere; the others where space
+    follows and then no small letter ("e.g. this" stays together).
     """
     ends = [0, *(found.end() for found in _SENTENCE_END.finditer(text)), len(text)]
     parts = (text[start:end].strip() for start, end in pairwise(ends))
     return [part for part in parts if part]
 
 
-def best_single_line(summaries: Sequence[str]) -> str:
+def best_single_line(summaries: Sequence[str], *, tokenizer: Any = None) -> str:
     """The one of these summaries with the highest mean ROUGE-1 against all of them; the first of equals.
 
     To be quick, a line's words are looked up in an index of who else has them. Of more than `MOST_LINES`
-    summaries, so many are compared.
+    summaries, so many are compared. `tokenizer`: says what words are; rouge-score's for English without.
     Raises DataError if there are none.
     """
     if not summaries:
@@ -147,7 +189,7 @@ def best_single_line(summaries: Sequence[str]) -> str:
     from rouge_score.tokenizers import DefaultTokenizer
 
     chosen = np.linspace(0, len(summaries) - 1, min(len(summaries), MOST_LINES)).astype(int)
-    tokenizer = DefaultTokenizer(use_stemmer=True)
+    tokenizer = tokenizer or DefaultTokenizer(use_stemmer=True)
     bags = [Counter(tokenizer.tokenize(summaries[index])) for index in chosen]
     return summaries[chosen[np.argmax(_mean_f_measures(bags))]]
 
@@ -170,7 +212,7 @@ def _mean_f_measures(bags: list["Counter[str]"]) -> Float[np.ndarray, " bags"]:
     return means
 
 
-def _scorer(*rouge: str) -> Any:
+def _scorer(tokenizer: Any, *rouge: str) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(rouge, use_stemmer=True)
+    return RougeScorer(rouge, tokenizer=tokenizer)  # which takes no notice of use_stemmer then

@@ -5,10 +5,11 @@ sacreBLEU is imported where it is used: the command line must answer `--help` wi
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from atonce.errors import DataError
+from atonce.evaluation.language import ScoringLanguage, said_of
 
 EXACT_SIGNATURE = "per cent of outputs equal to their reference, character for character"
 
@@ -29,6 +30,10 @@ class TranslationScores:
     """How many outputs were scored."""
     signatures: dict[str, str]
     """What makes each number reproducible: sacreBLEU's signatures, and for exact a definition."""
+    language: dict[str, Any] = field(default_factory=dict)
+    """`ScoringLanguage.as_dict`: which language was scored, and who says so."""
+    notes: tuple[str, ...] = ()
+    """What the numbers do not say: pairs that cannot count, tokenizers that are missing."""
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as one flat object, ready for JSON."""
@@ -42,7 +47,7 @@ class TranslationScores:
     @property
     def scored(self) -> str:
         """How much was scored, in words, and what to know of the numbers."""
-        return f"{self.sentences:,} sentences; TER: lower is better"
+        return "; ".join([f"{self.sentences:,} sentences", "TER: lower is better", *said_of(self.language)])
 
 
 def score(
@@ -50,20 +55,23 @@ def score(
 ) -> TranslationScores:
     """Score a system's outputs against one reference each: exactly sacreBLEU's numbers, to the last digit.
 
-    Chinese (`target_language` "zh", "zh-Hans", …) has no spaces, so BLEU takes sacreBLEU's Chinese tokenizer
-    there, as `sacrebleu -l xx-zh` does; all else takes its default, 13a. The signature says which.
+    `target_language` ("de", "zh-Hant", …), or the script of the references without it, decides about the
+    tokenizers of BLEU and TER: see `ScoringLanguage`. The signatures say which.
 
     Raises DataError if there is nothing to score or if an output has no reference.
     """
     check_aligned(outputs, references)
-    metrics = sacrebleu_metrics(target_language)
-    totals = {name: metric.corpus_score(outputs, [references]).score for name, metric in metrics.items()}
+    language = ScoringLanguage.of(target_language, references)
+    metrics = language.metrics()
+    found = {name: metric.corpus_score(outputs, [references]) for name, metric in metrics.items()}
     signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
     return TranslationScores(
-        **totals,
+        **{name: one.score for name, one in found.items()},
         exact=exact(outputs, references),
         sentences=len(outputs),
         signatures={**signatures, "exact": EXACT_SIGNATURE},
+        language=language.as_dict(),
+        notes=(*language.notes(), *blanks(outputs, references), *_too_short(found["bleu"])),
     )
 
 
@@ -87,16 +95,34 @@ def exact(outputs: Sequence[str], references: Sequence[str]) -> float:
     return 100 * sum(map(str.__eq__, outputs, references)) / len(references)
 
 
-def sacrebleu_metrics(target_language: str | None = None, *, force: bool = False) -> dict[str, Any]:
-    """Fresh sacreBLEU metrics by the names of `TranslationScores`, with sacreBLEU's own settings.
+def blanks(outputs: Sequence[str], references: Sequence[str]) -> list[str]:
+    """What is blank, in words: such pairs say little of a system, and no score shows that they are there."""
+    empty = [
+        (not output.strip(), not reference.strip())
+        for output, reference in zip(outputs, references, strict=True)
+    ]
+    both, output, reference = (empty.count(kind) for kind in ((True, True), (True, False), (False, True)))
+    of = f"of {len(references):,} pairs"
+    said = {
+        f"{both:,} {of} are blank on both sides: right, but they add nothing to scores that count words or "
+        "characters": both,
+        f"{output:,} {of} have a blank output": output,
+        f"{reference:,} {of} have a blank reference, which no output matches": reference,
+    }
+    return [note for note, count in said.items() if count]
 
-    `force` keeps BLEU from warning about outputs that look tokenized; it changes no number.
-    """
-    from sacrebleu.metrics import BLEU, CHRF, TER
 
-    # Japanese and Korean have tokenizers of their own too, but those need packages with dictionaries.
-    chinese = target_language is not None and target_language.replace("_", "-").split("-")[0].lower() == "zh"
-    return {"bleu": BLEU(tokenize="zh" if chinese else "13a", force=force), "chrf": CHRF(), "ter": TER()}
+def _too_short(bleu: Any) -> list[str]:
+    """Why BLEU is 0, where that says nothing of the outputs. `bleu`: sacreBLEU's score."""
+    if bleu.totals[-1] > 0:
+        return []
+    longest = sum(total > 0 for total in bleu.totals)
+    if not longest:
+        return ["BLEU is 0, as always where no output has a word; so is chrF without characters"]
+    return [
+        f"BLEU is 0, as always where no output has {len(bleu.totals)} words (the longest has {longest}): "
+        "look at chrF and exact"
+    ]
 
 
 def check_aligned(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from atonce.seeds import torch_seed
 from atonce.shapes import Bool, Float
 
 
@@ -59,7 +60,7 @@ def reach(
 ) -> Bool[Tensor, "inputs outputs"]:
     """Whether each position of the output changes when one of the input is replaced by another vector."""
     dim = _dim(inputs, position_dim)
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(torch_seed(seed))
     other = torch.randn(inputs.shape, generator=draw, dtype=inputs.dtype)
     before = _first(function(inputs))
     changed = []

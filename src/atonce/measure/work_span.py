@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from atonce.measure.chain import Chains, Step
 from atonce.measure.shadows import FIRST_PATH, Shadows
 from atonce.measure.watch import Watch, shadow_paths, watching
+from atonce.seeds import torch_seed
 from atonce.shapes import Float
 
 
@@ -90,7 +91,7 @@ def work_span(
     chains = Chains() if follow else None
     watch = Watch(shadows, chains)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(torch_seed(seed))
         with watching(watch):
             result = function(*arguments)
     output = next((one for one in tree_leaves(result) if isinstance(one, Tensor)), None)

@@ -33,6 +33,11 @@ def stacked(memories: Sequence[Memory]) -> Memory:
     return Memory(torch.cat(states), torch.cat(masks), torch.cat([memory.summary for memory in memories]))
 
 
+def repeated(memory: Memory, times: int) -> Memory:
+    """Each row as many times, one behind the other."""
+    return Memory(*(part.repeat_interleave(times, 0) for part in memory))
+
+
 State = Any
 """What a decoder carries from step to step; only it knows what is inside. Always nested tuples of tensors, so
 that one function reorders the state of any decoder. Their first dimension is the batch, a row for each

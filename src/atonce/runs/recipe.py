@@ -14,6 +14,7 @@ from atonce.data.config import DataConfig, VocabularyConfig
 from atonce.errors import RecipeError
 from atonce.models.config import ModelConfig
 from atonce.models.named import architecture
+from atonce.seeds import Seed
 
 FORMAT = 1
 """The format of run folders that this version writes and reads."""
@@ -27,7 +28,8 @@ class TrainingConfig(Config):
     minutes: float | None = Field(default=None, gt=0)
     """Wall-clock time to train, validation included, but not preparing data nor scoring the test split. It is
     kept to if the machine gets busier or freer: the rate follows the share of the time that is used."""
-    seed: int = 1
+    seed: Seed = 1
+    """Of all random numbers: from 0 to 2^64 - 1."""
     batch_tokens: int = Field(default=1536, ge=1)
     """Pieces in a batch, padding included, on the longer side; of an image, its columns count."""
     accumulate: int = Field(default=1, ge=1)

@@ -51,6 +51,8 @@ class Answering:
 
 def _size(content: Any) -> int:
     """How much of a batch it takes up, in pieces."""
+    if isinstance(content, tuple):
+        return sum(map(_size, content))
     return 1 + len(content) // CHARACTERS_PER_PIECE if isinstance(content, str) else 1
 
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from atonce.config import nearest
 from atonce.decoding.hypothesis import length_penalty
-from atonce.decoding.translator import Translation, Translator, translation_of
+from atonce.decoding.translator import Translation, Translator, check_drawing, translation_of
 from atonce.errors import RecipeError
 from atonce.explain.dropped_heads import dropped_heads
 from atonce.explain.record import AttentionRecord, has_attention
@@ -42,7 +42,7 @@ from atonce.serve.view_messages import (
     RowMessage,
     TicksResponse,
 )
-from atonce.serve.wishes import rounded, side_message
+from atonce.serve.wishes import begin_drawing, rounded, side_message
 from atonce.studies.measurement.phases import generation, sentences, small, teacher_forced, vocab_of
 from atonce.studies.measurement.subjects import Model
 from atonce.studies.measurement.tick_views import LENGTH, tick_views
@@ -59,16 +59,27 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
     translator = translator_of(served)
     model, tokenizer = translator.model, translator.tokenizer
     read = side_of(tokenizer, asked.text)
+    check_drawing(asked.temperature, asked.beam)
+    if asked.temperature > 0:
+        begin_drawing(asked.seed)
     if not asked.text.strip() or translator.in_segments(asked.text):
         return _unlooked(served, asked, read)
     without = read.places(_words(asked.hidden, len(read.words) - 1))
     heads = {layer: [head - 1 for head in heads] for layer, heads in asked.dropped.items()}
     width = max(asked.beam or translator.config.beam, asked.nbest or 1)
     with dropped_heads(model, heads):
-        found = translator.hypotheses(asked.text, beam=width, prefix=asked.prefix or (), without=without)
+        found = translator.hypotheses(
+            asked.text, beam=None if asked.temperature else width, prefix=asked.prefix or (), without=without,
+            temperature=asked.temperature, draws=asked.nbest or 1,
+        )  # fmt: skip
         target = found[0].pieces if asked.target is None else asked.target
         sure = confidence(translator, asked.text, target, without=without)
         seen = attention_of(translator, asked.text, target, without=without) if has_attention(model) else None
+    outputs = (
+        translator.drawn_of(found)
+        if asked.temperature
+        else translation_of(found, tokenizer, asked.nbest or width)
+    )
     shown = attention_maps(seen)[0] if seen and seen.record.of_role("cross") else None
     penalty = length_penalty(len(sure.log_probabilities), translator.config.length_penalty)
     return LookResponse(
@@ -76,7 +87,7 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
         source=side_message(seen.source if seen else read),
         target=side_message(sure.target),
         score=sure.log_probability / penalty,
-        alternatives=alternatives_of(translation_of(found, tokenizer, asked.nbest or width)),
+        alternatives=alternatives_of(outputs),
         confidence=ConfidenceMessage(
             pieces=list(sure.probabilities), words=list(sure.word_probabilities)
         ),
@@ -89,7 +100,9 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
 def _unlooked(served: Served, asked: LookRequest, read: Side) -> LookResponse:
     """Of a text that is blank, or translated in segments, which have no attention in common."""
     translator = translator_of(served)
-    (found,) = translator.translate([asked.text], beam=asked.beam, nbest=asked.nbest or 1)
+    (found,) = translator.translate(
+        [asked.text], beam=asked.beam, nbest=asked.nbest or 1, temperature=asked.temperature
+    )
     target = found.text if asked.target is None else asked.target
     return LookResponse(
         model=served.name,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from atonce.data.config import Task
+from atonce.seeds import JsonSeed
 from atonce.serve.faults import FaultMessage
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -22,6 +23,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 Beam = Annotated[int, Field(ge=1, le=32)]
+Temperature = Annotated[float, Field(ge=0, le=100)]
 
 
 def _of_characters(text: str) -> str:
@@ -53,6 +55,12 @@ class TextRequest(Message):
     """Hypotheses kept at each step; 1 is greedy. What the model's recipe says without it."""
     nbest: Beam = 1
     """Outputs wanted for each text, best first."""
+    temperature: Temperature = 0.0
+    """Above 0, `nbest` outputs are drawn at random with it, each by itself, so that likely ones may come
+    twice. Not with `beam`."""
+    seed: JsonSeed | None = None
+    """Of what is drawn: equal requests have equal answers then. A whole number from 0 to 2^64 - 1, or a text
+    of its digits."""
     alignment: bool = False
     """Say which source word each output word looked at most."""
     attention: bool = False

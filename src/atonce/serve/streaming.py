@@ -27,6 +27,7 @@ def event_stream(answering: Answering, served: Served, body: TextRequest) -> Str
             ("texts", len(body.texts) > 1),
             ("beam", body.beam not in (None, 1)),
             ("nbest", body.nbest > 1),
+            ("temperature", body.temperature > 0),
             ("alignment", body.alignment),
             ("attention", body.attention),
         )

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from atonce.data.config import Task
+from atonce.decoding.translator import check_drawing
 from atonce.serve.answering import Answering
 from atonce.serve.faults import Fault, too_long, too_many_texts
 from atonce.serve.limits import Limits
@@ -23,7 +24,7 @@ from atonce.serve.messages import (
 from atonce.serve.pictures import decoded_images, image_shape
 from atonce.serve.served import Models
 from atonce.serve.streaming import event_stream
-from atonce.serve.wishes import LabelWish, TextWish
+from atonce.serve.wishes import DrawnWish, LabelWish, TextWish
 
 _STREAMED: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
@@ -67,6 +68,11 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
         if body.stream:
             return event_stream(answering, served, body)
         wish = TextWish(served, body.beam, body.nbest, body.alignment, body.attention)
+        if body.temperature > 0:
+            check_drawing(body.temperature, body.beam)
+            drawn = DrawnWish(wish, body.temperature, body.seed)
+            (outputs,) = await answering.answers(request, drawn, [tuple(body.texts)])
+            return served.name, outputs
         return served.name, await answering.answers(request, wish, body.texts)
 
     @router.post("/v1/classify")

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from atonce.explain.texts.translation import End
+from atonce.seeds import JsonSeed
 from atonce.serve.drawn import Format
-from atonce.serve.messages import AlternativeMessage, Beam, Message, SideMessage, Text
+from atonce.serve.messages import AlternativeMessage, Beam, Message, SideMessage, Temperature, Text
 
 Phase = Literal["training", "generation"]
 
@@ -28,6 +29,10 @@ class LookRequest(_OneText):
     """Hypotheses kept at each step."""
     nbest: Beam | None = None
     """Outputs wanted, best first; without it, as many as the beam finds. The beam is at least as wide."""
+    temperature: Temperature = 0.0
+    """Above 0, outputs are drawn at random with it, `nbest` of them, each by itself. Not with `beam`."""
+    seed: JsonSeed | None = None
+    """Of what is drawn."""
     prefix: Text | None = None
     """What the output must begin with."""
     hidden: tuple[Annotated[int, Field(ge=0)], ...] = ()

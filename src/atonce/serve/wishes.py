@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from atonce.decoding.classifier import Classification, Classifier
 from atonce.decoding.translator import Translation, Translator
 from atonce.explain.texts.alignment import pharaoh, word_links
 from atonce.explain.texts.translation import Side, TranslationAttention, attention_of
+from atonce.seeds import torch_seed
 from atonce.serve.messages import (
     AlternativeMessage,
     AttentionMessage,
@@ -36,9 +38,10 @@ class TextWish:
         translator = self.served.system
         assert isinstance(translator, Translator)
         found = translator.translate(texts, beam=self.beam, nbest=self.nbest)
-        return [self._told(translator, text, one) for text, one in zip(texts, found, strict=True)]
+        return [self.told(translator, text, one) for text, one in zip(texts, found, strict=True)]
 
-    def _told(self, translator: Translator, text: str, found: Translation) -> OutputMessage:
+    def told(self, translator: Translator, text: str, found: Translation) -> OutputMessage:
+        """What is said of one."""
         seen = (
             attention_of(translator, text, found.text)
             if (self.alignment or self.attention) and text.strip()
@@ -52,6 +55,34 @@ class TextWish:
             alignment=(pharaoh(word_links(seen)) if seen else "") if self.alignment else None,
             attention=attention_message(seen) if self.attention and seen else None,
         )
+
+
+@dataclass(frozen=True)
+class DrawnWish:
+    """What is drawn at random. A request goes by itself: what others ask for changes nothing of it."""
+
+    wish: TextWish
+    temperature: float
+    seed: int | None
+
+    def granted(self, requests: list[tuple[str, ...]]) -> list[list[OutputMessage]]:
+        """What becomes of the texts of each request."""
+        return [self._drawn(texts) for texts in requests]
+
+    def _drawn(self, texts: tuple[str, ...]) -> list[OutputMessage]:
+        translator = self.wish.served.system
+        assert isinstance(translator, Translator)
+        begin_drawing(self.seed)
+        found = translator.translate(texts, nbest=self.wish.nbest, temperature=self.temperature)
+        return [self.wish.told(translator, text, one) for text, one in zip(texts, found, strict=True)]
+
+
+def begin_drawing(seed: int | None) -> None:
+    """Draw anew from a seed; without one, nobody knows from where."""
+    if seed is None:
+        torch.seed()
+    else:
+        torch.manual_seed(torch_seed(seed))
 
 
 @dataclass(frozen=True)
@@ -93,7 +124,7 @@ class AloneWish:
         return [self.question() for _ in contents]
 
 
-Wish = TextWish | LabelWish | StreamWish | AloneWish
+Wish = TextWish | DrawnWish | LabelWish | StreamWish | AloneWish
 
 
 def grant(wish: Wish, contents: list[Any]) -> Sequence[Any]:

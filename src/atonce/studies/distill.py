@@ -94,10 +94,12 @@ def student_of(teacher: Recipe, folder: Path) -> Recipe:
         for split in ("train", "valid", "test")
         for end in ("source", "target")
     }
+    named = zip(("source_language", "target_language"), teacher.data.languages, strict=True)
+    languages = {key: tag for key, tag in named if tag is not None}
     return Recipe(
         about=f"A faster student of: {teacher.about}".removesuffix(": "),
         data=FilesConfig.parse(
-            {**paths, "task": teacher.data.task, "max_length": teacher.data.max_length},
+            {**paths, **languages, "task": teacher.data.task, "max_length": teacher.data.max_length},
             origin=json.dumps(str(folder)),
         ),
         vocabulary=teacher.vocabulary,

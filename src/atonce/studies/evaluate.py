@@ -84,17 +84,17 @@ def evaluate(
         )
     scores = score_task(task, outputs, references, target_language=language)
     own_summaries = task == "summarisation" and source is None
-    without_model = _baselines(open_prepared(folder.path)) if own_summaries else {}
+    without_model = _baselines(open_prepared(folder.path), language) if own_summaries else {}
     return Evaluation(scores, tuple(outputs), beam, compared, without_model)
 
 
-def _baselines(prepared: Prepared) -> dict[str, SummaryScores]:
+def _baselines(prepared: Prepared, language: str | None) -> dict[str, SummaryScores]:
     """What summaries score that need no model."""
     texts, references = zip(*prepared.test_pairs, strict=True)
     train = prepared.train
     assert isinstance(train, Examples)
     summaries = [prepared.tokenizer.decode(train[index][1].tolist()) for index in range(len(train))]
-    return baselines(texts, references, summaries)
+    return baselines(texts, references, summaries, target_language=language)
 
 
 def pairs_to_score(

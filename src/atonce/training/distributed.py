@@ -22,6 +22,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from atonce.data.batches import Batch
 from atonce.errors import TrainingError
+from atonce.seeds import torch_seed
 
 PATIENCE = timedelta(hours=6)
 """How long the others wait for the first process, which prepares the data and validates."""
@@ -57,7 +58,7 @@ class Ranks:
         By the step, so that none of their states need be kept to go on with later.
         """
         if not self.is_first:
-            torch.manual_seed((seed << 40) + (step << 16) + self.rank)
+            torch.manual_seed(torch_seed(seed, step, self.rank))
 
     def sum_gradients(self, model: nn.Module, loss: float) -> float:
         """Give every process the sum of all gradients. Returns the sum of the losses."""

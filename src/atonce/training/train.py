@@ -16,6 +16,7 @@ from atonce.models.device import choose_device
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, save_tensors
 from atonce.runs.recipe import Recipe
+from atonce.seeds import torch_seed
 from atonce.training.average import WeightAverage
 from atonce.training.budget import Budget, Clock, StepBudget, TimeBudget
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
@@ -119,7 +120,7 @@ class _Training:
         self.config = run.recipe.training
         self.ranks = ranks
         self.watch = watch
-        torch.manual_seed(self.config.seed)
+        torch.manual_seed(torch_seed(self.config.seed))
         model = model_for(run.recipe, prepared.ends).to(ranks.device)
         ranks.take_weights_of_first(model)
         average = WeightAverage(model, self.config.average) if self.config.average else None

@@ -213,6 +213,12 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_last_of_the_seeds_must_be_one_too(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot train from 2 seeds, the first being 18446744073709551615"):
+        compare(tiny.recipe(training={"seed": 2**64 - 1}), tmp_path / "c", seeds=2, quiet=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_width_that_cannot_be_is_told_and_is_not_in_the_way_of_a_second_try(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no width gives"):
         compared(tmp_path / "c", weights=10)
@@ -239,6 +245,7 @@ def test_every_sentence_has_one_length() -> None:
 
 def test_lengths_that_few_sentences_have_are_left_out() -> None:
     assert [words.start for words, _ in lengths_of(["a b"] * 10 + ["a b c d e f"] * 9)] == [1]
+    assert [words.start for words, _ in lengths_of(["我们喜欢用 Linux 系统"] * 10)] == [6]
 
 
 def test_a_gain_on_long_sentences_is_told_from_one_on_all() -> None:

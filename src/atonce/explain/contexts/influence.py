@@ -16,6 +16,7 @@ from atonce.explain.contexts.states import word_vectors
 from atonce.explain.contexts.uses import Use, groups
 from atonce.explain.texts.words import words_of
 from atonce.models.seq2seq import Seq2Seq
+from atonce.seeds import check_seed
 from atonce.shapes import Float
 
 _DRAWS = 3
@@ -75,7 +76,7 @@ def influences(
 
     `vectors`: those of the uses, by layer. `words`: the pieces of words to put in place of others.
     """
-    draw = random.Random(seed)
+    draw = random.Random(check_seed(seed))
     by_length: dict[int, list[tuple[int, ...]]] = {}
     for word in words:
         by_length.setdefault(len(word), []).append(word)

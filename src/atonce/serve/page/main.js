@@ -126,7 +126,8 @@ async function begin() {
   } else {
     const first = [...models.keys()][0];
     if (!models.has(state.model)) change({ model: first });
-    if (!state.text) change({ text: models.get(state.model).examples[0] ?? "" });
+    const typed = byId("text").value; // before the models were known
+    if (!state.text) change({ text: typed.trim() ? typed : models.get(state.model).examples[0] ?? "" });
     byId("text").value = state.text;
     drawModel();
   }

@@ -3,6 +3,7 @@
 const BEGINNING = {
   view: "translation", model: "", text: "", other: "", target: "", layer: "", head: "mean",
   tokens: "words", end: "shown", width: "3", phase: "training", drop: "", hide: "", prefix: "", swap: "",
+  sample: "", seed: "1",
 };
 
 export const state = { ...BEGINNING };

@@ -1,17 +1,51 @@
 // What the text becomes, as it is typed; which words belong together; how sure the model was of each.
 
-import { h } from "./dom.js";
+import { button, choice, h } from "./dom.js";
 import { download, saveText } from "./saving.js";
 import { change, state } from "./state.js";
 import { linkedWords } from "./words.js";
 
+const DRAWS = 5;
+const LAST_SEED = 2n ** 64n - 1n;
+const WAYS = [
+  ["", "the best, by search"],
+  ["0.5", "drawn at random, temperature 0.5"],
+  ["1", "drawn at random, temperature 1"],
+];
+
+/** How outputs are had. A seed goes as text: a number beyond 2^53 would be rounded. */
+function asked() {
+  if (!state.sample) return {};
+  return { temperature: Number(state.sample), nbest: DRAWS, seed: state.seed };
+}
+
+function nextSeed() {
+  const seed = /^[0-9]{1,20}$/.test(state.seed) ? BigInt(state.seed) : 0n;
+  return String(seed < LAST_SEED ? seed + 1n : 0n);
+}
+
+/** The choice between them, which stays where it is while outputs come and go. */
+function ways() {
+  const way = choice("Outputs", WAYS, state.sample, (sample) => change({ sample, target: "" }, { lasting: true }));
+  const again = button("Draw again", () => change({ seed: nextSeed(), target: "" }));
+  return {
+    place: h("p", { class: "ways" }, way, " ", again),
+    show() {
+      way.querySelector("select").value = state.sample;
+      again.hidden = !state.sample;
+    },
+  };
+}
+
 export function translationView(place, page) {
   const output = h("p", { class: "output", id: "output", dir: "auto", "aria-live": "polite" });
   const below = h("div");
-  place.append(output, below);
+  const above = ways();
+  place.append(above.place, output, below);
 
   async function draw() {
-    const found = await page.look();
+    above.show();
+    const found = await page.look(asked());
     if (!found) return;
     output.textContent = found.target.text;
     output.lang = page.models.get(state.model)?.target ?? "";
@@ -38,7 +72,7 @@ function legend(found, page) {
 
 function alternatives(found) {
   return h("details", { class: "alternatives" },
-    h("summary", {}, found.alternatives.length > 1 ? `${found.alternatives.length} best outputs` : "The best output"),
+    h("summary", {}, title(found.alternatives.length)),
     h("ol", {}, found.alternatives.map((one) =>
       h("li", {},
         h("button", { type: "button", dir: "auto", onclick: () => change({ target: one.text }, { lasting: true }) }, one.text),
@@ -46,6 +80,11 @@ function alternatives(found) {
     state.target
       ? h("button", { type: "button", onclick: () => change({ target: "" }) }, "Let the model choose again")
       : null);
+}
+
+function title(count) {
+  if (state.sample) return `${count} outputs drawn, the likeliest first`;
+  return count > 1 ? `${count} best outputs` : "The best output";
 }
 
 function saving(found) {

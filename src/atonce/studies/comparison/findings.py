@@ -13,6 +13,7 @@ import numpy as np
 from atonce.data.prepare import Prepared
 from atonce.evaluation.intervals import SAMPLES, SEED, SystemScores
 from atonce.evaluation.resampling import Metric, Resampled
+from atonce.evaluation.words import word_count
 from atonce.models.named import Architecture
 from atonce.runs.folder import RunFolder
 from atonce.studies.comparison.plan import SHARED, Plan
@@ -33,7 +34,8 @@ from atonce.studies.turns import seconds_had, slices, unequal
 from atonce.training.train import DEFAULT_STEPS
 
 LENGTHS = (range(1, 6), range(6, 9), range(9, 12), range(12, 10_000))
-"""Words of the source, by which quality is told apart. The last of them are the long sentences."""
+"""Words of the source, by which quality is told apart; of scripts without spaces, characters. The last of
+them are the long sentences."""
 FEWEST = 10
 """Sentences that a length must have to be scored on its own."""
 QUALITY_STEP = 10
@@ -100,7 +102,7 @@ def findings(
 
 def lengths_of(sources: Sequence[str]) -> list[tuple[range, list[int]]]:
     """The lengths that enough sentences have, with the indices of these."""
-    words = [len(source.split()) for source in sources]
+    words = [word_count(source) for source in sources]
     found = [(length, [i for i, count in enumerate(words) if count in length]) for length in LENGTHS]
     return [(length, indices) for length, indices in found if len(indices) >= FEWEST]
 

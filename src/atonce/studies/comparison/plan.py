@@ -7,6 +7,7 @@ from atonce.config import Config, differences, nearest
 from atonce.errors import RecipeError, RunError
 from atonce.models.named import Architecture, architecture
 from atonce.runs.recipe import Recipe
+from atonce.seeds import LARGEST_SEED
 
 PLAN, DATA, SHARED = "plan.json", "data", "shared.toml"
 """In the folder of a comparison: what it was begun with, the data of all runs, and what the recipes of all
@@ -67,6 +68,12 @@ def check_comparable(recipe: Recipe, seeds: int, *, weights: int | None, own_wid
     if seeds < 1:
         raise RecipeError(
             f"cannot train from {seeds} seeds", why="it takes one", fix="three are a good number"
+        )
+    if (last := recipe.training.seed + seeds - 1) > LARGEST_SEED:
+        raise RecipeError(
+            f"cannot train from {seeds} seeds, the first being {recipe.training.seed}",
+            why=f"the last would be {last}, and the largest is {LARGEST_SEED}",
+            fix="give training.seed a smaller value",
         )
     if weights is not None and own_widths:
         raise RecipeError(

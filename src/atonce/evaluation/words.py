@@ -1,0 +1,65 @@
+"""Words of any script: what ROUGE counts, what is marked as matching, how long a sentence is.
+
+Where a script puts no spaces between words, a character, with the marks on it, stands for a word.
+"""
+
+import unicodedata
+
+import regex
+
+CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ーｰ"
+"""Characters of Chinese and Japanese, as the inside of a character class."""
+SYLLABIC = (
+    r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}\p{Javanese}\p{Balinese}"
+    r"\p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Tham}\p{Tai_Viet}\p{Yi}"
+)
+"""Characters of other scripts without spaces between words. A word has several of them."""
+UNSPACED = CJK + SYLLABIC
+
+_JOINERS = r"\u200c\u200d"  # within words of Persian and of Indian scripts
+_WORD = regex.compile(
+    rf"(?V1)[[{UNSPACED}]&&[\p{{L}}\p{{N}}ーｰ]][\p{{M}}{_JOINERS}]*"
+    rf"|[[\p{{L}}\p{{M}}\p{{N}}{_JOINERS}]--[{UNSPACED}]]+"
+)
+_STEMMED = regex.compile(r"[a-z0-9]{4,}")
+
+
+_UNSPACED = regex.compile(rf"(?V1)[{UNSPACED}]")
+
+
+def word_count(text: str) -> int:
+    """How many words stand between spaces; where a script has none, each of its characters counts."""
+    return sum(len(words(part)) if _UNSPACED.search(part) else 1 for part in text.split())
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in small letters: letters, marks and digits that stand together.
+
+    All else is between words. A character of a script without spaces is one of them by itself. Letters that
+    can be composed are (NFC): the same text spelt otherwise has the same words.
+    """
+    return [
+        word
+        for word in _WORD.findall(unicodedata.normalize("NFC", text.lower()))
+        if word.strip("\u200c\u200d")
+    ]
+
+
+class Words:
+    """What rouge-score takes for a tokenizer: `words`, with Porter's stemmer where it is English."""
+
+    def __init__(self, *, stem: bool) -> None:
+        """`stem`: take the endings off words in a to z and 0 to 9 with more than three letters, as
+        rouge-score does."""
+        self._stemmer = None
+        if stem:
+            from nltk.stem.porter import PorterStemmer
+
+            self._stemmer = PorterStemmer()
+
+    def tokenize(self, text: str) -> list[str]:
+        """The words of a text."""
+        if self._stemmer is None:
+            return words(text)
+        stem = self._stemmer.stem
+        return [stem(word) if _STEMMED.fullmatch(word) else word for word in words(text)]

@@ -1,0 +1,48 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rouge_score.tokenizers import DefaultTokenizer
+
+from atonce.evaluation.words import Words, word_count, words
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Привет, МИР!", ["привет", "мир"]),
+        ("Über l'été x_y 3.14", ["über", "l", "été", "x", "y", "3", "14"]),
+        ("हिन्दी में", ["हिन्दी", "में"]),  # vowel signs and the virama are marks, not ends of words
+        ("می‌خواهم کتاب", ["می‌خواهم", "کتاب"]),  # with a joiner inside
+        ("用iPhone设置𠮷", ["用", "iphone", "设", "置", "𠮷"]),
+        ("コーヒーを", ["コ", "ー", "ヒ", "ー", "を"]),
+        ("สวัสดี", ["ส", "วั", "ส", "ดี"]),
+        ("한국어 문장", ["한국어", "문장"]),
+        ("😀 — ‌…", []),
+    ],
+)
+def test_words_of_any_script(text: str, found: list[str]) -> None:
+    assert words(text) == found
+
+
+@given(st.text(max_size=40))
+def test_a_text_spelt_otherwise_has_the_same_words(text: str) -> None:
+    assert words(text) == words(unicodedata.normalize("NFC", text))
+    assert words(text) == words(unicodedata.normalize("NFD", text))
+    assert words(" ".join(words(text))) == words(text)
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=0x2FF), max_size=40))
+def test_where_there_are_spaces_words_stand_between_them(text: str) -> None:
+    assert word_count(text) == len(text.split())
+
+
+@pytest.mark.parametrize(("text", "count"), [("我们用 Home Assistant 吗？", 6), ("สวัสดี", 4), ("", 0)])
+def test_where_there_are_none_each_character_counts(text: str, count: int) -> None:
+    assert word_count(text) == count
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127), max_size=40), st.booleans())
+def test_of_ascii_they_are_rouge_scores(text: str, stem: bool) -> None:
+    assert Words(stem=stem).tokenize(text) == DefaultTokenizer(use_stemmer=stem).tokenize(text)
