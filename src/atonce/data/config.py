@@ -11,6 +11,9 @@ Task = Literal["translation", "summarisation", "classification", "reading"]
 """What a model is to make of a source: the same in another language, something shorter, one of a few labels,
 or the text in an image. It decides how outputs are scored and what happens to very long texts."""
 
+Normalization = Literal["none", "spaces", "nfc", "nfkc"]
+"""How texts that are the same are spelt the same: see `data.normalization`."""
+
 COMMANDS: dict[Task, str] = {
     "translation": "translate",
     "summarisation": "summarize",
@@ -223,3 +226,7 @@ class VocabularyConfig(Config):
     """Pieces, the 256 bytes included that spell whatever no piece covers. Small corpora may fill fewer."""
     split_digits: bool = True
     """Every digit a piece of its own, so that numbers are copied, not memorised."""
+    normalization: Normalization = "nfc"
+    """One spelling of what is the same text. spaces: white space of any kind and length is one space, none at the
+    ends, and what has no width is left out; nfc: that, and composed letters; nfkc: that, and compatible ones
+    (full-width forms, ligatures, superscripts); none: texts as they are."""

@@ -21,6 +21,7 @@ class KnownWords:
 
     def encode_lines(self, lines: list[str]) -> Sequence[MutableSequence[int]]:
         """The ids of each line: those of `Tokenizer.encode_lines`."""
+        lines = self._tokenizer.normalized_lines(lines)
         words = sum(line.count(" ") + 1 for line in lines)
         if not self._tokenizer.words_stand_alone or sum(map(len, lines)) > LONG_WORD * words:
             return self._tokenizer.encode_lines(lines)

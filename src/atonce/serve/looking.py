@@ -59,7 +59,7 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
     translator = translator_of(served)
     model, tokenizer = translator.model, translator.tokenizer
     read = side_of(tokenizer, asked.text)
-    if not asked.text.strip() or translator.in_segments(asked.text):
+    if translator.is_blank(asked.text) or translator.in_segments(asked.text):
         return _unlooked(served, asked, read)
     without = read.places(_words(asked.hidden, len(read.words) - 1))
     heads = {layer: [head - 1 for head in heads] for layer, heads in asked.dropped.items()}
