@@ -51,4 +51,8 @@ def compared(texts: Sequence[str], rule: Normalization) -> list[str]:
 
 def is_blank(text: str) -> bool:
     """Whether a text says nothing: white space alone, and what has no width."""
-    return not text.strip() or (text[0] in NO_WIDTH or text[0].isspace()) and not text.translate(_DROPPED).strip()
+    return (
+        not text.strip()
+        or (text[0] in NO_WIDTH or text[0].isspace())
+        and not text.translate(_DROPPED).strip()
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from atonce.data.config import FilesConfig
 from atonce.data.examples import Examples
-from atonce.data.files import read_lines
+from atonce.data.lines import read_lines
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
