@@ -362,7 +362,7 @@ def test_archives_of_other_than_one_file(tmp_path: Path) -> None:
         (b"gr\xfcn und bl\xe4u\n", "is not UTF-8: line 1, byte 2", "iconv -f WINDOWS-1252 -t UTF-8"),
         ("Привет мир".encode("cp1251"), "is not UTF-8: line 1, byte 0", "iconv -f NAME"),
         ("日本語の文章".encode("shift_jis"), "is not UTF-8: line 1, byte 0", "iconv -f NAME"),
-        ("für zwölf Köche".encode()[:-9], "is not UTF-8: line 1, byte 7", "breaks off within a character"),
+        ("für zwölf Köche".encode()[:8], "is not UTF-8: line 1, byte 7", "breaks off within a character"),
         (gzip.compress(gzip.compress(b"one\n")), "is packed in gzip", "gzip -dc OLD > NEW"),
     ],
 )
@@ -438,7 +438,7 @@ def test_columns_name_both_sides(tmp_path: Path) -> None:
         ({"columns": ["en", "de"], "source": "id"}, "names others"),
         ({"source": "en"}, "which columns"),
         ({"columns": ["en"]}, "columns"),
-        ({"source": "en", "target": "de", "kind": "jsonl", "quoting": "csv"}, "JSON"),
+        ({"source": "en", "target": "de", "kind": "jsonl", "quoting": "csv"}, "marks of its own"),
     ):
         with pytest.raises(RecipeError, match=what):
             TableConfig.parse({"kind": "tsv", "path": path, **wrong}, origin="test")

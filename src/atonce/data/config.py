@@ -42,9 +42,9 @@ class _Splits(Config):
     """Training pairs with more pieces than this on either side are left out, and counted. Where a text is
     summarised or classified, it is cut there instead."""
     repeats: Repeats = "both"
-    """What training shares with validation or test text is left out of it: a source that is the same, case and
-    punctuation aside ("sources"), or a source or a target ("both"). "auto": "sources" where targets repeat by
-    their nature, such as commands, labels, sums and codes, and else "both"; which one is said, and in data.json.
+    """What training must not share with validation and test text: a source, case and punctuation aside
+    ("sources"), or a source or a target ("both"). "auto": "sources" where targets repeat by their nature,
+    such as commands, labels, sums and codes, else "both"; which one is said, and in data.json.
     Classification: always "sources"."""
 
     @property
@@ -92,7 +92,7 @@ class FilesConfig(_OwnFiles):
 
 
 class TableConfig(_OwnFiles):
-    """Pairs as rows of a table: columns between tabs (tsv) or commas (csv), or one JSON object a line (jsonl)."""
+    """Pairs as rows of a table: columns with tabs (tsv) or commas (csv), or a JSON object a line (jsonl)."""
 
     kind: Literal["tsv", "csv", "jsonl"]
     path: Path
@@ -106,11 +106,11 @@ class TableConfig(_OwnFiles):
     target: str = ""
     """That of the target."""
     columns: tuple[str, str] | None = None
-    """Source and target in one key: names from the first line, or numbers, from 1, and then the first line is a
-    pair like any other. Instead of `source` and `target`."""
+    """Source and target in one key: names from the first line, or numbers, from 1, and then the first line is
+    a pair like any other. Instead of `source` and `target`."""
     quoting: Literal["none", "csv"] | None = None
-    """none: quotation marks are part of a text; csv: as spreadsheets write texts with tabs, commas, marks or line
-    ends in them. Without it: none for tsv, csv for csv."""
+    """none: quotation marks are part of a text; csv: as spreadsheets write texts with tabs, commas, marks or
+    line ends in them. Without it: none for tsv, csv for csv."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """What stands between columns, a single sign; without it, a tab for tsv and a comma for csv."""
 
@@ -130,14 +130,18 @@ class TableConfig(_OwnFiles):
     def _fits_the_kind(self) -> "TableConfig":
         if self.columns not in (None, (self.source, self.target)):
             raise ValueError(
-                "data.columns names others than data.source and data.target -> leave data.columns out, or both of them"
+                "data.columns names others than data.source and data.target -> "
+                "leave data.columns out, or both of them"
             )
         if not self.source or not self.target:
             raise ValueError(
-                'nothing says which columns are the two sides -> for example: columns = ["en", "de"], or [1, 2]'
+                "nothing says which columns are the two sides -> "
+                'for example: columns = ["en", "de"], or [1, 2]'
             )
         if self.kind == "jsonl" and (self.quoting or self.delimiter):
-            raise ValueError("JSON has its own quotation marks -> leave data.quoting and data.delimiter out")
+            raise ValueError(
+                "it is JSON, which has marks of its own -> leave data.quoting and data.delimiter out"
+            )
         return self
 
     @property
@@ -285,6 +289,6 @@ class VocabularyConfig(Config):
     split_digits: bool = True
     """Every digit a piece of its own, so that numbers are copied, not memorised."""
     normalization: Normalization = "nfc"
-    """One spelling of what is the same text. spaces: white space of any kind and length is one space, none at the
-    ends, and what has no width is left out; nfc: that, and composed letters; nfkc: that, and compatible ones
-    (full-width forms, ligatures, superscripts); none: texts as they are."""
+    """One spelling of what is the same text. spaces: white space of any kind and length is one space, none at
+    the ends, and what has no width is left out; nfc: that, and composed letters; nfkc: that, and compatible
+    ones (full-width forms, ligatures, superscripts); none: texts as they are."""

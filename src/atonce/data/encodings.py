@@ -1,4 +1,4 @@
-"""What the bytes of a file are: a text in UTF-8, in UTF-16 or UTF-32, in another encoding, or no text at all."""
+"""What the bytes of a file are: a text in UTF-8, UTF-16 or UTF-32, in another encoding, or no text at all."""
 
 import codecs
 import re

@@ -1,7 +1,7 @@
 """Pairs in the user's own files: two line-aligned texts, a table of columns, or JSON lines.
 
 Lines are those of `lines`, one rule for all. In two texts each line is one, blank ones included; in a table a
-blank line is no row. Either way it comes as a pair that is blank on both sides, so that whoever reads counts it.
+blank line is no row. Either way it comes as a pair that is blank on both sides: whoever reads counts it.
 """
 
 import csv
@@ -87,10 +87,10 @@ def read_table(
     """Two of the columns of a table, by name or by number from 1.
 
     Names stand in the first line. If only numbers are given, the first line is a pair like any other,
-    unless the numbers are themselves names there. `quoted`: fields are as spreadsheets write them, in quotation
-    marks where they hold the delimiter, quotation marks or line ends, which become spaces; without it, marks are
-    part of the text. Raises DataError as `read_lines`, if there is no such column, or if a row has fewer or more
-    columns than the first one (line named).
+    unless the numbers are themselves names there. `quoted`: fields are as spreadsheets write them, in
+    quotation marks where they hold the delimiter, quotation marks or line ends, which become spaces; without
+    it, marks are part of the text. Raises DataError as `read_lines`, if there is no such column, or if a row
+    has fewer or more columns than the first one (line named).
     """
     rows = _quoted_rows(path, delimiter) if quoted else _plain_rows(path, delimiter)
     for _, header in rows:
@@ -147,7 +147,8 @@ def _is_blank(fields: list[str]) -> bool:
 def _uneven(
     path: Path, number: int, fields: list[str], width: int, delimiter: str, *, quoted: bool
 ) -> DataError:
-    fix = f"columns are separated by one {_NAMES.get(delimiter, repr(delimiter))} each; mend the line or leave it out"
+    separator = _NAMES.get(delimiter, repr(delimiter))
+    fix = f"columns are separated by one {separator} each; mend the line or leave it out"
     if not quoted and any(field.startswith('"') for field in fields):
         fix = f'if a spreadsheet wrote it, with texts in quotation marks: data.quoting = "csv"; or {fix}'
     which = "is missing" if len(fields) < width else "is one too many"

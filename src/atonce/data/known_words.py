@@ -21,10 +21,13 @@ class KnownWords:
 
     def encode_lines(self, lines: list[str]) -> Sequence[MutableSequence[int]]:
         """The ids of each line: those of `Tokenizer.encode_lines`."""
-        lines = self._tokenizer.normalized_lines(lines)
+        return self.encode_normalized(self._tokenizer.normalized_lines(lines))
+
+    def encode_normalized(self, lines: list[str]) -> Sequence[MutableSequence[int]]:
+        """As `encode_lines`, of lines that are spelt as the tokenizer spells them."""
         words = sum(line.count(" ") + 1 for line in lines)
         if not self._tokenizer.words_stand_alone or sum(map(len, lines)) > LONG_WORD * words:
-            return self._tokenizer.encode_lines(lines)
+            return self._tokenizer.encode_normalized(lines)
         return [self._encode(line) for line in lines]
 
     def _encode(self, text: str) -> "array[int]":

@@ -1,9 +1,9 @@
 """The lines of a text: one rule for all files and for standard input, whatever is read from them.
 
-A text is UTF-8; or UTF-16 or UTF-32 with its byte order mark; plain, or packed (see `packed`). A line ends at "\\n",
-to which every "\\r" before it belongs, and nowhere else: Python's own idea of a line also ends at U+0085 and
-U+2028, which occur inside real sentences and would tear pairs apart. Byte order marks at the beginning of a
-line, where files were put together, are no text. A zero byte is an error: no text has one.
+A text is UTF-8; or UTF-16 or UTF-32 with its byte order mark; plain, or packed (see `packed`). A line ends at
+"\\n", to which every "\\r" before it belongs, and nowhere else: Python's own idea of a line also ends at
+U+0085 and U+2028, which occur inside real sentences and would tear pairs apart. Byte order marks at the
+beginning of a line, where files were put together, are no text. A zero byte is an error: no text has one.
 """
 
 import codecs
@@ -31,7 +31,7 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def read_stdin() -> Iterator[str]:
-    """The lines of standard input, as `read_lines` has those of a file that is not packed. Raises DataError."""
+    """The lines of standard input, as `read_lines` has those of a file; not packed. Raises DataError."""
     return _decoded(([line] for line in sys.stdin.buffer), "standard input")
 
 

@@ -1,8 +1,9 @@
 """The same text spelt otherwise is the same text: one spelling of each, chosen by the recipe.
 
-What only says how wide a gap is or where a line may break is no part of a text (`spaces`); letters that Unicode
-calls canonically equivalent are one letter, composed or not (`nfc`); and, where a recipe asks for it, so are
-those that it calls compatible, such as full-width forms and ligatures (`nfkc`). Unicode Standard Annex 15.
+What only says how wide a gap is or where a line may break is no part of a text (`spaces`); letters that
+Unicode calls canonically equivalent are one letter, composed or not (`nfc`); and, where a recipe asks for
+it, so are those that it calls compatible, such as full-width forms and ligatures (`nfkc`). See Unicode
+Standard Annex 15.
 
 What a user gave is never changed itself: models read the one spelling, and everything that answers keeps the
 text as it was given beside it.
@@ -10,6 +11,7 @@ text as it was given beside it.
 
 import unicodedata
 from collections.abc import Sequence
+from typing import Literal
 
 from atonce.data.config import Normalization
 
@@ -19,7 +21,7 @@ NO_WIDTH = "\u00ad\u200b\u2060\ufeff"
 Joiners (U+200C, U+200D), which shape letters and emoji, and marks of direction are part of a text.
 """
 _DROPPED = dict.fromkeys(map(ord, NO_WIDTH))
-_FORMS = {"nfc": "NFC", "nfkc": "NFKC"}
+_FORMS: dict[Normalization, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
 
 
 def normalized(texts: Sequence[str], rule: Normalization) -> list[str]:
@@ -51,8 +53,6 @@ def compared(texts: Sequence[str], rule: Normalization) -> list[str]:
 
 def is_blank(text: str) -> bool:
     """Whether a text says nothing: white space alone, and what has no width."""
-    return (
-        not text.strip()
-        or (text[0] in NO_WIDTH or text[0].isspace())
-        and not text.translate(_DROPPED).strip()
+    return not text.strip() or (
+        (text[0] in NO_WIDTH or text[0].isspace()) and not text.translate(_DROPPED).strip()
     )

@@ -1,7 +1,7 @@
-"""What a file is packed in: gzip, bzip2, xz, zstd, or a zip archive with one file. Told by what it begins with.
+"""What a file is packed in: gzip, bzip2, xz, zstd, or a zip archive of one file. Told by how it begins.
 
-A packed file is read to its very end: one that is cut off, or that has something else behind it, is an error and
-not a shorter text. (Python's own bz2 and lzma pass over what they cannot read behind the first stream.)
+A packed file is read to its very end: one that is cut off, or that has something else behind it, is an error
+and not a shorter text. (Python's own bz2 and lzma pass over what they cannot read behind the first stream.)
 """
 
 import gzip

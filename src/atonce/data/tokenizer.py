@@ -135,7 +135,10 @@ class Tokenizer:
 
     def encode_lines(self, lines: list[str]) -> list[list[int]]:
         """The ids of each line, with all processors at work where there are many."""
-        lines = self.normalized_lines(lines)
+        return self.encode_normalized(self.normalized_lines(lines))
+
+    def encode_normalized(self, lines: list[str]) -> list[list[int]]:
+        """As `encode_lines`, of lines that are spelt as they are read."""
         if len(lines) < _WORTH_A_BATCH:
             return [self._encode(line) for line in lines]
         texts, stand_ins = zip(*map(_encodable, lines), strict=True)
@@ -152,7 +155,7 @@ class Tokenizer:
         return [self._pieces[id] for id in ids]
 
     def piece_spans(self, text: str) -> list[tuple[int, int]]:
-        """For each id of `encode(text)`, from which character of `normalized(text)` to before which it reaches.
+        """For each id of `encode(text)`, from which character of `normalized(text)` to which it reaches.
 
         The spans follow one another without a gap. A space belongs to the piece that begins with it, and
         bytes of one character all have its span. What stands for the beginning of the text is (0, 0).

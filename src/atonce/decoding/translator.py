@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atonce.data.config import Normalization
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.beam import Growth
 from atonce.decoding.hypothesis import Hypothesis
@@ -219,6 +220,11 @@ class Translator(System):
                 found += self._search([part], 1, 0.0, lambda _: None, heard=take)
                 so_far.append(one_line(self.tokenizer, pieces))
         return self._joined(found, 1)
+
+    @property
+    def normalization(self) -> Normalization:
+        """That of its tokenizer."""
+        return self.tokenizer.normalization
 
     def outputs(
         self,
