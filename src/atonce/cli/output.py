@@ -46,8 +46,8 @@ def print_scores(systems: Mapping[str, "Scores"]) -> None:
 def respelt(references: int) -> str:
     """What to say where so many references were compared in another spelling than they have."""
     return (
-        f"{references:,} of the references were compared in another spelling than they have (white space, composed "
-        "letters), as the run's vocabulary.normalization says."
+        f"{references:,} of the references were compared in another spelling than they have (white space, "
+        "composed letters), as the run's vocabulary.normalization says."
     )
 
 

@@ -190,8 +190,8 @@ def _chosen(why: str) -> _Apart:
     """What shares a source alone, chosen by the data."""
     note = (
         f"{why.replace('%', ' %', 1)}: so validation and test are kept apart from training by their "
-        'sources alone (data.repeats = "sources"), and may have targets that training has. With '
-        'data.repeats = "both" they would have none.'
+        'sources alone (data.repeats = "sources"), and may have targets that training has. '
+        'data.repeats = "both" leaves out of training whatever shares a target, too.'
     )
     return _Apart("sources", (note,))
 

@@ -46,7 +46,7 @@ class System(ABC):
 
     @property
     def normalization(self) -> Normalization:
-        """How the texts that it reads or writes are spelt; outputs are compared with others in this spelling."""
+        """How the texts that it reads or writes are spelt, and compared with others."""
         return "none"
 
     @property

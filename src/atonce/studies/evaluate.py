@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from atonce.data.config import Task
+from atonce.data.config import Normalization, Task
 from atonce.data.corpora import Pair
 from atonce.data.examples import Examples
 from atonce.data.files import read_aligned
@@ -20,6 +20,7 @@ from atonce.evaluation.significance import PairedBootstrap, paired_bootstrap
 from atonce.evaluation.summarisation import SummaryScores, baselines
 from atonce.runs.folder import RunFolder
 
+RULES: tuple[Normalization, ...] = get_args(Normalization)
 COMPARED: dict[Task, tuple[Metric, ...]] = {
     "translation": METRICS,
     "summarisation": ("chrf", "exact"),
@@ -79,7 +80,7 @@ def evaluate(
     other = None if against is None else load(against, fast=fast)
     pairs = pairs_to_score(folder, source, reference)
     given = [pair.target for pair in pairs]
-    rule = next((one.normalization for one in (system, other) if one and one.normalization != "none"), "none")
+    rule = max((one.normalization for one in (system, other) if one is not None), key=RULES.index)
     references = compared(given, rule)
     respelt = sum(one != text.strip() for one, text in zip(references, given, strict=True) if one != text)
     task, (_, language) = folder.recipe.data.task, folder.recipe.data.languages
