@@ -57,8 +57,10 @@ def test_words_stand_alone_in_bpe(kind: str, alone: bool, lines: list[str]) -> N
 
 
 def test_a_word_is_encoded_once(dates_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    encode, encoded = dates_tokenizer.encode, []
-    monkeypatch.setattr(dates_tokenizer, "encode", lambda text: encoded.append(text) or encode(text))
+    encode, encoded = dates_tokenizer.encode_normalized_text, []
+    monkeypatch.setattr(
+        dates_tokenizer, "encode_normalized_text", lambda text: encoded.append(text) or encode(text)
+    )
     words = KnownWords(dates_tokenizer)
     words.encode_lines(["one two one", "two  spaces", "two one"])
     assert encoded == ["one", "two", "spaces"]

@@ -1,5 +1,6 @@
 """The same text spelt otherwise is the same text."""
 
+import sys
 import unicodedata
 from pathlib import Path
 from typing import get_args
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from atonce.data.config import Normalization, VocabularyConfig
 from atonce.data.known_words import KnownWords
-from atonce.data.normalization import compared, is_blank, normalized
+from atonce.data.normalization import NO_WIDTH, _kinds, compared, is_blank, normalized
 from atonce.data.tokenizer import Tokenizer
 
 RULES: tuple[Normalization, ...] = get_args(Normalization)
@@ -126,3 +127,17 @@ def test_only_the_spelling_is_lost(tokenizer: Tokenizer, text: str) -> None:
 
 def _has_halves(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def test_every_sign_that_is_space_is_known() -> None:
+    spaces = {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()}
+    odd = {chr(code) for code in (_kinds() > 2).nonzero()[0].tolist()}
+    assert odd == (spaces | set(NO_WIDTH)) - {" ", "\n"}
+
+
+@pytest.mark.parametrize("odd", [*SAME.values(), "a\nb", "", "\n", WORDS])
+@pytest.mark.parametrize("rule", RULES)
+def test_of_many_texts_those_that_are_odd_are_found(odd: str, rule: Normalization) -> None:
+    lines = [WORDS] * 1_500 + [odd] + [WORDS] * 700
+    expected = normalized([odd], rule)[0]
+    assert normalized(lines, rule) == [WORDS] * 1_500 + [expected] + [WORDS] * 700

@@ -49,5 +49,5 @@ class _Ids(dict[str, bytes]):
             self.clear()
             self._characters = 0
         self._characters += len(word)
-        ids = self[word] = array(ID_TYPE, self._tokenizer.encode(word)).tobytes()
+        ids = self[word] = array(ID_TYPE, self._tokenizer.encode_normalized_text(word)).tobytes()
         return ids

@@ -131,7 +131,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of the text's pieces. No `bos`, no `eos`."""
-        return self._encode(self.normalized(text))
+        return self.encode_normalized_text(self.normalized(text))
 
     def encode_lines(self, lines: list[str]) -> list[list[int]]:
         """The ids of each line, with all processors at work where there are many."""
@@ -140,7 +140,7 @@ class Tokenizer:
     def encode_normalized(self, lines: list[str]) -> list[list[int]]:
         """As `encode_lines`, of lines that are spelt as they are read."""
         if len(lines) < _WORTH_A_BATCH:
-            return [self._encode(line) for line in lines]
+            return [self.encode_normalized_text(line) for line in lines]
         texts, stand_ins = zip(*map(_encodable, lines), strict=True)
         threads = (os.cpu_count() or 1) if len(lines) >= _WORTH_THREADS else 1
         encoded: list[list[int]] = self._processor.encode(list(texts), num_threads=threads)
@@ -180,8 +180,8 @@ class Tokenizer:
             start = end
         return spans
 
-    def _encode(self, text: str) -> list[int]:
-        """The ids of a text that is spelt as it is to be."""
+    def encode_normalized_text(self, text: str) -> list[int]:
+        """As `encode`, of a text that is spelt as it is read."""
         whole, stand_in = _encodable(text)
         return self._exact(self._processor.encode(whole), stand_in)
 
