@@ -425,6 +425,10 @@ def test_other_delimiters(tmp_path: Path) -> None:
         table(path, "en", "de")
     assert caught.value.fix == 'data.delimiter = ";"'
     assert table(path, "en", "de", delimiter=";") == [Pair("one", "eins")]
+    quoted = text(tmp_path / "b.csv", '"en";"de"\n"one";"eins"\n')
+    with pytest.raises(DataError, match="line 1: the quotation marks do not fit") as caught:
+        table(quoted, "en", "de")
+    assert caught.value.fix.startswith('data.delimiter = ";"')
 
 
 def test_columns_name_both_sides(tmp_path: Path) -> None:

@@ -126,11 +126,13 @@ def _quoted_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             yield number, [_on_one_line(field) for field in row]
             number = reader.line_num + 1
     except csv.Error as error:
+        first = next(read_lines(path), "")
+        other = next((one for one in _NAMES if one != delimiter and f'"{one}"' in first), None)
         raise DataError(
             f"{path}, line {number}: the quotation marks do not fit together",
             why=f"in the row that begins there: {error}",
-            fix='close each text that begins with ", and write " inside of one as ""; '
-            'or read marks as part of the texts: data.quoting = "none"',
+            fix=(f"data.delimiter = {json.dumps(other)}; or " if other is not None and number == 1 else "")
+            + 'close each text that begins with ", and write " inside of one as ""; or read marks as part of the texts: data.quoting = "none"',
         ) from None
 
 
