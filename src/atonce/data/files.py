@@ -132,7 +132,8 @@ def _quoted_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             f"{path}, line {number}: the quotation marks do not fit together",
             why=f"in the row that begins there: {error}",
             fix=(f"data.delimiter = {json.dumps(other)}; or " if other is not None and number == 1 else "")
-            + 'close each text that begins with ", and write " inside of one as ""; or read marks as part of the texts: data.quoting = "none"',
+            + 'close each text that begins with ", and write " inside of one as ""; or read marks as part '
+            'of the texts: data.quoting = "none"',
         ) from None
 
 
