@@ -39,6 +39,13 @@ def progress(what: str, *, total: int | None = None, quiet: bool = False) -> Ite
         bar.stop()
 
 
+def say(*lines: str) -> None:
+    """Lines on stderr, beside whatever goes on there."""
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    for line in lines:
+        console.print(line)
+
+
 def _bar(console: Console, *, counting: bool) -> Progress:
     counts = [MofNCompleteColumn()] if counting else []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counts, TimeElapsedColumn())

@@ -22,6 +22,7 @@ def test_it_trains_scores_and_says_what_to_do_next(atonce: Command, recipe: Path
     assert said.code == 0
     assert re.search(r"^run +\d+\.\d +\d+\.\d +\d+\.\d +\d+\.\d$", said.out, re.MULTILINE)
     assert "version:" in said.out, "signatures"
+    assert "200 pairs read: 186 to train on, 8 for validation, 6 for test.\n" in said.err
     assert f"atonce translate {tmp_path / 'run'}" in said.out
     assert re.search(r"^Trained: 12 updates in 0\.\d\d minutes$", said.out, re.MULTILINE)
     assert len(re.findall(r"^run · step \d+ · (50|100)% · .* chrF \d+\.\d$", said.err, re.MULTILINE)) == 2
@@ -33,6 +34,7 @@ def test_json_is_one_object_and_nothing_else(atonce: Command, recipe: Path, tmp_
     assert (said.code, said.err, said.out.count("\n")) == (0, "", 1)
     answer = json.loads(said.out)
     assert answer.pop("run") == str(tmp_path / "run")
+    assert answer.pop("data")["left_out"]["leaking"] == 0
     assert set(answer) == SCORES
     assert json.loads((tmp_path / "run" / "scores.json").read_text()) == answer
 

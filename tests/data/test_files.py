@@ -1,17 +1,22 @@
+import bz2
 import gzip
 import io
+import lzma
 import re
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.data import files as files_module
+from atonce.data import lines as lines_module
 from atonce.data.config import FilesConfig, TableConfig
 from atonce.data.corpora import Corpus, Pair, open_corpus
-from atonce.data.files import read_lines
-from atonce.errors import DataError
+from atonce.data.lines import read_lines, read_stdin
+from atonce.errors import DataError, RecipeError
 
 PAIRS = [Pair("a house", "ein Haus"), Pair("", "leer"), Pair("two", "zwei")]
 
@@ -28,9 +33,9 @@ def aligned(folder: Path, source: str | bytes, target: str | bytes) -> Corpus:
     return open_corpus(config)
 
 
-def table(path: Path, source: str, target: str) -> list[Pair]:
-    kind = "jsonl" if "jsonl" in path.name else "tsv"
-    return list(open_corpus(TableConfig(kind=kind, path=path, source=source, target=target)).train())
+def table(path: Path, source: str, target: str, **more: object) -> list[Pair]:
+    values = {"kind": path.suffix.removeprefix("."), "path": path, "source": source, "target": target, **more}
+    return list(open_corpus(TableConfig.parse(values, origin="test")).train())
 
 
 def test_files_pair_line_by_line_with_either_line_end(tmp_path: Path) -> None:
@@ -124,20 +129,19 @@ def test_reading_many_lines_at_once_is_reading_line_by_line(
         except UnicodeDecodeError as error:
             expected.append((len(expected) + 1, start + error.start))
             break
-        end = "\r\n" if decoded.endswith("\r\n") else "\n"
-        expected.append(
-            decoded.removesuffix(end) if start else decoded.removeprefix("\ufeff").removesuffix(end)
-        )
+        if not start and raw.count(b"\n") == 0 and "\r" in decoded.rstrip("\r"):
+            expected.append(f"the lines of {path} end in carriage returns alone")
+            break
+        expected.append(decoded.removesuffix("\n").rstrip("\r").lstrip("\ufeff"))
         start += len(line)
     got: list[str | tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files_module, "_BYTES_AT_ONCE", bytes_at_once)
+        patch.setattr(lines_module, "_BYTES_AT_ONCE", bytes_at_once)
         try:
             got.extend(read_lines(path))
         except DataError as error:
             line_and_byte = re.search(r"line (\d+), byte (\d+)", error.what)
-            assert line_and_byte is not None
-            got.append((int(line_and_byte[1]), int(line_and_byte[2])))
+            got.append((int(line_and_byte[1]), int(line_and_byte[2])) if line_and_byte else error.what)
     assert got == expected
 
 
@@ -146,7 +150,7 @@ def test_invalid_utf8_is_named_by_line_and_byte(tmp_path: Path) -> None:
         list(aligned(tmp_path, "für\nzwölf\n".encode() + b"gr\xfcn\n", "a\nb\nc\n").train())
     assert caught.value.what == f"{tmp_path}/s.txt is not UTF-8: line 3, byte 14 (counted from 0)"
     assert "0xfc" in caught.value.why
-    assert "iconv" in caught.value.fix
+    assert caught.value.fix == "what else it has around there is UTF-8: mend that line"
 
 
 def test_broken_gzip(tmp_path: Path) -> None:
@@ -160,7 +164,7 @@ def test_broken_gzip(tmp_path: Path) -> None:
 
 
 def test_tsv_columns_by_name_and_by_number(tmp_path: Path) -> None:
-    named = text(tmp_path / "named.tsv", 'id\ten\tde\n1\ta "quoted" house\tein Haus\textra\n')
+    named = text(tmp_path / "named.tsv", 'id\ten\tde\n1\ta "quoted" house\tein Haus\n')
     assert table(named, "en", "de") == [Pair('a "quoted" house', "ein Haus")]
     assert table(named, "de", "2") == [Pair("ein Haus", 'a "quoted" house')]
     plain = text(tmp_path / "plain.tsv", "one\teins\ntwo\tzwei\n")
@@ -185,7 +189,7 @@ def test_jsonl(tmp_path: Path) -> None:
     path = text(
         tmp_path / "a.jsonl", '{"en": "one\\nhouse", "de": "ein\\r\\nHaus"}\n\n{"de": "x", "en": "\\u2028"}'
     )
-    assert table(path, "en", "de") == [Pair("one house", "ein Haus"), Pair("\u2028", "x")]
+    assert table(path, "en", "de") == [Pair("one house", "ein Haus"), Pair("", ""), Pair("\u2028", "x")]
 
 
 @pytest.mark.parametrize(
@@ -197,6 +201,7 @@ def test_jsonl(tmp_path: Path) -> None:
         ("{}", "line 2 has no key 'en'", "the object is empty"),
         ('{"en": "one", "de": 1}', "line 2: 'de' is not a text", "it is a int"),
         ('{"en": "one", "de": "\\ud83d!"}', "line 2: 'de' holds half a character", "\\ud83d"),
+        ('{"en": "one", "de": "a\\u0000"}', "line 2: 'de' has a zero byte", "leave \\u0000 out"),
     ],
 )
 def test_broken_json_lines_are_named(tmp_path: Path, line: str, what: str, help: str) -> None:
@@ -205,3 +210,239 @@ def test_broken_json_lines_are_named(tmp_path: Path, line: str, what: str, help:
         table(path, "en", "de")
     assert caught.value.what == f"{path}, {what}"
     assert help in caught.value.why + caught.value.fix
+
+
+KINDS = ("files", "tsv", "csv", "jsonl")
+
+
+def as_kind(kind: str, folder: Path, lines: list[str], *, end: str = "\n", begin: str = "") -> list[Pair]:
+    """The lines as both sides of a corpus of that kind, or as it is written there; "" is a blank line."""
+    if kind == "files":
+        content = begin + "".join(f"{line}{end}" for line in lines)
+        return list(aligned(folder, content, content).train())
+    rows = {
+        "tsv": lambda line: f"{line}\t{line}",
+        "csv": lambda line: f"{line},{line}",
+        "jsonl": lambda line: f'{{"1": "{line}", "2": "{line}"}}',
+    }
+    content = begin + "".join((rows[kind](line) if line else "") + end for line in lines)
+    return table(text(folder / f"t.{kind}", content), "1", "2")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r\r\n"])
+@pytest.mark.parametrize("begin", ["", "\ufeff", "\ufeff\ufeff"])
+def test_one_rule_for_all_kinds(tmp_path: Path, kind: str, end: str, begin: str) -> None:
+    lines = ["one", "", "two\x85one\u2028", "three"]
+    expected = [Pair(line, line) for line in lines]
+    assert as_kind(kind, tmp_path, lines, end=end, begin=begin) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_marks_of_files_put_together_are_no_text(tmp_path: Path, kind: str) -> None:
+    assert as_kind(kind, tmp_path, ["one"]) == [Pair("one", "one")]
+    (path,) = (tmp_path / name for name in ({"files": "s.txt"}.get(kind, f"t.{kind}"),))
+    half = "\ufeff".encode() + path.read_bytes()
+    path.write_bytes(half + half)
+    assert list(read_lines(path)) == half.decode().removeprefix("\ufeff").splitlines() * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_zero_byte_is_named_by_line(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(DataError, match="line 2 has a zero byte"):
+        as_kind(kind, tmp_path, ["one", "t\0wo", "three"])
+
+
+def test_lines_of_old_macs_are_not_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="end in carriage returns alone") as caught:
+        list(read_lines(text(tmp_path / "a", "one\rtwo\r")))
+    assert caught.value.fix == "tr '\\r' '\\n' < OLD > NEW"
+    assert list(read_lines(text(tmp_path / "a", "one\rstill one\ntwo\r"))) == ["one\rstill one", "two"]
+
+
+LETTERS = {
+    "latin": "für\nzwölf Tage\n",
+    "cyrillic": "Привет, мир\nда\n",
+    "chinese": "你好\n世界,今天\n",
+    "emoji": "a 🙂\n",
+}
+
+
+@pytest.mark.parametrize("script", LETTERS)
+@pytest.mark.parametrize("width", [16, 32])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_wide_encodings_are_read_with_a_mark_and_named_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, width: int, order: str
+) -> None:
+    content, encoding = LETTERS[script], f"utf-{width}-{order}"
+    path = text(tmp_path / "a", f"\ufeff{content}".encode(encoding))
+    assert list(read_lines(path)) == content.splitlines()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    assert list(read_stdin()) == content.splitlines()
+    monkeypatch.setattr(lines_module, "_BYTES_AT_ONCE", 3)
+    assert list(read_lines(path)) == content.splitlines(), "in parts"
+    monkeypatch.setattr(lines_module, "_BYTES_AT_ONCE", 1000)
+    text(path, content.encode(encoding))
+    with pytest.raises(DataError) as caught:
+        list(read_lines(path))
+    assert caught.value.what == f"{path} looks like UTF-{width}{order.upper()} without a byte order mark"
+    assert caught.value.fix == f"iconv -f UTF-{width}{order.upper()} -t UTF-8 OLD > NEW"
+
+
+def test_broken_wide_encodings(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is broken UTF-16-LE"):
+        list(read_lines(text(tmp_path / "a", "\ufeffone\n".encode("utf-16-le") + b"x")))
+
+
+PACK = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": lambda content: zstandard.compress(content),
+    "zip": lambda content: zipped({"a.txt": content}),
+}
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize("ending", PACK)
+def test_packed_files_are_read_to_their_end(tmp_path: Path, ending: str) -> None:
+    lines = [f"line {number}" for number in range(30_000)]
+    content = "".join(f"{line}\n" for line in lines).encode()
+    whole = PACK[ending](content)
+    for name in (f"a.{ending}", "a.txt"):
+        assert list(read_lines(text(tmp_path / name, whole))) == lines
+    if ending != "zip":
+        twice = PACK[ending](content[:1000]) + PACK[ending](content[1000:])
+        assert list(read_lines(text(tmp_path / "twice", twice))) == lines, "of two streams"
+    for broken in (whole[: len(whole) // 2], whole + whole[: len(whole) // 2], whole[:40] + b"\xff" * 99):
+        if ending == "zip" and len(broken) > len(whole):
+            continue  # the end of an archive is looked for from behind
+        with pytest.raises(DataError, match=r"a\.txt is broken"):
+            list(read_lines(text(tmp_path / "a.txt", broken)))
+
+
+def test_xz_may_be_padded(tmp_path: Path) -> None:
+    padded = lzma.compress(b"one\n") + bytes(8) + lzma.compress(b"two\n") + bytes(70_000)
+    assert list(read_lines(text(tmp_path / "a", padded))) == ["one", "two"]
+
+
+def test_zstd_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = text(tmp_path / "a.zst", zstandard.compress(b"one\n"))
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(DataError, match="cannot read") as caught:
+        list(read_lines(path))
+    assert caught.value.fix == f"pip install 'atonce[zstd]', or unpack it: zstd -dc {path} > NEW"
+
+
+def test_archives_of_other_than_one_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="zip archive with 2 files") as caught:
+        list(read_lines(text(tmp_path / "a.zip", zipped({"a": b"", "b": b""}))))
+    assert "it has a, b" in caught.value.why
+    one = {"a/": b"", "a/b": b"one\n", "__MACOSX/a": b"?"}
+    assert list(read_lines(text(tmp_path / "a.zip", zipped(one)))) == ["one"]
+    with pytest.raises(DataError, match="is an Office document, not a text") as caught:
+        list(read_lines(text(tmp_path / "a.xlsx", zipped({"[Content_Types].xml": b"", "xl/a.xml": b""}))))
+    assert "CSV UTF-8" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "fix"),
+    [
+        (b"%PDF-1.7\n%\xe2\xe3", "is a PDF document, not a text", "save what is to be read as a UTF-8 text"),
+        (b"PAR1\x15\x04\x15\x1e", "is a Parquet table, not a text", "UTF-8"),
+        (b"a" * 257 + b"ustar\0" + b"00", "is a tar archive, not a text", "UTF-8"),
+        (b"\x80\x04\x95\x01\x02\x03\x04\x05", "is not UTF-8: line 1, byte 0", "seems to be no text"),
+        (b"gr\xfcn und bl\xe4u\n", "is not UTF-8: line 1, byte 2", "iconv -f WINDOWS-1252 -t UTF-8"),
+        ("Привет мир".encode("cp1251"), "is not UTF-8: line 1, byte 0", "iconv -f NAME"),
+        ("日本語の文章".encode("shift_jis"), "is not UTF-8: line 1, byte 0", "iconv -f NAME"),
+        ("für zwölf Köche".encode()[:8], "is not UTF-8: line 1, byte 7", "breaks off within a character"),
+        (gzip.compress(gzip.compress(b"one\n")), "is packed in gzip", "gzip -dc OLD > NEW"),
+    ],
+)
+def test_what_is_no_utf8_is_named_for_what_it_is(tmp_path: Path, content: bytes, what: str, fix: str) -> None:
+    with pytest.raises(DataError) as caught:
+        list(read_lines(text(tmp_path / "a", content)))
+    assert what in caught.value.what
+    assert fix in caught.value.fix
+    assert ("iconv" in caught.value.fix) == ("iconv" in fix)
+
+
+def test_packed_standard_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lzma.compress(b"one\n"))))
+    with pytest.raises(DataError, match="standard input is packed in xz") as caught:
+        list(read_stdin())
+    assert caught.value.fix == "unpack it: xz -dc OLD > NEW"
+
+
+@pytest.mark.parametrize("quoting", ["none", "csv"])
+@pytest.mark.parametrize(
+    ("row", "which"), [("two\tzwei\tx", "column 3 is one too many"), ("two", "column 2 is missing")]
+)
+def test_a_row_of_another_width_is_refused(tmp_path: Path, row: str, which: str, quoting: str) -> None:
+    path = text(tmp_path / "a.tsv", f"one\teins\n\n{row}\n")
+    with pytest.raises(DataError, match=f"line 3: {which}"):
+        table(path, "1", "2", quoting=quoting)
+
+
+def test_what_spreadsheets_write(tmp_path: Path) -> None:
+    rows = 'en\tde\n"a\ttab"\tein "Wort"\n"two\r\nlines"\t"er sagt ""ja"""\n\nplain\t\n'
+    path = text(tmp_path / "a.tsv", rows)
+    expected = [
+        Pair("a\ttab", 'ein "Wort"'),
+        Pair("two lines", 'er sagt "ja"'),
+        Pair("", ""),
+        Pair("plain", ""),
+    ]
+    assert table(path, "en", "de", quoting="csv") == expected
+    assert (
+        table(
+            text(tmp_path / "a.csv", rows.replace("a\ttab", "a|tab").replace("\t", ",").replace("|", "\t")),
+            "en",
+            "de",
+        )
+        == expected
+    )
+    with pytest.raises(DataError, match="line 2: column 3 is one too many") as caught:
+        table(path, "en", "de")
+    assert 'data.quoting = "csv"' in caught.value.fix
+    unclosed = text(tmp_path / "b.csv", 'a,b\n"two\nlines",c\n"never,closed\nx,y\n')
+    with pytest.raises(DataError, match="line 4: the quotation marks do not fit"):
+        table(unclosed, "1", "2")
+    odd = text(tmp_path / "c.csv", 'a,b\none\rtwo,"three\rfour"\n')
+    assert table(odd, "a", "b") == [Pair("one two", "three four")]
+
+
+def test_other_delimiters(tmp_path: Path) -> None:
+    path = text(tmp_path / "a.csv", "en;de\none;eins\n")
+    with pytest.raises(DataError, match="has one column") as caught:
+        table(path, "en", "de")
+    assert caught.value.fix == 'data.delimiter = ";"'
+    assert table(path, "en", "de", delimiter=";") == [Pair("one", "eins")]
+    quoted = text(tmp_path / "b.csv", '"en";"de"\n"one";"eins"\n')
+    with pytest.raises(DataError, match="line 1: the quotation marks do not fit") as caught:
+        table(quoted, "en", "de")
+    assert caught.value.fix.startswith('data.delimiter = ";"')
+
+
+def test_columns_name_both_sides(tmp_path: Path) -> None:
+    path = text(tmp_path / "a.tsv", "id\ten\tde\n1\tone\teins\n")
+    for columns in (["en", "de"], [2, 3]):
+        config = TableConfig.parse({"kind": "tsv", "path": path, "columns": columns}, origin="test")
+        assert (config.source, config.target) == tuple(map(str, columns))
+        assert list(open_corpus(config).train())[-1] == Pair("one", "eins")
+        assert TableConfig.parse(config.model_dump(), origin="again") == config
+    for wrong, what in (
+        ({"columns": ["en", "de"], "source": "id"}, "names others"),
+        ({"source": "en"}, "which columns"),
+        ({"columns": ["en"]}, "columns"),
+        ({"source": "en", "target": "de", "kind": "jsonl", "quoting": "csv"}, "marks of its own"),
+    ):
+        with pytest.raises(RecipeError, match=what):
+            TableConfig.parse({"kind": "tsv", "path": path, **wrong}, origin="test")

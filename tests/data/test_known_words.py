@@ -15,9 +15,19 @@ sentences = st.lists(st.sampled_from(["The", "device", "old.", "日本", "▁", 
 )
 
 
-@pytest.fixture(scope="module", params=["bpe", "unigram", "words", "characters"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("bpe", "none"),
+        ("bpe", "nfc"),
+        ("unigram", "nfkc"),
+        ("words", "none"),
+        ("characters", "spaces"),
+    ],
+)
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
-    return Tokenizer.train(ENGLISH, VocabularyConfig(kind=request.param, size=400))
+    kind, rule = request.param
+    return Tokenizer.train(ENGLISH, VocabularyConfig(kind=kind, size=400, normalization=rule))
 
 
 def ids(words: KnownWords, lines: list[str]) -> list[list[int]]:
@@ -47,11 +57,13 @@ def test_words_stand_alone_in_bpe(kind: str, alone: bool, lines: list[str]) -> N
 
 
 def test_a_word_is_encoded_once(dates_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    encode, encoded = dates_tokenizer.encode, []
-    monkeypatch.setattr(dates_tokenizer, "encode", lambda text: encoded.append(text) or encode(text))
+    encode, encoded = dates_tokenizer.encode_normalized_text, []
+    monkeypatch.setattr(
+        dates_tokenizer, "encode_normalized_text", lambda text: encoded.append(text) or encode(text)
+    )
     words = KnownWords(dates_tokenizer)
     words.encode_lines(["one two one", "two  spaces", "two one"])
-    assert encoded == ["one", "two", "two  spaces"]
+    assert encoded == ["one", "two", "spaces"]
 
 
 def test_what_has_no_spaces_is_not_remembered(dates_tokenizer: Tokenizer) -> None:

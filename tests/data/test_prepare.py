@@ -11,10 +11,11 @@ import pytest
 from atonce.data import examples as examples_module
 from atonce.data import prepare_pairs as pairs_module
 from atonce.data import splits as splits_module
-from atonce.data.config import DataConfig, DatesConfig, FilesConfig, VocabularyConfig
+from atonce.data.config import DataConfig, DatesConfig, FilesConfig, TableConfig, VocabularyConfig
 from atonce.data.corpora import Corpus, Pair, open_corpus
 from atonce.data.examples import Examples
 from atonce.data.labels import Labels
+from atonce.data.left_out import left_out
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.data.splits import Hashes, sharing
 from atonce.data.tokenizer import Tokenizer
@@ -46,17 +47,22 @@ def decoded(tokenizer: Tokenizer, examples: Examples) -> list[Pair]:
 
 def consistent(prepared: Prepared) -> bool:
     report = prepared.report
-    names = ("train_pairs", "valid_pairs", "test_pairs", "pairs_empty", "pairs_too_long", "pairs_leaking")
-    return report["pairs_read"] == sum(report[name] for name in (*names, "pairs_repeated"))
+    kept = sum(report[f"{side}_pairs"] for side in ("train", "valid", "test"))
+    return bool(report["pairs_read"] == kept + sum(left_out(report).values()))
+
+
+def respelt(pairs: list[Pair], tokenizer: Tokenizer) -> list[Pair]:
+    return [Pair(*map(tokenizer.normalized, pair)) for pair in pairs]
 
 
 def test_every_pair_goes_to_one_place(small_dates: DatesConfig, tmp_path: Path) -> None:
     prepared = prepare(small_dates, VOCABULARY, tmp_path / "run")
     train = decoded(prepared.tokenizer, prepared.train)
     everything = [*train, *prepared.valid_pairs, *prepared.test_pairs]
-    assert sorted(everything) == sorted(open_corpus(small_dates).train())
+    given = respelt(list(open_corpus(small_dates).train()), prepared.tokenizer)
+    assert sorted(respelt(everything, prepared.tokenizer)) == sorted(given)
     assert (len(prepared.valid_pairs), len(prepared.test_pairs)) == (20, 30)
-    assert decoded(prepared.tokenizer, prepared.valid) == prepared.valid_pairs
+    assert decoded(prepared.tokenizer, prepared.valid) == respelt(prepared.valid_pairs, prepared.tokenizer)
     hashes = [Hashes.of(pairs) for pairs in (train, prepared.valid_pairs, prepared.test_pairs)]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert not sharing(hashes[one], hashes[other]).any()
@@ -67,7 +73,8 @@ def test_the_report(small_dates: DatesConfig, tmp_path: Path) -> None:
     prepared = prepare(small_dates, VOCABULARY, tmp_path)
     report = json.loads((tmp_path / "data.json").read_text())
     assert report == prepared.report
-    train = decoded(prepared.tokenizer, prepared.train)
+    aside = {*prepared.valid_pairs, *prepared.test_pairs}
+    train = [pair for pair in open_corpus(small_dates).train() if pair not in aside]
     text = "".join(f"{pair.source}\t{pair.target}\n" for pair in train)
     assert report["training_sha256"] == sha256(text.encode()).hexdigest()
     assert report["source_pieces"] == prepared.train.source_lengths.sum()
@@ -137,7 +144,7 @@ def test_a_tokenizer_can_be_given(
 def test_empty_sides_are_left_out_and_counted(tmp_path: Path) -> None:
     pairs = [Pair("", "x"), *numbered(0, 40), Pair("x", " \t"), Pair("", "")]
     prepared = prepare(FilesConfig(**written(tmp_path, "train", pairs)), VOCABULARY, tmp_path / "run")
-    assert prepared.report["pairs_empty"] == 3
+    assert (prepared.report["pairs_empty"], prepared.report["pairs_blank"]) == (2, 1)
     assert prepared.report["pairs_read"] == 43
     assert consistent(prepared)
 
@@ -162,7 +169,8 @@ def test_pairs_that_share_a_side_with_given_ones_are_left_out_and_counted(tmp_pa
     assert decoded(prepared.tokenizer, prepared.train) == numbered(0, 40)
     assert prepared.valid_pairs == [*numbered(40, 41), *numbered(42, 45)]
     assert prepared.test_pairs == [*numbered(41, 42), *numbered(50, 52)], "test pairs are never left out"
-    assert prepared.report["pairs_leaking"] == 2 + 2
+    assert (prepared.report["pairs_leaking"], prepared.report["pairs_leaking_by_target"]) == (1 + 2, 1)
+    assert prepared.report["repeats"] == "both"
     assert consistent(prepared)
 
 
@@ -190,7 +198,10 @@ def test_repeated_pairs_are_tested_once_and_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("pairs", "why"),
-    [([], "not a single pair"), ([Pair("", "a"), Pair("b", " ")], "of its 2 pairs, 2 have an empty side")],
+    [
+        ([], "not a single pair"),
+        ([Pair("", "a"), Pair("b", " ")], "of its 2 pairs, 2 have an empty side, and 0 are blank"),
+    ],
 )
 def test_an_empty_corpus(tmp_path: Path, pairs: list[Pair], why: str) -> None:
     with pytest.raises(DataError, match="the corpus is empty") as caught:
@@ -315,11 +326,15 @@ def test_damaged_texts_are_errors(small_dates: DatesConfig, tmp_path: Path) -> N
         assert "training anew" in caught.value.fix
 
 
-def test_nothing_is_printed(
+def test_what_became_of_the_pairs_is_told_on_stderr(
     small_dates: DatesConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    prepare(small_dates, VOCABULARY, tmp_path)
+    prepare(small_dates, VOCABULARY, tmp_path / "quiet", quiet=True)
     assert capfd.readouterr() == ("", "")
+    prepare(small_dates, VOCABULARY, tmp_path / "told")
+    assert capfd.readouterr() == (
+        "", "400 pairs read: 350 to train on, 20 for validation, 30 for test.\n"
+    )  # fmt: skip
 
 
 def test_labels_are_learned_and_sources_split_however_many_share_one(tmp_path: Path) -> None:
@@ -360,3 +375,125 @@ def test_texts_that_are_seen_as_a_whole_are_cut_and_not_left_out(tmp_path: Path,
     for examples in (prepared.train, prepared.valid):
         assert examples.source_lengths.tolist() == [21] * len(examples)
         assert all(examples[index][0][-1] == prepared.tokenizer.eos for index in range(len(examples)))
+
+
+def commands(first: int, last: int) -> list[Pair]:
+    """Sources that differ, and sixteen targets."""
+    return [Pair(f"please do the thing number {n} now", f"COMMAND_{n % 16}") for n in range(first, last)]
+
+
+@pytest.mark.parametrize("given", [[], ["test"], ["valid"], ["valid", "test"]])
+def test_targets_that_repeat_by_their_nature_lose_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], given: list[str]
+) -> None:
+    keys = written(tmp_path, "train", commands(0, 800))
+    for number, split in enumerate(given):
+        keys |= written(tmp_path, split, commands(800 + 50 * number, 850 + 50 * number))
+    prepared = prepare(FilesConfig(**keys), VOCABULARY, tmp_path / "run")
+    cut = 80 * (2 - len(given))
+    assert len(prepared.train) == 800 - cut
+    assert len(prepared.valid_pairs) == (50 if "valid" in given else 80)
+    assert len(prepared.test_pairs) == (50 if "test" in given else 80)
+    assert not {pair.source for pair in prepared.test_pairs} & {pair.source for pair in prepared.valid_pairs}
+    assert sum(left_out(prepared.report).values()) == 0
+    assert prepared.report["repeats"] == "sources"
+    (note,) = prepared.report["notes"]
+    assert 'data.repeats = "sources"' in note
+    assert note in capfd.readouterr().err
+
+
+def test_the_recipe_decides_what_is_kept_apart(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train = [*commands(0, 20), Pair("please do the THING number 801 now", "COMMAND_1"), *numbered(0, 60)]
+    keys = {**written(tmp_path, "train", train), **written(tmp_path, "test", commands(800, 816))}
+    keys |= written(tmp_path, "valid", numbered(80, 90))
+    counts = {}
+    for repeats in ("sources", "both", "auto"):
+        config = FilesConfig.parse({**keys, "repeats": repeats}, origin="test")
+        prepared = prepare(config, VOCABULARY, tmp_path / repeats)
+        counts[repeats] = len(prepared.train), left_out(prepared.report)
+        assert consistent(prepared)
+        said = capfd.readouterr().err
+        assert ("warning: 24.7 % (20) of the pairs share only a target" in said) == (repeats == "both")
+        assert ('data.repeats = "sources" keeps them' in said) == (repeats == "both")
+        assert len(prepared.report["warnings"]) == (repeats == "both")
+    nothing = dict.fromkeys(counts["both"][1], 0)
+    assert counts["sources"] == counts["auto"] == (80, {**nothing, "leaking": 1})
+    assert counts["both"] == (60, {**nothing, "leaking": 1, "leaking_by_target": 20})
+
+
+def test_texts_that_are_translated_are_kept_apart_by_both_sides(tmp_path: Path) -> None:
+    pairs = [*numbered(0, 100), *(Pair(f"another word for {n}", f"die Zahl {n}") for n in range(30))]
+    prepared = prepare(FilesConfig(**written(tmp_path, "train", pairs)), VOCABULARY, tmp_path / "run")
+    assert prepared.report["repeats"] == "both"
+    assert prepared.report["notes"] == []
+    targets = [{pair.target for pair in pairs} for pairs in (prepared.valid_pairs, prepared.test_pairs)]
+    trained = {pair.target for pair in decoded(prepared.tokenizer, prepared.train)}
+    assert not trained & (targets[0] | targets[1])
+
+
+def test_where_the_groups_of_targets_are_too_large_sources_decide(tmp_path: Path) -> None:
+    """Few pairs share a target, but all that could be cut off do."""
+    pairs = [Pair(f"the word {n}", f"das Wort {n // 12}") for n in range(60)]
+    both = FilesConfig(**written(tmp_path, "train", pairs), repeats="both")
+    with pytest.raises(DataError, match="no validation pairs can be cut off") as caught:
+        prepare(both, VOCABULARY, tmp_path / "run")
+    assert caught.value.fix.startswith('data.repeats = "sources"')
+    prepared = prepare(both.model_copy(update={"repeats": "auto"}), VOCABULARY, tmp_path / "run")
+    assert (prepared.report["repeats"], len(prepared.valid_pairs)) == ("sources", 6)
+
+
+def test_advice_where_nothing_is_left_names_the_key(tmp_path: Path) -> None:
+    keys = {**written(tmp_path, "train", commands(0, 100)), **written(tmp_path, "test", commands(100, 120))}
+    with pytest.raises(DataError, match="no pair is left to train on") as caught:
+        prepare(FilesConfig(**keys, repeats="both"), VOCABULARY, tmp_path / "run")
+    assert caught.value.fix.startswith('data.repeats = "sources"')
+
+
+def test_many_left_out_are_a_warning_that_names_the_key(tmp_path: Path) -> None:
+    pairs = [*numbered(0, 40), *[Pair("very " * 40 + str(n), f"sehr {n}") for n in range(5)]]
+    pairs += [Pair("", f"nichts {n}") for n in range(5)] + [Pair("", "")] * 5
+    keys = written(tmp_path, "train", pairs)
+    prepared = prepare(FilesConfig(**keys, max_length=30), VOCABULARY, tmp_path / "run")
+    said = "\n".join(prepared.report["warnings"])
+    for key in ("data.max_length", "data.source", "blank lines"):
+        assert key in said
+    assert len(prepared.report["warnings"]) == 3
+
+
+def test_how_texts_are_spelt_is_counted(tmp_path: Path) -> None:
+    pairs = [Pair(f"the  number {n}", f"die\u00a0Zahl {n} ") for n in range(40)]
+    pairs += numbered(50, 60)
+    keys = written(tmp_path, "train", pairs)
+    prepared = prepare(FilesConfig(**keys), VOCABULARY, tmp_path / "run")
+    assert prepared.report["normalization"] == "nfc"
+    assert prepared.report["sources_respelt"] == prepared.report["targets_respelt"] > 25
+    assert "vocabulary.normalization" in prepared.report["warnings"][0]
+    assert {" ".join(text.split()) for pair in prepared.test_pairs for text in pair} != {
+        text for pair in prepared.test_pairs for text in pair
+    }, "what is tested is kept as it was given"
+    config = VOCABULARY.model_copy(update={"normalization": "none"})
+    other = prepare(FilesConfig(**keys), config, tmp_path / "none")
+    assert (other.report["normalization"], other.report["targets_respelt"]) == ("none", 0)
+    assert decoded(other.tokenizer, other.train)[0].target.startswith("die\u00a0Zahl")
+
+
+def test_labels_that_are_spelt_otherwise_are_one(tmp_path: Path) -> None:
+    pairs = [Pair(f"text number {n}", ("schön", "scho\u0308n", "nein")[n % 3]) for n in range(60)]
+    config = FilesConfig(**written(tmp_path, "train", pairs), task="classification")
+    prepared = prepare(config, VOCABULARY, tmp_path / "run")
+    labels = prepared.ends.target
+    assert isinstance(labels, Labels)
+    assert labels.names == ("nein", "schön")
+    assert labels.number("scho\u0308n") == labels.number(" schön") == 1
+
+
+def test_texts_in_quotation_marks_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("".join(f'"the number, {n}"\t"die Zahl, {n}"\n' for n in range(40)), encoding="utf-8")
+    values = {"kind": "tsv", "path": path, "columns": [1, 2]}
+    prepared = prepare(TableConfig.parse(values, origin="test"), VOCABULARY, tmp_path / "run")
+    assert 'data.quoting = "csv"' in prepared.report["notes"][0]
+    quoted = TableConfig.parse({**values, "quoting": "csv"}, origin="test")
+    prepared = prepare(quoted, VOCABULARY, tmp_path / "quoted")
+    assert prepared.report["notes"] == []
+    assert prepared.test_pairs[0].source.startswith("the number")

@@ -1,5 +1,5 @@
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from random import Random
 
 import numpy as np
@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from atonce.data import splits as splits_module
 from atonce.data.corpora import Pair
-from atonce.data.splits import LARGEST_GROUP_CUT, Hashes, Side, connected, cut, sharing, text_keys
+from atonce.data.splits import (
+    LARGEST_GROUP_CUT,
+    Hashes,
+    Side,
+    connected,
+    cut,
+    repeated_targets,
+    sharing,
+    sharing_target_alone,
+    text_keys,
+)
 
 words = st.sampled_from(["a", "A.", "b", "c", "(d)", "d", "e!", "e", "f", "g", "H", "h", "i", "?", "!"])
 corpora = st.lists(st.builds(Pair, words | st.text(max_size=3), words | st.text(max_size=3)), min_size=1)
@@ -165,3 +175,26 @@ def test_whole_groups_are_drawn_in_the_order_of_their_hashes(
 
 def test_nothing_to_split() -> None:
     assert len(cut(Hashes.of([]), valid_size=1, test_size=1)) == 0
+
+
+def test_sharing_the_target_alone() -> None:
+    pairs = [Pair("a", "x"), Pair("b", "x"), Pair("c", "y")]
+    found = sharing_target_alone(Hashes.of(pairs), Hashes.of([Pair("a", "x"), Pair("d", "z")]))
+    assert found.tolist() == [False, True, False]
+
+
+@given(corpora, st.integers(1, 5))
+def test_repeated_targets_are_those_of_several_sources(pairs: list[Pair], at_once: int) -> None:
+    different = {(key(pair.source), key(pair.target)) for pair in pairs}
+    counts = Counter(target for _, target in different)
+    expected = sum(count for count in counts.values() if count > 1) / max(1, len(different))
+    assert repeated_targets(Hashes.of(pairs)) == pytest.approx(expected)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splits_module, "_LOOKED_UP_AT_ONCE", at_once)
+        assert 0 <= repeated_targets(Hashes.of(pairs)) <= 1
+
+
+def test_of_very_many_pairs_some_targets_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [Pair(f"a {n}", f"b {n // 2 if n < 1_000 else n}") for n in range(4_000)]
+    monkeypatch.setattr(splits_module, "_LOOKED_UP_AT_ONCE", 1_000)
+    assert repeated_targets(Hashes.of(pairs)) == pytest.approx(1 / 4, abs=0.05)

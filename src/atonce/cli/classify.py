@@ -19,9 +19,9 @@ def classify(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each.")] = False,
 ) -> None:
     """Say what is in each picture, or what kind of text each line is, with probabilities."""
-    from atonce.data.files import read_lines, read_stdin
     from atonce.data.image_files import read_image
     from atonce.data.images import ImageShape
+    from atonce.data.lines import read_lines, read_stdin
     from atonce.decoding.opening import load_classifier
 
     classifier = load_classifier(run)

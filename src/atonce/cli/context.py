@@ -33,7 +33,7 @@ def context(
     if out is not None:
         check_format(out, "picture of context")
 
-    from atonce.data.files import read_lines
+    from atonce.data.lines import read_lines
     from atonce.explain.contexts.context import context as look
 
     sentences = None if corpus is None else list(read_lines(corpus))

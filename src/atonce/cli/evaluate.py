@@ -21,7 +21,7 @@ def evaluate(
     if (source is None) != (reference is None):
         raise typer.BadParameter("give both --source and --reference, or neither to take the test split")
 
-    from atonce.cli.output import print_json, print_scores, print_text
+    from atonce.cli.output import print_json, print_scores, print_text, respelt
     from atonce.progress import progress
     from atonce.studies.evaluate import evaluate as run_evaluation
 
@@ -33,5 +33,7 @@ def evaluate(
         print_json(evaluation.as_dict())
         return
     print_scores({run.name: evaluation.scores, **evaluation.baselines})
+    if evaluation.references_respelt:
+        print_text(respelt(evaluation.references_respelt))
     if evaluation.against is not None:
         print_text(f"\nAgainst {against}:\n{evaluation.against.describe()}")

@@ -49,7 +49,7 @@ def write_outputs(
     import sys
     from itertools import islice
 
-    from atonce.data.files import read_lines, read_stdin
+    from atonce.data.lines import read_lines, read_stdin
     from atonce.progress import progress
 
     lines = read_stdin() if file is None else read_lines(file)

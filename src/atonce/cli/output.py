@@ -46,6 +46,14 @@ def print_scores(systems: Mapping[str, "Scores"]) -> None:
                 console.print(f"  note: {note}" if len(systems) == 1 else f"  note on {name}: {note}")
 
 
+def respelt(references: int) -> str:
+    """What to say where so many references were compared in another spelling than they have."""
+    return (
+        f"{references:,} of the references were compared in another spelling than they have (white space, "
+        "composed letters), as the run's vocabulary.normalization says."
+    )
+
+
 @contextmanager
 def _writing() -> Iterator[None]:
     """Within the block, a full disk that stdout goes to is a DiskError."""

@@ -29,13 +29,15 @@ def train(
 
     Several processes, on one machine or more: torchrun --nproc-per-node 2 -m atonce train RECIPE --out RUN
     """
-    from atonce.cli.output import print_json, print_scores, print_text
+    from atonce.cli.output import print_json, print_scores, print_text, respelt
     from atonce.data.config import COMMANDS
+    from atonce.data.left_out import left_out
     from atonce.runs.recipe import load
 
     budget = [] if minutes is None else [f"training.minutes={minutes}"]
     chosen = load(recipe, [*(set_ or ()), *budget], model=model)
 
+    from atonce.data.prepare import open_prepared
     from atonce.studies.experiment import train as run_training
     from atonce.training.distributed import is_first
     from atonce.training.train import train as only_learn
@@ -49,10 +51,14 @@ def train(
         typer.echo("Stopped. To go on, give the same command with --resume.", err=True)
         raise
     run, evaluation = experiment.run, experiment.evaluation
+    report = open_prepared(run.path).report
+    data = {"left_out": left_out(report), **{key: report.get(key, []) for key in ("notes", "warnings")}}
     if json:
-        print_json({"run": str(run.path), **evaluation.as_dict()})
+        print_json({"run": str(run.path), "data": data, **evaluation.as_dict()})
         return
     print_scores({run.path.name: evaluation.scores, **evaluation.baselines})
+    if evaluation.references_respelt:
+        print_text(respelt(evaluation.references_respelt))
     task = chosen.data.task
     file = "FILE" if task in ("reading", "classification") else "< FILE"
     last, minutes = run.read_log()[-1], chosen.training.minutes

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -13,6 +13,12 @@ from atonce.seeds import Seed
 Task = Literal["translation", "summarisation", "classification", "reading"]
 """What a model is to make of a source: the same in another language, something shorter, one of a few labels,
 or the text in an image. It decides how outputs are scored and what happens to very long texts."""
+
+Normalization = Literal["none", "spaces", "nfc", "nfkc"]
+"""How texts that are the same are spelt the same: see `data.normalization`."""
+
+Repeats = Literal["auto", "sources", "both"]
+"""What a training pair must not share with one that it is validated or tested on."""
 
 COMMANDS: dict[Task, str] = {
     "translation": "translate",
@@ -69,6 +75,11 @@ class _Splits(Config):
     max_length: int = Field(default=256, ge=1)
     """Training pairs with more pieces than this on either side are left out, and counted. Where a text is
     summarised or classified, it is cut there instead."""
+    repeats: Repeats = "both"
+    """What training must not share with validation and test text: a source, case and punctuation aside
+    ("sources"), or a source or a target ("both"). "auto": "sources" where targets repeat by their nature,
+    such as commands, labels, sums and codes, else "both"; which one is said, and in data.json.
+    Classification: always "sources"."""
 
     @property
     def languages(self) -> tuple[str | None, str | None]:
@@ -81,6 +92,8 @@ class _OwnFiles(_Splits):
 
     task: Literal["translation", "summarisation", "classification"] = "translation"
     """What is to become of a source: a translation, a summary, or one of the labels that the targets are."""
+    repeats: Repeats = "auto"
+    """See above. Nobody but the data says here whether targets repeat."""
 
     source: str
     """Source text: a path for `files`, a column for `tsv` (a name from the first line; or a number, from 1,
@@ -100,7 +113,7 @@ class _OwnFiles(_Splits):
 
 
 class FilesConfig(_OwnFiles):
-    """Two line-aligned UTF-8 texts, plain or .gz."""
+    """Two line-aligned texts: UTF-8 (or UTF-16 with its mark), plain or packed; see docs/data.md."""
 
     kind: Literal["files"] = "files"
     valid_source: Path | None = None
@@ -123,15 +136,67 @@ class FilesConfig(_OwnFiles):
 
 
 class TableConfig(_OwnFiles):
-    """Pairs as rows of a table: tab-separated columns, or one JSON object a line. Plain or .gz."""
+    """Pairs as rows of a table: columns with tabs (tsv) or commas (csv), or a JSON object a line (jsonl)."""
 
-    kind: Literal["tsv", "jsonl"]
+    kind: Literal["tsv", "csv", "jsonl"]
     path: Path
     """The table with the training pairs."""
     valid_path: Path | None = None
     """Validation pairs; without it, pairs are cut off the training pairs by hash."""
     test_path: Path | None = None
     """Test pairs; without it, pairs are cut off the training pairs by hash."""
+    source: str = ""
+    """The column, or the key, of the source. See `columns`."""
+    target: str = ""
+    """That of the target."""
+    columns: tuple[str, str] | None = None
+    """Source and target in one key: names from the first line, or numbers, from 1, and then the first line is
+    a pair like any other. Instead of `source` and `target`."""
+    quoting: Literal["none", "csv"] | None = None
+    """none: quotation marks are part of a text; csv: as spreadsheets write texts with tabs, commas, marks or
+    line ends in them. Without it: none for tsv, csv for csv."""
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    """What stands between columns, a single sign; without it, a tab for tsv and a comma for csv."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _columns_are_sides(cls, values: Any) -> Any:
+        """Columns are written into `source` and `target`, which everything else reads."""
+        if not isinstance(values, dict):
+            return values
+        columns = values.get("columns")
+        if isinstance(columns, list | tuple) and len(columns) == 2:
+            sides = dict(zip(("source", "target"), map(str, columns), strict=True))
+            return {**sides, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _fits_the_kind(self) -> "TableConfig":
+        if self.columns not in (None, (self.source, self.target)):
+            raise ValueError(
+                "data.columns names others than data.source and data.target -> "
+                "leave data.columns out, or both of them"
+            )
+        if not self.source or not self.target:
+            raise ValueError(
+                "nothing says which columns are the two sides -> "
+                'for example: columns = ["en", "de"], or [1, 2]'
+            )
+        if self.kind == "jsonl" and (self.quoting or self.delimiter):
+            raise ValueError(
+                "it is JSON, which has marks of its own -> leave data.quoting and data.delimiter out"
+            )
+        return self
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether fields are as spreadsheets write them."""
+        return (self.quoting or {"csv": "csv"}.get(self.kind, "none")) == "csv"
+
+    @property
+    def separator(self) -> str:
+        """What stands between columns."""
+        return self.delimiter or ("," if self.kind == "csv" else "\t")
 
 
 class _ByLanguage(_Splits):
@@ -267,3 +332,7 @@ class VocabularyConfig(Config):
     """Pieces, the 256 bytes included that spell whatever no piece covers. Small corpora may fill fewer."""
     split_digits: bool = True
     """Every digit a piece of its own, so that numbers are copied, not memorised."""
+    normalization: Normalization = "nfc"
+    """One spelling of what is the same text. spaces: white space of any kind and length is one space, none at
+    the ends, and what has no width is left out; nfc: that, and composed letters; nfkc: that, and compatible
+    ones (full-width forms, ligatures, superscripts); none: texts as they are."""

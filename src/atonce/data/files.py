@@ -1,26 +1,23 @@
 """Pairs in the user's own files: two line-aligned texts, a table of columns, or JSON lines.
 
-All are UTF-8, plain or gzip. A line ends at "\\n" or "\\r\\n" and nowhere else: Python's own idea of a
-line also ends at U+0085 and U+2028, which occur inside real sentences and would tear pairs apart.
+Lines are those of `lines`, one rule for all. In two texts each line is one, blank ones included; in a table a
+blank line is no row. Either way it comes as a pair that is blank on both sides: whoever reads counts it.
 """
 
-import gzip
-import io
+import csv
 import json
-import sys
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from atonce.config import nearest
 from atonce.data.config import FilesConfig, TableConfig
 from atonce.data.corpora import Corpus, Pair
+from atonce.data.lines import existing, read_lines
 from atonce.errors import DataError
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_BYTE_ORDER_MARK = "\ufeff"
-_BYTES_AT_ONCE = 1 << 16  # in whole lines: line by line, reading takes twice as long
+_LONGEST_FIELD = 1 << 24  # characters: quotation marks that are never closed take the rest of the file
+_BLANK = Pair("", "")
 
 
 def open_files(config: FilesConfig) -> Corpus:
@@ -32,7 +29,7 @@ def open_files(config: FilesConfig) -> Corpus:
     def aligned(source: str | Path | None, target: str | Path | None) -> Callable[[], Iterator[Pair]] | None:
         if source is None or target is None:
             return None
-        return partial(read_aligned, _existing(source), _existing(target))
+        return partial(read_aligned, existing(source), existing(target))
 
     train = aligned(config.source, config.target)
     assert train is not None
@@ -49,10 +46,12 @@ def open_table(config: TableConfig) -> Corpus:
 
     Raises DataError if one of them cannot be opened.
     """
-    read = read_tsv if config.kind == "tsv" else read_jsonl
+    read: Callable[..., Iterator[Pair]] = read_jsonl
+    if config.kind != "jsonl":
+        read = partial(read_table, delimiter=config.separator, quoted=config.is_quoted)
 
     def table(path: Path | None) -> Callable[[], Iterator[Pair]] | None:
-        return None if path is None else partial(read, _existing(path), config.source, config.target)
+        return None if path is None else partial(read, existing(path), config.source, config.target)
 
     train = table(config.path)
     assert train is not None
@@ -62,42 +61,6 @@ def open_table(config: TableConfig) -> Corpus:
         test=table(config.test_path),
         about=f"the user's own file {config.path}, {config.source} to {config.target}",
     )
-
-
-def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 text, plain or gzip, without their line ends.
-
-    Raises DataError if the file cannot be read, is broken gzip, or is not UTF-8 (line and byte named).
-    """
-    return _decoded(_raw_lines(path), str(path))
-
-
-def read_stdin() -> Iterator[str]:
-    """The lines of standard input, which must be UTF-8, without their line ends. Raises DataError."""
-    return _decoded(([line] for line in sys.stdin.buffer), "standard input")
-
-
-def _decoded(raw_lines: Iterable[list[bytes]], name: str) -> Iterator[str]:
-    """Text without line ends from the bytes of the file `name`, some lines at once. Raises DataError."""
-    lines_before, bytes_before = 0, 0
-    for lines in raw_lines:
-        raw, broken = b"".join(lines), None
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            text = raw[: raw.rfind(b"\n", 0, error.start) + 1].decode("utf-8")
-            number, byte = lines_before + text.count("\n") + 1, bytes_before + error.start
-            broken = DataError(
-                f"{name} is not UTF-8: line {number}, byte {byte} (counted from 0)",
-                why=f"byte 0x{raw[error.start]:02x} is impossible there: {error.reason}",
-                fix="save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
-            )
-        if text:
-            text = text if bytes_before else text.removeprefix(_BYTE_ORDER_MARK)
-            yield from text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-        if broken:
-            raise broken
-        lines_before, bytes_before = lines_before + len(lines), bytes_before + len(raw)
 
 
 def read_aligned(source: Path, target: Path) -> Iterator[Pair]:
@@ -114,94 +77,123 @@ def read_aligned(source: Path, target: Path) -> Iterator[Pair]:
 
 
 def read_tsv(path: Path, source: str, target: str) -> Iterator[Pair]:
-    """Two of the tab-separated columns of a table, by name or by number from 1.
+    """`read_table` of columns that are separated by tabs and not quoted."""
+    return read_table(path, source, target)
+
+
+def read_table(
+    path: Path, source: str, target: str, *, delimiter: str = "\t", quoted: bool = False
+) -> Iterator[Pair]:
+    """Two of the columns of a table, by name or by number from 1.
 
     Names stand in the first line. If only numbers are given, the first line is a pair like any other,
-    unless the numbers are themselves names there. Nothing is quoted. Raises DataError as `read_lines`, if
-    there is no such column, or if a line has too few.
+    unless the numbers are themselves names there. `quoted`: fields are as spreadsheets write them, in
+    quotation marks where they hold the delimiter, quotation marks or line ends, which become spaces; without
+    it, marks are part of the text. Raises DataError as `read_lines`, if there is no such column, or if a row
+    has fewer or more columns than the first one (line named).
     """
-    lines = read_lines(path)
-    first = next(lines, None)
-    if first is None:
+    rows = _quoted_rows(path, delimiter) if quoted else _plain_rows(path, delimiter)
+    for _, header in rows:
+        if not _is_blank(header):
+            break
+        yield _BLANK
+    else:
         return
-    header = first.split("\t")
-    left, right = _column(source, header, path), _column(target, header, path)
-    has_header = any(name in header or not _is_number(name) for name in (source, target))
-    if not has_header:
+    left, right = (_column(name, header, path, delimiter) for name in (source, target))
+    if all(name not in header and _is_number(name) for name in (source, target)):
         yield Pair(header[left], header[right])
-    needed = max(left, right)
-    for number, line in enumerate(lines, start=2):
-        fields = line.split("\t")
-        if needed >= len(fields):
-            raise DataError(
-                f"{path}, line {number}: column {needed + 1} is missing",
-                why=f"the line has {_counted(len(fields), 'column')}, the first line has {len(header)}",
-                fix="columns are separated by one tab each; mend the line or leave it out",
-            )
-        yield Pair(fields[left], fields[right])
+    width = len(header)
+    for number, fields in rows:
+        if len(fields) == width:
+            yield Pair(fields[left], fields[right])
+        elif _is_blank(fields):
+            yield _BLANK
+        else:
+            raise _uneven(path, number, fields, width, delimiter, quoted=quoted)
+
+
+def _plain_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    return ((number, line.split(delimiter)) for number, line in enumerate(read_lines(path), start=1))
+
+
+def _quoted_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row with the number of its first line. Raises DataError where quotation marks do not fit."""
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+    lines = (f"{_without_returns(line)}\n" for line in read_lines(path))
+    reader, number = csv.reader(lines, delimiter=delimiter, strict=True), 1
+    try:
+        for row in reader:
+            yield number, [_on_one_line(field) for field in row]
+            number = reader.line_num + 1
+    except csv.Error as error:
+        first = next(read_lines(path), "")
+        other = next((one for one in _NAMES if one != delimiter and f'"{one}"' in first), None)
+        raise DataError(
+            f"{path}, line {number}: the quotation marks do not fit together",
+            why=f"in the row that begins there: {error}",
+            fix=(f"data.delimiter = {json.dumps(other)}; or " if other is not None and number == 1 else "")
+            + 'close each text that begins with ", and write " inside of one as ""; or read marks as part '
+            'of the texts: data.quoting = "none"',
+        ) from None
+
+
+def _without_returns(line: str) -> str:
+    """A carriage return inside a line is white space; csv would end the row at it."""
+    return line.replace("\r", " ") if "\r" in line else line
+
+
+def _is_blank(fields: list[str]) -> bool:
+    """Whether a row is a blank line: one or none field, of white space."""
+    return len(fields) < 2 and not "".join(fields).strip()
+
+
+def _uneven(
+    path: Path, number: int, fields: list[str], width: int, delimiter: str, *, quoted: bool
+) -> DataError:
+    separator = _NAMES.get(delimiter, repr(delimiter))
+    fix = f"columns are separated by one {separator} each; mend the line or leave it out"
+    if not quoted and any(field.startswith('"') for field in fields):
+        fix = f'if a spreadsheet wrote it, with texts in quotation marks: data.quoting = "csv"; or {fix}'
+    which = "is missing" if len(fields) < width else "is one too many"
+    column = min(len(fields), width) + 1
+    return DataError(
+        f"{path}, line {number}: column {column} {which}",
+        why=f"the line has {_counted(len(fields), 'column')}, the first line has {width}",
+        fix=fix,
+    )
+
+
+_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon"}
 
 
 def read_jsonl(path: Path, source: str, target: str) -> Iterator[Pair]:
-    """Two of the keys of the JSON objects in a file, one object a line. Blank lines are skipped.
+    """Two of the keys of the JSON objects in a file, one object a line. A blank line is a blank pair.
 
     A line end inside a text becomes a space. Raises DataError as `read_lines`, or if a line is not such
     an object (line named).
     """
     for number, line in enumerate(read_lines(path), start=1):
-        if line and not line.isspace():
-            row = _json_object(line, path, number)
-            yield Pair(_text(row, source, path, number), _text(row, target, path, number))
-
-
-def _existing(path: str | Path) -> Path:
-    """The path with ~ expanded, if it can be opened: better known now than after minutes of reading."""
-    path = Path(path).expanduser()
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    return path
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    if isinstance(error, FileNotFoundError):
-        fix = "check the path" if path.is_absolute() else f"check the path; it is looked up from {Path.cwd()}"
-        return DataError(f"there is no file {path}", why="it was named as text to read", fix=fix)
-    return DataError(
-        f"cannot read {path}",
-        why=error.strerror or str(error),
-        fix="check that it is a file, and yours to read",
-    )
-
-
-def _raw_lines(path: Path) -> Iterator[list[bytes]]:
-    """The lines as they are in the file, line ends included, some at once."""
-    try:
-        with _opened(path) as stream:
-            while lines := stream.readlines(_BYTES_AT_ONCE):
-                yield lines
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} is broken gzip",
-            why=str(error).lower().rstrip("."),
-            fix=f"fetch or pack it again; `gzip -t {path}` tests it",
-        ) from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    with path.open("rb") as stream:
-        packed = path.suffix == ".gz" or stream.read(2) == _GZIP_MAGIC
-    return gzip.open(path) if packed else path.open("rb")
+        if not line or line.isspace():
+            yield _BLANK
+            continue
+        row = _json_object(line, path, number)
+        yield Pair(_text(row, source, path, number), _text(row, target, path, number))
 
 
 def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _column(name: str, header: list[str], path: Path) -> int:
+def _column(name: str, header: list[str], path: Path, delimiter: str) -> int:
     """The index of the column called `name`, or of that number."""
+    separated = _NAMES.get(delimiter, repr(delimiter))
+    other = next((one for one in _NAMES if len(header) == 1 and one in header[0]), None)
+    if other is not None and name not in header and name != "1":
+        raise DataError(
+            f"{path} has one column",
+            why=f"there is no {separated} in its first line, but there is a {_NAMES[other]}",
+            fix=f"data.delimiter = {json.dumps(other)}",
+        )
     if name in header:
         return header.index(name)
     if not _is_number(name):
@@ -213,7 +205,7 @@ def _column(name: str, header: list[str], path: Path) -> int:
     if not 1 <= int(name) <= len(header):
         raise DataError(
             f"{path} has no column {name}",
-            why=f"its first line has {_counted(len(header), 'column')}, separated by tabs",
+            why=f"its first line has {_counted(len(header), 'column')}, separated by {separated}s",
             fix=f"give a number from 1 to {len(header)}, or a name from the first line",
         )
     return int(name) - 1
@@ -257,6 +249,17 @@ def _text(row: dict[str, object], key: str, path: Path, number: int) -> str:
             why=f"\\u{ord(text[error.start]):04x} is one half of a surrogate pair",
             fix="write the character itself, or both of its halves",
         ) from None
+    if "\0" in text:
+        raise DataError(
+            f"{path}, line {number}: {key!r} has a zero byte",
+            why="no text has one: something else was written into it",
+            fix="leave \\u0000 out",
+        )
+    return _on_one_line(text)
+
+
+def _on_one_line(text: str) -> str:
+    """A text whose line ends are spaces."""
     return text.replace("\r\n", " ").replace("\n", " ").replace("\r", " ")
 
 

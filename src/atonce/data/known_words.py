@@ -21,9 +21,13 @@ class KnownWords:
 
     def encode_lines(self, lines: list[str]) -> Sequence[MutableSequence[int]]:
         """The ids of each line: those of `Tokenizer.encode_lines`."""
+        return self.encode_normalized(self._tokenizer.normalized_lines(lines))
+
+    def encode_normalized(self, lines: list[str]) -> Sequence[MutableSequence[int]]:
+        """As `encode_lines`, of lines that are spelt as the tokenizer spells them."""
         words = sum(line.count(" ") + 1 for line in lines)
         if not self._tokenizer.words_stand_alone or sum(map(len, lines)) > LONG_WORD * words:
-            return self._tokenizer.encode_lines(lines)
+            return self._tokenizer.encode_normalized(lines)
         return [self._encode(line) for line in lines]
 
     def _encode(self, text: str) -> "array[int]":
@@ -45,5 +49,5 @@ class _Ids(dict[str, bytes]):
             self.clear()
             self._characters = 0
         self._characters += len(word)
-        ids = self[word] = array(ID_TYPE, self._tokenizer.encode(word)).tobytes()
+        ids = self[word] = array(ID_TYPE, self._tokenizer.encode_normalized_text(word)).tobytes()
         return ids

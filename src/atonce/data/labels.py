@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from atonce.data.normalization import normalized
 from atonce.disk import write_json
 from atonce.errors import DataError, RunError
 
@@ -27,15 +28,17 @@ class Labels:
 
     def number(self, name: str) -> int:
         """The number of a label. Raises DataError if training knew none such."""
-        try:
-            return self._numbers[name]
-        except KeyError:
+        found = self._numbers.get(name)
+        if found is None:  # it may be spelt otherwise
+            found = self._numbers.get(normalized([name], "nfc")[0])
+        if found is None:
             known = ", ".join(self.names[:20]) + (" …" if len(self) > 20 else "")
             raise DataError(
                 f"{name!r} is no label that the training text has",
                 why=f"it has {len(self)}: {known}",
                 fix="correct the label, or add examples of it to the training text",
-            ) from None
+            )
+        return found
 
     def save(self, path: Path) -> None:
         """Write them as JSON, whole or not at all."""

@@ -13,10 +13,12 @@ from atonce.data.corpora import Pair
 from atonce.data.ends import Ends
 from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples, ImagePair
+from atonce.data.left_out import summary
 from atonce.data.prepare_images import prepare_images, stored_images
 from atonce.data.prepare_pairs import prepare_pairs, stored_pairs
 from atonce.data.tokenizer import Tokenizer
 from atonce.errors import DiskError, RunError
+from atonce.progress import say
 
 _REPORT = "data.json"  # put in its place last: where it is, the rest is whole
 _PARTS = (*ends.FILES, "examples", _REPORT)
@@ -52,7 +54,8 @@ def prepare(
 ) -> Prepared:
     """Read, split, tokenise and store a corpus in `folder`, which may hold other things beside.
 
-    Pieces are learned from the training pairs, unless a `tokenizer` is given. Nothing in `folder`
+    Pieces are learned from the training pairs, unless a `tokenizer` is given. What was left out, and why, is
+    told on stderr, unless `quiet`, and stands in the report. Nothing in `folder`
     changes before all is done. Raises DataError if the corpus is broken, empty or too small to split, and
     DiskError if the disk is full or not writable.
     """
@@ -66,6 +69,8 @@ def prepare(
             text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
             (unfinished / _REPORT).write_text(text, encoding="utf-8")
             _put_in_place(unfinished, folder)
+            if not quiet:
+                say(*summary(report))
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:

@@ -5,8 +5,8 @@ than hashes and one chunk of it is ever in memory.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -14,18 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from atonce.data.config import DataConfig, VocabularyConfig
+from atonce.data.config import DataConfig, Repeats, TableConfig, VocabularyConfig
 from atonce.data.corpora import Corpus, Pair, open_corpus
 from atonce.data.ends import Ends
 from atonce.data.examples import Examples
 from atonce.data.known_words import KnownWords
 from atonce.data.labels import Labels
-from atonce.data.splits import Hashes, Side, cut, sharing
+from atonce.data.left_out import MUCH, warnings
+from atonce.data.normalization import compared, is_blank
+from atonce.data.splits import Hashes, Side, cut, repeated_targets, sharing, sharing_target_alone
 from atonce.data.tokenizer import Tokenizer
 from atonce.errors import DataError
 from atonce.progress import progress
 
 _PAIRS_AT_ONCE = 1_000  # so few stay in the processor's cache: with 10,000 it takes a third longer
+
+MOST_REPEATED = 0.5
+"""Share of the pairs. Where more have a target that another source has, targets repeat by their nature."""
 
 Encoded = tuple[Sequence[int], Sequence[int]]
 Stored = tuple[Examples, Examples, list[Pair], list[Pair]]
@@ -47,12 +52,16 @@ def prepare_pairs(
         training_hash = _store(folder, split, ends, data, advance)
     ends.save(folder)
     split.counts.vocabulary_size = ends.tokenizer.size
-    return {
+    report = {
         "about": corpus.about,
         "kind": data.kind,
         **vars(split.counts),
+        "repeats": split.apart.by,
+        "normalization": ends.tokenizer.normalization,
         "training_sha256": training_hash,
+        "notes": [*split.apart.notes, *_quoted_notes(corpus, data)],
     }
+    return {**report, "warnings": warnings(report)}
 
 
 def stored_pairs(folder: Path) -> Stored:
@@ -68,13 +77,18 @@ def stored_pairs(folder: Path) -> Stored:
 
 @dataclass
 class _Counts:
-    """The numbers of data.json. Pairs read = train + valid + test + all that were left out."""
+    """The numbers of data.json. Pairs read = train + valid + test + all that were left out, by reason."""
 
     pairs_read: int = 0
+    pairs_blank: int = 0
     pairs_empty: int = 0
     pairs_too_long: int = 0
     pairs_leaking: int = 0
+    pairs_leaking_by_target: int = 0
     pairs_repeated: int = 0
+    sources_cut: int = 0
+    sources_respelt: int = 0
+    targets_respelt: int = 0
     train_pairs: int = 0
     valid_pairs: int = 0
     test_pairs: int = 0
@@ -91,7 +105,8 @@ class _Split:
     sides: np.ndarray
     valid: list[Pair]
     test: list[Pair]
-    counts: _Counts = field(default_factory=_Counts)
+    counts: _Counts
+    apart: "_Apart"
 
     def with_sides(self) -> Iterator[tuple[Pair, int]]:
         """Stream the corpus again, each pair with its Side. Raises DataError if it is not what it was."""
@@ -109,40 +124,128 @@ class _Split:
         return (pair for pair, side in self.with_sides() if side == Side.TRAIN)
 
 
+@dataclass(frozen=True)
+class _Apart:
+    """What a training pair must not share with one that it is validated or tested on."""
+
+    by: Repeats
+    """A source, or either side. Never "auto"."""
+    notes: tuple[str, ...] = ()
+    """Why, where the data decided."""
+
+    def hashes(self, hashes: Hashes) -> Hashes:
+        """Those by which pairs are told apart."""
+        return hashes.by_sources() if self.by == "sources" else hashes
+
+
 def _split(corpus: Corpus, data: DataConfig, advance: Callable[[int], None]) -> _Split:
     """Read the corpus once and decide where each pair goes."""
     counts = _Counts()
     test = [] if corpus.test is None else list(_counted(corpus.test(), counts))
     valid = [] if corpus.valid is None else list(_counted(corpus.valid(), counts))
-    hashed = _hashes_of_sources if data.task == "classification" else Hashes.of
-    valid = _not_sharing(valid, test, counts, hashed)
-    hashes = hashed(_advancing(_counted(corpus.train(), counts), advance))
+    hashes = Hashes.of(_advancing(_counted(corpus.train(), counts), advance))
     if len(hashes.source) == 0:
         raise _empty(counts)
-    sides = np.full(len(hashes.source), Side.LEAKING, dtype=np.int8)
-    free = ~sharing(hashes, hashed(test + valid))
-    counts.pairs_leaking += int((~free).sum())
+    apart = _apart(corpus, data, hashes, Hashes.of(valid), Hashes.of(test))
+    sides = _sides(corpus, data, apart, hashes, Hashes.of(valid + test))
+    if data.repeats == "auto" and apart.by == "both" and _unfilled(corpus, sides):
+        # Groups of pairs that share a target, also through others, may be too large to be cut off.
+        apart = _chosen("pairs with a target in common are too many to be kept together")
+        sides = _sides(corpus, data, apart, hashes, Hashes.of(valid + test))
+    valid = _not_sharing(valid, test, counts, apart)
+    leaking = sides == Side.LEAKING
+    by_target = leaking & sharing_target_alone(hashes, Hashes.of(valid + test))
+    counts.pairs_leaking_by_target += int(by_target.sum())
+    counts.pairs_leaking += int((leaking & ~by_target).sum())
+    _check_filled(corpus, sides, valid, test, apart)
+    return _Split(corpus, sides, valid, test, counts, apart)
+
+
+def _apart(corpus: Corpus, data: DataConfig, train: Hashes, valid: Hashes, test: Hashes) -> _Apart:
+    """What the recipe says; or what the data say, where it leaves it to them.
+
+    Targets that repeat by their nature have the same target in training and test without being the same
+    task: if they were kept apart, next to nothing would be left to train on.
+    """
+    if data.task == "classification":
+        return _Apart("sources")
+    if data.repeats != "auto":
+        return _Apart(data.repeats)
+    given = Hashes(*(np.concatenate(sides) for sides in zip(valid, test, strict=True)))
+    for what, hashes, others in (("training", train, given), ("validation", valid, test)):
+        lost = sharing_target_alone(hashes, others)
+        if lost.any() and lost.mean() > MUCH:
+            return _chosen(
+                f"{lost.mean():.0%} of the {what} pairs share a target, and no source, with those that a "
+                "model is tested on"
+            )
+    is_cut = corpus.valid is None or corpus.test is None
+    repeated = repeated_targets(train) if is_cut else 0.0
+    if repeated > MOST_REPEATED:
+        return _chosen(f"{repeated:.0%} of the pairs have a target that another source has, too")
+    return _Apart("both")
+
+
+def _chosen(why: str) -> _Apart:
+    """What shares a source alone, chosen by the data."""
+    note = (
+        f"{why.replace('%', ' %', 1)}: so validation and test are kept apart from training by their "
+        'sources alone (data.repeats = "sources"), and may have targets that training has. '
+        'data.repeats = "both" leaves out of training whatever shares a target, too.'
+    )
+    return _Apart("sources", (note,))
+
+
+def _sides(corpus: Corpus, data: DataConfig, apart: _Apart, train: Hashes, given: Hashes) -> np.ndarray:
+    """The Side of each training pair."""
+    train, given = apart.hashes(train), apart.hashes(given)
+    sides = np.full(len(train.source), Side.LEAKING, dtype=np.int8)
+    free = ~sharing(train, given)
     sides[free] = cut(
-        hashes if free.all() else Hashes(hashes.source[free], hashes.target[free]),
+        train if free.all() else Hashes(train.source[free], train.target[free]),
         valid_size=data.valid_size if corpus.valid is None else 0,
         test_size=data.test_size if corpus.test is None else 0,
     )
-    _check_filled(corpus, sides, valid, test)
-    return _Split(corpus, sides, valid, test, counts)
+    return sides
+
+
+def _unfilled(corpus: Corpus, sides: np.ndarray) -> bool:
+    """Whether a split that is to be cut off, or training, got no pair."""
+    wanted = {Side.TRAIN, *([Side.VALID] * (corpus.valid is None)), *([Side.TEST] * (corpus.test is None))}
+    return not wanted <= set(np.flatnonzero(np.bincount(sides)).tolist())
+
+
+def _quoted_notes(corpus: Corpus, data: DataConfig) -> list[str]:
+    """Whether texts look as spreadsheets write them, and are not read so."""
+    if not isinstance(data, TableConfig) or data.kind == "jsonl" or data.is_quoted:
+        return []
+    first = list(islice(corpus.train(), _PAIRS_AT_ONCE))
+    quoted = sum(any(len(text) > 1 and text[0] == text[-1] == '"' for text in pair) for pair in first)
+    if quoted <= MUCH * len(first):
+        return []
+    return [
+        f"{quoted:,} of the first {len(first):,} pairs have a text in quotation marks, which are read as "
+        'part of it. If a spreadsheet wrote them: data.quoting = "csv".'
+    ]
 
 
 def _counted(pairs: Iterator[Pair], counts: _Counts) -> Iterator[Pair]:
     """The pairs with two sides that say something."""
     for pair in pairs:
         counts.pairs_read += 1
-        if _is_empty(pair):
-            counts.pairs_empty += 1
-        else:
+        if not _is_empty(pair):
             yield pair
+        elif is_blank(pair.source) and is_blank(pair.target):
+            counts.pairs_blank += 1
+        else:
+            counts.pairs_empty += 1
 
 
 def _is_empty(pair: Pair) -> bool:
-    return not pair.source.strip() or not pair.target.strip()
+    source, target = pair
+    if source[:1].isalnum() and target[:1].isalnum():  # as most are, and quickly seen
+        return False
+    return is_blank(source) or is_blank(target)
 
 
 def _advancing(pairs: Iterator[Pair], advance: Callable[[int], None]) -> Iterator[Pair]:
@@ -151,44 +254,47 @@ def _advancing(pairs: Iterator[Pair], advance: Callable[[int], None]) -> Iterato
         advance(len(chunk))
 
 
-def _hashes_of_sources(pairs: Iterable[Pair]) -> Hashes:
-    """Pairs that share a label have nothing else in common."""
-    source = Hashes.of(pairs).source
-    return Hashes(source, source)
-
-
-def _not_sharing(
-    valid: list[Pair], test: list[Pair], counts: _Counts, hashed: Callable[[Iterable[Pair]], Hashes]
-) -> list[Pair]:
-    """The validation pairs that share no side with a test pair: a model is chosen by them."""
+def _not_sharing(valid: list[Pair], test: list[Pair], counts: _Counts, apart: _Apart) -> list[Pair]:
+    """The validation pairs that share nothing with a test pair: a model is chosen by them."""
     if not valid:
         return valid
-    shared = sharing(hashed(valid), hashed(test))
-    counts.pairs_leaking += int(shared.sum())
+    one, other = Hashes.of(valid), Hashes.of(test)
+    shared = sharing(apart.hashes(one), apart.hashes(other))
+    by_target = shared & sharing_target_alone(one, other)
+    counts.pairs_leaking_by_target += int(by_target.sum())
+    counts.pairs_leaking += int((shared & ~by_target).sum())
     return [pair for pair, leaks in zip(valid, shared, strict=True) if not leaks]
 
 
-def _check_filled(corpus: Corpus, sides: np.ndarray, valid: list[Pair], test: list[Pair]) -> None:
+def _check_filled(
+    corpus: Corpus, sides: np.ndarray, valid: list[Pair], test: list[Pair], apart: _Apart
+) -> None:
     """Every side must get a pair. Raises DataError saying which one did not, and what helps."""
     present = set(np.flatnonzero(np.bincount(sides)).tolist())
+    both = apart.by == "both"
+    shared = "a side" if both else "a source"
+    looser = 'data.repeats = "sources" keeps apart only what shares a source; or ' if both else ""
     if Side.TRAIN not in present:
         raise DataError(
             "no pair is left to train on",
-            why="each shares a side with a validation or test pair, case and punctuation aside",
-            fix="give other validation and test texts, or none: then they are cut off the training text",
+            why=f"each shares {shared} with a validation or test pair, case and punctuation aside",
+            fix=f"{looser}give other validation and test texts, or none: then they are cut off the training "
+            "text",
         )
     for split, side, given in (("validation", Side.VALID, corpus.valid), ("test", Side.TEST, corpus.test)):
         if given is not None and not (valid if side is Side.VALID else test):
             raise DataError(
                 f"no {split} pair is left",
-                why=f"the {split} text is empty, or each of its pairs shares a side with a test pair",
-                fix=f"give another {split} text, or none: then it is cut off the training text",
+                why=f"the {split} text is empty, or each of its pairs shares {shared} with a test pair",
+                fix=f"{looser}give another {split} text, or none: then it is cut off the training text",
             )
         if given is None and side not in present:
+            different = "texts" if both else "sources"
             raise DataError(
                 f"no {split} pairs can be cut off the {len(sides):,} training pairs",
-                why="at most a tenth is cut off, in whole groups of pairs that share a source or a target",
-                fix=f"add more pairs with different texts, or give a {split} text of its own",
+                why="at most a tenth is cut off, in whole groups of pairs that share "
+                + ("a source or a target" if both else "a source"),
+                fix=f"{looser}add more pairs with different {different}, or give a {split} text of its own",
             )
 
 
@@ -198,7 +304,9 @@ def _store(folder: Path, split: _Split, ends: Ends, data: DataConfig, advance: C
     training = _training(split, digest.update, advance)
     # What is said of a text as a whole can be said of its beginning; of a translation that is not true.
     cut_sources = data.task in ("summarisation", "classification")
-    encoded = _short_enough(_encoded(training, ends), data.max_length, split.counts, cut_sources=cut_sources)
+    encoded = _short_enough(
+        _encoded(training, ends, split.counts), data.max_length, split.counts, cut_sources=cut_sources
+    )
     train = Examples.write(examples / "train", encoded, vocabulary_size=ends.tokenizer.size)
     if len(train) == 0:
         raise DataError(
@@ -245,27 +353,41 @@ def _learned_ends(
             (text for pair in split.training() for text in pair), vocabulary
         )
         return Ends(tokenizer, tokenizer)
-    labels = Labels(sorted({pair.target for pair in split.training()}))
     tokenizer = tokenizer or Tokenizer.train((pair.source for pair in split.training()), vocabulary)
-    return Ends(tokenizer, labels)
+    names = list({pair.target for pair in split.training()})
+    return Ends(tokenizer, Labels(sorted(set(compared(names, tokenizer.normalization)))))
 
 
-def _encoded(pairs: Iterator[Pair], ends: Ends) -> Iterator[Encoded]:
-    """The ids of both sides, texts with `eos` at their end."""
-    words, target, eos = KnownWords(ends.tokenizer), ends.target, ends.tokenizer.eos
+def _encoded(pairs: Iterator[Pair], ends: Ends, counts: _Counts | None = None) -> Iterator[Encoded]:
+    """The ids of both sides, texts with `eos` at their end. Counts texts that are read as spelt otherwise."""
+    tokenizer, target = ends.tokenizer, ends.target
+    words, eos = KnownWords(tokenizer), tokenizer.eos
 
-    def texts(chunk: list[str]) -> Sequence[Sequence[int]]:
-        encoded = words.encode_lines(chunk)
+    def texts(chunk: list[str]) -> tuple[Sequence[Sequence[int]], int]:
+        read = tokenizer.normalized_lines(chunk)
+        respelt = 0 if read == chunk else sum(map(_is_respelt, read, chunk))
+        encoded = words.encode_normalized(read)
         for ids in encoded:
             ids.append(eos)
-        return encoded
+        return encoded, respelt
 
     while chunk := list(islice(pairs, _PAIRS_AT_ONCE)):
         sources, targets = ([pair[side] for pair in chunk] for side in (0, 1))
+        encoded, sources_respelt = texts(sources)
         if isinstance(target, Labels):
-            yield from zip(texts(sources), ([target.number(name)] for name in targets), strict=True)
+            written: Sequence[Sequence[int]] = [[target.number(name)] for name in targets]
+            targets_respelt = 0
         else:
-            yield from zip(texts(sources), texts(targets), strict=True)
+            written, targets_respelt = texts(targets)
+        if counts is not None:
+            counts.sources_respelt += sources_respelt
+            counts.targets_respelt += targets_respelt
+        yield from zip(encoded, written, strict=True)
+
+
+def _is_respelt(read: str, given: str) -> bool:
+    """Whether more than blanks around a text is another."""
+    return read != given and read != given.strip()
 
 
 def _short_enough(
@@ -276,7 +398,8 @@ def _short_enough(
     `cut_sources`: longer sources are cut, and not left out.
     """
     for source, target in examples:
-        if cut_sources:
+        if cut_sources and len(source) > max_length + 1:
+            counts.sources_cut += 1
             source = _cut(source, max_length)
         if max(len(source), len(target)) > max_length + 1:
             counts.pairs_too_long += 1
@@ -318,6 +441,7 @@ def _empty(counts: _Counts) -> DataError:
         )
     return DataError(
         "the corpus is empty",
-        why=f"of its {counts.pairs_read:,} pairs, {counts.pairs_empty:,} have an empty side",
+        why=f"of its {counts.pairs_read:,} pairs, {counts.pairs_empty:,} have an empty side, and "
+        f"{counts.pairs_blank:,} are blank",
         fix="check which file, column or key the recipe names for each side",
     )

@@ -32,7 +32,7 @@ class Side(IntEnum):
     VALID = 1
     TEST = 2
     LEAKING = 3
-    """Nowhere: it shares a side with a validation or test pair that was given."""
+    """Nowhere: it shares a source, or a side, with a validation or test pair that was given."""
 
 
 class Hashes(NamedTuple):
@@ -49,6 +49,10 @@ class Hashes(NamedTuple):
             for side, texts in zip(sides, zip(*chunk, strict=True), strict=True):
                 side.frombytes(_digests(text_keys(texts)))
         return cls(*(np.frombuffer(side, np.int64) for side in sides))
+
+    def by_sources(self) -> "Hashes":
+        """As if pairs had nothing but their sources: those that share a target have nothing in common."""
+        return Hashes(self.source, self.source)
 
 
 class _Dropped:
@@ -97,6 +101,24 @@ def _digests(keys: Iterable[str]) -> bytes:
 def sharing(hashes: Hashes, given: Hashes) -> Bool[np.ndarray, " pairs"]:
     """True for each pair that shares its source or its target with one of those `given`."""
     return _among(hashes.source, given.source) | _among(hashes.target, given.target)
+
+
+def sharing_target_alone(hashes: Hashes, given: Hashes) -> Bool[np.ndarray, " pairs"]:
+    """True for each pair that shares its target with one of those `given`, and its source with none."""
+    return _among(hashes.target, given.target) & ~_among(hashes.source, given.source)
+
+
+def repeated_targets(hashes: Hashes) -> float:
+    """The share of different pairs whose target another source has, too.
+
+    Of very many pairs, those with the targets of lowest hash are looked at: all pairs of a target, or none.
+    """
+    step = len(hashes.target) // _LOOKED_UP_AT_ONCE + 1
+    chosen = hashes.target.view(np.uint64) % np.uint64(step) == 0
+    some = Hashes(hashes.source[chosen], hashes.target[chosen])
+    _, first = np.unique(_mixed(some), return_index=True)
+    counts = np.unique(some.target[first], return_counts=True)[1]
+    return float(counts[counts > 1].sum() / max(1, counts.sum()))
 
 
 def _among(values: np.ndarray, given: np.ndarray) -> np.ndarray:

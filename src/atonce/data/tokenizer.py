@@ -15,7 +15,8 @@ from typing import Any
 
 import sentencepiece
 
-from atonce.data.config import VocabularyConfig
+from atonce.data.config import Normalization, VocabularyConfig
+from atonce.data.normalization import normalized
 from atonce.disk import replacing
 from atonce.errors import DataError, RunError
 
@@ -36,10 +37,11 @@ _STAND_INS = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # "noncharacters": U
 # The trainer leaves out lines with NUL, tab or U+2585, which it uses inside. The rest: see `_encodable`.
 _UNTRAINABLE = re.compile(f"[\0\t\u2585\n\r{_SPACE}{''.join(_STAND_INS)}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_RULES: tuple[Normalization, ...] = ("spaces", "nfc", "nfkc")
 
 
 class Tokenizer:
-    """Pieces for both sides of a corpus. `decode(encode(text)) == text` for every text, whatever it holds.
+    """Pieces for both sides of a corpus. `decode(encode(text)) == normalized(text)`, whatever a text holds.
 
     Ids 0 to 3 are `pad`, `unk` (never produced), `bos` and `eos`. `encode` adds none of them.
     """
@@ -53,6 +55,8 @@ class Tokenizer:
         except RuntimeError as error:
             raise ValueError(str(error)) from None
         self._model = model
+        self.normalization: Normalization = _rule_of(model)
+        """How texts are spelt before they are cut; part of the model, and of its file."""
         self._pieces: list[str] = [self._processor.id_to_piece(id) for id in range(self.size)]
         self._bytes = [self._spelt(id) for id in range(self.size)]
         self._byte_ids = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in range(256)]
@@ -67,6 +71,7 @@ class Tokenizer:
         A small corpus gets fewer pieces than `config.size`. Raises DataError if there is no text at all.
         """
         drawn = _sample((line[:MOST_CHARACTERS] for line in lines), MOST_LINES)
+        drawn = normalized(drawn, config.normalization)
         drawn = [line for line in (_UNTRAINABLE.sub(" ", line) for line in drawn) if line.strip()]
         if not drawn:
             raise DataError(
@@ -81,7 +86,7 @@ class Tokenizer:
             model_writer=model,
             **_trainer_options(config),
         )
-        return Tokenizer(model.getvalue())
+        return Tokenizer(model.getvalue() + _mark(config.normalization))
 
     @classmethod
     def open(cls, path: Path) -> "Tokenizer":
@@ -116,15 +121,26 @@ class Tokenizer:
         joined = any(_SPACE in self._pieces[id].lstrip(_SPACE) for id in normal)
         return ranks == list(range(len(ranks))) and not joined
 
+    def normalized(self, text: str) -> str:
+        """The text as it is read: in the one spelling that this tokenizer has for it."""
+        return self.normalized_lines([text])[0]
+
+    def normalized_lines(self, lines: Sequence[str]) -> list[str]:
+        """Each line as it is read."""
+        return normalized(lines, self.normalization)
+
     def encode(self, text: str) -> list[int]:
         """The ids of the text's pieces. No `bos`, no `eos`."""
-        whole, stand_in = _encodable(text)
-        return self._exact(self._processor.encode(whole), stand_in)
+        return self.encode_normalized_text(self.normalized(text))
 
     def encode_lines(self, lines: list[str]) -> list[list[int]]:
         """The ids of each line, with all processors at work where there are many."""
+        return self.encode_normalized(self.normalized_lines(lines))
+
+    def encode_normalized(self, lines: list[str]) -> list[list[int]]:
+        """As `encode_lines`, of lines that are spelt as they are read."""
         if len(lines) < _WORTH_A_BATCH:
-            return [self.encode(line) for line in lines]
+            return [self.encode_normalized_text(line) for line in lines]
         texts, stand_ins = zip(*map(_encodable, lines), strict=True)
         threads = (os.cpu_count() or 1) if len(lines) >= _WORTH_THREADS else 1
         encoded: list[list[int]] = self._processor.encode(list(texts), num_threads=threads)
@@ -139,7 +155,7 @@ class Tokenizer:
         return [self._pieces[id] for id in ids]
 
     def piece_spans(self, text: str) -> list[tuple[int, int]]:
-        """For each id of `encode(text)`, from which character of the text to before which it reaches.
+        """For each id of `encode(text)`, from which character of `normalized(text)` to which it reaches.
 
         The spans follow one another without a gap. A space belongs to the piece that begins with it, and
         bytes of one character all have its span. What stands for the beginning of the text is (0, 0).
@@ -163,6 +179,11 @@ class Tokenizer:
             spans.append((begin, characters[end - 1] + 1 if end > start else begin))
             start = end
         return spans
+
+    def encode_normalized_text(self, text: str) -> list[int]:
+        """As `encode`, of a text that is spelt as it is read."""
+        whole, stand_in = _encodable(text)
+        return self._exact(self._processor.encode(whole), stand_in)
 
     def _spelt(self, id: int) -> bytes:
         """The bytes that an id adds to a text."""
@@ -192,6 +213,22 @@ class Tokenizer:
             respelt += replacement if found else ids[index : index + 1]
             index += len(run) if found else 1
         return respelt
+
+
+def _mark(rule: Normalization) -> bytes:
+    """What is put behind a sentencepiece model to say how texts are spelt: the name of its `normalizer_spec`.
+
+    A model is a protocol buffer, and what stands behind one is merged into it. sentencepiece passes the name
+    over when it encodes, so a program that uses the file by itself has to spell texts that way beforehand.
+    """
+    if rule == "none":
+        return b""  # as all models were before there were rules
+    name = f"atonce-{rule}".encode()
+    return bytes([0x1A, len(name) + 2, 0x0A, len(name)]) + name
+
+
+def _rule_of(model: bytes) -> Normalization:
+    return next((rule for rule in _RULES if model.endswith(_mark(rule))), "none")
 
 
 def _whole(text: str) -> str:

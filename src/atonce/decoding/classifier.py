@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atonce.data.config import Normalization
 from atonce.data.ends import Ends
 from atonce.data.images import ImageShape
 from atonce.data.labels import Labels
@@ -56,6 +57,12 @@ class Classifier(System):
                     found[index] = self._classification(probabilities)
                 advance(len(indices))
         return [one for one in found if one is not None]
+
+    @property
+    def normalization(self) -> Normalization:
+        """That of its tokenizer, where it reads texts: labels are spelt in it, too."""
+        source = self.ends.source
+        return "none" if isinstance(source, ImageShape) else source.normalization
 
     def outputs(
         self,

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from atonce.data.config import Normalization
 from atonce.data.images import ImageShape
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
@@ -69,6 +70,11 @@ class ImageReader(System):
                 found += [translation_of(one, self.tokenizer, nbest) for one in hypotheses]
                 advance(len(hypotheses))
         return found
+
+    @property
+    def normalization(self) -> Normalization:
+        """That of its tokenizer."""
+        return self.tokenizer.normalization
 
     def outputs(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atonce.data.config import Normalization
 from atonce.data.tokenizer import PAD
 from atonce.layers.attention import is_watched
 from atonce.layers.masks import padding_mask
@@ -42,6 +43,11 @@ class System(ABC):
         `beam`: hypotheses kept at each step, where there are steps. `advance` is called with the number of
         outputs (of long texts, segments) made since the last call.
         """
+
+    @property
+    def normalization(self) -> Normalization:
+        """How the texts that it reads or writes are spelt, and compared with others."""
+        return "none"
 
     @property
     def searched(self) -> Searched:

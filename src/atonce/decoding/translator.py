@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atonce.data.config import Normalization
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.beam import Growth
 from atonce.decoding.hypothesis import Hypothesis
@@ -46,6 +47,11 @@ class Translation:
     """The n best, best first, each text once; the first is `text` itself. All that was drawn, best first."""
     origin: "tuple[Translator, str] | None" = field(default=None, repr=False, compare=False)
     """Who made it, and of what text: for notebooks, which show what was looked at."""
+
+    @property
+    def source(self) -> str | None:
+        """The text it was made of, as it was given: a model reads it as its tokenizer spells it."""
+        return None if self.origin is None else self.origin[1]
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """In a notebook: the heat map, where the model has attention, and the text."""
@@ -175,6 +181,10 @@ class Translator(System):
             raise self._too_long()
         return _without(pieces, without)
 
+    def is_blank(self, text: str) -> bool:
+        """Whether a text has nothing to be translated: its output is empty, too."""
+        return not self.tokenizer.normalized(text).strip()
+
     def in_segments(self, text: str) -> bool:
         """Whether a text is too long to be read at once, and goes in segments."""
         return not self.whole and len(self.tokenizer.encode(text)) >= self.longest_source
@@ -220,6 +230,11 @@ class Translator(System):
                 so_far.append(one_line(self.tokenizer, pieces))
         return self._joined(found, 1)
 
+    @property
+    def normalization(self) -> Normalization:
+        """That of its tokenizer."""
+        return self.tokenizer.normalization
+
     def outputs(
         self,
         sources: Sequence[str],
@@ -240,14 +255,14 @@ class Translator(System):
         """The pieces of each text, in as many parts as are read one by one."""
         parts: list[list[list[int]]] = []
         for text, pieces in zip(texts, self.tokenizer.encode_lines(list(texts)), strict=True):
-            if not text.strip():
+            if not pieces or not text.strip():  # spelt as it is read, it may have nothing that is read
                 parts.append([])
             elif self.whole:
                 parts.append([pieces[: self.longest_source]])
             elif len(pieces) < self.longest_source:
                 parts.append([pieces])
             else:
-                cut = segments(text, self.tokenizer, self.longest_source)
+                cut = segments(self.tokenizer.normalized(text), self.tokenizer, self.longest_source)
                 parts.append(self.tokenizer.encode_lines(cut))
         return parts
 

@@ -29,9 +29,11 @@ from atonce.runs.recipe import FORMAT, Recipe, dumps
 class RunFolder:
     """One run. Make one with `create`, or `open` an old one."""
 
-    def __init__(self, path: Path, recipe: Recipe) -> None:
+    def __init__(self, path: Path, recipe: Recipe, *, before_normalization: bool = False) -> None:
+        """`before_normalization`: it was begun when no recipe said how texts are spelt."""
         self.path = path
         self.recipe = recipe
+        self.before_normalization = before_normalization
 
     @classmethod
     def create(cls, path: str | Path, recipe: Recipe) -> "RunFolder":
@@ -72,7 +74,19 @@ class RunFolder:
                 why=f"its format is {written}, and this version reads up to {FORMAT}",
                 fix="pip install --upgrade atonce",
             )
-        return cls(path, Recipe.parse(values, origin=str(recipe_path)))
+        vocabulary = values.setdefault("vocabulary", {})
+        before_normalization = isinstance(vocabulary, dict) and "normalization" not in vocabulary
+        if before_normalization:
+            vocabulary["normalization"] = "none"
+        recipe = Recipe.parse(values, origin=str(recipe_path))
+        return cls(path, recipe, before_normalization=before_normalization)
+
+    def as_begun(self, recipe: Recipe) -> Recipe:
+        """`recipe`, which does not choose a normalization, as it was meant when this run was begun."""
+        if not self.before_normalization or "normalization" in recipe.vocabulary.model_fields_set:
+            return recipe
+        vocabulary = recipe.vocabulary.model_copy(update={"normalization": "none"})
+        return recipe.model_copy(update={"vocabulary": vocabulary})
 
     def sweep(self) -> None:
         """Remove what was being written when a training was killed. Only for who trains in this folder."""

@@ -62,7 +62,7 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
     check_drawing(asked.temperature, asked.beam)
     if asked.temperature > 0:
         begin_drawing(asked.seed)
-    if not asked.text.strip() or translator.in_segments(asked.text):
+    if translator.is_blank(asked.text) or translator.in_segments(asked.text):
         return _unlooked(served, asked, read)
     without = read.places(_words(asked.hidden, len(read.words) - 1))
     heads = {layer: [head - 1 for head in heads] for layer, heads in asked.dropped.items()}

@@ -44,7 +44,7 @@ class TextWish:
         """What is said of one."""
         seen = (
             attention_of(translator, text, found.text)
-            if (self.alignment or self.attention) and text.strip()
+            if (self.alignment or self.attention) and not translator.is_blank(text)
             else None
         )
         best = [AlternativeMessage(text=one.text, score=one.score) for one in found.alternatives]

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from atonce.data.config import FilesConfig
+from atonce.data.config import FilesConfig, Repeats
 from atonce.data.examples import Examples
-from atonce.data.files import read_lines
+from atonce.data.lines import read_lines
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
@@ -58,6 +58,7 @@ def distill(
     _check_task(run, by)
     teacher = load_translator(by, fast=fast)
     prepared, folder = open_prepared(Path(run)), Path(folder)
+    repeats: Repeats = prepared.report.get("repeats", "both")
     assert isinstance(prepared.train, Examples)  # a translator has no images
     if folder.exists():
         raise RunError(
@@ -80,13 +81,13 @@ def distill(
                 sources.write(f"{source}\n")
                 targets.write(f"{target}\n")
         (partial / "recipe.toml").write_text(
-            dumps(student_of(RunFolder.open(run).recipe, folder.resolve())), encoding="utf-8"
+            dumps(student_of(RunFolder.open(run).recipe, folder.resolve(), repeats=repeats)), encoding="utf-8"
         )
     return folder / "recipe.toml"
 
 
-def student_of(teacher: Recipe, folder: Path) -> Recipe:
-    """The recipe of a faster model on the text in `folder`."""
+def student_of(teacher: Recipe, folder: Path, *, repeats: Repeats = "both") -> Recipe:
+    """The recipe of a faster model on the text in `folder`. `repeats`: as it was chosen for the teacher."""
     model, side = teacher.model, teacher.model.encoder
     width = getattr(side, "feed_forward", 4 * model.dim)
     paths = {
@@ -99,7 +100,13 @@ def student_of(teacher: Recipe, folder: Path) -> Recipe:
     return Recipe(
         about=f"A faster student of: {teacher.about}".removesuffix(": "),
         data=FilesConfig.parse(
-            {**paths, **languages, "task": teacher.data.task, "max_length": teacher.data.max_length},
+            {
+                **paths,
+                **languages,
+                "task": teacher.data.task,
+                "max_length": teacher.data.max_length,
+                "repeats": repeats,
+            },
             origin=json.dumps(str(folder)),
         ),
         vocabulary=teacher.vocabulary,

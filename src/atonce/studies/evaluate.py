@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from atonce.data.config import Task
+from atonce.data.config import Normalization, Task
 from atonce.data.corpora import Pair
 from atonce.data.examples import Examples
 from atonce.data.files import read_aligned
 from atonce.data.images import ImagePair
+from atonce.data.normalization import compared
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.opening import load
 from atonce.errors import RecipeError
@@ -19,6 +20,7 @@ from atonce.evaluation.significance import PairedBootstrap, paired_bootstrap
 from atonce.evaluation.summarisation import SummaryScores, baselines
 from atonce.runs.folder import RunFolder
 
+RULES: tuple[Normalization, ...] = get_args(Normalization)
 COMPARED: dict[Task, tuple[Metric, ...]] = {
     "translation": METRICS,
     "summarisation": ("chrf", "exact"),
@@ -39,10 +41,14 @@ class Evaluation:
     """The comparison with another run."""
     baselines: Mapping[str, Scores] = field(default_factory=dict)
     """What needs no model, by name: of summaries of the run's own test split."""
+    references_respelt: int = 0
+    """References that were compared in another spelling than they have: see `data.normalization.compared`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         values = {**self.scores.as_dict(), "beam": self.beam}
+        if self.references_respelt:
+            values["references_respelt"] = self.references_respelt
         if self.against is not None:
             values["against"] = self.against.as_dict()
         if self.baselines:
@@ -64,6 +70,8 @@ def evaluate(
 
     The set is the run's own test split, or the line-aligned files `source` and `reference`. With `against`,
     another run does the same, and a paired bootstrap says whether the two differ. `fast`: as `load` has it.
+    Outputs and references that are the same text, spelt otherwise, are equal, if the run's vocabulary has a
+    normalization; how many references were respelt for that is told.
     `advance` is called with the number of sources done since the last call.
     Raises RunError for a run that cannot be used and DataError for a text that cannot.
     """
@@ -71,21 +79,24 @@ def evaluate(
     system = load(run, fast=fast)
     other = None if against is None else load(against, fast=fast)
     pairs = pairs_to_score(folder, source, reference)
-    references = [pair.target for pair in pairs]
+    given = [pair.target for pair in pairs]
+    rule = max((one.normalization for one in (system, other) if one is not None), key=RULES.index)
+    references = compared(given, rule)
+    respelt = sum(one != text.strip() for one, text in zip(references, given, strict=True) if one != text)
     task, (_, language) = folder.recipe.data.task, folder.recipe.data.languages
     beam = beam or folder.recipe.decoding.beam
     sources: list[Any] = [pair.source for pair in pairs]
-    outputs = system.outputs(sources, beam=beam, advance=advance)
-    compared = None
+    outputs = compared(system.outputs(sources, beam=beam, advance=advance), rule)
+    bootstrap = None
     if other is not None:
-        others = other.outputs(sources, beam=beam, advance=advance)
-        compared = paired_bootstrap(
+        others = compared(other.outputs(sources, beam=beam, advance=advance), rule)
+        bootstrap = paired_bootstrap(
             outputs, others, references, metrics=COMPARED[task], target_language=language
         )
     scores = score_task(task, outputs, references, target_language=language)
     own_summaries = task == "summarisation" and source is None
     without_model = _baselines(open_prepared(folder.path), language) if own_summaries else {}
-    return Evaluation(scores, tuple(outputs), beam, compared, without_model)
+    return Evaluation(scores, tuple(outputs), beam, bootstrap, without_model, respelt)
 
 
 def _baselines(prepared: Prepared, language: str | None) -> dict[str, SummaryScores]:

@@ -83,6 +83,7 @@ def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
     if not resume or not (folder / "recipe.toml").exists():
         return RunFolder.create(folder, recipe)
     run = RunFolder.open(folder)
+    recipe = run.as_begun(recipe)
     if run.recipe != recipe:
         changed = differences(run.recipe, recipe)
         raise RunError(

@@ -8,6 +8,7 @@ import torch
 
 from atonce.data.batches import collate, plan_batches
 from atonce.data.config import Task
+from atonce.data.normalization import compared
 from atonce.data.prepare import Prepared
 from atonce.decoding.system import System
 from atonce.evaluation.translation import chrf, exact
@@ -47,11 +48,12 @@ def validate(
     count = len(prepared.valid_pairs)
     chosen = [prepared.valid_pairs[i] for i in np.linspace(0, count - 1, min(sentences, count)).astype(int)]
     outputs = system.outputs([pair.source for pair in chosen], beam=1)
+    references = compared([pair.target for pair in chosen], system.normalization)
     metric, score = METRICS[task]
     return Validation(
         validation_loss(system, prepared, batch_tokens=batch_tokens, smoothing=smoothing),
         metric,
-        score(outputs, [pair.target for pair in chosen]),
+        score(compared(outputs, system.normalization), references),
     )
 
 

@@ -245,7 +245,7 @@ def _too_few(
         return DataError(f"{word!r} is used only once", why=f"{searched}; nothing to compare", fix=more)
     known = dict.fromkeys(
         text.strip(".,:;!?\"'()[]")
-        for sentence in sentences
+        for sentence in tokenizer.normalized_lines(sentences)
         for text in words_of(sentence, tokenizer.piece_spans(sentence))[0]
     )
     hint = nearest(word, [text for text in known if text]) if known else ""

@@ -54,10 +54,12 @@ def uses_of(
 ) -> list[Use]:
     """The first `most` uses of `word`; of equal sentences only the first counts.
 
+    Sentences and word are taken in the spelling that the tokenizer has for them.
     Sentences are read up to `longest` pieces, as models read them; what stands behind is not a use.
     """
     found: list[Use] = []
-    for sentence in dict.fromkeys(sentences):
+    word = tokenizer.normalized(word)
+    for sentence in dict.fromkeys(tokenizer.normalized_lines(list(sentences))):
         places = places_of(word, sentence, ignore_case=ignore_case)
         if not places:
             continue
@@ -75,7 +77,7 @@ def uses_of(
 def pieces_of_words(sentences: Iterable[str], tokenizer: Tokenizer) -> list[tuple[int, ...]]:
     """The pieces of every different word of the sentences, in the order in which they come."""
     words: dict[tuple[int, ...], None] = {}
-    for sentence in sentences:
+    for sentence in tokenizer.normalized_lines(list(sentences)):
         ids = tokenizer.encode(sentence)
         _, word_of_piece = words_of(sentence, tokenizer.piece_spans(sentence))
         for group in groups(word_of_piece):

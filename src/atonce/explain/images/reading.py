@@ -40,6 +40,7 @@ def reading_heatmap(
     if target is None:
         target = reader.read_images([image])[0].text
     tokenizer = reader.tokenizer
+    target = tokenizer.normalized(target)
     ids = [*tokenizer.encode(target), tokenizer.eos]
     target_in = torch.tensor([[tokenizer.bos, *ids[:-1]]], device=reader.device)
     with reader.evaluating(), torch.inference_mode(), recorded_attention(reader.model) as record:

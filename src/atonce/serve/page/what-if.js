@@ -59,7 +59,7 @@ export function whatIfView(place, page) {
     const found = await page.daring(() => ask(async (signal) => {
       const plain = await post("/v1/look", wish, signal);
       const changed = state.hide || state.drop || state.prefix || state.swap
-        ? await post("/v1/look", { ...wish, text: swapped(state.text, plain.source.words), hidden: numbers(state.hide), dropped: dropped(), prefix: state.prefix || null }, signal)
+        ? await post("/v1/look", { ...wish, text: swapped(plain.source.text, plain.source.words), hidden: numbers(state.hide), dropped: dropped(), prefix: state.prefix || null }, signal)
         : null;
       const shown = kind === "attention"
         ? (plain.map ? await post("/v1/heatmap", { ...wish, format: "spec" }, signal) : null)
@@ -117,7 +117,7 @@ function swapOf() {
   return [Number(at) || 0, by.join(":")];
 }
 
-/** The text with the other word in its place, and everything else as it is. */
+/** The text as it is read, with the other word in its place and everything else as it is. */
 function swapped(text, words) {
   const [at, by] = swapOf();
   if (!by || at >= words.length - 1) return text;

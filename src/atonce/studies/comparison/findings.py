@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from atonce.data.normalization import compared
 from atonce.data.prepare import Prepared
 from atonce.evaluation.intervals import SAMPLES, SEED, SystemScores
 from atonce.evaluation.resampling import Metric, Resampled
@@ -52,7 +53,7 @@ def findings(
 ) -> ComparisonReport:
     """All that the report says. `trials`: those of each model by its name; `folder`: where the runs are."""
     sources = [str(pair.source) for pair in prepared.test_pairs]
-    references = [pair.target for pair in prepared.test_pairs]
+    references = compared([pair.target for pair in prepared.test_pairs], prepared.tokenizer.normalization)
     outputs = {name: [trial.outputs for trial in of_model] for name, of_model in trials.items()}
     source_language, target_language = plan.recipe.data.languages
     scores = {

@@ -1,0 +1,175 @@
+"""What a file is packed in: gzip, bzip2, xz, zstd, or a zip archive of one file. Told by how it begins.
+
+A packed file is read to its very end: one that is cut off, or that has something else behind it, is an error
+and not a shorter text. (Python's own bz2 and lzma pass over what they cannot read behind the first stream.)
+"""
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, cast
+
+from atonce.errors import DataError
+
+_BYTES_AT_ONCE = 1 << 16
+PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"(\xb5/\xfd": "zstd", b"PK\3\4": "zip"}
+"""How packed files begin."""
+_ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
+_TESTED_BY = {"gzip": "gzip -t", "bzip2": "bzip2 -t", "xz": "xz -t", "zstd": "zstd -t", "zip": "unzip -t"}
+UNPACKED_BY = {
+    "gzip": "gzip -dc",
+    "bzip2": "bzip2 -dc",
+    "xz": "xz -dc",
+    "zstd": "zstd -dc",
+    "zip": "unzip -p",
+}
+"""The command that writes what is in a packed file to standard output."""
+
+
+def packing_of(head: bytes) -> str | None:
+    """What a file that begins like this is packed in; None if it is not."""
+    return next((name for sign, name in PACKED.items() if head.startswith(sign)), None)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[io.BufferedIOBase]:
+    """Within the block, the bytes of a file, unpacked. Raises OSError where the disk does.
+
+    Raises DataError if what it is packed in is broken, is cut off or cannot be read here; so does the block.
+    """
+    with path.open("rb") as file:
+        packing = packing_of(file.read(8)) or _ENDINGS.get(path.suffix.lower())
+        file.seek(0)
+        if packing is None:
+            yield file
+            return
+        try:
+            with _unpacked(file, path, packing) as stream:
+                yield stream
+        except (_Broken, gzip.BadGzipFile, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path} is broken {packing}",
+                why=str(error).lower().rstrip("."),
+                fix=f"fetch or pack it again; `{_TESTED_BY[packing]} {path}` tests it",
+            ) from None
+
+
+class _Broken(Exception):
+    """What a decompressor says of something that it cannot read."""
+
+
+class _Decompressor(Protocol):
+    """Of one stream, as bz2, lzma and zstandard have them."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def _unpacked(file: io.BufferedIOBase, path: Path, packing: str) -> io.BufferedIOBase:
+    if packing == "gzip":
+        return gzip.GzipFile(fileobj=file)
+    if packing == "zip":
+        return _only_member(file, path)
+    return io.BufferedReader(_Chunks(_streams(file, _decompressor(packing, path))), _BYTES_AT_ONCE)
+
+
+def _decompressor(packing: str, path: Path) -> Callable[[], _Decompressor]:
+    """What makes a decompressor of one stream. Raises DataError where there is none."""
+    # Python may be built without bz2 and lzma, and zstd is no part of it before 3.14.
+    try:
+        if packing == "bzip2":
+            import bz2
+
+            return bz2.BZ2Decompressor
+        if packing == "xz":
+            import lzma
+
+            return lzma.LZMADecompressor
+        import zstandard
+
+        return lambda: cast(_Decompressor, zstandard.ZstdDecompressor().decompressobj())
+    except ImportError:
+        install = "pip install 'atonce[zstd]', or unpack" if packing == "zstd" else "unpack"
+        raise DataError(
+            f"cannot read {path}",
+            why=f"it is packed in {packing}, which this Python cannot unpack",
+            fix=f"{install} it: {UNPACKED_BY[packing]} {path} > NEW",
+        ) from None
+
+
+def _streams(file: io.BufferedIOBase, new: Callable[[], _Decompressor]) -> Iterator[bytes]:
+    """What is in all the streams of a file, one after the other. Raises _Broken and EOFError."""
+    one, data = new(), file.read(_BYTES_AT_ONCE)
+    while data:
+        try:
+            yield one.decompress(data)
+        except Exception as error:  # each library has its own
+            raise _Broken(str(error)) from None
+        data = (one.unused_data if one.eof else b"") or file.read(_BYTES_AT_ONCE)
+        if one.eof:
+            while data and not data.strip(b"\0"):  # between streams of xz there may be zeros
+                data = file.read(_BYTES_AT_ONCE)
+            if data:
+                data, one = data.lstrip(b"\0"), new()
+    if not one.eof:
+        raise EOFError("it ends before the end of its stream")
+
+
+def _only_member(file: io.BufferedIOBase, path: Path) -> io.BufferedIOBase:
+    """The one file of a zip archive. Raises DataError if there is not one, or if it needs a password."""
+    archive = zipfile.ZipFile(file)
+    names = [one for one in archive.namelist() if not one.endswith("/") and not one.startswith("__MACOSX/")]
+    what = {"[Content_Types].xml": "an Office document", "META-INF/manifest.xml": "an OpenDocument file"}
+    document = next((called for name, called in what.items() if name in names), None)
+    if document is not None:
+        raise DataError(
+            f"{path} is {document}, not a text",
+            why="its text lies in several files of XML, with all that belongs to its looks",
+            fix='save the sheet as "CSV UTF-8" and read it with data.kind = "csv"; or save it as plain text',
+        )
+    if len(names) != 1:
+        some = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+        raise DataError(
+            f"{path} is a zip archive with {len(names)} files",
+            why=f"one is wanted; it has {some or 'none'}",
+            fix=f"unpack it and name the file to read: unzip {path}",
+        )
+    if archive.getinfo(names[0]).flag_bits & 1:
+        raise DataError(
+            f"{path} is a zip archive with a password",
+            why="its text is encrypted",
+            fix=f"unpack it: unzip {path}",
+        )
+    try:
+        return cast(io.BufferedIOBase, archive.open(names[0]))
+    except NotImplementedError as error:
+        raise DataError(
+            f"cannot unpack {path}", why=str(error), fix=f"unpack it by another program: unzip {path}"
+        ) from None
+
+
+class _Chunks(io.RawIOBase):
+    """A file made of chunks of bytes."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._rest = chunks, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
