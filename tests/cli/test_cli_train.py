@@ -9,7 +9,7 @@ from atonce.errors import TrainingError
 from atonce.runs.recipe import load
 from command import Command
 
-SCORES = {"bleu", "chrf", "ter", "exact", "signatures", "sentences", "beam"}
+SCORES = {"bleu", "chrf", "ter", "exact", "signatures", "sentences", "beam", "language", "notes"}
 
 
 @pytest.fixture
