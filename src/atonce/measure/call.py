@@ -1,6 +1,6 @@
 """One call of a torch operation, with the shadows of what went in: what the rules are given."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
-from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant
+from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant, is_low
 from atonce.shapes import Bool, Int
 
 
@@ -25,6 +25,12 @@ class Waited(NamedTuple):
     """Operations on single numbers; None: of each element of the first result, as many as `joined`."""
     products: int = 0
     """Of these, how many multiply or add in a matrix product or a convolution."""
+    depth: int | None = None
+    """Steps on unboundedly many processors; None: 1 + ⌈log2 joined⌉."""
+    lowered: Bool[Tensor, "*shape"] | None = None
+    """Where the first result is something plus a constant far below zero."""
+    wide: bool = False
+    """Whether all waits for all only because nobody looks closer."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,31 @@ class Call:
         """An argument that may have been given by place or by name, or not at all."""
         return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
 
+    def named(self, name: str, default: Any = None) -> Any:
+        """The argument of this name in the operation's schema, however it was given."""
+        for place, one in enumerate(self.operation._schema.arguments):
+            if one.name == name:
+                if place < len(self.args):
+                    return self.args[place]
+                return self.kwargs.get(name, one.default_value if one.has_default_value() else default)
+        return default
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The operation as one that writes over nothing, for any kind of arguments."""
+        found: Callable[..., Any] = getattr(getattr(torch.ops, self.operation.namespace), self.name)
+        return found
+
     def tensors(self) -> Iterator[Tensor]:
         """All tensors that went in."""
         for leaf in tree_leaves((self.args, dict(self.kwargs))):
+            if isinstance(leaf, Tensor):
+                yield leaf
+
+    def data(self) -> Iterator[Tensor]:
+        """The first tensors that went in, of `nonzero` the only one: what is read."""
+        for leaf in tree_leaves(self.args[1] if self.name in ("masked_select", "_pack_padded_sequence") else
+                                self.args[:2] if self.name == "equal" else self.args[0]):
             if isinstance(leaf, Tensor):
                 yield leaf
 
@@ -72,6 +100,17 @@ class Call:
         shadow = self.nothing(shape)
         shadow[:FIRST_PATH] = 0
         return shadow
+
+    def masked(self, tensor: Tensor, sign: float = 1) -> Bool[Tensor, "*#shape"] | None:
+        """Where a mask has put an argument, times `sign`, far below zero; None if nowhere."""
+        if not tensor.is_floating_point():
+            return None
+        constant = is_constant(self.shadow(tensor))
+        lowered = self.shadows.lowered(tensor) if sign > 0 else None
+        if constant.any():
+            constant = constant & is_low(tensor if sign > 0 else -tensor)
+            return constant if lowered is None else constant | lowered
+        return lowered
 
     def constantly(self, value: Any, number: int) -> Bool[Tensor, "*shape"]:
         """Where an argument is `number` in every run."""

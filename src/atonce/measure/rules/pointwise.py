@@ -10,6 +10,10 @@ from atonce.shapes import Bool, Int
 PRODUCTS = {"mul", "bitwise_and", "logical_and", "__and__"}
 SUMS = {"add", "sub", "rsub"}
 ALTERNATIVES = {"bitwise_or", "logical_or", "__or__"}
+EXPONENTIALS = {"exp", "exp2", "sigmoid"}
+"""Of what is far below zero they are zero."""
+SCALED = {"mul", "div"}
+"""What is far below zero remains so."""
 
 
 def pointwise(call: Call) -> Waited:
@@ -20,7 +24,8 @@ def pointwise(call: Call) -> Waited:
     """
     shape = call.output.shape
     waited = later(call.nothing(shape), *(call.shadow(one) for one in call.tensors()))
-    return Waited([torch.where(_decided(call), NOTHING, waited)] * len(call.outputs))
+    shadow = torch.where(_decided(call), NOTHING, waited)
+    return Waited([shadow] * len(call.outputs), lowered=_lowered(call))
 
 
 def where(call: Call) -> Waited:
@@ -63,8 +68,34 @@ def _decided(call: Call) -> Bool[Tensor, "*#shape"]:
             decided = decided | call.constantly(one, 0)
         elif call.name in ALTERNATIVES:
             decided = decided | call.constantly(one, 1)
-        elif call.name in SUMS and isinstance(one, Tensor):
+        elif call.name in SUMS and isinstance(one, Tensor) and one.is_floating_point():
             decided = decided | (is_constant(call.shadow(one)) & is_minus_infinity(one))
+    if call.name in EXPONENTIALS and (lowered := call.shadows.lowered(call.args[0])) is not None:
+        decided = decided | (lowered & (call.output == 0))
     if call.name == "div":
         decided = decided | call.constantly(call.args[0], 0)
     return decided
+
+
+def _lowered(call: Call) -> Bool[Tensor, "*#shape"] | None:
+    """Where a sum has a constant far below zero in it, by which a mask closes what a softmax opens."""
+    if call.name in SUMS:
+        masks = [call.masked(one, sign) for one, sign in _terms(call) if isinstance(one, Tensor)]
+    elif call.name in SCALED:
+        masks = [call.shadows.lowered(one) for one in call.args[:2] if isinstance(one, Tensor)]
+    else:
+        return None
+    found = [one for one in masks if one is not None]
+    if not found:
+        return None
+    lowered = found[0] if len(found) == 1 else found[0] | found[1]
+    return lowered.expand(call.output.shape)
+
+
+def _terms(call: Call) -> list[tuple[object, float]]:
+    """What is added to one another, with the sign that it has there."""
+    (first, second), alpha = call.args[:2], call.named("alpha", 1)
+    alpha = alpha.real if isinstance(alpha, complex) else alpha
+    if call.name == "rsub":
+        return [(first, -alpha), (second, 1)]
+    return [(first, 1), (second, alpha if call.name == "add" else -alpha)]
