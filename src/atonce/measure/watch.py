@@ -5,12 +5,11 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._decomp import decomposition_table
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
@@ -22,6 +21,7 @@ from atonce.measure.bodies import run_by_body
 from atonce.measure.call import Call, Waited, base_name
 from atonce.measure.chain import Chains, called_from
 from atonce.measure.rules import reductions
+from atonce.measure.rules.apart import taken_apart
 from atonce.measure.rules.table import Rule, rule_for
 from atonce.measure.shadows import FIRST_PATH, NOTHING, PRAM, STEP, UNIT, Shadows, is_constant, later, parts
 from atonce.shapes import Int
@@ -85,8 +85,6 @@ class Watch(TorchDispatchMode):
         if types and any(map(is_traceable_wrapper_subclass_type, types)):
             return NotImplemented  # what it is made of comes by next
         plan = _plan(func)
-        if plan.reads_first and isinstance(args[1], Tensor):
-            self.read(args[1])
         if plan.simpler is not None:
             with self:
                 return plan.simpler(*args, **kwargs)
@@ -94,7 +92,8 @@ class Watch(TorchDispatchMode):
             return func(*args, **kwargs)
         before = self._as_they_were(func, args)
         result = func(*args, **kwargs)
-        outputs = [part for leaf in tree_leaves(result) if isinstance(leaf, Tensor) for part in parts(leaf)]
+        leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        outputs = [part for leaf in leaves for part in parts(leaf)]
         given = {key: value for key, value in kwargs.items() if key not in plan.out}
         call = Call(func, before, given, outputs, self.shadows)
         if plan.reads:
@@ -103,7 +102,8 @@ class Watch(TorchDispatchMode):
             call = Call(func, before, given, self._written(func, args), self.shadows)
         if not call.outputs:
             return result
-        waited = self._waited(call, plan)
+        sparse = any(one.layout is not torch.strided for one in (*leaves, *call.tensors()))
+        waited = self._waited(call, plan, sparse=sparse)
         self._count(call, waited)
         for output, shadow in zip(call.outputs, waited.shadows, strict=True):
             self.shadows.write(output, self._after(call, shadow, waited.joined, waited.depth))
@@ -111,9 +111,19 @@ class Watch(TorchDispatchMode):
             self.shadows.lower(call.output, waited.lowered)
         return result
 
-    def _waited(self, call: Call, plan: "_Plan") -> Waited:
+    def read_before(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Run what reads where to look, so that what is seen there waits for it."""
+        places = [one for one in (*args[1:], *kwargs.values()) if isinstance(one, Tensor)]
+        result = func(*args, **kwargs)
+        if places:
+            self.read(*places)
+            for piece in result:
+                self.shadows.write(piece, later(self.shadows.of(piece), self._floor(piece.dim())))
+        return result
+
+    def _waited(self, call: Call, plan: "_Plan", *, sparse: bool) -> Waited:
         """What the rule of the operation says; the worst where there is none, or where it does not fit."""
-        if plan.rule is not None and not any(one.layout is not torch.strided for one in call.tensors()):
+        if plan.rule is not None and not sparse:
             try:
                 waited = plan.rule(call)
                 for output, shadow in zip(call.outputs, waited.shadows, strict=True):
@@ -126,7 +136,7 @@ class Watch(TorchDispatchMode):
             if waited.wide:
                 self.wide[call.operation.name()] += 1
             return waited
-        if plan.rule is not None:
+        if sparse:
             self.wide[f"{call.operation.name()} (sparse)"] += 1
         elif plan.reads:
             self.wide[call.operation.name()] += 1
@@ -159,6 +169,10 @@ class Watch(TorchDispatchMode):
         self.shadows.write(copy, self.shadows.of(value))
         return copy
 
+    def _floor(self, dims: int) -> Int[Tensor, " channels *ones"]:
+        """What Python has read, to be laid over a shadow of so many dimensions."""
+        return self._read.view(-1, *(1,) * dims)
+
     def _count(self, call: Call, waited: Waited) -> None:
         if waited.joined is None:
             return
@@ -170,7 +184,7 @@ class Watch(TorchDispatchMode):
         self, call: Call, shadow: Int[Tensor, " channels *shape"], joined: int | None, depth: int | None
     ) -> Int[Tensor, " channels *shape"]:
         """The shadow when the call itself has taken its steps."""
-        floor = self._read.view(-1, *(1,) * (shadow.dim() - 1))
+        floor = self._floor(shadow.dim() - 1)
         shadow = torch.where(is_constant(shadow), NOTHING, later(shadow, floor))
         if joined is None:
             return shadow
@@ -205,6 +219,8 @@ class _Readings(TorchFunctionMode):
                 return run_by_body(func, args, dict(kwargs or {}))
         if func in (Tensor.tolist, Tensor.numpy, Tensor.__array__):
             self.watch.read(args[0])
+        elif func in (torch.tensor_split, Tensor.tensor_split):  # looks, but where is read from a tensor
+            return self.watch.read_before(func, args, kwargs or {})
         return func(*args, **(kwargs or {}))
 
 
@@ -243,37 +259,30 @@ class _Plan(NamedTuple):
     rule: Rule | None
     reads: bool
     """Whether the program knows its arguments afterwards."""
-    reads_first: bool
-    """Whether torch reads the second argument before it takes the operation apart."""
     written: frozenset[int]
     """The places of arguments that are written over."""
     out: frozenset[str]
     """The names of arguments that are there to be written to."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def _plan(func: OpOverload) -> _Plan:
     """Where torch itself takes an operation apart, it is taken apart; else only where no rule describes it."""
     rule, reads, schema = rule_for(func), base_name(func) in _READS, func._schema
     described = rule is not None or reads
     returns = [one.alias_info for one in schema.returns]
     looks = bool(returns) and all(one is not None and not one.is_write for one in returns)
+    is_view = looks or torch.Tag.inplace_view in func.tags
     writes = [one.alias_info is not None and one.alias_info.is_write for one in schema.arguments]
     return _Plan(
         # First of all: reshape, to, contiguous say that they look, but may copy.
-        simpler=func.decompose if func._can_decompose() else None if described else _decomposition(func),
-        is_view=looks or torch.Tag.inplace_view in func.tags,
+        simpler=func.decompose if func._can_decompose() else None if described or is_view else taken_apart(func),
+        is_view=is_view,
         rule=rule,
         reads=reads,
-        reads_first=base_name(func) == "tensor_split",
         written=frozenset(place for place, written in enumerate(writes) if written),
         out=frozenset(one.name for one in schema.arguments if one.is_out),
     )
-
-
-def _decomposition(func: OpOverload) -> Callable[..., Any] | None:
-    """How torch takes it apart for compilers."""
-    return decomposition_table.get(func)
 
 
 def shadow_paths(shadows: Shadows, tensor: Tensor, dim: int) -> Int[Tensor, "channels places"]:

@@ -31,14 +31,15 @@ def moved(call: Call) -> Waited:
 def looked_up(call: Call) -> Waited:
     """embedding(table, places), gather(tensor, dim, places), index_select: each waits for its place, too."""
     places = next(one for one in call.args[1:] if isinstance(one, Tensor))
-    waited = _followed(call, call.args, indices=[places])
+    waited: Any = _followed(call, call.args, indices=[places])
     of_places = call.shadow(places)
     if call.name == "embedding":
         of_places = of_places[..., None]
     elif call.name == "index_select" and call.args[0].dim():
         after = call.args[0].dim() - 1 - call.args[1] % call.args[0].dim()
         of_places = of_places.view(len(of_places), -1, *(1,) * after)
-    return Waited([later(waited[0], of_places)], joined=None)
+    waited = later(waited[0], of_places).reshape(call.shadows.channels, *call.output.shape)
+    return Waited([waited], joined=None)
 
 
 def indexed(call: Call) -> Waited:

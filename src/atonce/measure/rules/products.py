@@ -173,6 +173,7 @@ class Window:
         # Which elements each place sees: numbers from 1 for those of the plane, 0 where there is only padding.
         numbered = torch.arange(1, plane.numel() + 1).view(plane.shape)
         seen = self.over(numbered, padding=0)  # batch, groups, *places, neighbours
+        seen = seen[:, :, *(slice(side) for side in places.shape[3:])]
         by_group = latest(places.unflatten(2, (self.groups, -1)), 3)  # channels, batch, groups, *places
         spread = by_group[..., None].expand(-1, *seen.shape).flatten(1)
         arrived = torch.full((len(places), plane.numel() + 1), NOTHING)

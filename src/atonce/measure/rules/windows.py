@@ -1,6 +1,7 @@
 """Pooling, unfolding and resizing: the same sums of neighbours on every plane of a batch and its channels."""
 
 import math
+import re
 from typing import Any
 
 import torch
@@ -71,7 +72,7 @@ def _plane_dims(call: Call) -> int:
     """How many dimensions a plane has: the figure before "d" in the name."""
     if call.name == "im2col":
         return 2
-    return next(int(one[0]) for one in call.name.replace("pool", "_").split("_") if one[:2] in ("1d", "2d", "3d"))
+    return int(re.findall(r"(\d)d", call.name)[0])
 
 
 def _pairs(call: Call, plane: tuple[int, ...]) -> tuple[Tensor, Tensor]:

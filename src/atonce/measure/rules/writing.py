@@ -25,7 +25,7 @@ def put(call: Call) -> Waited:
     adds = _adds(call)
     if not adds:
         flat.scatter_(1, arrived, NOTHING)
-    flat.scatter_reduce_(1, arrived, values.flatten(1), "amax")
+    flat.scatter_reduce_(1, arrived, values.reshape(len(before), -1), "amax")
     waited = later(flat.view(before.shape), _named_by(call))
     most = int(destination.flatten().bincount(minlength=1).max()) if adds else 1
     wide = any(one.dtype in _TRUTH and not is_constant(call.shadow(one)).all() for one in _places(call))
@@ -36,13 +36,14 @@ def masked_scatter(call: Call) -> Waited:
     """masked_scatter(tensor, mask, source): which of the source comes depends on how many were before."""
     tensor, mask, source = call.args
     shape = call.output.shape
+    whole = call.nothing(shape)
+    counted = aligned(call.shadow(mask), whole)[0].expand_as(whole).flatten(1).cummax(1).values.view(whole.shape)
     mask = mask.expand(shape)
-    counted = call.shadow(call.args[1]).expand(-1, *shape).flatten(1).cummax(1).values.view(-1, *shape)
     origins = (mask.flatten().cumsum(0) - 1).clamp(min=0).view(shape)
-    of_source = call.shadow(source).flatten(1)
+    of_source = call.shadow(source).reshape(len(whole), -1)
     if not of_source.shape[1]:
         return Waited([later(call.shadow(tensor), counted)], joined=None)
-    chosen = torch.where(mask, of_source[:, origins], call.shadow(tensor).expand(-1, *shape))
+    chosen = torch.where(mask, of_source[:, origins], aligned(call.shadow(tensor), whole)[0])
     return Waited([later(chosen, counted)], joined=None)
 
 
