@@ -81,6 +81,10 @@ class Shadows:
             for part in parts(tensor):
                 self.write(part, latest(shadow.flatten(1), 1).view(-1, *(1,) * part.dim()))
             return
+        for dim, (step, side) in enumerate(zip(tensor.stride(), tensor.shape, strict=True)):
+            if step == 0 and side > 1:  # an element that is shown several times waits for whatever any of them does
+                shadow = shadow.expand(-1, *tensor.shape).amax(1 + dim, keepdim=True)
+                tensor = tensor.detach().narrow(dim, 0, 1)
         storage = tensor.untyped_storage()
         kept = self._kept.get(storage._cdata)
         if kept is None or kept.itemsize * kept.shadow.shape[1] < storage.nbytes():
@@ -188,8 +192,8 @@ def parts(tensor: Tensor) -> list[Tensor]:
     names = _PARTS.get(tensor.layout)
     if tensor.is_nested or names is None:
         raise AtonceError(
-            f"a tensor of layout {str(tensor.layout).removeprefix('torch.')} cannot be measured"
-            + (" if it is nested" if tensor.is_nested else ""),
+            f"a {'nested ' if tensor.is_nested else ''}tensor of layout "
+            f"{str(tensor.layout).removeprefix('torch.')} cannot be measured",
             why="torch does not show in which memory its numbers are, so nothing can be said of each",
             fix="make a plain tensor of it before: nested.to_padded_tensor(0.0), or layout=torch.jagged"
             if tensor.is_nested

@@ -9,8 +9,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch._ops import HigherOrderOperator, OpOverload
+from torch.distributions import Distribution
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass_type
@@ -221,7 +223,16 @@ class _Readings(TorchFunctionMode):
             self.watch.read(args[0])
         elif func in (torch.tensor_split, Tensor.tensor_split):  # looks, but where is read from a tensor
             return self.watch.read_before(func, args, kwargs or {})
+        elif func is F.one_hot:
+            return _one_hot(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """F.one_hot as torch's compiler has it: without reading only to see whether the numbers are valid."""
+    if num_classes < 0:
+        return F.one_hot(tensor)
+    return (tensor.unsqueeze(-1) == torch.arange(num_classes)).long()
 
 
 @contextmanager
@@ -236,6 +247,9 @@ def watching(watch: Watch) -> Iterator[None]:
             stack.callback(_enable, backend, backend.enabled)
             _enable(backend, False)
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        # Whether arguments are valid a program reads only to raise an error.
+        stack.callback(Distribution.set_default_validate_args, Distribution._validate_args)
+        Distribution.set_default_validate_args(False)
         if "torch._dynamo" in sys.modules:  # what is compiled runs as it is written
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(watch)

@@ -54,12 +54,15 @@ def _one_by_one(func: OpOverload) -> Callable[..., Any] | None:
     if each is None:
         return None
 
+    scaled = name.rstrip("_") in ("addcmul", "addcdiv")  # the factor has to be given by its name
+
     def run(*args: Any, **kwargs: Any) -> list[Any] | None:
-        length = len(args[0])
-        found = [
-            each(*(_of(one, place, length) for one in args), **{key: _of(one, place, length) for key, one in kwargs.items()})
-            for place in range(length)
-        ]
+        found = []
+        for place in range(len(args[0])):
+            given = [_of(one, place, len(args[0])) for one in args]
+            named = {key: _of(one, place, len(args[0])) for key, one in kwargs.items()}
+            named |= {"value": given[3]} if scaled and len(given) > 3 else {}
+            found.append(each(*given[: 3 if scaled else None], **named))
         return None if func._schema.is_mutable else found
 
     return run

@@ -1,7 +1,7 @@
 """Decompositions, inverses, determinants and solvers: functions of whole matrices, many of them in a batch.
 
 In unit cost each is one step, as a matrix product is. Of n × n numbers it takes n³ operations, and in PRAM steps
-(1 + ⌈log2 n⌉)²: so many as an inverse takes on unboundedly many processors (Csanky 1976).
+n (1 + ⌈log2 n⌉): as Gauss's elimination does, column after column, each with a search for the pivot.
 """
 
 import math
@@ -103,6 +103,6 @@ def _spread(each: Int[Tensor, " channels *batch"], output: Tensor) -> Int[Tensor
 def _waited(call: Call, shadows: list[Tensor]) -> Waited:
     matrix = max((one for _, one in _named(call)), key=lambda one: one.numel())
     size = max(matrix.shape[-2:], default=1)
-    depth = (1 + math.ceil(math.log2(max(1, size)))) ** 2
-    work = max(1, matrix.numel()) * max(1, size)
-    return Waited(shadows, max(1, size), work=max(work, depth), depth=depth)
+    size = max(1, size)
+    depth = size * (1 + math.ceil(math.log2(size)))
+    return Waited(shadows, size, work=max(matrix.numel() * size, depth), depth=depth)

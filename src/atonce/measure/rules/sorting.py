@@ -39,10 +39,17 @@ def searching(call: Call) -> Waited:
 
 
 def counting(call: Call) -> Waited:
-    """histc, histogram, bincount, unique, …: each count waits for everything, which may fall into it."""
+    """histc, bincount, unique, nonzero, …: each count waits for everything, which may fall into it.
+
+    And so do results that come one after the other as they are found: where one is depends on those before.
+    """
     waited = call.nothing(())
     for one in call.tensors():
         waited = later(waited, all_of(call.shadow(one)))
     size = max(1, call.args[0].numel() if isinstance(call.args[0], Tensor) else call.output.numel())
     results = [waited.view(-1, *(1,) * one.dim()).expand(-1, *one.shape) for one in call.outputs]
-    return Waited(results, size, work=size)
+    return Waited(results, size, work=size, wide=call.name in _AS_MANY_AS_FOUND)
+
+
+_AS_MANY_AS_FOUND = {"nonzero", "masked_select", "unique_dim", "unique_consecutive", "_unique", "_unique2"}
+"""How many results there are depends on the numbers themselves."""

@@ -53,7 +53,7 @@ _RULES: dict[Rule, str] = {
     writing.embedding_backward: "embedding_dense_backward",
     writing.embedding_bag: "_embedding_bag _embedding_bag_forward_only",
     writing.segment_reduce: "segment_reduce",
-    pointwise.pointwise: "complex view_as_complex_copy",
+    pointwise.pointwise: "complex view_as_complex_copy view_as_real_copy fake_quantize_per_tensor_affine_cachemask",
     pointwise.where: "where",
     pointwise.masked_fill: "masked_fill",
     pointwise.triangle: "tril triu",
@@ -84,7 +84,8 @@ _RULES: dict[Rule, str] = {
     sorting.sorting: "sort topk",
     sorting.searching: "searchsorted bucketize",
     sorting.counting: """histc histogram _histogramdd_bin_edges _histogramdd_from_bin_cts
-        _histogramdd_from_bin_tensors nonzero_static _pdist_backward""",
+        _histogramdd_from_bin_tensors nonzero nonzero_static masked_select bincount
+        unique_dim unique_consecutive _unique _unique2 _pdist_backward""",
     reductions.reduction: """sum mean prod amax amin aminmax max min argmax argmin any all var std var_mean
         std_mean logsumexp norm linalg_vector_norm nansum median nanmedian mode kthvalue count_nonzero
         hash_tensor""",
