@@ -1,7 +1,8 @@
 """One call of a torch operation, with the shadows of what went in: what the rules are given."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -72,18 +73,20 @@ class Call:
         found: Callable[..., Any] = getattr(getattr(torch.ops, self.operation.namespace), self.name)
         return found
 
-    def tensors(self) -> Iterator[Tensor]:
+    @cached_property
+    def tensors(self) -> Sequence[Tensor]:
         """All tensors that went in."""
-        for leaf in tree_leaves((self.args, dict(self.kwargs))):
-            if isinstance(leaf, Tensor):
-                yield leaf
+        return [leaf for leaf in tree_leaves((self.args, self.kwargs)) if isinstance(leaf, Tensor)]
 
-    def data(self) -> Iterator[Tensor]:
-        """The first tensors that went in, of `nonzero` the only one: what is read."""
-        for leaf in tree_leaves(self.args[1] if self.name in ("masked_select", "_pack_padded_sequence") else
-                                self.args[:2] if self.name == "equal" else self.args[0]):
-            if isinstance(leaf, Tensor):
-                yield leaf
+    @property
+    def read(self) -> Sequence[Tensor]:
+        """Of an operation after which the program knows numbers, the arguments that it knows."""
+        known = {
+            "masked_select": self.args[1:2],
+            "_pack_padded_sequence": self.args[1:2],
+            "equal": self.args[:2],
+        }
+        return [one for one in known.get(self.name, self.args[:1]) if isinstance(one, Tensor)]
 
     def shadow(self, value: Any) -> Int[Tensor, " channels *shape"]:
         """The shadow of an argument. A number of Python's waits for nothing."""
@@ -115,7 +118,8 @@ class Call:
     def constantly(self, value: Any, number: int) -> Bool[Tensor, "*shape"]:
         """Where an argument is `number` in every run."""
         if isinstance(value, Tensor):
-            return is_constant(self.shadow(value)) & (value.detach() == number).cpu()
+            equal = (value.detach() == number).cpu()
+            return equal & is_constant(self.shadow(value)) if equal.any() else equal
         return torch.tensor(value == number)
 
 

@@ -81,8 +81,10 @@ class Shadows:
             for part in parts(tensor):
                 self.write(part, latest(shadow.flatten(1), 1).view(-1, *(1,) * part.dim()))
             return
-        for dim, (step, side) in enumerate(zip(tensor.stride(), tensor.shape, strict=True)):
-            if step == 0 and side > 1:  # an element that is shown several times waits for whatever any of them does
+        for dim, step in enumerate(tensor.stride()) if 0 in tensor.stride() else ():
+            if (
+                step == 0 and tensor.shape[dim] > 1
+            ):  # an element that is shown several times waits for whatever any of them does
                 shadow = shadow.expand(-1, *tensor.shape).amax(1 + dim, keepdim=True)
                 tensor = tensor.detach().narrow(dim, 0, 1)
         storage = tensor.untyped_storage()
@@ -150,10 +152,11 @@ class Shadows:
         return kept
 
     def _viewed(self, shadow: Int[Tensor, " channels elements"], tensor: Tensor) -> Tensor:
-        apart = shadow.stride(1)
-        stride = shadow.stride(0), *(apart * step for step in tensor.stride())
-        first = shadow.storage_offset() + apart * tensor.storage_offset()
-        return shadow.as_strided((len(shadow), *tensor.shape), stride, first)
+        apart, first = shadow.stride(1), tensor.storage_offset()
+        stride = tensor.stride()
+        if apart != 1:  # one part of each number
+            stride, first = tuple(apart * step for step in stride), shadow.storage_offset() + apart * first
+        return shadow.as_strided((shadow.shape[0], *tensor.shape), (shadow.stride(0), *stride), first)
 
 
 def _elements(tensor: Tensor) -> int:
@@ -189,6 +192,8 @@ def parts(tensor: Tensor) -> list[Tensor]:
 
     Raises AtonceError for what keeps its numbers where nobody can look.
     """
+    if tensor.layout is torch.strided and not tensor.is_nested:
+        return [tensor]
     names = _PARTS.get(tensor.layout)
     if tensor.is_nested or names is None:
         raise AtonceError(
@@ -200,11 +205,10 @@ def parts(tensor: Tensor) -> list[Tensor]:
             else "make a plain tensor of it before, with to_dense()",
         )
     with _disable_current_modes():
-        return [getattr(tensor, name)() for name in names] if names else [tensor]
+        return [getattr(tensor, name)() for name in names]
 
 
 _PARTS: dict[torch.layout, tuple[str, ...]] = {
-    torch.strided: (),
     torch.sparse_coo: ("_indices", "_values"),
     torch.sparse_csr: ("crow_indices", "col_indices", "values"),
     torch.sparse_bsr: ("crow_indices", "col_indices", "values"),

@@ -86,6 +86,8 @@ class Watch(TorchDispatchMode):
                 return run_by_body(func, args, kwargs)
         if types and any(map(is_traceable_wrapper_subclass_type, types)):
             return NotImplemented  # what it is made of comes by next
+        if func.namespace == "prim":  # what a tensor is, no numbers
+            return func(*args, **kwargs)
         plan = _plan(func)
         if plan.simpler is not None:
             with self:
@@ -99,12 +101,12 @@ class Watch(TorchDispatchMode):
         given = {key: value for key, value in kwargs.items() if key not in plan.out}
         call = Call(func, before, given, outputs, self.shadows)
         if plan.reads:
-            self.read(*call.data())
+            self.read(*call.read)
         if plan.written and not outputs:  # such as _foreach_add_, which gives nothing back
             call = Call(func, before, given, self._written(func, args), self.shadows)
         if not call.outputs:
             return result
-        sparse = any(one.layout is not torch.strided for one in (*leaves, *call.tensors()))
+        sparse = len(outputs) > len(leaves) or _any_sparse(args)
         waited = self._waited(call, plan, sparse=sparse)
         self._count(call, waited)
         for output, shadow in zip(call.outputs, waited.shadows, strict=True):
@@ -254,13 +256,28 @@ def watching(watch: Watch) -> Iterator[None]:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(watch)
         stack.enter_context(_Readings(watch))
-        yield
+        try:
+            yield
+        except NotImplementedError as error:
+            raise AtonceError(
+                "the program calls what torch cannot run on this machine without compiling it",
+                why=str(error).strip().splitlines()[0],
+                fix="measure the same computation written with other operations, or without gradients",
+            ) from error
 
 
 def _enable(backend: Any, enabled: bool) -> None:
     """Also where the program has frozen torch's flags (`torch.backends.disable_global_flags`)."""
     with torch.backends.__allow_nonbracketed_mutation():
         backend.enabled = enabled
+
+
+def _any_sparse(values: Sequence[Any]) -> bool:
+    return any(
+        value.layout is not torch.strided if isinstance(value, Tensor)
+        else isinstance(value, list | tuple) and _any_sparse(value)
+        for value in values
+    )  # fmt: skip
 
 
 class _Plan(NamedTuple):
@@ -290,7 +307,11 @@ def _plan(func: OpOverload) -> _Plan:
     writes = [one.alias_info is not None and one.alias_info.is_write for one in schema.arguments]
     return _Plan(
         # First of all: reshape, to, contiguous say that they look, but may copy.
-        simpler=func.decompose if func._can_decompose() else None if described or is_view else taken_apart(func),
+        simpler=func.decompose
+        if func._can_decompose()
+        else None
+        if described or is_view
+        else taken_apart(func),
         is_view=is_view,
         rule=rule,
         reads=reads,

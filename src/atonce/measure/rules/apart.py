@@ -16,13 +16,16 @@ def taken_apart(func: OpOverload) -> Callable[..., Any] | None:
 
     What writes to a tensor is taken apart as what does not, and then written.
     """
+    if func.namespace == "prims":  # what other decompositions are made of
+        implementation: Callable[..., Any] = func.impl_aten
+        return implementation
     if found := decomposition_table.get(func) or _OWN.get(func.name()) or _one_by_one(func):
         return found
     if not func._schema.is_mutable or func.namespace != "aten":
         return None
     functional = getattr(getattr(torch.ops.aten, base_name(func), None), _overload(func), None)
-    found = None if functional is None else taken_apart(functional)
-    return None if found is None else _written(func, found)
+    simpler = None if functional is None else taken_apart(functional)
+    return None if simpler is None else _written(func, simpler)
 
 
 def _written(func: OpOverload, functional: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,7 +79,14 @@ def _of(value: Any, place: int, length: int) -> Any:
 
 
 def _trilinear(
-    one: Tensor, other: Tensor, third: Tensor, first: Any, second: Any, last: Any, summed: Any, unroll_dim: int = 1
+    one: Tensor,
+    other: Tensor,
+    third: Tensor,
+    first: Any,
+    second: Any,
+    last: Any,
+    summed: Any,
+    unroll_dim: int = 1,
 ) -> Tensor:
     """_trilinear: the three, with dimensions put in, multiplied and summed."""
     spread = []
@@ -91,5 +101,9 @@ def _addbmm(tensor: Tensor, one: Tensor, other: Tensor, *, beta: Any = 1, alpha:
     return tensor * beta + torch.bmm(one, other).sum(0) * alpha
 
 
-_OWN: dict[str, Callable[..., Any]] = {"aten::_trilinear": _trilinear, "aten::addbmm": _addbmm}
+_OWN: dict[str, Callable[..., Any]] = {
+    "aten::_trilinear": _trilinear,
+    "aten::addbmm": _addbmm,
+    "aten::_efficientzerotensor": torch.zeros,
+}
 """What torch itself does not take apart."""

@@ -28,7 +28,9 @@ def matrix_function(call: Call) -> Waited:
 def solver(call: Call) -> Waited:
     """A X = B of any kind: each column of X waits for all of A and for its own column of B."""
     given = dict(_named(call))
-    right = given.pop(next(name for name in ("B", "b", "input2", "self") if name in given and name != _left(call)))
+    right = given.pop(
+        next(name for name in ("B", "b", "input2", "self") if name in given and name != _left(call))
+    )
     of_matrix = later(*(_of_each(call, one, _dims(name)) for name, one in given.items()))
     left = call.named("left", True)
     if right.dim() == 1 or call.output.dim() == of_matrix.dim():  # a batch of vectors

@@ -1,6 +1,5 @@
 """Matrix products and convolutions: sums of products."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 

@@ -108,10 +108,15 @@ def alignment(call: Call) -> Waited:
     The steps are products of matrices in a semiring, and so can be joined in pairs, as a running sum.
     """
     scores = call.shadow(call.args[0])  # channels, steps, batch, labels
-    given = later(call.nothing(()), *(all_of(call.shadow(one)) for one in call.tensors() if one is not call.args[0]))
+    given = later(
+        call.nothing(()), *(all_of(call.shadow(one)) for one in call.tensors if one is not call.args[0])
+    )
     batch = latest(scores, -1).cummax(1).values.mT if scores.dim() == 4 else latest(scores, -1)[:, None]
     batch = later(batch, given[:, None, None])  # channels, batch, steps
-    outputs = [batch[..., -1].reshape(-1, *call.output.shape), batch[..., None].expand(-1, *call.outputs[1].shape)]
+    outputs = [
+        batch[..., -1].reshape(-1, *call.output.shape),
+        batch[..., None].expand(-1, *call.outputs[1].shape),
+    ]
     steps = max(1, call.args[0].shape[0])
     return Waited(outputs, steps, work=3 * call.outputs[1].numel())
 
@@ -119,7 +124,7 @@ def alignment(call: Call) -> Waited:
 def everything(call: Call) -> Waited:
     """Each result waits for every element of every argument: the worst that can be."""
     waited = call.nothing(())
-    for one in call.tensors():
+    for one in call.tensors:
         waited = later(waited, all_of(call.shadow(one)))
     return Waited([waited.view(-1, *(1,) * one.dim()).expand(-1, *one.shape) for one in call.outputs])
 

@@ -39,4 +39,3 @@ def leaky(call: Call) -> Waited:
     """rrelu_with_noise(tensor, noise, …): the slopes are drawn and kept for the way back."""
     shadow = later(call.given(call.output.shape), call.shadow(call.args[0]))
     return Waited([shadow] * len(call.outputs))
-

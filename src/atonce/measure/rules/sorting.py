@@ -44,7 +44,7 @@ def counting(call: Call) -> Waited:
     And so do results that come one after the other as they are found: where one is depends on those before.
     """
     waited = call.nothing(())
-    for one in call.tensors():
+    for one in call.tensors:
         waited = later(waited, all_of(call.shadow(one)))
     size = max(1, call.args[0].numel() if isinstance(call.args[0], Tensor) else call.output.numel())
     results = [waited.view(-1, *(1,) * one.dim()).expand(-1, *one.shape) for one in call.outputs]

@@ -37,7 +37,9 @@ def masked_scatter(call: Call) -> Waited:
     tensor, mask, source = call.args
     shape = call.output.shape
     whole = call.nothing(shape)
-    counted = aligned(call.shadow(mask), whole)[0].expand_as(whole).flatten(1).cummax(1).values.view(whole.shape)
+    counted = (
+        aligned(call.shadow(mask), whole)[0].expand_as(whole).flatten(1).cummax(1).values.view(whole.shape)
+    )
     mask = mask.expand(shape)
     origins = (mask.flatten().cumsum(0) - 1).clamp(min=0).view(shape)
     of_source = call.shadow(source).reshape(len(whole), -1)
@@ -99,7 +101,12 @@ def _filled_where(call: Call) -> Waited | None:
     if "index_put" not in call.name or _adds(call):
         return None
     given = [one for one in call.args[1] if one is not None]
-    if len(given) != 1 or given[0].dtype not in _TRUTH or call.args[1][0] is None or call.args[2].numel() != 1:
+    if (
+        len(given) != 1
+        or given[0].dtype not in _TRUTH
+        or call.args[1][0] is None
+        or call.args[2].numel() != 1
+    ):
         return None
     tensor, mask = call.args[0], given[0]
     inner = (1,) * (tensor.dim() - mask.dim())
@@ -138,7 +145,9 @@ def _values(call: Call, destination: Int[Tensor, "*shape"]) -> Int[Tensor, " cha
     if "index_put" in call.name or call.name == "put":
         values = call.args[2]
     else:
-        values = next((one for one in (call.named(name) for name in ("src", "source", "value")) if one is not None), 0)
+        values = next(
+            (one for one in (call.named(name) for name in ("src", "source", "value")) if one is not None), 0
+        )
     shape = destination.shape
     if isinstance(values, Tensor) and call.name.startswith("scatter") and values.dim() == len(shape):
         shadow = call.shadow(values)[:, *(slice(side) for side in shape)]  # may be larger than the places
