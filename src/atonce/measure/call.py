@@ -104,7 +104,7 @@ class Call:
         shadow[:FIRST_PATH] = 0
         return shadow
 
-    def masked(self, tensor: Tensor, sign: float = 1) -> Bool[Tensor, "*#shape"] | None:
+    def masked(self, tensor: Tensor, sign: int | float = 1) -> Bool[Tensor, "*#shape"] | None:
         """Where a mask has put an argument, times `sign`, far below zero; None if nowhere."""
         if not tensor.is_floating_point():
             return None

@@ -37,7 +37,7 @@ class _Kept(NamedTuple):
 
     alive: StorageWeakRef
     itemsize: int
-    shadow: Int[Tensor, " channels elements"]
+    shadow: Int[Tensor, " channels elements"] | Bool[Tensor, " one elements"]
 
 
 class Shadows:
@@ -151,7 +151,7 @@ class Shadows:
             self._limit = max(1024, 2 * len(self._kept))
         return kept
 
-    def _viewed(self, shadow: Int[Tensor, " channels elements"], tensor: Tensor) -> Tensor:
+    def _viewed(self, shadow: Int[Tensor, " channels elements"] | Bool[Tensor, " one elements"], tensor: Tensor) -> Tensor:
         apart, first = shadow.stride(1), tensor.storage_offset()
         stride = tensor.stride()
         if apart != 1:  # one part of each number

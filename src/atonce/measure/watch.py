@@ -25,7 +25,7 @@ from atonce.measure.chain import Chains, called_from
 from atonce.measure.rules import reductions
 from atonce.measure.rules.apart import taken_apart
 from atonce.measure.rules.table import Rule, rule_for
-from atonce.measure.shadows import FIRST_PATH, NOTHING, PRAM, STEP, UNIT, Shadows, is_constant, later, parts
+from atonce.measure.shadows import FIRST_PATH, NOTHING, PRAM, STEP, UNIT, Shadows, is_constant, later, latest, parts
 from atonce.shapes import Int
 
 _READS = {
@@ -327,5 +327,5 @@ def shadow_paths(shadows: Shadows, tensor: Tensor, dim: int) -> Int[Tensor, "cha
         nearest = shadow[:, None]
     else:
         others = [1 + other for other in range(tensor.dim()) if other != dim]
-        nearest = shadow.amax(others) if others else shadow
+        nearest = latest(shadow, others)
     return torch.where(nearest == NOTHING, -1, -(nearest // STEP))

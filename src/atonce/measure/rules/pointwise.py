@@ -111,7 +111,7 @@ def _spread(call: Call, places: Places | None) -> Places | None:
     return None if places is None else places.expand(call.output.shape)
 
 
-def _terms(call: Call) -> list[tuple[object, float]]:
+def _terms(call: Call) -> list[tuple[object, int | float]]:
     """What is added to one another, with the sign that it has there."""
     (first, second), alpha = call.args[:2], call.named("alpha", 1)
     alpha = alpha.real if isinstance(alpha, complex) else alpha
