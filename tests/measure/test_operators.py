@@ -1,5 +1,7 @@
-"""Every operator of torch, with the inputs that torch tests it with: no error, and nothing said to be out of reach
-that changes a result."""
+"""Every operator of torch, with the inputs that torch tests it with.
+
+No error, and nothing is said to be out of reach that changes a result.
+"""
 
 import functools
 import itertools
@@ -30,7 +32,7 @@ UNKNOWN = {
 
 NOT_REPEATED = {
     "empty_like": "shows whatever was in memory",
-    "nn.functional.rrelu": "draws for numbers below zero alone, so each shifts what is drawn for those after it",
+    "nn.functional.rrelu": "draws for numbers below zero alone, so each shifts what is drawn for others",
 }
 """Operators that do not give the same twice, and why."""
 
@@ -43,9 +45,12 @@ NO_INPUTS = {
 KINDS = (torch.float64, torch.float32, torch.int64, torch.bool, torch.complex128)
 
 
+Case = tuple[str, Callable[..., Any], list[Any], Any]
+
+
 @functools.cache
 def database() -> Sequence[Any]:
-    """torch's, which freezes the flags of torch's backends when it is imported: here they stay as they are."""
+    """torch's, which freezes the flags of torch's backends when it is imported; not here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torch.testing._internal.common_methods_invocations import op_db
@@ -53,8 +58,11 @@ def database() -> Sequence[Any]:
     return op_db
 
 
-def cases(chunk: int, kind: torch.dtype | None = None) -> Iterator[tuple[str, Callable[..., Any], list[Any], Any]]:
-    """Name, function, the leaves of its arguments and their structure. Without a kind: float64 if there is any."""
+def cases(chunk: int, kind: torch.dtype | None = None) -> Iterator[Case]:
+    """Name, function, the leaves of its arguments and their structure.
+
+    Without a kind: float64 if there is any.
+    """
     for one in database()[chunk::CHUNKS]:
         kinds = one.supported_dtypes("cpu")
         chosen = kind or next((kind for kind in KINDS if kind in kinds), None)
@@ -119,7 +127,7 @@ def measured(operator: Callable[..., Any], leaves: list[Any], structure: Any, ma
     return work_span(function, [leaves[marked], *others], follow=False)
 
 
-def unsound(case: tuple[str, Callable[..., Any], list[Any], Any], number: int) -> Iterator[tuple[str, str | None]]:
+def unsound(case: Case, number: int) -> Iterator[tuple[str, str | None]]:
     """What is wrong with a case, and which operations of it are unknown."""
     name, operator, leaves, structure = case
     tensors = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]

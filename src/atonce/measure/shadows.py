@@ -97,8 +97,8 @@ class Shadows:
         if each == 1:
             self._viewed(kept.shadow, tensor).copy_(shadow)
         else:
-            for part in range(each):
-                self._viewed(kept.shadow[:, part::each], tensor).copy_(shadow)
+            for first in range(each):
+                self._viewed(kept.shadow[:, first::each], tensor).copy_(shadow)
         if self._lowered:
             self.lower(tensor, torch.tensor(False))
 
@@ -151,7 +151,9 @@ class Shadows:
             self._limit = max(1024, 2 * len(self._kept))
         return kept
 
-    def _viewed(self, shadow: Int[Tensor, " channels elements"] | Bool[Tensor, " one elements"], tensor: Tensor) -> Tensor:
+    def _viewed(
+        self, shadow: Int[Tensor, " channels elements"] | Bool[Tensor, " one elements"], tensor: Tensor
+    ) -> Tensor:
         apart, first = shadow.stride(1), tensor.storage_offset()
         stride = tensor.stride()
         if apart != 1:  # one part of each number

@@ -25,12 +25,23 @@ from atonce.measure.chain import Chains, called_from
 from atonce.measure.rules import reductions
 from atonce.measure.rules.apart import taken_apart
 from atonce.measure.rules.table import Rule, rule_for
-from atonce.measure.shadows import FIRST_PATH, NOTHING, PRAM, STEP, UNIT, Shadows, is_constant, later, latest, parts
+from atonce.measure.shadows import (
+    FIRST_PATH,
+    NOTHING,
+    PRAM,
+    STEP,
+    UNIT,
+    Shadows,
+    is_constant,
+    later,
+    latest,
+    parts,
+)
 from atonce.shapes import Int
 
 _READS = {
-    "_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "unique_consecutive", "_unique2", "_unique",
-    "is_nonzero", "equal", "bincount", "_pack_padded_sequence",
+    "_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique_dim",
+    "unique_consecutive", "_unique2", "_unique", "bincount", "_pack_padded_sequence",
 }  # fmt: skip
 """Operations after which Python knows a number, and may do something else because of it: also of what shape
 the results are."""
@@ -298,7 +309,7 @@ class _Plan(NamedTuple):
 
 @cache
 def _plan(func: OpOverload) -> _Plan:
-    """Where torch itself takes an operation apart, it is taken apart; else only where no rule describes it."""
+    """Where torch itself takes an operation apart, so do we; else only where no rule describes it."""
     rule, reads, schema = rule_for(func), base_name(func) in _READS, func._schema
     described = rule is not None or reads
     returns = [one.alias_info for one in schema.returns]

@@ -38,8 +38,8 @@ class WorkSpan:
     """Operations that no rule describes, and how often they ran. For each, everything was taken to depend on
     everything, so the span may be too long."""
     wide: Mapping[str, int]
-    """Operations that a rule describes, but not number by number, and how often they ran: of sparse tensors, and
-    those whose results have a shape that depends on numbers. Here, too, everything waits for everything."""
+    """Operations that a rule describes, but not number by number, and how often they ran: those of sparse
+    tensors, and those that give as many results as they find. Here, too, everything waits for everything."""
     reads: int
     """How often Python read a number. Everything after that waits for it."""
 

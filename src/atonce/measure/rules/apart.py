@@ -17,7 +17,7 @@ def taken_apart(func: OpOverload) -> Callable[..., Any] | None:
     What writes to a tensor is taken apart as what does not, and then written.
     """
     if func.namespace == "prims":  # what other decompositions are made of
-        implementation: Callable[..., Any] = func.impl_aten
+        implementation: Callable[..., Any] = vars(func)["impl_aten"]
         return implementation
     if found := decomposition_table.get(func) or _OWN.get(func.name()) or _one_by_one(func):
         return found

@@ -1,7 +1,7 @@
 """Decompositions, inverses, determinants and solvers: functions of whole matrices, many of them in a batch.
 
-In unit cost each is one step, as a matrix product is. Of n × n numbers it takes n³ operations, and in PRAM steps
-n (1 + ⌈log2 n⌉): as Gauss's elimination does, column after column, each with a search for the pivot.
+In unit cost each is one step, as a matrix product is. Of n × n numbers it takes n³ operations, and
+n (1 + ⌈log2 n⌉) PRAM steps: as Gauss's elimination does, column after column, each with a search for a pivot.
 """
 
 import math
@@ -20,7 +20,7 @@ _DIMS = {"tau": 1, "pivots": 1, "LU_pivots": 1, "atol": 0, "rtol": 0, "rcond": 0
 
 
 def matrix_function(call: Call) -> Waited:
-    """linalg_inv_ex, linalg_qr, _linalg_svd, _linalg_eigh, _linalg_det, …: all of a result waits for all of its matrix."""
+    """linalg_inv_ex, linalg_qr, _linalg_svd, _linalg_det, …: all of a result waits for all of its matrix."""
     one_each = later(*(_of_each(call, one, _dims(name)) for name, one in _named(call)))
     return _waited(call, [_spread(one_each, one) for one in call.outputs])
 
@@ -44,7 +44,7 @@ def solver(call: Call) -> Waited:
 
 
 def substitution(call: Call) -> Waited:
-    """linalg_solve_triangular(A, B, upper=, left=): x of the first row to be solved goes into those after it."""
+    """linalg_solve_triangular(A, B, upper=, left=): each row of X waits for those that are solved before."""
     matrix, right = call.args[:2]
     upper = call.named("upper")
     if not call.named("left", True):

@@ -168,8 +168,8 @@ class Window:
     def back(
         self, places: Int[Tensor, " channels batch features *places"], plane: Tensor
     ) -> Int[Tensor, " channels *shape"]:
-        """What the elements of `plane`, of which these are the places, wait for if each place goes to all it sees."""
-        # Which elements each place sees: numbers from 1 for those of the plane, 0 where there is only padding.
+        """What the elements of `plane` wait for if each of its places goes to all that it sees."""
+        # Which elements each place sees: numbers from 1 for those of the plane, 0 where there is padding.
         numbered = torch.arange(1, plane.numel() + 1).view(plane.shape)
         seen = self.over(numbered, padding=0)  # batch, groups, *places, neighbours
         seen = seen[:, :, *(slice(side) for side in places.shape[3:])]

@@ -25,7 +25,7 @@ def reduction(call: Call) -> Waited:
     return Waited([waited.reshape(channels, *one.shape) for one in call.outputs], joined=max(1, joined))
 
 
-def _weights(tensor: Tensor, dims: Sequence[int]) -> Tensor:
+def _weights(tensor: Tensor, dims: list[int]) -> Tensor:
     """The exponential of what each number lacks to the greatest."""
     return (tensor.detach() - tensor.detach().amax(dims, keepdim=True)).exp() if dims else tensor.new_ones(())
 
@@ -134,7 +134,7 @@ def all_of(shadow: Int[Tensor, " channels *shape"]) -> Int[Tensor, " channels"]:
     return latest(shadow.flatten(1) if shadow.dim() > 1 else shadow[:, None], -1)
 
 
-def _dims(given: Any, tensor: Tensor) -> Sequence[int]:
+def _dims(given: Any, tensor: Tensor) -> list[int]:
     """The dimensions that an argument names; all, if it names none."""
     if isinstance(given, int) and not isinstance(given, bool):
         return [given % max(1, tensor.dim())] if tensor.dim() else []

@@ -25,7 +25,7 @@ def sorting(call: Call) -> Waited:
 
 
 def searching(call: Call) -> Waited:
-    """searchsorted(sequence, values, …) and bucketize(values, boundaries): one after the other, log2 n comparisons."""
+    """searchsorted(sequence, values, …), bucketize(values, boundaries): log2 n comparisons, one by one."""
     sequence, values = call.args[:2] if call.name == "searchsorted" else reversed(call.args[:2])
     waited = latest(call.shadow(sequence), -1, keepdim=True)
     sorter = call.named("sorter")

@@ -34,7 +34,7 @@ def pooling(call: Call) -> Waited:
 def linear_map(call: Call) -> Waited:
     """im2col, col2im, upsample_…, _adaptive_avg_pool2d, adaptive_max_pool2d, and their ways back.
 
-    Which neighbours go into which result is tried out, with a plane for each neighbour that is zero elsewhere.
+    Which neighbours go into which result is tried out, with a plane for each that is zero elsewhere.
     """
     tensor = call.args[0]
     depth = math.prod(call.args[2]) if call.name == "col2im" else 1
@@ -53,7 +53,7 @@ def linear_map(call: Call) -> Waited:
 
 
 def whole_planes(call: Call) -> Waited:
-    """fractional_max_pool2d, grid_sampler_3d, …: each channel waits for all of its own, and for where to look."""
+    """fractional_max_pool2d, grid_sampler_3d: each channel waits for all of its own, and where to look."""
     tensor = call.args[0]
     dims = _plane_dims(call)
     waited = latest(call.shadow(tensor), list(range(-dims, 0)), keepdim=True)
@@ -80,8 +80,7 @@ def _pairs(call: Call, plane: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     kind = call.args[0].dtype if call.args[0].is_floating_point() else torch.float64
     size = math.prod(plane)
     starts, ends = [], []
-    operation = _AS_SUMS.get(call.name)
-    operation = call.function if operation is None else operation
+    operation: Any = _AS_SUMS.get(call.name, call.function)
     step = max(1, _AT_ONCE // max(1, size))
     for first in range(0, size, step):
         some = min(step, size - first)

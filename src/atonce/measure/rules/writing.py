@@ -60,7 +60,7 @@ def embedding_backward(call: Call) -> Waited:
 
 
 def embedding_bag(call: Call) -> Waited:
-    """_embedding_bag(table, places, offsets, …): each bag waits for its places, and the rows that they name."""
+    """_embedding_bag(table, places, offsets, …): each bag waits for the rows that its places name."""
     table, places, offsets = call.args[:3]
     rows = call.shadow(table)[:, places]
     rows = later(rows, call.shadow(places)[..., None])
@@ -78,7 +78,7 @@ def embedding_bag(call: Call) -> Waited:
 
 
 def segment_reduce(call: Call) -> Waited:
-    """segment_reduce(tensor, reduce, lengths=, offsets=, axis=): each segment waits for its own, and for where it is."""
+    """segment_reduce(tensor, reduce, lengths=, …): each segment waits for its own, and for where it is."""
     tensor, axis = call.args[0], call.named("axis", 0)
     lengths, offsets = call.named("lengths"), call.named("offsets")
     ends = lengths.cumsum(-1) if lengths is not None else offsets[..., 1:]
