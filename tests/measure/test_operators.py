@@ -54,7 +54,7 @@ def database() -> Sequence[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torch.testing._internal.common_methods_invocations import op_db
-    vars(torch.backends)["__allow_nonbracketed_mutation_flag"] = True
+    torch.backends.__allow_nonbracketed_mutation_flag = True
     return op_db
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
-from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant, is_low
+from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant, is_low, is_unmarked
 from atonce.shapes import Bool, Int
 
 
@@ -108,12 +108,13 @@ class Call:
         """Where a mask has put an argument, times `sign`, far below zero; None if nowhere."""
         if not tensor.is_floating_point():
             return None
-        constant = is_constant(self.shadow(tensor))
         lowered = self.shadows.lowered(tensor) if sign > 0 else None
-        if constant.any():
-            constant = constant & is_low(tensor if sign > 0 else -tensor)
-            return constant if lowered is None else constant | lowered
-        return lowered
+        low = is_low(tensor if sign > 0 else -tensor)
+        if not low.any():
+            return lowered
+        shadow = self.shadow(tensor)
+        low = low & (is_constant(shadow) | is_unmarked(shadow))
+        return low if lowered is None else low | lowered
 
     def constantly(self, value: Any, number: int) -> Bool[Tensor, "*shape"]:
         """Where an argument is `number` in every run."""

@@ -64,6 +64,7 @@ def reach(
     dim = _dim(inputs, position_dim)
     draw = torch.Generator().manual_seed(seed)
     other = torch.randn(inputs.shape, generator=draw, dtype=inputs.dtype)
+    other = torch.where(other == inputs, other + 1, other)  # the inputs may have been drawn the same way
     before = _first(function(inputs))
     changed = []
     for position in range(inputs.shape[dim]):

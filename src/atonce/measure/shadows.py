@@ -178,6 +178,13 @@ def is_minus_infinity(tensor: Tensor) -> Bool[Tensor, "*shape"]:
     return (tensor.detach() <= torch.finfo(tensor.dtype).min / 2).cpu()
 
 
+def is_unmarked(shadow: Int[Tensor, " channels *shape"]) -> Bool[Tensor, "*shape"]:
+    """Where a value depends on no position that paths begin at, such as a mask that a program is given."""
+    if len(shadow) == FIRST_PATH:
+        return torch.zeros(shadow.shape[1:], dtype=torch.bool)
+    return (shadow[FIRST_PATH:] == NOTHING).all(0)
+
+
 LOW = -5000.0
 """What is as far below zero as this is there to mask: a softmax gives it a weight of exactly zero."""
 
