@@ -1,4 +1,4 @@
-"""Programs of all kinds, each as narrow as the same computation written otherwise, or named as taken for the worst."""
+"""Programs of all kinds, each as narrow as the same written otherwise, or named as taken for the worst."""
 
 import math
 import warnings

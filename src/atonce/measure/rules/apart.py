@@ -19,13 +19,21 @@ def taken_apart(func: OpOverload) -> Callable[..., Any] | None:
     if func.namespace == "prims":  # what other decompositions are made of
         implementation: Callable[..., Any] = vars(func)["impl_aten"]
         return implementation
-    if found := decomposition_table.get(func) or _OWN.get(func.name()) or _one_by_one(func):
+    functional = _functional(func)
+    if functional is not None and functional.name() in _OWN:  # torch's own of these does not resize
+        return _written(func, _OWN[functional.name()])
+    if found := _OWN.get(func.name()) or decomposition_table.get(func) or _one_by_one(func):
         return found
-    if not func._schema.is_mutable or func.namespace != "aten":
-        return None
-    functional = getattr(getattr(torch.ops.aten, base_name(func), None), _overload(func), None)
     simpler = None if functional is None else taken_apart(functional)
     return None if simpler is None else _written(func, simpler)
+
+
+def _functional(func: OpOverload) -> OpOverload | None:
+    """The operation that writes over nothing, of one that does."""
+    if not func._schema.is_mutable or func.namespace != "aten":
+        return None
+    found: OpOverload | None = getattr(getattr(torch.ops.aten, base_name(func), None), _overload(func), None)
+    return found
 
 
 def _written(func: OpOverload, functional: Callable[..., Any]) -> Callable[..., Any]:
