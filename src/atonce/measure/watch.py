@@ -160,10 +160,10 @@ class Watch(TorchDispatchMode):
         return reductions.everything(call)
 
     def read(self, *tensors: Tensor) -> None:
-        """Take note that Python has read these."""
-        self.reads += 1
-        for tensor in tensors:
-            self._read = later(self._read, reductions.all_of(self.shadows.of(tensor)))
+        """Take note that Python has read these. Constants, such as a mask, it would have known anyway."""
+        waited = [reductions.all_of(self.shadows.of(tensor)) for tensor in tensors]
+        self.reads += any(not bool(is_constant(one)) for one in waited)
+        self._read = later(self._read, *waited)
 
     def _as_they_were(self, func: OpOverload, args: Sequence[Any]) -> Sequence[Any]:
         """The arguments, with a copy of what is going to be written over."""
