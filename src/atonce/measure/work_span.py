@@ -41,7 +41,7 @@ class WorkSpan:
     """Operations that a rule describes, but not number by number, and how often they ran: those of sparse
     tensors, and those that give as many results as they find. Here, too, everything waits for everything."""
     reads: int
-    """How often Python read a number that is not the same in every run. Everything after that waits for it."""
+    """How often Python read a number that can differ from run to run. Everything after that waits for it."""
 
     @property
     def parallelism(self) -> float:

@@ -105,9 +105,12 @@ def convolution_backward(call: Call) -> Waited:
         for_inputs = window.back(of_gradient, inputs)
     for_inputs = later(for_inputs, _everything(call, weight))
     all_places = latest(of_gradient, [1, *range(3, of_gradient.dim())])
-    for_weight = later(
-        all_places.view(len(all_places), -1, *(1,) * (weight.dim() - 1)), _everything(call, inputs)
-    ).expand(-1, *weight.shape)
+    by_weight = (
+        _everything(call, gradient)
+        if call.args[7]
+        else all_places.view(len(all_places), -1, *(1,) * (weight.dim() - 1))
+    )
+    for_weight = later(by_weight, _everything(call, inputs)).expand(-1, *weight.shape)
     mask = call.argument(10, "output_mask")
     wanted = [
         one for one, is_wanted in zip((for_inputs, for_weight, all_places), mask, strict=True) if is_wanted

@@ -77,8 +77,12 @@ _RULES: dict[Rule, str] = {
         upsample_bilinear2d_backward upsample_trilinear3d_backward upsample_bicubic2d_backward
         _upsample_bilinear2d_aa_backward _upsample_bicubic2d_aa_backward _adaptive_avg_pool2d
         _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d _adaptive_avg_pool2d_backward
-        _adaptive_avg_pool3d_backward avg_pool2d_backward avg_pool3d_backward""",
-    windows.whole_planes: "fractional_max_pool2d fractional_max_pool3d grid_sampler_3d",
+        _adaptive_avg_pool3d_backward avg_pool2d_backward avg_pool3d_backward reflection_pad1d_backward
+        reflection_pad2d_backward reflection_pad3d_backward replication_pad1d_backward
+        replication_pad2d_backward replication_pad3d_backward""",
+    windows.whole_planes: """
+        fractional_max_pool2d fractional_max_pool3d grid_sampler_3d fractional_max_pool2d_backward
+        fractional_max_pool3d_backward adaptive_max_pool2d_backward adaptive_max_pool3d_backward""",
     linear_algebra.matrix_function: """
         linalg_cholesky_ex cholesky cholesky_inverse linalg_inv_ex linalg_qr qr geqrf linalg_lu
         linalg_lu_factor_ex lu_unpack _linalg_svd _linalg_eigh linalg_eig linalg_eigvals _linalg_eigvals

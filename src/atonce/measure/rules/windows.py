@@ -77,7 +77,7 @@ def _plane_dims(call: Call) -> int:
 
 def _pairs(call: Call, plane: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Which places of a plane go into which places of its result."""
-    kind = call.args[0].dtype if call.args[0].is_floating_point() else torch.float64
+    kind = _kind(call)
     size = math.prod(plane)
     starts, ends = [], []
     operation: Any = _AS_SUMS.get(call.name, call.function)
@@ -96,11 +96,15 @@ def _pairs(call: Call, plane: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return torch.cat(starts), torch.cat(ends)
 
 
+def _kind(call: Call) -> torch.dtype:
+    return call.args[0].dtype if call.args[0].is_floating_point() else torch.float64
+
+
 def _one_plane(call: Call, value: Any, some: int) -> Any:
     """An argument that speaks of the whole batch, said of so many planes."""
     if isinstance(value, Tensor):
         dims = _plane_dims(call)
-        return torch.zeros(some, 1, *value.shape[-dims:], dtype=torch.float64)
+        return torch.zeros(some, 1, *value.shape[-dims:], dtype=_kind(call))
     if call.name.startswith(("upsample", "_upsample")) and call.name.endswith("backward"):
         whole = isinstance(value, list | tuple) and len(value) == 2 + _plane_dims(call)
         return [some, 1, *value[2:]] if whole else value
