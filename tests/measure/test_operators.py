@@ -30,6 +30,13 @@ UNKNOWN = {
 }
 """Operations that no rule describes. Taken for the worst and named, which is sound."""
 
+UNKNOWN_BACKWARD = {
+    "aten::grid_sampler_2d_backward", "aten::grid_sampler_3d_backward", "aten::_segment_reduce_backward",
+    "aten::_embedding_bag_backward", "aten::multi_margin_loss_backward",
+    "aten::multilabel_margin_loss_backward",
+}  # fmt: skip
+"""And those on the way back."""
+
 NOT_REPEATED = {
     "empty_like": "shows whatever was in memory",
     "nn.functional.rrelu": "draws for numbers below zero alone, so each shifts what is drawn for others",
@@ -193,3 +200,38 @@ def test_other_kinds_of_numbers(kind: torch.dtype) -> None:
         unknown |= set(measured(operator, copies(leaves), structure, 0, 0).unknown)
     assert len(seen) > 20
     assert unknown <= UNKNOWN
+
+
+def backward(operator: Callable[..., Any]) -> Callable[..., Any]:
+    """The gradient of an operator's first input."""
+
+    def gradient(first: Any, *args: Any, **kwargs: Any) -> Any:
+        first = first.detach().requires_grad_()
+        found = [one for one in tree_leaves(operator(first, *args, **kwargs)) if isinstance(one, Tensor)]
+        total = sum((one.abs() ** 2).sum() for one in found if one.requires_grad)
+        return torch.autograd.grad(total, first, allow_unused=True)[0]  # type: ignore[arg-type]
+
+    return gradient
+
+
+@pytest.mark.parametrize("chunk", [2, 5, 9])
+def test_the_way_back(chunk: int) -> None:
+    wrong: list[tuple[str, str]] = []
+    unknown = set()
+    able = {one.op for one in database()[chunk::CHUNKS] if one.supports_autograd}
+    seen: set[str] = set()
+    for name, operator, leaves, structure in cases(chunk):
+        first = leaves[0] if leaves else None
+        if name in seen or operator not in able:
+            continue
+        if not isinstance(first, Tensor) or not first.is_floating_point() or first.layout != torch.strided:
+            continue
+        seen.add(name)
+        for place, fault in unsound((name, backward(operator), leaves, structure), 0):
+            if fault is None:
+                unknown.add(place)
+            elif name not in NOT_REPEATED:
+                wrong.append((name, fault))
+    assert wrong == []
+    assert unknown <= UNKNOWN | UNKNOWN_BACKWARD
+    assert len(seen) > 20

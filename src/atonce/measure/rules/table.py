@@ -58,7 +58,8 @@ _RULES: dict[Rule, str] = {
     writing.embedding_bag: "_embedding_bag _embedding_bag_forward_only",
     writing.segment_reduce: "segment_reduce",
     pointwise.pointwise: """
-        complex view_as_complex_copy view_as_real_copy fake_quantize_per_tensor_affine_cachemask""",
+        complex view_as_complex_copy view_as_real_copy fake_quantize_per_tensor_affine_cachemask
+        softshrink_backward hardshrink_backward""",
     pointwise.where: "where",
     pointwise.masked_fill: "masked_fill",
     pointwise.triangle: "tril triu",
@@ -82,7 +83,8 @@ _RULES: dict[Rule, str] = {
         replication_pad2d_backward replication_pad3d_backward""",
     windows.whole_planes: """
         fractional_max_pool2d fractional_max_pool3d grid_sampler_3d fractional_max_pool2d_backward
-        fractional_max_pool3d_backward adaptive_max_pool2d_backward adaptive_max_pool3d_backward""",
+        fractional_max_pool3d_backward adaptive_max_pool2d_backward adaptive_max_pool3d_backward
+        max_pool3d_with_indices_backward""",
     linear_algebra.matrix_function: """
         linalg_cholesky_ex cholesky cholesky_inverse linalg_inv_ex linalg_qr qr geqrf linalg_lu
         linalg_lu_factor_ex lu_unpack _linalg_svd _linalg_eigh linalg_eig linalg_eigvals _linalg_eigvals
