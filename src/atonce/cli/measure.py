@@ -106,8 +106,8 @@ def _print(found: "Measurement", out: Path | None, *, json: bool) -> None:
         return
     for table in found.text_tables():
         _print_table(table)
-    if found.measured.unknown:
-        print_text(f"Without a rule, so that the worst was assumed: {', '.join(found.measured.unknown)}")
+    for kind, names in found.measured.worst():
+        print_text(f"Taken for the worst ({kind}): {', '.join(names)}")
     if out is not None:
         print_text(str(out))
 

@@ -1,7 +1,8 @@
 """One call of a torch operation, with the shadows of what went in: what the rules are given."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
-from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant
+from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant, is_low, is_unmarked
 from atonce.shapes import Bool, Int
 
 
@@ -25,6 +26,12 @@ class Waited(NamedTuple):
     """Operations on single numbers; None: of each element of the first result, as many as `joined`."""
     products: int = 0
     """Of these, how many multiply or add in a matrix product or a convolution."""
+    depth: int | None = None
+    """Steps on unboundedly many processors; None: 1 + ⌈log2 joined⌉."""
+    lowered: Bool[Tensor, "*shape"] | None = None
+    """Where the first result is something plus a constant far below zero."""
+    wide: bool = False
+    """Whether all waits for all only because nobody looks closer."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,35 @@ class Call:
         """An argument that may have been given by place or by name, or not at all."""
         return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
 
-    def tensors(self) -> Iterator[Tensor]:
+    def named(self, name: str, default: Any = None) -> Any:
+        """The argument of this name in the operation's schema, however it was given."""
+        for place, one in enumerate(self.operation._schema.arguments):
+            if one.name == name:
+                if place < len(self.args):
+                    return self.args[place]
+                return self.kwargs.get(name, one.default_value if one.has_default_value() else default)
+        return default
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The operation as one that writes over nothing, for any kind of arguments."""
+        found: Callable[..., Any] = getattr(getattr(torch.ops, self.operation.namespace), self.name)
+        return found
+
+    @cached_property
+    def tensors(self) -> Sequence[Tensor]:
         """All tensors that went in."""
-        for leaf in tree_leaves((self.args, dict(self.kwargs))):
-            if isinstance(leaf, Tensor):
-                yield leaf
+        return [leaf for leaf in tree_leaves((self.args, self.kwargs)) if isinstance(leaf, Tensor)]
+
+    @property
+    def read(self) -> Sequence[Tensor]:
+        """Of an operation after which the program knows numbers, the arguments that it knows."""
+        known = {
+            "masked_select": self.args[1:2],
+            "_pack_padded_sequence": self.args[1:2],
+            "equal": self.args[:2],
+        }
+        return [one for one in known.get(self.name, self.args[:1]) if isinstance(one, Tensor)]
 
     def shadow(self, value: Any) -> Int[Tensor, " channels *shape"]:
         """The shadow of an argument. A number of Python's waits for nothing."""
@@ -73,10 +104,23 @@ class Call:
         shadow[:FIRST_PATH] = 0
         return shadow
 
+    def masked(self, tensor: Tensor, sign: int | float = 1) -> Bool[Tensor, "*#shape"] | None:
+        """Where a mask has put an argument, times `sign`, far below zero; None if nowhere."""
+        if not tensor.is_floating_point():
+            return None
+        lowered = self.shadows.lowered(tensor) if sign > 0 else None
+        low = is_low(tensor if sign > 0 else -tensor)
+        if not low.any():
+            return lowered
+        shadow = self.shadow(tensor)
+        low = low & (is_constant(shadow) | is_unmarked(shadow))
+        return low if lowered is None else low | lowered
+
     def constantly(self, value: Any, number: int) -> Bool[Tensor, "*shape"]:
         """Where an argument is `number` in every run."""
         if isinstance(value, Tensor):
-            return is_constant(self.shadow(value)) & (value.detach() == number).cpu()
+            equal = (value.detach() == number).cpu()
+            return equal & is_constant(self.shadow(value)) if equal.any() else equal
         return torch.tensor(value == number)
 
 

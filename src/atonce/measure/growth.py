@@ -34,6 +34,16 @@ class Growth:
         """Operations that no rule describes: see `WorkSpan.unknown`."""
         return sum((Counter(one.unknown) for one in self.calls.values()), Counter())
 
+    @property
+    def wide(self) -> Counter[str]:
+        """Operations that are described, but not number by number: see `WorkSpan.wide`."""
+        return sum((Counter(one.wide) for one in self.calls.values()), Counter())
+
+    @property
+    def reads(self) -> int:
+        """How often Python read a number, at all lengths together: see `WorkSpan.reads`."""
+        return sum(one.reads for one in self.calls.values())
+
     def as_dict(self) -> dict[str, Any]:
         """The figures as JSON has them; lengths are texts there."""
         found = {name: getattr(self, name).as_dict() for name in ("work", "span", "span_pram", "path")}
@@ -41,6 +51,8 @@ class Growth:
         return found | {
             "connected": {length: one.connected for length, one in with_paths.items()},
             "unknown": dict(self.unknown),
+            "wide": dict(self.wide),
+            "reads": self.reads,
         }
 
 

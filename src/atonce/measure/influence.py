@@ -28,9 +28,12 @@ def influence(
             for one in output.flatten()
         ]
     )
-    squares = rows.square().movedim(1 + _dim(inputs, position_dim), 1).flatten(2).sum(2)
-    places = squares.view(*output.shape, -1).movedim(_dim(output, position_dim), 0)
-    return places.reshape(len(places), -1, places.shape[-1]).sum(1).T.sqrt()
+    length = inputs.shape[_dim(inputs, position_dim)] if inputs.dim() else 1
+    rows = rows.movedim(1 + _dim(inputs, position_dim), 1) if inputs.dim() else rows
+    squares = rows.abs().square().reshape(len(rows), length, -1).sum(2)
+    places = squares.view(*output.shape, length)
+    places = places.movedim(_dim(output, position_dim), 0) if output.dim() else places[None]
+    return places.reshape(len(places), -1, length).sum(1).T.sqrt()
 
 
 def influence_on(
@@ -62,6 +65,7 @@ def reach(
     dim = _dim(inputs, position_dim)
     draw = torch.Generator().manual_seed(torch_seed(seed))
     other = torch.randn(inputs.shape, generator=draw, dtype=inputs.dtype)
+    other = torch.where(other == inputs, other + 1, other)  # the inputs may have been drawn the same way
     before = _first(function(inputs))
     changed = []
     for position in range(inputs.shape[dim]):
@@ -70,7 +74,8 @@ def reach(
         perturbed = inputs.clone()
         perturbed[tuple(here)] = other[tuple(here)]
         differs = _first(function(perturbed)) != before
-        changed.append(differs.movedim(_dim(before, position_dim), 0).flatten(1).any(1))
+        places = differs.movedim(_dim(before, position_dim), 0) if before.dim() else differs[None]
+        changed.append(places.reshape(len(places), -1).any(1))
     return torch.stack(changed)
 
 

@@ -18,7 +18,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import _disable_current_modes
 
+from atonce.errors import AtonceError
 from atonce.shapes import Bool, Int
 
 UNIT, PRAM, FIRST_PATH = 0, 1, 2
@@ -35,7 +37,7 @@ class _Kept(NamedTuple):
 
     alive: StorageWeakRef
     itemsize: int
-    shadow: Int[Tensor, " channels elements"]
+    shadow: Int[Tensor, " channels elements"] | Bool[Tensor, " one elements"]
 
 
 class Shadows:
@@ -48,48 +50,96 @@ class Shadows:
     def __init__(self, channels: int) -> None:
         self.channels = channels
         self._kept: dict[int, _Kept] = {}
+        self._lowered: dict[int, _Kept] = {}
         self._limit = 1024
 
     def of(self, tensor: Tensor) -> Int[Tensor, " channels *shape"]:
-        """The shadow of `tensor`; to write to it is to write to the shadow of all its views.
+        """The shadow of `tensor`: to be read only, or to be written with `write`.
 
         A tensor that was never seen was there before the program began: an input or a weight, which waited
-        for nothing but can be anything. Not so truth values and minus infinity, which say what may be seen:
-        these are constants.
+        for nothing but can be anything. Not so truth values and what is far below zero, which say what may be
+        seen: these are constants. Of a sparse tensor each element waits for whatever any of it waits for.
         """
+        if tensor.layout is not torch.strided or tensor.is_nested:
+            waited = torch.stack([self.of(part).flatten(1).amax(1) for part in parts(tensor) if part.numel()])
+            return waited.amax(0).view(-1, *(1,) * tensor.dim()).expand(-1, *tensor.shape)
         storage = tensor.untyped_storage()
-        key = storage._cdata
-        kept = self._kept.get(key)
+        kept = self._kept.get(storage._cdata)
         if kept is None or kept.itemsize * kept.shadow.shape[1] < storage.nbytes():
             kept = self._keep(tensor, self._given(tensor))
-        if kept.itemsize != tensor.itemsize:  # other numbers made of the same bytes: any may be in any
-            latest = kept.shadow.amax(1)
-            return latest.view(-1, *(1,) * tensor.dim()).expand(-1, *tensor.shape).clone()
-        return self._viewed(kept.shadow, tensor)
+        elif kept.itemsize > tensor.itemsize:  # the halves of complex numbers
+            kept = self._keep(tensor, kept.shadow.repeat_interleave(kept.itemsize // tensor.itemsize, 1))
+        if kept.itemsize == tensor.itemsize:
+            return self._viewed(kept.shadow, tensor)
+        each = tensor.itemsize // kept.itemsize  # numbers made of several: any of them may be in it
+        whole = kept.shadow[:, : kept.shadow.shape[1] // each * each]
+        return self._viewed(whole.unflatten(1, (-1, each)).amax(2), tensor)
 
     def write(self, tensor: Tensor, shadow: Int[Tensor, " channels *shape"]) -> None:
         """Give the elements of `tensor` this shadow."""
+        if tensor.layout is not torch.strided or tensor.is_nested:
+            for part in parts(tensor):
+                self.write(part, latest(shadow.flatten(1), 1).view(-1, *(1,) * part.dim()))
+            return
+        for dim, step in enumerate(tensor.stride()) if 0 in tensor.stride() else ():
+            if (
+                step == 0 and tensor.shape[dim] > 1
+            ):  # an element that is shown several times waits for whatever any of them does
+                shadow = shadow.expand(-1, *tensor.shape).amax(1 + dim, keepdim=True)
+                tensor = tensor.detach().narrow(dim, 0, 1)
         storage = tensor.untyped_storage()
         kept = self._kept.get(storage._cdata)
-        if kept is None or kept.itemsize != tensor.itemsize or kept.shadow.shape[1] < _elements(tensor):
+        if kept is None or kept.itemsize * kept.shadow.shape[1] < storage.nbytes():
             kept = self._keep(tensor, torch.full((self.channels, _elements(tensor)), NOTHING))
-        self._viewed(kept.shadow, tensor).copy_(shadow)
+        elif kept.itemsize > tensor.itemsize:
+            kept = self._keep(tensor, kept.shadow.repeat_interleave(kept.itemsize // tensor.itemsize, 1))
+        each = tensor.itemsize // kept.itemsize
+        if each == 1:
+            self._viewed(kept.shadow, tensor).copy_(shadow)
+        else:
+            for first in range(each):
+                self._viewed(kept.shadow[:, first::each], tensor).copy_(shadow)
+        if self._lowered:
+            self.lower(tensor, torch.tensor(False))
 
     def mark(self, tensor: Tensor, positions: Int[Tensor, "*shape"]) -> None:
         """Make an input of `tensor`: it waited for nothing, and paths begin at its elements.
 
         Each in the channel of its position, counted from 0.
         """
-        self.of(tensor)[:FIRST_PATH] = 0
+        shadow = torch.zeros((self.channels, *tensor.shape), dtype=torch.int64)
         channels = torch.arange(self.channels - FIRST_PATH).view(-1, *(1,) * tensor.dim())
-        self.of(tensor)[FIRST_PATH:] = torch.where(channels == positions, 0, NOTHING)
+        shadow[FIRST_PATH:] = torch.where(channels == positions, 0, NOTHING)
+        self.write(tensor, shadow)
+
+    def lower(self, tensor: Tensor, where: Bool[Tensor, "*#shape"]) -> None:
+        """Take note where `tensor` is something plus a constant far below zero, and where it is not."""
+        storage = tensor.untyped_storage()
+        kept = self._lowered.get(storage._cdata)
+        if kept is None or kept.itemsize != tensor.itemsize:
+            if not where.any():
+                return
+            lowered = torch.zeros((1, _elements(tensor)), dtype=torch.bool)
+            kept = self._lowered[storage._cdata] = _Kept(StorageWeakRef(storage), tensor.itemsize, lowered)
+            if len(self._lowered) > 64:
+                self._lowered = {key: one for key, one in self._lowered.items() if not one.alive.expired()}
+        self._viewed(kept.shadow, tensor).copy_(where)
+
+    def lowered(self, tensor: Tensor) -> Bool[Tensor, "*shape"] | None:
+        """Where `tensor` is something plus a constant far below zero, as masks make it; None if nowhere."""
+        if not self._lowered or tensor.layout is not torch.strided:
+            return None
+        kept = self._lowered.get(tensor.untyped_storage()._cdata)
+        if kept is None or kept.itemsize != tensor.itemsize:
+            return None
+        return self._viewed(kept.shadow, tensor)[0]
 
     def _given(self, tensor: Tensor) -> Int[Tensor, " channels elements"]:
         shadow = torch.full((self.channels, _elements(tensor)), NOTHING)
         if tensor.dtype != torch.bool:
             # All of the storage, whatever part of it this tensor is, and however often it shows an element.
             whole = tensor.detach().as_strided((shadow.shape[1],), (1,), 0)
-            shadow[:FIRST_PATH] = torch.where(is_minus_infinity(whole), NOTHING, 0)
+            shadow[:FIRST_PATH] = torch.where(is_low(whole), NOTHING, 0)
         return shadow
 
     def _keep(self, tensor: Tensor, shadow: Int[Tensor, " channels elements"]) -> _Kept:
@@ -101,9 +151,14 @@ class Shadows:
             self._limit = max(1024, 2 * len(self._kept))
         return kept
 
-    def _viewed(self, shadow: Int[Tensor, " channels elements"], tensor: Tensor) -> Tensor:
-        stride = shadow.stride(0), *tensor.stride()
-        return shadow.as_strided((self.channels, *tensor.shape), stride, tensor.storage_offset())
+    def _viewed(
+        self, shadow: Int[Tensor, " channels elements"] | Bool[Tensor, " one elements"], tensor: Tensor
+    ) -> Tensor:
+        apart, first = shadow.stride(1), tensor.storage_offset()
+        stride = tensor.stride()
+        if apart != 1:  # one part of each number
+            stride, first = tuple(apart * step for step in stride), shadow.storage_offset() + apart * first
+        return shadow.as_strided((shadow.shape[0], *tensor.shape), (shadow.stride(0), *stride), first)
 
 
 def _elements(tensor: Tensor) -> int:
@@ -123,6 +178,54 @@ def is_minus_infinity(tensor: Tensor) -> Bool[Tensor, "*shape"]:
     return (tensor.detach() <= torch.finfo(tensor.dtype).min / 2).cpu()
 
 
+def is_unmarked(shadow: Int[Tensor, " channels *shape"]) -> Bool[Tensor, "*shape"]:
+    """Where a value depends on no position that paths begin at, such as a mask that a program is given."""
+    if len(shadow) == FIRST_PATH:
+        return torch.zeros(shadow.shape[1:], dtype=torch.bool)
+    return (shadow[FIRST_PATH:] == NOTHING).all(0)
+
+
+LOW = -5000.0
+"""What is as far below zero as this is there to mask: a softmax gives it a weight of exactly zero."""
+
+
+def is_low(tensor: Tensor) -> Bool[Tensor, "*shape"]:
+    """Where a number is so far below zero that it is there to mask: -inf, -1e9, or -1e4 in half precision."""
+    if not tensor.is_floating_point():
+        return torch.zeros(tensor.shape, dtype=torch.bool)
+    return (tensor.detach() <= LOW).cpu()
+
+
+def parts(tensor: Tensor) -> list[Tensor]:
+    """What holds the numbers of a tensor: itself, or if it is sparse, the plain tensors it is made of.
+
+    Raises AtonceError for what keeps its numbers where nobody can look.
+    """
+    if tensor.layout is torch.strided and not tensor.is_nested:
+        return [tensor]
+    names = _PARTS.get(tensor.layout)
+    if tensor.is_nested or names is None:
+        raise AtonceError(
+            f"a {'nested ' if tensor.is_nested else ''}tensor of layout "
+            f"{str(tensor.layout).removeprefix('torch.')} cannot be measured",
+            why="torch does not show in which memory its numbers are, so nothing can be said of each",
+            fix="make a plain tensor of it before: nested.to_padded_tensor(0.0), or layout=torch.jagged"
+            if tensor.is_nested
+            else "make a plain tensor of it before, with to_dense()",
+        )
+    with _disable_current_modes():
+        return [getattr(tensor, name)() for name in names]
+
+
+_PARTS: dict[torch.layout, tuple[str, ...]] = {
+    torch.sparse_coo: ("_indices", "_values"),
+    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
+    torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
+}
+
+
 def aligned(*shadows: Int[Tensor, " channels *_"]) -> list[Int[Tensor, " channels *_"]]:
     """With as many dimensions each, so that torch's broadcasting does not mistake their channels."""
     dims = max(one.dim() for one in shadows)
@@ -140,8 +243,10 @@ def later(*shadows: Int[Tensor, " channels *_"]) -> Int[Tensor, " channels *shap
 def latest(
     shadow: Int[Tensor, " channels *shape"], dim: int | Sequence[int], *, keepdim: bool = False
 ) -> Int[Tensor, " channels *kept"]:
-    """What waits for all along one or more dimensions; nothing, where there are none."""
+    """What waits for all along one or more dimensions; nothing, where there are no elements."""
     dims = [dim] if isinstance(dim, int) else list(dim)
+    if not dims:
+        return shadow
     if any(shadow.shape[one] == 0 for one in dims):
         kept = [
             1 if place in {one % shadow.dim() for one in dims} else n for place, n in enumerate(shadow.shape)

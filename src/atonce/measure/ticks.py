@@ -93,9 +93,11 @@ def cones(
     shadows = Shadows(FIRST_PATH + lengths.total())
 
     def mark(name: str, output: Tensor) -> None:
-        for place in _placed(shadows.of(output)[FIRST_PATH:].movedim(0, -1), position_dim, output.dim()):
+        shadow = shadows.of(output).clone()
+        for place in _placed(shadow[FIRST_PATH:].movedim(0, -1), position_dim, output.dim()):
             place[..., free[name]] = 0  # what it was made of stays: it goes into whatever this goes into
             free[name] += 1
+        shadows.write(output, shadow)
 
     with _seeing(parts, mark), watching(Watch(shadows)):
         result = _first(function(*arguments))

@@ -1,29 +1,50 @@
 """Run a program and see, number by number, what waits for what."""
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch._decomp import decomposition_table
-from torch._ops import OpOverload
+from torch._ops import HigherOrderOperator, OpOverload
+from torch.distributions import Distribution
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass_type
 from torch.utils._pytree import tree_leaves
 
+from atonce.errors import AtonceError
+from atonce.measure.bodies import run_by_body
 from atonce.measure.call import Call, Waited, base_name
 from atonce.measure.chain import Chains, called_from
 from atonce.measure.rules import reductions
-from atonce.measure.rules.table import rule_for
-from atonce.measure.shadows import FIRST_PATH, NOTHING, PRAM, STEP, UNIT, Shadows, is_constant, later
+from atonce.measure.rules.apart import taken_apart
+from atonce.measure.rules.table import Rule, rule_for
+from atonce.measure.shadows import (
+    FIRST_PATH,
+    NOTHING,
+    PRAM,
+    STEP,
+    UNIT,
+    Shadows,
+    is_constant,
+    later,
+    latest,
+    parts,
+)
 from atonce.shapes import Int
 
-_READS = {"_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2", "is_nonzero", "equal"}
-"""Operations after which Python knows a number, and may do something else because of it."""
+_READS = {
+    "_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique_dim",
+    "unique_consecutive", "_unique2", "_unique", "bincount", "_pack_padded_sequence",
+}  # fmt: skip
+"""Operations after which Python knows a number, and may do something else because of it: also of what shape
+the results are."""
 
 
 class Watch(TorchDispatchMode):
@@ -31,6 +52,8 @@ class Watch(TorchDispatchMode):
 
     What Python reads from a tensor, everything after it waits for: the program could not go on before.
     """
+
+    supports_higher_order_operators = True
 
     def __init__(self, shadows: Shadows, chains: Chains | None = None) -> None:
         super().__init__()
@@ -40,6 +63,7 @@ class Watch(TorchDispatchMode):
         self.work = 0
         self.products = 0
         self.unknown: Counter[str] = Counter()
+        self.wide: Counter[str] = Counter()
         self.reads = 0
         self._read = torch.full((shadows.channels,), NOTHING)
         self._latest = torch.full((shadows.channels,), NOTHING)
@@ -67,52 +91,102 @@ class Watch(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Run the operation, and let its results' shadows fall."""
-        kwargs = kwargs or {}
-        if _is_view(func):
-            return func(*args, **kwargs)
-        rule, reads = rule_for(func), base_name(func) in _READS
-        if simpler := _simpler(func, described=rule is not None or reads):
+        kwargs = dict(kwargs or {})
+        if isinstance(func, HigherOrderOperator):
             with self:
-                return simpler(*args, **kwargs)
+                return run_by_body(func, args, kwargs)
+        if types and any(map(is_traceable_wrapper_subclass_type, types)):
+            return NotImplemented  # what it is made of comes by next
+        if func.namespace == "prim":  # what a tensor is, no numbers
+            return func(*args, **kwargs)
+        plan = _plan(func)
+        if plan.simpler is not None:
+            with self:
+                return plan.simpler(*args, **kwargs)
+        if plan.is_view:
+            return func(*args, **kwargs)
         before = self._as_they_were(func, args)
         result = func(*args, **kwargs)
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        call = Call(func, before, kwargs, outputs, self.shadows)
-        if reads:
-            self.read(*call.tensors())
-        if not outputs:
+        leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        outputs = [part for leaf in leaves for part in parts(leaf)]
+        given = {key: value for key, value in kwargs.items() if key not in plan.out}
+        call = Call(func, before, given, outputs, self.shadows)
+        if plan.reads:
+            self.read(*call.read)
+        if plan.written and not outputs:  # such as _foreach_add_, which gives nothing back
+            call = Call(func, before, given, self._written(func, args), self.shadows)
+        if not call.outputs:
             return result
-        if rule is None and not reads:
-            self.unknown[func.name()] += 1
-        waited = (rule or reductions.everything)(call)
+        sparse = len(outputs) > len(leaves) or _any_sparse(args)
+        waited = self._waited(call, plan, sparse=sparse)
         self._count(call, waited)
-        for output, shadow in zip(outputs, waited.shadows, strict=True):
-            self.shadows.write(output, self._after(call, shadow, waited.joined))
+        for output, shadow in zip(call.outputs, waited.shadows, strict=True):
+            self.shadows.write(output, self._after(call, shadow, waited.joined, waited.depth))
+        if waited.lowered is not None:
+            self.shadows.lower(call.output, waited.lowered)
         return result
 
+    def read_before(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Run what reads where to look, so that what is seen there waits for it."""
+        places = [one for one in (*args[1:], *kwargs.values()) if isinstance(one, Tensor)]
+        result = func(*args, **kwargs)
+        if places:
+            self.read(*places)
+            for piece in result:
+                self.shadows.write(piece, later(self.shadows.of(piece), self._floor(piece.dim())))
+        return result
+
+    def _waited(self, call: Call, plan: "_Plan", *, sparse: bool) -> Waited:
+        """What the rule of the operation says; the worst where there is none, or where it does not fit."""
+        if plan.rule is not None and not sparse:
+            try:
+                waited = plan.rule(call)
+                for output, shadow in zip(call.outputs, waited.shadows, strict=True):
+                    shadow.expand(-1, *output.shape)
+            except AtonceError:
+                raise
+            except Exception:  # torch has more ways to call its operations than rules have been written for
+                self.unknown[call.operation.name()] += 1
+                return reductions.everything(call)
+            if waited.wide:
+                self.wide[call.operation.name()] += 1
+            return waited
+        if sparse:
+            self.wide[f"{call.operation.name()} (sparse)"] += 1
+        elif plan.reads:
+            self.wide[call.operation.name()] += 1
+        else:
+            self.unknown[call.operation.name()] += 1
+        return reductions.everything(call)
+
     def read(self, *tensors: Tensor) -> None:
-        """Take note that Python has read these."""
-        self.reads += 1
-        for tensor in tensors:
-            self._read = later(self._read, reductions.all_of(self.shadows.of(tensor)))
+        """Take note that Python has read these. Constants, such as a mask, it would have known anyway."""
+        waited = [reductions.all_of(self.shadows.of(tensor)) for tensor in tensors]
+        self.reads += any(not bool(is_constant(one)) for one in waited)
+        self._read = later(self._read, *waited)
 
     def _as_they_were(self, func: OpOverload, args: Sequence[Any]) -> Sequence[Any]:
         """The arguments, with a copy of what is going to be written over."""
-        if not func._schema.is_mutable:
+        written = _plan(func).written
+        if not written:
             return args
-        written = {
-            place
-            for place, one in enumerate(func._schema.arguments)
-            if one.alias_info is not None and one.alias_info.is_write and place < len(args)
-        }
         return [self._copy(one) if place in written else one for place, one in enumerate(args)]
 
+    def _written(self, func: OpOverload, args: Sequence[Any]) -> list[Tensor]:
+        """The tensors that were written over."""
+        leaves = tree_leaves([one for place, one in enumerate(args) if place in _plan(func).written])
+        return [part for leaf in leaves if isinstance(leaf, Tensor) for part in parts(leaf)]
+
     def _copy(self, value: Any) -> Any:
-        if not isinstance(value, Tensor):
+        if not isinstance(value, Tensor) or value.layout is not torch.strided:
             return value
         copy = value.detach().clone()
         self.shadows.write(copy, self.shadows.of(value))
         return copy
+
+    def _floor(self, dims: int) -> Int[Tensor, " channels *ones"]:
+        """What Python has read, to be laid over a shadow of so many dimensions."""
+        return self._read.view(-1, *(1,) * dims)
 
     def _count(self, call: Call, waited: Waited) -> None:
         if waited.joined is None:
@@ -122,16 +196,16 @@ class Watch(TorchDispatchMode):
         self.products += waited.products
 
     def _after(
-        self, call: Call, shadow: Int[Tensor, " channels *shape"], joined: int | None
+        self, call: Call, shadow: Int[Tensor, " channels *shape"], joined: int | None, depth: int | None
     ) -> Int[Tensor, " channels *shape"]:
         """The shadow when the call itself has taken its steps."""
-        floor = self._read.view(-1, *(1,) * (shadow.dim() - 1))
+        floor = self._floor(shadow.dim() - 1)
         shadow = torch.where(is_constant(shadow), NOTHING, later(shadow, floor))
         if joined is None:
             return shadow
         steps = torch.full((self.shadows.channels,), -STEP)
         steps[UNIT] = STEP
-        steps[PRAM] = STEP * (1 + math.ceil(math.log2(max(1, joined))))
+        steps[PRAM] = STEP * (1 + math.ceil(math.log2(max(1, joined))) if depth is None else depth)
         after = torch.where(shadow == NOTHING, NOTHING, shadow + steps.view(floor.shape))
         if self.chains is not None:
             self.chains.extend(after, called_from(call.name))
@@ -155,9 +229,23 @@ class _Readings(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Take note, and go on."""
+        if isinstance(func, HigherOrderOperator):
+            with self:
+                return run_by_body(func, args, dict(kwargs or {}))
         if func in (Tensor.tolist, Tensor.numpy, Tensor.__array__):
             self.watch.read(args[0])
+        elif func in (torch.tensor_split, Tensor.tensor_split):  # looks, but where is read from a tensor
+            return self.watch.read_before(func, args, kwargs or {})
+        elif func is F.one_hot:
+            return _one_hot(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """F.one_hot as torch's compiler has it: without reading only to see whether the numbers are valid."""
+    if num_classes < 0:
+        return F.one_hot(tensor)
+    return (tensor.unsqueeze(-1) == torch.arange(num_classes)).long()
 
 
 @contextmanager
@@ -169,29 +257,78 @@ def watching(watch: Watch) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
         for backend in backends:
-            stack.callback(setattr, backend, "enabled", backend.enabled)
-            backend.enabled = False
+            stack.callback(_enable, backend, backend.enabled)
+            _enable(backend, False)
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        # Whether arguments are valid a program reads only to raise an error.
+        stack.callback(Distribution.set_default_validate_args, Distribution._validate_args)
+        Distribution.set_default_validate_args(False)
+        if "torch._dynamo" in sys.modules:  # what is compiled runs as it is written
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(watch)
         stack.enter_context(_Readings(watch))
-        yield
+        try:
+            yield
+        except NotImplementedError as error:
+            raise AtonceError(
+                "the program calls what torch cannot run on this machine without compiling it",
+                why=str(error).strip().splitlines()[0],
+                fix="measure the same computation written with other operations, or without gradients",
+            ) from error
 
 
-def _is_view(func: OpOverload) -> bool:
+def _enable(backend: Any, enabled: bool) -> None:
+    """Also where the program has frozen torch's flags (`torch.backends.disable_global_flags`)."""
+    with torch.backends.__allow_nonbracketed_mutation():
+        backend.enabled = enabled
+
+
+def _any_sparse(values: Sequence[Any]) -> bool:
+    return any(
+        value.layout is not torch.strided if isinstance(value, Tensor)
+        else isinstance(value, list | tuple) and _any_sparse(value)
+        for value in values
+    )  # fmt: skip
+
+
+class _Plan(NamedTuple):
+    """What is to be done about an operation, whenever it is called."""
+
+    simpler: Callable[..., Any] | None
+    """The simpler operations it stands for, each of which is seen; None if it is to run itself."""
+    is_view: bool
     """Whether the results are the arguments, looked at otherwise. They have their shadows already."""
-    returns = [one.alias_info for one in func._schema.returns]
+    rule: Rule | None
+    reads: bool
+    """Whether the program knows its arguments afterwards."""
+    written: frozenset[int]
+    """The places of arguments that are written over."""
+    out: frozenset[str]
+    """The names of arguments that are there to be written to."""
+
+
+@cache
+def _plan(func: OpOverload) -> _Plan:
+    """Where torch itself takes an operation apart, so do we; else only where no rule describes it."""
+    rule, reads, schema = rule_for(func), base_name(func) in _READS, func._schema
+    described = rule is not None or reads
+    returns = [one.alias_info for one in schema.returns]
     looks = bool(returns) and all(one is not None and not one.is_write for one in returns)
-    return looks or torch.Tag.inplace_view in func.tags
-
-
-def _simpler(func: OpOverload, *, described: bool) -> Callable[..., Any] | None:
-    """The operation as the simpler ones it stands for, each of which is seen; None if it is to run itself.
-
-    Where torch itself takes it apart, it is taken apart; else only where no rule describes it.
-    """
-    if func._can_decompose():
-        return func.decompose
-    return None if described else decomposition_table.get(func)
+    is_view = looks or torch.Tag.inplace_view in func.tags
+    writes = [one.alias_info is not None and one.alias_info.is_write for one in schema.arguments]
+    return _Plan(
+        # First of all: reshape, to, contiguous say that they look, but may copy.
+        simpler=func.decompose
+        if func._can_decompose()
+        else None
+        if described or is_view
+        else taken_apart(func),
+        is_view=is_view,
+        rule=rule,
+        reads=reads,
+        written=frozenset(place for place, written in enumerate(writes) if written),
+        out=frozenset(one.name for one in schema.arguments if one.is_out),
+    )
 
 
 def shadow_paths(shadows: Shadows, tensor: Tensor, dim: int) -> Int[Tensor, "channels places"]:
@@ -201,5 +338,5 @@ def shadow_paths(shadows: Shadows, tensor: Tensor, dim: int) -> Int[Tensor, "cha
         nearest = shadow[:, None]
     else:
         others = [1 + other for other in range(tensor.dim()) if other != dim]
-        nearest = shadow.amax(others) if others else shadow
+        nearest = latest(shadow, others)
     return torch.where(nearest == NOTHING, -1, -(nearest // STEP))

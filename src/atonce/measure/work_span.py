@@ -38,8 +38,11 @@ class WorkSpan:
     unknown: Mapping[str, int]
     """Operations that no rule describes, and how often they ran. For each, everything was taken to depend on
     everything, so the span may be too long."""
+    wide: Mapping[str, int]
+    """Operations that a rule describes, but not number by number, and how often they ran: those of sparse
+    tensors, and those that give as many results as they find. Here, too, everything waits for everything."""
     reads: int
-    """How often Python read a number. Everything after that waits for it."""
+    """How often Python read a number that can differ from run to run. Everything after that waits for it."""
 
     @property
     def parallelism(self) -> float:
@@ -82,7 +85,7 @@ def work_span(
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     first = next((one for one in tree_leaves(arguments) if isinstance(one, Tensor)), None)
     marked = None
-    if paths and first is not None and first.dim():
+    if paths and first is not None and first.dim() and first.numel():
         dim = min(position_dim, first.dim() - 1)
         marked = torch.arange(first.shape[dim]).view(-1, *(1,) * (first.dim() - 1 - dim)).expand(first.shape)
     shadows = Shadows(FIRST_PATH + (0 if marked is None else int(marked.max()) + 1))
@@ -104,6 +107,7 @@ def work_span(
         critical_path=() if chains is None else chains.steps(watch.last_link),
         paths=None if marked is None or output is None else _distances(shadows, output, position_dim),
         unknown=dict(watch.unknown),
+        wide=dict(watch.wide),
         reads=watch.reads,
     )
 

@@ -1,5 +1,8 @@
 """Operations on one element of each argument: sums, products, nonlinearities, choices."""
 
+import functools
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -10,6 +13,10 @@ from atonce.shapes import Bool, Int
 PRODUCTS = {"mul", "bitwise_and", "logical_and", "__and__"}
 SUMS = {"add", "sub", "rsub"}
 ALTERNATIVES = {"bitwise_or", "logical_or", "__or__"}
+EXPONENTIALS = {"exp", "exp2", "sigmoid"}
+"""Of what is far below zero they are zero."""
+SCALED = {"mul", "div"}
+"""What is far below zero remains so."""
 
 
 def pointwise(call: Call) -> Waited:
@@ -19,8 +26,10 @@ def pointwise(call: Call) -> Waited:
     constant: so nothing flows through where a mask is closed.
     """
     shape = call.output.shape
-    waited = later(call.nothing(shape), *(call.shadow(one) for one in call.tensors()))
-    return Waited([torch.where(_decided(call), NOTHING, waited)] * len(call.outputs))
+    waited = later(call.nothing(shape), *(call.shadow(one) for one in call.tensors))
+    decided, lowered = _decided(call)
+    shadow = waited if decided is None else torch.where(decided, NOTHING, waited)
+    return Waited([shadow] * len(call.outputs), lowered=lowered)
 
 
 def where(call: Call) -> Waited:
@@ -55,16 +64,57 @@ def _chosen(
     return later(call.nothing(call.output.shape), chosen)
 
 
-def _decided(call: Call) -> Bool[Tensor, "*#shape"]:
-    """Where one constant argument alone decides the result."""
-    decided = torch.tensor(False)
-    for one in call.args[:2] if len(call.args) > 1 else ():
-        if call.name in PRODUCTS:
-            decided = decided | call.constantly(one, 0)
-        elif call.name in ALTERNATIVES:
-            decided = decided | call.constantly(one, 1)
-        elif call.name in SUMS and isinstance(one, Tensor):
-            decided = decided | (is_constant(call.shadow(one)) & is_minus_infinity(one))
-    if call.name == "div":
-        decided = decided | call.constantly(call.args[0], 0)
-    return decided
+Places = Bool[Tensor, "*#shape"]
+
+
+def _decided(call: Call) -> tuple[Places | None, Places | None]:
+    """Where one constant argument alone decides the result; and where one puts it far below zero.
+
+    The latter is how a mask closes what a softmax opens: by a sum with minus infinity, or with -1e9.
+    """
+    if call.name in SUMS:
+        return _sum(call)
+    if call.name in PRODUCTS:
+        decided = _any(call.constantly(one, 0) for one in call.args[:2])
+    elif call.name in ALTERNATIVES:
+        decided = _any(call.constantly(one, 1) for one in call.args[:2])
+    elif call.name == "div":
+        decided = _any([call.constantly(call.args[0], 0)])
+    elif call.name in EXPONENTIALS:
+        lowered = call.shadows.lowered(call.args[0])
+        return (None if lowered is None else lowered & (call.output == 0)), None
+    else:
+        return None, None
+    if call.name not in SCALED:
+        return decided, None
+    masks = [call.shadows.lowered(one) for one in call.args[:2] if isinstance(one, Tensor)]
+    return decided, _spread(call, _any(one for one in masks if one is not None))
+
+
+def _sum(call: Call) -> tuple[Places | None, Places | None]:
+    decided, lowered = [], []
+    for one, sign in _terms(call):
+        if not isinstance(one, Tensor) or (mask := call.masked(one, sign)) is None:
+            continue
+        lowered.append(mask)
+        decided.append(is_constant(call.shadow(one)) & is_minus_infinity(one if sign > 0 else -one))
+    return _any(decided), _spread(call, _any(lowered))
+
+
+def _any(places: Iterable[Places]) -> Places | None:
+    """Where any of these is true; None if nowhere."""
+    found = [one for one in places if one.any()]
+    return functools.reduce(torch.logical_or, found) if found else None
+
+
+def _spread(call: Call, places: Places | None) -> Places | None:
+    return None if places is None else places.expand(call.output.shape)
+
+
+def _terms(call: Call) -> list[tuple[object, int | float]]:
+    """What is added to one another, with the sign that it has there."""
+    (first, second), alpha = call.args[:2], call.named("alpha", 1)
+    alpha = alpha.real if isinstance(alpha, complex) else alpha
+    if call.name == "rsub":
+        return [(first, -alpha), (second, 1)]
+    return [(first, 1), (second, alpha if call.name == "add" else -alpha)]

@@ -1,6 +1,5 @@
 """Matrix products and convolutions: sums of products."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atonce.measure.call import Call, Waited
-from atonce.measure.shadows import NOTHING, later, latest
+from atonce.measure.shadows import NOTHING, is_constant, is_minus_infinity, later, latest
 from atonce.shapes import Int
 
 _AT_ONCE = 2**23
@@ -19,18 +18,24 @@ _AT_ONCE = 2**23
 def matrix_product(call: Call) -> Waited:
     """mm(one, other), bmm, mv, dot."""
     one, other = call.args[:2]
-    waited = _product(call, one, other).view(-1, *call.output.shape)
+    waited = _product(call, one, other).view(call.shadows.channels, *call.output.shape)
     count = 2 * call.output.numel() * one.shape[-1]
-    return Waited([waited], one.shape[-1], work=count, products=count)
+    return Waited([waited], max(1, one.shape[-1]), work=count, products=count)
 
 
 def added_product(call: Call) -> Waited:
     """addmm(bias, one, other), baddbmm, addmv. The bias may come late: it is added last."""
     bias, one, other = call.args[:3]
-    product = _product(call, one, other).view(-1, *call.output.shape)
-    added = call.nothing(()) if call.kwargs.get("beta", 1) == 0 else call.shadow(bias)
+    product = _product(call, one, other).view(call.shadows.channels, *call.output.shape)
+    added = call.nothing(()) if call.named("beta", 1) == 0 else call.shadow(bias)
+    waited, masked = later(product, added), call.masked(bias)
+    if masked is not None:
+        closed = is_constant(added) & is_minus_infinity(bias)
+        waited = torch.where(closed, NOTHING, waited)
+        masked = masked.expand(call.output.shape)
     count = 2 * call.output.numel() * one.shape[-1]
-    return Waited([later(product, added)], one.shape[-1], work=count + call.output.numel(), products=count)
+    work = count + call.output.numel()
+    return Waited([waited], max(1, one.shape[-1]), work=work, products=count, lowered=masked)
 
 
 def _product(call: Call, one: Tensor, other: Tensor) -> Int[Tensor, " channels *batch rows columns"]:
@@ -58,6 +63,8 @@ def _product(call: Call, one: Tensor, other: Tensor) -> Int[Tensor, " channels *
 def convolution(call: Call) -> Waited:
     """convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)."""
     inputs, weight, bias = call.args[:3]
+    if call.args[6]:
+        return transposed_convolution(call)
     window = Window.of(call)
     per_group = call.output.shape[1] // window.groups
     windows = window.over(call.shadow(inputs).flatten(0, 1)).unflatten(0, (-1, len(inputs)))
@@ -71,23 +78,39 @@ def convolution(call: Call) -> Waited:
     return Waited([later(seen, given)], weight[0].numel(), work=count + biases, products=count)
 
 
+def transposed_convolution(call: Call) -> Waited:
+    """Each place of the input goes to the places that its window covers in the output."""
+    inputs, weight, bias = call.args[:3]
+    window = Window.of(call)
+    spread = window.back(call.shadow(inputs), call.output)
+    of_weight = latest(call.shadow(weight).flatten(3), -1) if weight.dim() > 2 else call.shadow(weight)
+    of_weight = latest(of_weight.unflatten(1, (window.groups, -1)), 2).flatten(1)
+    added = call.nothing((of_weight.shape[1],)) if bias is None else call.shadow(bias)
+    given = later(of_weight, added).view(len(spread), 1, -1, *(1,) * (spread.dim() - 3))
+    joined = max(1, weight[:, :1].numel() // window.groups)
+    count = 2 * inputs.numel() * weight[0].numel()
+    biases = 0 if bias is None else call.output.numel()
+    return Waited([later(spread, given)], joined, work=count + biases, products=count)
+
+
 def convolution_backward(call: Call) -> Waited:
     """Gradients of the inputs (from the places that saw them), of weights and bias (from all places)."""
     gradient, inputs, weight = call.args[:3]
     window = Window.of(call, first=4)
-    of_gradient, of_inputs = call.shadow(gradient), call.shadow(inputs)
-    # Which inputs each place saw: numbers from 1 in the place of inputs, 0 where there is only padding.
-    numbered = torch.arange(1, inputs.numel() + 1).view(inputs.shape)
-    seen = window.over(numbered, padding=0)  # batch, groups, *places, neighbours
-    by_group = latest(of_gradient.unflatten(2, (window.groups, -1)), 3)  # channels, batch, groups, *places
-    spread = by_group[..., None].expand(-1, *seen.shape).flatten(1)
-    arrived = torch.full((len(of_inputs), inputs.numel() + 1), NOTHING)
-    arrived.scatter_reduce_(1, seen.flatten().expand(len(spread), -1), spread, "amax")
+    of_gradient = call.shadow(gradient)
+    if call.args[7]:  # transposed: where the gradients are, a convolution
+        seen = latest(window.over(of_gradient.flatten(0, 1)).unflatten(0, (-1, len(inputs))), -1)
+        for_inputs = seen.repeat_interleave(inputs.shape[1] // window.groups, dim=2)
+    else:
+        for_inputs = window.back(of_gradient, inputs)
+    for_inputs = later(for_inputs, _everything(call, weight))
     all_places = latest(of_gradient, [1, *range(3, of_gradient.dim())])
-    for_inputs = later(arrived[:, 1:].view(of_inputs.shape), _everything(call, weight))
-    for_weight = later(
-        all_places.view(len(all_places), -1, *(1,) * (weight.dim() - 1)), _everything(call, inputs)
-    ).expand(-1, *weight.shape)
+    by_weight = (
+        _everything(call, gradient)
+        if call.args[7]
+        else all_places.view(len(all_places), -1, *(1,) * (weight.dim() - 1))
+    )
+    for_weight = later(by_weight, _everything(call, inputs)).expand(-1, *weight.shape)
     mask = call.argument(10, "output_mask")
     wanted = [
         one for one, is_wanted in zip((for_inputs, for_weight, all_places), mask, strict=True) if is_wanted
@@ -100,24 +123,6 @@ def convolution_backward(call: Call) -> Waited:
 def _everything(call: Call, tensor: Tensor) -> Int[Tensor, " channels *ones"]:
     shadow = call.shadow(tensor)
     return latest(shadow, list(range(1, shadow.dim())), keepdim=True)
-
-
-def pooling(call: Call) -> Waited:
-    """max_pool2d_with_indices, avg_pool and the like: each channel by itself."""
-    inputs, kernel = call.args[:2]
-    dims = len(kernel) if isinstance(kernel, Sequence) else call.output.dim() - 2
-    stride = call.argument(2, "stride") or kernel
-    window = Window(
-        kernel=_each(kernel, dims), stride=_each(stride, dims),
-        padding=_each(call.argument(3, "padding", 0), dims),
-        dilation=_each(call.args[4] if "max" in call.name and len(call.args) > 4 else 1, dims), groups=1,
-    )  # fmt: skip
-    shadow = call.shadow(inputs)
-    plane = shadow.flatten(0, shadow.dim() - dims - 1)[:, None]
-    seen = latest(window.over(plane, places=call.output.shape[-dims:]), -1)
-    return Waited(
-        [seen.view(len(shadow), *call.output.shape)] * len(call.outputs), joined=math.prod(window.kernel)
-    )
 
 
 class Window:
@@ -138,7 +143,7 @@ class Window:
         """From the arguments of a convolution, of which `first` is the stride."""
         stride, padding, dilation, _, _, groups = call.args[first : first + 6]
         kernel = call.args[2 if first == 4 else 1].shape[2:]
-        each = [_each(one, len(kernel)) for one in (stride, padding, dilation)]
+        each = [each_dim(one, len(kernel)) for one in (stride, padding, dilation)]
         return cls(kernel=kernel, stride=each[0], padding=each[1], dilation=each[2], groups=groups)
 
     def over(
@@ -163,8 +168,22 @@ class Window:
         grouped = windows.unflatten(1, (self.groups, -1)).movedim(2, 2 + dims)
         return grouped.flatten(2 + dims)
 
+    def back(
+        self, places: Int[Tensor, " channels batch features *places"], plane: Tensor
+    ) -> Int[Tensor, " channels *shape"]:
+        """What the elements of `plane` wait for if each of its places goes to all that it sees."""
+        # Which elements each place sees: numbers from 1 for those of the plane, 0 where there is padding.
+        numbered = torch.arange(1, plane.numel() + 1).view(plane.shape)
+        seen = self.over(numbered, padding=0)  # batch, groups, *places, neighbours
+        seen = seen[:, :, *(slice(side) for side in places.shape[3:])]
+        by_group = latest(places.unflatten(2, (self.groups, -1)), 3)  # channels, batch, groups, *places
+        spread = by_group[..., None].expand(-1, *seen.shape).flatten(1)
+        arrived = torch.full((len(places), plane.numel() + 1), NOTHING)
+        arrived.scatter_reduce_(1, seen.flatten().expand(len(spread), -1), spread, "amax")
+        return arrived[:, 1:].view(len(places), *plane.shape)
 
-def _each(value: Any, dims: int) -> list[int]:
+
+def each_dim(value: Any, dims: int) -> list[int]:
     """One number for each dimension, of a list that may have one for all."""
     values = [value] if isinstance(value, int) else list(value)
     return values * dims if len(values) == 1 else values

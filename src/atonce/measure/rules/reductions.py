@@ -8,45 +8,59 @@ import torch
 from torch import Tensor
 
 from atonce.measure.call import Call, Waited
-from atonce.measure.shadows import NOTHING, is_constant, later, latest
+from atonce.measure.shadows import NOTHING, is_constant, is_minus_infinity, later, latest
 from atonce.shapes import Int
 
 
 def reduction(call: Call) -> Waited:
     """sum, mean, amax, argmax, var, logsumexp, …: (tensor, dim or dims or nothing, …)."""
     tensor = call.args[0]
-    dims = _dims(call.argument(1, "dim"), tensor)
-    waited = (
-        latest(call.shadow(tensor), [1 + dim for dim in dims], keepdim=True) if dims else call.shadow(tensor)
-    )
+    dims = _dims(call.named("dim"), tensor)
+    shadow = call.shadow(tensor)
+    if call.name in EXTREMES and (lowered := call.shadows.lowered(tensor)) is not None:
+        shadow = torch.where(lowered & (_weights(tensor, dims) == 0), NOTHING, shadow)
+    waited = latest(shadow, [1 + dim for dim in dims], keepdim=True)
     joined = math.prod(tensor.shape[dim] for dim in dims)
-    return Waited([waited.reshape(-1, *one.shape) for one in call.outputs], joined=max(1, joined))
+    channels = call.shadows.channels
+    return Waited([waited.reshape(channels, *one.shape) for one in call.outputs], joined=max(1, joined))
 
 
-def sorting(call: Call) -> Waited:
-    """sort, topk, argsort: every element waits for all along the dimension."""
-    tensor = call.args[0]
-    place = 2 if call.name == "topk" else 1
-    dim = call.argument(place, "dim", -1) % max(1, tensor.dim())
-    waited = latest(call.shadow(tensor), 1 + dim, keepdim=True)
-    length = tensor.shape[dim]
-    work = tensor.numel() * max(1, math.ceil(math.log2(max(1, length))))
-    return Waited([waited.expand(-1, *one.shape) for one in call.outputs], length, work=work)
+def _weights(tensor: Tensor, dims: list[int]) -> Tensor:
+    """The exponential of what each number lacks to the greatest."""
+    return (tensor.detach() - tensor.detach().amax(dims, keepdim=True)).exp() if dims else tensor.new_ones(())
 
 
 def softmax(call: Call) -> Waited:
-    """softmax and log_softmax: a constant minus infinity gets a constant weight of zero."""
+    """softmax and log_softmax: what a mask has put far below zero gets a constant weight of zero.
+
+    So it is only where the weight is exactly zero: a mask of -100 leaves something to be seen.
+    """
     tensor, dim = call.args[0], call.args[1] % max(1, call.args[0].dim())
-    shadow = call.shadow(tensor)
-    waited = torch.where(is_constant(shadow), NOTHING, latest(shadow, 1 + dim, keepdim=True))
-    return Waited([waited], tensor.shape[dim], work=3 * tensor.numel())
+    shadow, masked = call.shadow(tensor), call.masked(tensor)
+    if not tensor.dim():
+        return Waited([shadow])
+    joined, work = max(1, tensor.shape[dim]), 3 * tensor.numel()
+    if masked is None:
+        row = latest(shadow, 1 + dim, keepdim=True)
+        return Waited([row.expand(-1, *tensor.shape)], joined, work=work)
+    logarithm = call.name == "_log_softmax"
+    closed = masked & ((call.output.detach().exp() if logarithm else call.output.detach()) == 0)
+    row = latest(torch.where(closed, NOTHING, shadow), 1 + dim, keepdim=True)
+    if not logarithm:
+        empty = is_constant(shadow).all(dim, keepdim=True)  # nothing may be seen: no weights, or all the same
+        return Waited([torch.where(closed | empty, NOTHING, row)], joined, work=work)
+    nowhere = is_constant(shadow) & is_minus_infinity(tensor)
+    waited = torch.where(nowhere, NOTHING, torch.where(closed, later(row, shadow), row))
+    return Waited([waited], joined, work=work, lowered=closed)
 
 
 def softmax_backward(call: Call) -> Waited:
     """_softmax_backward_data(gradient, output, dim, …): nothing flows back to a weight always zero."""
     gradient, output, dim = call.args[:3]
     shadow = call.shadow(output)
-    closed = is_constant(shadow)
+    closed = is_constant(shadow) & (output.detach() == 0)
+    if not output.dim():
+        return Waited([later(call.shadow(gradient), shadow)])
     both = torch.where(closed, NOTHING, later(call.shadow(gradient), shadow))
     waited = torch.where(closed, NOTHING, latest(both, 1 + dim % output.dim(), keepdim=True))
     return Waited([waited], output.shape[dim], work=4 * output.numel())
@@ -83,15 +97,34 @@ def running(call: Call) -> Waited:
     """cumsum, cumprod, logcumsumexp, cummax: each element waits for those before it."""
     tensor, dim = call.args[0], call.args[1]
     waited = call.shadow(tensor)
-    if tensor.dim():
+    if tensor.numel() and tensor.dim():
         waited = waited.cummax(1 + dim % tensor.dim()).values
     return Waited([waited] * len(call.outputs), tensor.shape[dim] if tensor.dim() else 1, work=tensor.numel())
+
+
+def alignment(call: Call) -> Waited:
+    """_ctc_loss(log probabilities, targets, lengths, …): each text of the batch for itself, step after step.
+
+    The steps are products of matrices in a semiring, and so can be joined in pairs, as a running sum.
+    """
+    scores = call.shadow(call.args[0])  # channels, steps, batch, labels
+    given = later(
+        call.nothing(()), *(all_of(call.shadow(one)) for one in call.tensors if one is not call.args[0])
+    )
+    batch = latest(scores, -1).cummax(1).values.mT if scores.dim() == 4 else latest(scores, -1)[:, None]
+    batch = later(batch, given[:, None, None])  # channels, batch, steps
+    outputs = [
+        batch[..., -1].reshape(-1, *call.output.shape),
+        batch[..., None].expand(-1, *call.outputs[1].shape),
+    ]
+    steps = max(1, call.args[0].shape[0])
+    return Waited(outputs, steps, work=3 * call.outputs[1].numel())
 
 
 def everything(call: Call) -> Waited:
     """Each result waits for every element of every argument: the worst that can be."""
     waited = call.nothing(())
-    for one in call.tensors():
+    for one in call.tensors:
         waited = later(waited, all_of(call.shadow(one)))
     return Waited([waited.view(-1, *(1,) * one.dim()).expand(-1, *one.shape) for one in call.outputs])
 
@@ -101,10 +134,14 @@ def all_of(shadow: Int[Tensor, " channels *shape"]) -> Int[Tensor, " channels"]:
     return latest(shadow.flatten(1) if shadow.dim() > 1 else shadow[:, None], -1)
 
 
-def _dims(given: Any, tensor: Tensor) -> Sequence[int]:
+def _dims(given: Any, tensor: Tensor) -> list[int]:
     """The dimensions that an argument names; all, if it names none."""
     if isinstance(given, int) and not isinstance(given, bool):
         return [given % max(1, tensor.dim())] if tensor.dim() else []
     if isinstance(given, Sequence) and len(given):
-        return [one % max(1, tensor.dim()) for one in given]
+        return [one % tensor.dim() for one in given] if tensor.dim() else []
     return list(range(tensor.dim()))
+
+
+EXTREMES = {"amax", "max", "logsumexp", "argmax"}
+"""Of what is far below something else they know nothing."""

@@ -56,6 +56,7 @@ class GrowthFigure(Drawing):
         return [
             ("lengths", ", ".join(map(str, self.measured.lengths))),
             ("without a rule", ", ".join(self.measured.unknown) or "no operation"),
+            *((kind, ", ".join(names)) for kind, names in self.measured.worst() if kind != "without a rule"),
         ]
 
     def label(self) -> str:

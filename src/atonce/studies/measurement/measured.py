@@ -66,9 +66,32 @@ class Measured:
     @property
     def unknown(self) -> list[str]:
         """Operations that no rule describes, of all that was measured."""
+        return sorted({name for one in self._growths() for name in one.unknown})
+
+    @property
+    def wide(self) -> list[str]:
+        """Operations that are described, but not number by number, of all that was measured."""
+        return sorted({name for one in self._growths() for name in one.wide})
+
+    @property
+    def reading(self) -> list[str]:
+        """What reads numbers in Python on its way, after which everything waits for them."""
+        rows = [(row.name, [row.growth]) for row in self.layers]
+        rows += [(row.name, [row.forward, row.step, row.generation]) for row in self.models]
+        return [name for name, growths in rows if any(one.reads for one in growths)]
+
+    def worst(self) -> list[tuple[str, list[str]]]:
+        """Whatever was taken for the worst, so that a span may be too long and a path too short, by kind."""
+        kinds = [
+            ("without a rule", self.unknown),
+            ("not followed number by number", self.wide),
+            ("reads numbers in Python", self.reading),
+        ]
+        return [(kind, names) for kind, names in kinds if names]
+
+    def _growths(self) -> list[Growth]:
         growths = [row.growth for row in self.layers]
-        growths += [one for row in self.models for one in (row.forward, row.step, row.generation)]
-        return sorted({name for one in growths for name in one.unknown})
+        return growths + [one for row in self.models for one in (row.forward, row.step, row.generation)]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -78,6 +101,8 @@ class Measured:
             "layers": [row.as_dict() for row in self.layers],
             "models": [row.as_dict() for row in self.models],
             "unknown": self.unknown,
+            "wide": self.wide,
+            "reading": self.reading,
         }
 
 
