@@ -96,7 +96,8 @@ def test_intervals_take_the_same_tokenizers(language: str) -> None:
         ("cmn", "zh"), ("yue-HK", "zh"), ("zh-Latn", "13a"), ("ja", "ja-mecab"), ("jpn_Jpan", "ja-mecab"),
         ("ja-Latn", "13a"), ("ja-Hani", "ja-mecab"), ("ko-KR", "ko-mecab"), ("th", "char"), ("khm", "char"),
         ("dz", "char"), ("pi-Thai", "char"), ("de-DE", "13a"), ("sr-Cyrl", "13a"),
-        ("zhx", "13a"), ("vi", "13a"),
+        ("zhx", "13a"), ("vi", "13a"), ("ja_JP.SJIS", "ja-mecab"), ("zh-x-test", "zh"),
+        ("en-u-nu-thai", "13a"), ("en-t-jpan", "13a"),
     ],
 )  # fmt: skip
 def test_a_tag_decides(tag: str, tokenizer: str) -> None:

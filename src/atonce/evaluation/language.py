@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, Literal
 
 import numpy as np
@@ -194,7 +195,10 @@ def _writing(tag: str) -> Writing:
 
 
 def _parts(tag: str) -> list[str]:
-    return [part for part in regex.split(r"[-_.@]", tag.strip().lower())]
+    """Language, script, country and so on. Not what is behind them: an encoding (`ja_JP.SJIS`), or an
+    extension (`en-u-nu-thai`), which a single letter begins."""
+    parts = regex.split("[-_]", regex.split("[.@]", tag.strip().lower())[0])
+    return parts[:1] + list(takewhile(lambda part: len(part) != 1, parts[1:]))
 
 
 def _script(texts: Sequence[str]) -> Script:
