@@ -125,7 +125,8 @@ def test_without_a_tag_most_words_decide(texts: list[str], tag: str | None, toke
     need(tokenizer)
     found = ScoringLanguage.of(None, texts)
     assert (found.tag, found.bleu_tokenizer) == (tag, tokenizer)
-    assert ScoringLanguage.of(" ", texts) == found
+    for unsaid in (" ", "und", "MUL"):
+        assert ScoringLanguage.of(unsaid, texts) == found
 
 
 @pytest.mark.parametrize(("language", "package"), [("ja", "ja_mecab"), ("ko", "ko_mecab")])
