@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -47,3 +49,9 @@ def test_every_bit_of_a_seed_matters() -> None:
 def test_further_numbers_make_further_seeds() -> None:
     apart = [(seed, step, rank) for seed in (1, 2, 2**40) for step in (1, 2**16 + 1) for rank in (1, 2)]
     assert len({tuple(drawn(*one)) for one in apart}) == len(apart)
+
+
+@given(st.integers(0, 10**20 - 1) | st.integers(LARGEST_SEED - 10**4, LARGEST_SEED + 10**4))
+def test_the_schema_of_requests_says_which_texts_are_seeds(number: int) -> None:
+    _, text = TypeAdapter(JsonSeed).json_schema()["anyOf"]
+    assert (re.search(text["pattern"], str(number)) is not None) == (number <= LARGEST_SEED)

@@ -51,6 +51,12 @@ def _seed_of_json(seed: object) -> int:
 
 Seed = Annotated[int, BeforeValidator(_seed)]
 """In a config."""
+_SMALLER = [
+    f"{str(LARGEST_SEED)[:place]}[0-{int(digit) - 1}][0-9]{{{19 - place}}}"
+    for place, digit in enumerate(str(LARGEST_SEED))
+    if digit != "0"
+]
+"""Patterns of the smaller numbers of 20 digits: by the first digit in which they differ from it."""
 JsonSeed = Annotated[
     int,
     BeforeValidator(_seed_of_json),
@@ -58,7 +64,10 @@ JsonSeed = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED},
-                {"type": "string", "pattern": "^[0-9]{1,19}$"},
+                {
+                    "type": "string",
+                    "pattern": f"^({'|'.join(['[0-9]{1,19}', *_SMALLER, str(LARGEST_SEED)])})$",
+                },
             ]
         }
     ),

@@ -63,6 +63,13 @@ def test_however_low_a_temperature_the_likeliest_is_drawn(temperature: float) ->
     assert {one.pieces for one in cold} == {likeliest.pieces}
 
 
+@pytest.mark.parametrize("temperature", [1e30, 1e300])
+def test_however_high_a_temperature_what_is_never_written_stays_away(temperature: float) -> None:
+    hot = drawn(Chain(VOCAB, 2), temperature=temperature, seed=0, most=3, rows=50)
+    assert not {piece for one in hot for piece in one.pieces} & set(PIECES.never)
+    assert len({one.pieces for one in hot}) > 10
+
+
 def test_what_is_drawn_has_the_probability_the_model_gives_it() -> None:
     """Whatever the temperature was."""
     model, source = decided_model(config_of("bigru", "gru_additive")), [4, 6, EOS]

@@ -115,6 +115,14 @@ def test_a_beam_and_a_temperature_are_refused_and_so_is_what_is_no_temperature(
     assert len(translator.hypotheses("mai", temperature=1.0, draws=5)) == 5
 
 
+@pytest.mark.parametrize("how", [{"nbest": 0}, {"nbest": -1, "temperature": 1.0}, {"beam": 0}])
+def test_how_many_outputs_is_a_whole_number_from_one_on(
+    translator: Translator, how: dict[str, float]
+) -> None:
+    with pytest.raises(RecipeError, match="cannot be"):
+        translator.translate(["mai"], **how)  # type: ignore[arg-type]
+
+
 def test_a_text_in_is_a_text_out_in_order(translator: Translator) -> None:
     translations = translator.translate(TEXTS)
     assert len(translations) == len(TEXTS)

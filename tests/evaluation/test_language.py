@@ -96,7 +96,8 @@ def test_intervals_take_the_same_tokenizers(language: str) -> None:
         ("cmn", "zh"), ("yue-HK", "zh"), ("zh-Latn", "13a"), ("ja", "ja-mecab"), ("jpn_Jpan", "ja-mecab"),
         ("ja-Latn", "13a"), ("ja-Hani", "ja-mecab"), ("ko-KR", "ko-mecab"), ("th", "char"), ("khm", "char"),
         ("dz", "char"), ("pi-Thai", "char"), ("de-DE", "13a"), ("sr-Cyrl", "13a"),
-        ("zhx", "13a"), ("vi", "13a"),
+        ("zhx", "13a"), ("vi", "13a"), ("ja_JP.SJIS", "ja-mecab"), ("zh-x-test", "zh"),
+        ("en-u-nu-thai", "13a"), ("en-t-jpan", "13a"),
     ],
 )  # fmt: skip
 def test_a_tag_decides(tag: str, tokenizer: str) -> None:
@@ -124,7 +125,8 @@ def test_without_a_tag_most_words_decide(texts: list[str], tag: str | None, toke
     need(tokenizer)
     found = ScoringLanguage.of(None, texts)
     assert (found.tag, found.bleu_tokenizer) == (tag, tokenizer)
-    assert ScoringLanguage.of(" ", texts) == found
+    for unsaid in (" ", "und", "MUL"):
+        assert ScoringLanguage.of(unsaid, texts) == found
 
 
 @pytest.mark.parametrize(("language", "package"), [("ja", "ja_mecab"), ("ko", "ko_mecab")])

@@ -20,6 +20,8 @@ from atonce.evaluation.words import Words, word_count, words
         ("สวัสดี", ["ส", "วั", "ส", "ดี"]),
         ("한국어 문장", ["한국어", "문장"]),
         ("😀 — ‌…", []),
+        ("❤\ufe0f 👨\u200d👩\u200d👧\ufe0f", []),  # marks and joiners on no letter are no words
+        ("❤\ufe0fworld می\u200c", ["world", "می"]),
     ],
 )
 def test_words_of_any_script(text: str, found: list[str]) -> None:

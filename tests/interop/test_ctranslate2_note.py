@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
@@ -86,9 +86,14 @@ def test_the_program_keeps_the_order_of_texts(program: SimpleNamespace) -> None:
     assert [found == ("", 0.0) for found in program.translate(ODD)] == [not text.strip() for text in ODD]
 
 
-@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_batch_is_as_each_text_by_itself(program: SimpleNamespace, ours: Translator) -> None:
+    """However many pieces another of its texts may become."""
+    texts = [*ODD, "\u200b", "1 " * 200, "3 March 2021. " * 400, "x" * 3000, "。" * 1000]
+    assert [found for found, _ in program.translate(texts)] == [one.text for one in ours.translate(texts)]
+
+
+@given(text=st.text(st.characters() | st.sampled_from("\u2581\ufdd0\ufdd1")))
 def test_the_program_cuts_and_joins_as_atonce(text: str, program: SimpleNamespace, ours: Translator) -> None:
-    assume("\ufdd0" not in text)
     tokenizer = ours.tokenizer
     pieces = tokenizer.pieces(tokenizer.encode(text))
     assert program.encode(text) == pieces

@@ -99,7 +99,8 @@ def test_draws_are_those_of_the_seed(client: TestClient, models: Models) -> None
 def test_what_is_no_seed_is_refused(client: TestClient, seed: object) -> None:
     asked = {"texts": ["a"], "temperature": 1, "seed": seed}
     fault = refused(client.post("/v1/translate", json=asked), 422)
-    assert "from 0 to 18446744073709551615" in fault["why"]
+    assert fault["why"] == "a seed is a whole number from 0 to 18446744073709551615 (2^64 - 1)"
+    assert fault["fix"] == "give such a number"
 
 
 def test_a_beam_beside_a_temperature_is_refused(client: TestClient) -> None:

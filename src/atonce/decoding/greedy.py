@@ -11,8 +11,9 @@ from atonce.decoding.prefix import begin, behind
 from atonce.models.interface import Decoder, Memory
 from atonce.shapes import Float, Int
 
-COLDEST = 1e-30
-"""What a lower temperature is taken for: in float32 it might be 0. Both draw the likeliest piece."""
+COLDEST, HOTTEST = 1e-30, 1e30
+"""What a temperature beyond these is taken for: in float32 it might be 0, or infinite. The one draws the
+likeliest piece, the other each as often as any other."""
 
 
 @torch.inference_mode()
@@ -74,5 +75,5 @@ def _drawn(
     """A piece for each row, drawn at random. Log-probabilities are the same at any temperature."""
     gains = logits.log_softmax(-1).index_fill_(1, never, -torch.inf)
     behind_best = gains - gains.amax(-1, keepdim=True)  # or a tiny temperature would make infinities of all
-    token = torch.multinomial((behind_best / max(temperature, COLDEST)).softmax(-1), 1)
+    token = torch.multinomial((behind_best / min(max(temperature, COLDEST), HOTTEST)).softmax(-1), 1)
     return Choice(totals + gains.gather(1, token), torch.zeros_like(token), token)

@@ -12,7 +12,7 @@ from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
 from atonce.decoding.search import search
 from atonce.decoding.system import System
-from atonce.decoding.translator import Translation, translation_of
+from atonce.decoding.translator import Translation, check_outputs, translation_of
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig
 from atonce.shapes import Bool, Float, UInt8
@@ -51,8 +51,9 @@ class ImageReader(System):
         """The text in each image, of the shape it was trained on, from 0 (paper) to 255 (ink).
 
         `beam`, `nbest`: see `Translator.translate`. `advance` is called with the number of images read since
-        the last call.
+        the last call. Raises RecipeError for a beam or `nbest` below 1.
         """
+        check_outputs(beam, nbest)
         width = max(beam or self.config.beam, nbest)
         model = self.searched
         batches = [images[start : start + IMAGES_AT_ONCE] for start in range(0, len(images), IMAGES_AT_ONCE)]

@@ -4,6 +4,7 @@ import importlib
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -116,12 +117,14 @@ class Translator(System):
         twice. `prefix`: a text, or pieces by number, that every output begins with. `advance` is called with
         the number of segments done since the last call.
 
-        Raises RecipeError for a temperature below 0, or a beam beside one: what is drawn is not searched for.
+        Raises RecipeError for a temperature below 0, or a beam beside one: what is drawn is not searched for;
+        and for a beam or `nbest` below 1.
         With a prefix, raises RecipeError for a text that is too long to be read at once, or for pieces that
         no output begins with. White space at the end of a prefix is not forced: it belongs to the next word.
         """
         if isinstance(texts, str):
             raise TypeError("texts is a list of strings, not one string")
+        check_outputs(beam, nbest)
         check_drawing(temperature, beam)
         draws = nbest if temperature > 0 else 0
         width = max(beam or self.config.beam, nbest)
@@ -155,6 +158,7 @@ class Translator(System):
         which is used for a beam of 1 too, then. Raises RecipeError as these do. A blank text is no exception
         here: the model reads the end of the sentence and writes what it will.
         """
+        check_outputs(beam, draws)
         check_drawing(temperature, beam)
         source = self.source_pieces(text, without=without)
         with self.evaluating():
@@ -376,6 +380,17 @@ class Translator(System):
         """One output from one hypothesis of each segment; a blank text has none."""
         text = " ".join(one_line(self.tokenizer, hypothesis.pieces) for hypothesis in parts)
         return Alternative(text, sum(hypothesis.score for hypothesis in parts) / max(len(parts), 1))
+
+
+def check_outputs(beam: int | None, nbest: int) -> None:
+    """Raise RecipeError unless outputs are wanted, and so many that one can count them."""
+    for name, count in (("a beam", beam), ("nbest", nbest)):
+        if count is not None and (not isinstance(count, Integral) or count < 1):
+            raise RecipeError(
+                f"{name} cannot be {count!r}",
+                why="it is how many outputs are kept",
+                fix="give a whole number from 1 on",
+            )
 
 
 def check_drawing(temperature: float, beam: int | None) -> None:

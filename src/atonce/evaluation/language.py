@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +43,8 @@ _SCRIPTS: dict[Writing, str] = {
     "Korean": "kore hang jamo",
     "unspaced": "thai laoo khmr mymr tibt java bali tale talu lana tavt yiii",
 }
+_UNSAID = ("und", "mul", "mis", "zxx")
+"""Tags that name no language: undetermined, several, one without a code, none."""
 _OF_LANGUAGE = {tag: writing for writing, tags in _LANGUAGES.items() for tag in tags.split()}
 _OF_SCRIPT = {tag: writing for writing, tags in _SCRIPTS.items() for tag in tags.split()}
 
@@ -85,7 +88,7 @@ class ScoringLanguage:
         """The language with this tag (BCP 47, or as `zh_CN` and `zho_Hans` have it); without one, what the
         script of the references says: zh, ja, ko, or a script without spaces, or any other language."""
         script = _script(references)
-        if tag is not None and tag.strip():
+        if tag is not None and tag.strip() and tag.strip().lower() not in _UNSAID:
             return cls(tag, "given", _writing(tag), script, _parts(tag)[0] in ("en", "eng"))
         if script == "Latin" or script == "other" or script == "none":
             stem = script == "Latin" and _may_be_english(references)
@@ -194,7 +197,10 @@ def _writing(tag: str) -> Writing:
 
 
 def _parts(tag: str) -> list[str]:
-    return [part for part in regex.split(r"[-_.@]", tag.strip().lower())]
+    """Language, script, country and so on. Not what is behind them: an encoding (`ja_JP.SJIS`), or an
+    extension (`en-u-nu-thai`), which a single letter begins."""
+    parts = regex.split("[-_]", regex.split("[.@]", tag.strip().lower())[0])
+    return parts[:1] + list(takewhile(lambda part: len(part) != 1, parts[1:]))
 
 
 def _script(texts: Sequence[str]) -> Script:

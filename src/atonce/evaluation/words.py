@@ -16,14 +16,13 @@ SYLLABIC = (
 """Characters of other scripts without spaces between words. A word has several of them."""
 UNSPACED = CJK + SYLLABIC
 
-_JOINERS = r"\u200c\u200d"  # within words of Persian and of Indian scripts
+_JOINERS = r"[\u200c\u200d]+"  # within words of Persian and of Indian scripts
+_SPACED = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{UNSPACED}]]"
 _WORD = regex.compile(
-    rf"(?V1)[[{UNSPACED}]&&[\p{{L}}\p{{N}}ーｰ]][\p{{M}}{_JOINERS}]*"
-    rf"|[[\p{{L}}\p{{M}}\p{{N}}{_JOINERS}]--[{UNSPACED}]]+"
+    rf"(?V1)[[{UNSPACED}]&&[\p{{L}}\p{{N}}ーｰ]](?:\p{{M}}|{_JOINERS}(?=\p{{M}}))*"
+    rf"|[[\p{{L}}\p{{N}}]--[{UNSPACED}]](?:{_SPACED}|{_JOINERS}(?={_SPACED}))*"
 )
 _STEMMED = regex.compile(r"[a-z0-9]{4,}")
-
-
 _UNSPACED = regex.compile(rf"(?V1)[{UNSPACED}]")
 
 
@@ -33,16 +32,13 @@ def word_count(text: str) -> int:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in small letters: letters, marks and digits that stand together.
+    """The words of a text, in small letters: letters and digits that stand together, with the marks on them.
 
     All else is between words. A character of a script without spaces is one of them by itself. Letters that
     can be composed are (NFC): the same text spelt otherwise has the same words.
     """
-    return [
-        word
-        for word in _WORD.findall(unicodedata.normalize("NFC", text.lower()))
-        if word.strip("\u200c\u200d")
-    ]
+    found: list[str] = _WORD.findall(unicodedata.normalize("NFC", text.lower()))
+    return found
 
 
 class Words:

@@ -36,10 +36,13 @@ def spelt(text):
 
 def encode(text):
     """The pieces of a text, as in training."""
-    text = spelt(text).replace("\\u2581", "\\ufdd0")  # sentencepiece would take U+2581 for a space
-    row = "\\n".join(["", *cutter.encode(text, out_type=str), ""])
+    text = re.sub("[\\ud800-\\udfff]", "\\ufffd", spelt(text))
+    # sentencepiece would take U+2581 for a space: something else stands in for it
+    stand_in = next(one for one in map(chr, range(0xFDD0, 0xFDF0)) if one not in text)
+    row = "\\n".join(["", *cutter.encode(text.replace("\\u2581", stand_in), out_type=str), ""])
     row = re.sub("(?<=\\n)<0xE2>\\n<0x96>\\n<0x81>(?=\\n)", "<0x20>", row)  # a space before an unknown word
-    row = re.sub("(?<=\\n)<0xEF>\\n<0xB7>\\n<0x90>(?=\\n)", "<0xE2>\\n<0x96>\\n<0x81>", row)
+    spelt_out = "\\n".join(map("<0x{{:02X}}>".format, stand_in.encode()))
+    row = re.sub("(?<=\\n)" + spelt_out + "(?=\\n)", "<0xE2>\\n<0x96>\\n<0x81>", row)
     return row.split("\\n")[1:-1]{cut}
 
 
@@ -54,32 +57,79 @@ def decode(pieces):
     return " ".join(text.splitlines())
 
 
+{parts}
+
 def translate(texts):
     """For each text the best output and its score, as atonce has it; a blank text stays blank."""
-    found = [("", 0.0)] * len(texts)
-    rows = [row for row, text in enumerate(texts) if NO_WIDTH.sub("", text).strip()]
-    sources = [encode(texts[row]) for row in rows]
-    longest = max((int(MAX_LENGTH_RATIO * len(source)) + 10 for source in sources), default=0)
-    results = model.translate_batch(
-        sources, max_batch_size=2048, batch_type="tokens",
-        beam_size=BEAM, num_hypotheses=BEAM, length_penalty=EXPONENT,
-        min_decoding_length=0, max_decoding_length=longest, max_input_length=0,
-        disable_unk=True, suppress_sequences=[["{pad}"], ["{bos}"]],
-        return_scores=True, return_end_token=True,
-    )
-    for row, result in zip(rows, results):
-        ranked = []
-        for pieces, score in zip(result.hypotheses, result.scores):
-            wu = ((5 + len(pieces)) / 6) ** ALPHA
-            ranked.append((score * len(pieces) ** EXPONENT / wu, decode(p for p in pieces if p != "{eos}")))
-        score, text = max(ranked, key=lambda one: one[0])
-        found[row] = (text, score)
-    return found
+    parts_of = [parts(spelt(text)) for text in texts]
+    found = iter(search([encode(part) for of_text in parts_of for part in of_text]))
+    joined = []
+    for of_text in parts_of:
+        outputs = [next(found) for part in of_text]
+        score = sum(score for text, score in outputs) / max(len(outputs), 1)
+        joined.append((" ".join(text for text, score in outputs), score))
+    return joined
+
+
+def search(sources):
+    """The best output and its score for the pieces of each source; those of one length go together."""
+    rows_of = {{}}
+    for row, source in enumerate(sources):
+        rows_of.setdefault(int(MAX_LENGTH_RATIO * len(source)) + 10, []).append(row)
+    found = {{}}
+    for longest, rows in rows_of.items():
+        results = model.translate_batch(
+            [sources[row] for row in rows], max_batch_size=2048, batch_type="tokens",
+            beam_size=BEAM, num_hypotheses=BEAM, length_penalty=EXPONENT,
+            min_decoding_length=0, max_decoding_length=longest, max_input_length=0,
+            disable_unk=True, suppress_sequences=[["{pad}"], ["{bos}"]],
+            return_scores=True, return_end_token=True,
+        )
+        found.update(zip(rows, map(best, results)))
+    return [found[row] for row in range(len(sources))]
+
+
+def best(result):
+    """The best of the outputs that CTranslate2 found, by Wu's formula, and its score."""
+    ranked = []
+    for pieces, score in zip(result.hypotheses, result.scores):
+        wu = ((5 + len(pieces)) / 6) ** ALPHA
+        ranked.append((score * len(pieces) ** EXPONENT / wu, decode(p for p in pieces if p != "{eos}")))
+    score, text = max(ranked, key=lambda one: one[0])
+    return text, score
 
 
 if __name__ == "__main__":
     for text, score in translate([{example!r}]):
         print(score, text)
+'''
+
+_WHOLE = '''\
+def parts(text):
+    """A text in parts that are read one by one: here it is one, of which `encode` cuts off the end."""
+    return [text] if text.strip() else []
+'''
+
+_PARTS = '''\
+BOUNDARIES = (
+    "(?<=[.!?\\u2026])\\\\s+|(?<=[\\u3002\\uff01\\uff1f])",  # behind sentences,
+    "(?<=[,;:])\\\\s+|(?<=[\\u3001\\uff0c\\uff1b\\uff1a])", "\\\\s+", "",  # clauses, words, anywhere
+)
+
+
+def parts(text):
+    """A text in parts of at most {longest} pieces each, the end included, cut where it hurts least."""
+    if not text.strip():
+        return []
+    if len(encode(text)) < {longest} or len(text.strip()) == 1:
+        return [text]
+    text = text.strip()
+    for boundary in BOUNDARIES:
+        places = [cut.end() for cut in re.finditer(boundary, text) if 0 < cut.end() < len(text)]
+        if places:
+            break
+    place = min(places, key=lambda place: abs(2 * place - len(text)))
+    return parts(text[:place].rstrip()) + parts(text[place:].lstrip())
 '''
 
 
@@ -137,11 +187,13 @@ def program(recipe: Recipe, tokenizer: Tokenizer, length: float) -> str:
         f"EXPONENT = {exponent(decoding.length_penalty, length)!r}  # of the length, in place of Wu's "
         "formula",
     ]
+    is_whole = data.task == "summarisation"
     pad, bos, eos = tokenizer.pieces([tokenizer.pad, tokenizer.bos, tokenizer.eos])
     return _PROGRAM.format(
         settings="\n".join(settings),
         spelling=_SPELLINGS[_normalization(tokenizer)],
-        cut=f"[:{data.max_length}]" if data.task == "summarisation" else "",
+        cut=f"[:{data.max_length}]" if is_whole else "",
+        parts=_WHOLE if is_whole else _PARTS.format(longest=data.max_length),
         pad=pad, bos=bos, eos=eos, example="3 March 2021" if data.kind == "dates" else "One text a line.",
     )  # fmt: skip
 
@@ -184,13 +236,12 @@ def _of_lengths(recipe: Recipe) -> list[str]:
     else:
         long = (
             f"atonce translates a text of {longest} pieces or more in parts, cut at ends of sentences, and "
-            "joins them. The program does not, and the model was trained on none as long: cut such texts "
-            "before."
+            "joins them, as the program does: the model was trained on none as long."
         )
     return [
         f"**Long outputs.** atonce ends one after {decoding.max_length_ratio:g} pieces for each of its "
         "source, and 10 more. `max_decoding_length` is one number for all texts of a call, 256 unless "
-        "given; in the program it is what the longest of them may have.",
+        "given; the program makes a call for each length of sources.",
         "**`max_input_length`** is 1024 unless given: what comes behind is cut off in silence, from "
         "sources, and in `score_batch` from targets too, which then have fewer log-probabilities. In the "
         "program it is 0, no limit."

@@ -41,10 +41,11 @@ def fault_of_invalid(error: RequestValidationError) -> Fault:
     if first["type"] == "missing":
         what = f"{place} is missing" if place else "the body is missing"
         return _cannot_be(what, "there is nothing to work on without", "see /openapi.json for all fields")
+    why, _, fix = first["msg"].removeprefix("Value error, ").partition(" -> ")
     return _cannot_be(
         f"{place or 'the body'} cannot be so",
-        first["msg"].removeprefix("Value error, "),
-        "see /openapi.json for what it can be",
+        why,
+        fix or "see /openapi.json for what it can be",
     )
 
 
