@@ -162,7 +162,7 @@ def test_a_training_that_validates_as_told_keeps_its_minutes_too(every: int) -> 
 
 @pytest.mark.parametrize("second", range(40, 59, 2))
 def test_an_update_that_is_held_up_does_not_end_the_training(second: int) -> None:
-    """The time kept free for the last validation goes by what updates take, and this one says nothing of it."""
+    """Time is kept free for the last validation by what updates take, and this one says nothing of it."""
     training = Training(TimeBudget(1.0), update=0.05, validation=1.2)
     for step in training.steps():
         if second <= training.seconds < second + 0.05:
@@ -275,11 +275,23 @@ def test_where_the_plans_are_lost_the_rest_is_planned_anew(tmp_path: Path) -> No
     assert done.to_end().seconds == pytest.approx(60, rel=0.05)
 
 
-def test_damaged_plans_are_named(tmp_path: Path) -> None:
-    (tmp_path / "budget.jsonl").write_text("{}\n")
-    with pytest.raises(RunError, match=r"budget\.jsonl is damaged"):
-        TimeBudget(1.0, journal(tmp_path / "budget.jsonl"))
-    (tmp_path / "budget.jsonl").write_text('{"first": 4, "until": 5, "share": 0.1}\n')
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        '{"first": 4, "until": 5, "share": 0.1}',
+        '{"first": Infinity, "last": 5, "share": 0.1}',
+        '{"first": 4, "last": null, "share": 0.1}',
+        '{"first": 4, "last": 5, "share": NaN}',
+        '{"first": 4, "last": 5, "share": 1.5}',
+        '{"first": 4, "last": 2, "share": 0.1}',
+        '{"first": 4, "last": 900, "share": 0.1}\n{"first": 10, "last": 12, "share": 0.2}',
+        '{"first": 4, "last": 5, "share": 0.3}\n{"first": 6, "last": 7, "share": 0.2}',
+        '{"first": 4, "last": 3, "share": 1.0}\n{"first": 4, "last": 7, "share": 1.0}',
+    ],
+)
+def test_damaged_plans_are_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "budget.jsonl").write_text(text + "\n")
     with pytest.raises(RunError, match=r"budget\.jsonl is damaged"):
         TimeBudget(1.0, journal(tmp_path / "budget.jsonl"))
 

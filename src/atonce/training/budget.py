@@ -9,6 +9,7 @@ takes effect, and a resumed training follows what was written: it makes the very
 import math
 from collections import deque
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from statistics import median
 from time import perf_counter
 from typing import Protocol, runtime_checkable
@@ -29,7 +30,7 @@ PLANNED_SHARE = 1 / 2000
 PLANNED_OF_REST = 1 / 4
 """At most this share of what is left is planned at once, so that the end is met."""
 RECENT_UPDATES = 9
-"""Their median is what an update takes: one that was held up, and the slow ones after a start, say nothing."""
+"""Their median is what an update takes: one that was held up, or is slow after a start, says nothing."""
 GUESSED_VALIDATION = 0.02
 """Of the minutes, kept free for the last validation while none has shown how long it takes."""
 
@@ -290,6 +291,12 @@ class TimeBudget:
 def _written_in(lines: JsonLines) -> list[Plan]:
     """Raises RunError if the file is damaged."""
     try:
-        return [Plan(int(line["first"]), int(line["last"]), float(line["share"])) for line in lines.read()]
-    except (KeyError, TypeError, ValueError) as error:
+        plans = [Plan(int(line["first"]), int(line["last"]), float(line["share"])) for line in lines.read()]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise lines.damaged(f"a line is not what a training writes: {error}") from None
+    for before, plan in pairwise((BEGINNING, *plans)):
+        updates = plan.last - plan.first + 1
+        makes_sense = updates == 0 if plan.share == 1 else updates > 0
+        if not (makes_sense and before.last < plan.first and before.share <= plan.share <= 1):
+            raise lines.damaged(f"the plan of the updates from {plan.first} does not fit what is before it")
+    return plans
