@@ -22,6 +22,8 @@ GRU = {
 DATES = {"kind": "dates", "pairs": 200, "valid_size": 8, "test_size": 6}
 TRAINING = {"steps": 12, "batch_tokens": 256, "validate_every": 6, "validation_sentences": 2, "warmup": 2}
 
+_CLOCKED = ("seconds", "target_tokens_per_second", "padding_share", "update_seconds", "validation_updates")
+
 
 def values(**changed: dict[str, Any]) -> dict[str, Any]:
     """A recipe as it is read from TOML.
@@ -68,7 +70,7 @@ def what_was_learned(run: Path) -> dict[str, Any]:
     progress = json.loads((checkpoint / "progress.json").read_text())
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     for entry in (progress, *log):
-        for clocked in ("seconds", "target_tokens_per_second", "padding_share", "validation_updates"):
+        for clocked in _CLOCKED:
             entry.pop(clocked, None)
     return {
         "weights": tensor_bytes(run / "model.safetensors"),

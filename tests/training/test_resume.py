@@ -211,6 +211,25 @@ def test_a_time_budget_is_resumed_bit_for_bit_up_to_the_kill(
     assert last["step"] > killed_after + 5, "it went on after what was lost"
 
 
+def test_a_checkpoint_keeps_how_long_the_validation_before_it_took(
+    tmp_path: Path, prepared_dates: Path, clock: Ticking
+) -> None:
+    """A session that goes on from there has to keep as much free for the last one."""
+    recipe = minutes()
+    run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
+
+    def killing(report: Report) -> None:
+        if report.validation:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(recipe, run, resume=True, watch=killing)
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    kept = json.loads((checkpoint / "progress.json").read_text())
+    assert kept["update_seconds"] > 0
+    assert kept["validation_updates"] > 0
+
+
 def test_a_finished_time_budget_does_not_go_on(tmp_path: Path, prepared_dates: Path, clock: Ticking) -> None:
     recipe = minutes()
     run = tiny.begun(tmp_path / "run", recipe, prepared_dates)

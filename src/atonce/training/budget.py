@@ -7,7 +7,10 @@ takes effect, and a resumed training follows what was written: it makes the very
 """
 
 import math
+from collections import deque
 from dataclasses import asdict, dataclass
+from itertools import pairwise
+from statistics import median
 from time import perf_counter
 from typing import Protocol, runtime_checkable
 
@@ -26,8 +29,8 @@ PLANNED_SHARE = 1 / 2000
 """Of the minutes: what is planned at once. The rate falls in steps as small as that."""
 PLANNED_OF_REST = 1 / 4
 """At most this share of what is left is planned at once, so that the end is met."""
-PACE_MEMORY = 0.9
-"""Share that the running mean of an update's duration keeps: it looks back over some ten updates."""
+RECENT_UPDATES = 9
+"""Their median is what an update takes: one that was held up, or is slow after a start, says nothing."""
 GUESSED_VALIDATION = 0.02
 """Of the minutes, kept free for the last validation while none has shown how long it takes."""
 
@@ -77,6 +80,11 @@ class Budget(Protocol):
         ...
 
     @property
+    def update_seconds(self) -> float | None:
+        """How long an update takes now, where that matters."""
+        ...
+
+    @property
     def validation_updates(self) -> float | None:
         """How many updates a validation takes as long as, where that was found out."""
         ...
@@ -117,6 +125,11 @@ class StepBudget:
         """Nor how long validations take."""
 
     @property
+    def update_seconds(self) -> None:
+        """It does not matter."""
+        return None
+
+    @property
     def validation_updates(self) -> None:
         """It is not found out."""
         return None
@@ -140,7 +153,8 @@ class TimeBudget:
     """Minutes of wall-clock time, validations and checkpoints included.
 
     `lines`: where plans are written, and where those of an earlier session are. `done`, `seconds`: what
-    earlier sessions made and took; `validation_updates`: how many updates a validation took as long as.
+    earlier sessions made and took; `update_seconds`: how long their last updates took, and
+    `validation_updates`: how many of these a validation took as long as.
     `ranks`: processes that learn together; the first plans, the others are told.
     """
 
@@ -150,6 +164,7 @@ class TimeBudget:
         lines: JsonLines | None = None,
         *,
         validate_every: int | None = None,
+        update_seconds: float | None = None,
         validation_updates: float | None = None,
         done: int = 0,
         seconds: float = 0.0,
@@ -160,7 +175,8 @@ class TimeBudget:
         self._lines = lines
         self._validate_every = validate_every
         self._ranks = ranks
-        self._pace = seconds / done if done else 0.0
+        known = [] if update_seconds is None else [update_seconds] * RECENT_UPDATES
+        self._durations = deque(known, maxlen=RECENT_UPDATES)
         self._used = seconds
         if lines and ranks.is_first:
             lines.keep()
@@ -171,6 +187,11 @@ class TimeBudget:
         self._before = max(earlier, key=lambda plan: plan.first, default=self._plan)
         if not self.is_over(done) and self._plan.last <= done:  # what was written is lost
             self._go_on(done)
+
+    @property
+    def _pace(self) -> float:
+        """Seconds an update; 0 before the first."""
+        return median(self._durations) if self._durations else 0.0
 
     @property
     def _validations(self) -> int:
@@ -212,9 +233,7 @@ class TimeBudget:
     def observe(self, step: int, seconds: float, duration: float) -> None:
         """Where the plan ends with `step`, make the next."""
         self._used = seconds
-        self._pace = PACE_MEMORY * self._pace + (1 - PACE_MEMORY) * duration if self._pace else duration
-        if step <= UNPLANNED_UPDATES:
-            self._pace = duration
+        self._durations.append(duration)
         if step >= self._plan.last:
             self._go_on(step)
 
@@ -222,6 +241,11 @@ class TimeBudget:
         """Count it in updates, as it takes longer on a busy machine just as they do."""
         if self._pace:
             self._validation_updates = duration / self._pace
+
+    @property
+    def update_seconds(self) -> float | None:
+        """How long an update takes now; None before the first."""
+        return self._pace or None
 
     @property
     def validation_updates(self) -> float | None:
@@ -267,6 +291,12 @@ class TimeBudget:
 def _written_in(lines: JsonLines) -> list[Plan]:
     """Raises RunError if the file is damaged."""
     try:
-        return [Plan(int(line["first"]), int(line["last"]), float(line["share"])) for line in lines.read()]
-    except (KeyError, TypeError, ValueError) as error:
+        plans = [Plan(int(line["first"]), int(line["last"]), float(line["share"])) for line in lines.read()]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise lines.damaged(f"a line is not what a training writes: {error}") from None
+    for before, plan in pairwise((BEGINNING, *plans)):
+        updates = plan.last - plan.first + 1
+        makes_sense = updates == 0 if plan.share == 1 else updates > 0
+        if not (makes_sense and before.last < plan.first and before.share <= plan.share <= 1):
+            raise lines.damaged(f"the plan of the updates from {plan.first} does not fit what is before it")
+    return plans

@@ -31,6 +31,8 @@ class Progress:
     """The step budget; None where minutes are given."""
     seconds: float = 0.0
     """Time trained so far, validations included."""
+    update_seconds: float | None = None
+    """What an update took lately, where the budget is time."""
     validation_updates: float | None = None
     """As many updates a validation takes as long as, once that is known."""
     least_cost: float | None = None

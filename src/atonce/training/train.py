@@ -146,6 +146,7 @@ class _Training:
             self.config.minutes,
             self.run.budget,
             validate_every=self.config.validate_every,
+            update_seconds=self.progress.update_seconds,
             validation_updates=self.progress.validation_updates,
             done=self.progress.step,
             seconds=self.clock.seconds,
@@ -213,11 +214,15 @@ class _Training:
     def _validate_and_write(self, update: Update) -> Validation | None:
         """What a step has to be followed by. Returns the validation, where it ended with one."""
         began = self.clock.seconds
-        validation = self._validate() if self.budget.is_validated(update.step) else None
+        if not self.budget.is_validated(update.step):
+            if self.ranks.is_first:
+                self._write(update, None)
+            return None
+        validation = self._validate()
+        self.budget.validated(self.clock.seconds - began)  # the checkpoint keeps that
         if self.ranks.is_first:
             self._write(update, validation)
-        if validation is not None:
-            self.budget.validated(self.clock.seconds - began)
+        self.budget.validated(self.clock.seconds - began)
         return validation
 
     def _validate(self) -> Validation:
@@ -255,7 +260,10 @@ class _Training:
 
     def _save_checkpoint(self) -> None:
         self.progress = replace(
-            self.progress, seconds=self.clock.seconds, validation_updates=self.budget.validation_updates
+            self.progress,
+            seconds=self.clock.seconds,
+            update_seconds=self.budget.update_seconds,
+            validation_updates=self.budget.validation_updates,
         )
         save_checkpoint(self.run.checkpoints, self.learner, self.progress)
 
