@@ -2,9 +2,13 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import re
 import sys
+import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,8 @@ from hypothesis import strategies as st
 from atonce.data import lines as lines_module
 from atonce.data.config import FilesConfig, TableConfig
 from atonce.data.corpora import Corpus, Pair, open_corpus
-from atonce.data.lines import read_lines, read_stdin
+from atonce.data.files import read_aligned, read_jsonl, read_table
+from atonce.data.lines import existing, read_lines, read_stdin
 from atonce.errors import DataError, RecipeError
 
 PAIRS = [Pair("a house", "ein Haus"), Pair("", "leer"), Pair("two", "zwei")]
@@ -447,3 +452,100 @@ def test_columns_name_both_sides(tmp_path: Path) -> None:
     ):
         with pytest.raises(RecipeError, match=what):
             TableConfig.parse({"kind": "tsv", "path": path, **wrong}, origin="test")
+
+
+def one_in_zip(content: bytes, comment: bytes = b"") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("text", content)
+        archive.comment = comment
+    return buffer.getvalue()
+
+
+def test_a_zip_archive_is_whole(tmp_path: Path) -> None:
+    path = text(tmp_path / "a.zip", one_in_zip(b"one\n", b"a comment"))
+    assert list(read_lines(path)) == ["one"]
+    for content, where in (
+        (one_in_zip(b"one\n") + one_in_zip(b"two\n"), "before the archive"),
+        (one_in_zip(b"one\n", b"a comment") + b"two\n", "behind the archive"),
+    ):
+        with pytest.raises(DataError, match=where):
+            list(read_lines(text(path, content)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Grüße an alle hier im Land\nmit\0 Leuten und Tieren\n".encode(),
+        "Сегодня хорошая \0погода\nЗавтра\0 тоже\n".encode(),
+        b"\0" * 50,
+        b"Hello there\n" * 100 + b"\0" * 4096,
+        "Grüße an alle\nmit \0Leuten\n".encode("latin-1"),
+    ],
+)
+def test_a_text_with_zeros_is_not_taken_for_utf16(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(DataError) as caught:
+        list(read_lines(text(tmp_path / "a", content)))
+    assert "UTF-16" not in str(caught.value)
+    assert "UTF-32" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["Привет", "😀😃\n"])
+@pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"])
+def test_a_word_in_a_wide_encoding_is_named(tmp_path: Path, word: str, encoding: str) -> None:
+    with pytest.raises(DataError, match=f"looks like {encoding}"):
+        list(read_lines(text(tmp_path / "a", word.encode(encoding.lower()))))
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"\x04\x22\x4d\x18d@\xa7", "packed in lz4"), (b"LZIP\1\x0c\0!", "packed in lzip")],
+)
+def test_other_packings_are_named(tmp_path: Path, content: bytes, what: str) -> None:
+    with pytest.raises(DataError, match=what):
+        list(read_lines(text(tmp_path / "a", content)))
+
+
+@contextmanager
+def pipe(path: Path, content: bytes) -> Iterator[Path]:
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(content,))
+    writer.start()
+    yield path
+    writer.join()
+
+
+def test_pipes_are_read_once(tmp_path: Path) -> None:
+    with pipe(tmp_path / "plain", b"one\ntwo\n") as path:
+        assert list(read_lines(path)) == ["one", "two"]
+    with pipe(tmp_path / "gzip", gzip.compress(b"one\n")) as path:
+        assert list(read_lines(path)) == ["one"]
+    with pipe(tmp_path / "zip", one_in_zip(b"one\n")) as path, pytest.raises(DataError, match="from a pipe"):
+        list(read_lines(path))
+    with pipe(tmp_path / "longer", b"one\ntwo\n") as path, pytest.raises(DataError, match="as many lines"):
+        list(read_aligned(path, text(tmp_path / "shorter", b"one\n")))
+    with pytest.raises(DataError, match="is a pipe, not a file"):
+        existing(tmp_path / "plain")
+
+
+def test_columns_are_two(tmp_path: Path) -> None:
+    path = text(tmp_path / "a", b"en\tde\tde\na\tb\tc\n")
+    with pytest.raises(DataError, match="has 2 columns 'de'"):
+        list(read_table(path, "en", "de"))
+    for target in ("en", "1"):
+        with pytest.raises(DataError, match="are the same column"):
+            list(read_table(path, "en", target))
+    with pytest.raises(DataError, match="are the same column"):
+        list(read_jsonl(text(tmp_path / "b", b'{"en": "a"}\n'), "en", "en"))
+
+
+def test_lines_without_width_are_blank(tmp_path: Path) -> None:
+    table = text(tmp_path / "a", "en\tde\na\tb\n\u200b\n".encode())
+    assert list(read_table(table, "en", "de")) == [("a", "b"), ("", "")]
+    objects = text(tmp_path / "b", '{"en": "a", "de": "b"}\n\u200b\n'.encode())
+    assert list(read_jsonl(objects, "en", "de")) == [("a", "b"), ("", "")]
+
+
+def test_json_of_any_depth(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 1 is not JSON"):
+        list(read_jsonl(text(tmp_path / "a", b"[" * 100_000 + b"\n"), "en", "de"))

@@ -497,3 +497,11 @@ def test_texts_in_quotation_marks_are_told_of(tmp_path: Path) -> None:
     prepared = prepare(quoted, VOCABULARY, tmp_path / "quoted")
     assert prepared.report["notes"] == []
     assert prepared.test_pairs[0].source.startswith("the number")
+
+
+def test_the_same_text_on_both_sides_is_told(tmp_path: Path) -> None:
+    pairs = [Pair(f"number {n}", f"Number {n}.") for n in range(40)]
+    told = prepare(FilesConfig(**written(tmp_path, "train", pairs)), VOCABULARY, tmp_path / "a", quiet=True)
+    assert any(note.startswith("100 % of the pairs have the same text") for note in told.report["notes"])
+    others = FilesConfig(**written(tmp_path, "train", numbered(0, 40)))
+    assert prepare(others, VOCABULARY, tmp_path / "b", quiet=True).report["notes"] == []

@@ -22,6 +22,10 @@ _NO_TEXTS = {
     b"PAR1": "a Parquet table",
     b"ARROW1": "an Arrow table",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
+    b"\x04\x22\x4d\x18": "packed in lz4",
+    b"LZIP\1": "packed in lzip",
+    b"]\0\0": "packed in lzma, the format before xz",
+    b"\x1f\x9d": "packed by compress",
     b"Rar!\x1a\x07": "a RAR archive",
     b"\x89PNG\r\n": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
@@ -32,6 +36,8 @@ _TAR = (b"ustar\0", b"ustar ")  # behind the name and the numbers of the first f
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _RUNS = re.compile(rb"[\x80-\xff]+")
 _COMMON = re.compile("[\n\r\t -~]")
+_PLAIN = frozenset(b"\n\r\t") | frozenset(range(32, 127))
+_PAIRS_TO_TELL = 8
 _SAMPLE = 1 << 14
 
 
@@ -70,33 +76,57 @@ def unmarked_encoding(head: bytes) -> str | None:
     """UTF-16 or UTF-32, as iconv calls it, where the bytes look like it without a byte order mark.
 
     ASCII signs, at least the line ends, are the zeros of such a text; nothing else has a zero at every other
-    place, or zeros amid bytes that are not UTF-8.
+    place, or zeros amid bytes that are not UTF-8. A word alone may be without zeros: then every other byte is
+    the same control character.
     """
     head = head[:_SAMPLE]
     if b"\0" not in head:
-        return None
-    for order, (high, low) in {"LE": (2, 3), "BE": (0, 1)}.items():
-        wide = head[high::4] + head[low::4]
-        if len(head) >= 8 and wide.count(0) >= 0.75 * len(wide):
+        return next(
+            (f"UTF-16{order}" for order, first in _HIGH.items() if _is_one_control(head[first::2])), None
+        )
+    for order in ("LE", "BE"):
+        if len(head) >= 8 and _decoded_as(head, f"utf-32-{order.lower()}") is not None:
             return f"UTF-32{order}"
-    if head.count(0) < 0.2 * len(head) and head.isascii() and len(_CONTROLS.findall(head)) == head.count(0):
-        return None  # ASCII with a zero here and there
-    found = {order: _as_utf16(head, order) for order in ("LE", "BE")}
-    best = max(found, key=lambda order: found[order])
-    return f"UTF-16{best}" if found[best] > 0 else None
+    if head.count(0) < 0.2 * len(head) and (_is_utf8_with_zeros(head) or _is_read_by_bytes(head)):
+        return None
+    texts = {order: _decoded_as(head, f"utf-16-{order.lower()}") or "" for order in _HIGH}
+    best = max(texts, key=lambda order: len(_COMMON.findall(texts[order])))
+    return f"UTF-16{best}" if _COMMON.search(texts[best]) else None
 
 
-def _as_utf16(head: bytes, order: str) -> int:
-    """How many common signs the bytes spell in UTF-16; 0 if that is no text."""
-    decoder = codecs.getincrementaldecoder(f"utf-16-{order.lower()}")()
+_HIGH = {"LE": 1, "BE": 0}
+"""Which of two bytes is the higher one."""
+
+
+def _is_one_control(high: bytes) -> bool:
+    return len(high) > 1 and len(set(high)) == 1 and _CONTROLS.match(high) is not None
+
+
+def _is_utf8_with_zeros(head: bytes) -> bool:
+    """Whether zeros are all that keeps the bytes from being a text in UTF-8."""
     try:
-        text = decoder.decode(head)
+        codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        return 0
+        return False
+    return len(_CONTROLS.findall(head)) == head.count(0)
+
+
+def _is_read_by_bytes(head: bytes) -> bool:
+    """Whether most pairs of bytes without a zero are two ASCII signs: in UTF-16, about a quarter may be."""
+    pairs = [pair for pair in zip(head[::2], head[1::2], strict=False) if 0 not in pair]
+    return len(pairs) >= _PAIRS_TO_TELL and sum(map(_PLAIN.issuperset, pairs)) > 0.75 * len(pairs)
+
+
+def _decoded_as(head: bytes, encoding: str) -> str | None:
+    """What the bytes spell in this encoding; None if that is no text."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        return None
     odd = sum(
         unicodedata.category(sign) in ("Cc", "Cn", "Co", "Cs") and sign not in "\n\r\t" for sign in text
     )
-    return 0 if "\0" in text or odd > 0.02 * len(text) else len(_COMMON.findall(text))
+    return None if "\0" in text or odd > 0.02 * len(text) else text
 
 
 def _wide(name: str, encoding: str) -> DataError:

@@ -14,6 +14,7 @@ from atonce.config import nearest
 from atonce.data.config import FilesConfig, TableConfig
 from atonce.data.corpora import Corpus, Pair
 from atonce.data.lines import existing, read_lines
+from atonce.data.normalization import is_blank
 from atonce.errors import DataError
 
 _LONGEST_FIELD = 1 << 24  # characters: quotation marks that are never closed take the rest of the file
@@ -68,9 +69,12 @@ def read_aligned(source: Path, target: Path) -> Iterator[Pair]:
     try:
         yield from map(Pair._make, zip(read_lines(source), read_lines(target), strict=True))
     except ValueError:
-        counts = [sum(1 for _ in read_lines(path)) for path in (source, target)]
+        what = f"{source} and {target} have not as many lines as one another"
+        if not source.is_fifo() and not target.is_fifo():  # what came from a pipe is gone
+            counts = [sum(1 for _ in read_lines(path)) for path in (source, target)]
+            what = f"{source} has {counts[0]:,} lines and {target} has {counts[1]:,}"
         raise DataError(
-            f"{source} has {counts[0]:,} lines and {target} has {counts[1]:,}",
+            what,
             why="line 1 belongs to line 1, line 2 to line 2, and so on; one file ends too soon",
             fix="look for lines that were lost or split, and make the files equally long",
         ) from None
@@ -100,6 +104,8 @@ def read_table(
     else:
         return
     left, right = (_column(name, header, path, delimiter) for name in (source, target))
+    if left == right:
+        raise _same_column(path, source, target)
     if all(name not in header and _is_number(name) for name in (source, target)):
         yield Pair(header[left], header[right])
     width = len(header)
@@ -110,6 +116,14 @@ def read_table(
             yield _BLANK
         else:
             raise _uneven(path, number, fields, width, delimiter, quoted=quoted)
+
+
+def _same_column(path: Path, source: str, target: str) -> DataError:
+    return DataError(
+        f"source and target are the same column, or key, of {path}",
+        why=f"the one is {source!r}, the other {target!r}",
+        fix="name two columns, in data.columns or in data.source and data.target",
+    )
 
 
 def _plain_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -143,8 +157,8 @@ def _without_returns(line: str) -> str:
 
 
 def _is_blank(fields: list[str]) -> bool:
-    """Whether a row is a blank line: one or none field, of white space."""
-    return len(fields) < 2 and not "".join(fields).strip()
+    """Whether a row is a blank line: one or none field, which says nothing."""
+    return len(fields) < 2 and is_blank("".join(fields))
 
 
 def _uneven(
@@ -172,8 +186,10 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Pair]:
     A line end inside a text becomes a space. Raises DataError as `read_lines`, or if a line is not such
     an object (line named).
     """
+    if source == target:
+        raise _same_column(path, source, target)
     for number, line in enumerate(read_lines(path), start=1):
-        if not line or line.isspace():
+        if is_blank(line):
             yield _BLANK
             continue
         row = _json_object(line, path, number)
@@ -194,13 +210,20 @@ def _column(name: str, header: list[str], path: Path, delimiter: str) -> int:
             why=f"there is no {separated} in its first line, but there is a {_NAMES[other]}",
             fix=f"data.delimiter = {json.dumps(other)}",
         )
+    if header.count(name) > 1:
+        places = [str(place) for place, one in enumerate(header, start=1) if one == name]
+        raise DataError(
+            f"{path} has {len(places)} columns {name!r}",
+            why=f"its first line has that name at columns {', '.join(places)}",
+            fix="give each column a name of its own",
+        )
     if name in header:
         return header.index(name)
     if not _is_number(name):
         raise DataError(
             f"{path} has no column {name!r}",
             why=f"its first line names {_counted(len(header), 'column')}",
-            fix=f"{nearest(name, header)} A number, from 1, also names a column",
+            fix=f"{nearest(name, header)}; a number, from 1, also names a column",
         )
     if not 1 <= int(name) <= len(header):
         raise DataError(
@@ -214,7 +237,7 @@ def _column(name: str, header: list[str], path: Path, delimiter: str) -> int:
 def _json_object(line: str, path: Path, number: int) -> dict[str, object]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path}, line {number} is not JSON", why=str(error), fix="put one whole JSON object on each line"
         ) from None

@@ -36,9 +36,18 @@ def read_stdin() -> Iterator[str]:
 
 
 def existing(path: str | Path) -> Path:
-    """The path with ~ expanded, if it can be opened: better known now than after minutes of reading."""
+    """The path with ~ expanded, if it can be opened: better known now than after minutes of reading.
+
+    Raises DataError if it cannot, or if it is a pipe, which can be read only once.
+    """
     path = Path(path).expanduser()
     try:
+        if path.is_fifo():
+            raise DataError(
+                f"{path} is a pipe, not a file",
+                why="a corpus is read several times, and what comes from a pipe is there only once",
+                fix="write it to a file, and name that",
+            )
         path.open("rb").close()
     except OSError as error:
         raise _unreadable(path, error) from None

@@ -42,8 +42,8 @@ def opened(path: Path) -> Iterator[io.BufferedIOBase]:
     Raises DataError if what it is packed in is broken, is cut off or cannot be read here; so does the block.
     """
     with path.open("rb") as file:
-        packing = packing_of(file.read(8)) or _ENDINGS.get(path.suffix.lower())
-        file.seek(0)
+        # Looked at, not read: there is no way back in a pipe.
+        packing = packing_of(file.peek(8)) or _ENDINGS.get(path.suffix.lower())
         if packing is None:
             yield file
             return
@@ -124,7 +124,14 @@ def _streams(file: io.BufferedIOBase, new: Callable[[], _Decompressor]) -> Itera
 
 def _only_member(file: io.BufferedIOBase, path: Path) -> io.BufferedIOBase:
     """The one file of a zip archive. Raises DataError if there is not one, or if it needs a password."""
+    if not file.seekable():  # the list of what is in it stands at its end
+        raise DataError(
+            f"cannot unpack {path}",
+            why="it is a zip archive, and comes from a pipe",
+            fix=f"unpack it before: {UNPACKED_BY['zip']} OLD > NEW",
+        )
     archive = zipfile.ZipFile(file)
+    _check_whole(archive, file)
     names = [one for one in archive.namelist() if not one.endswith("/") and not one.startswith("__MACOSX/")]
     what = {"[Content_Types].xml": "an Office document", "META-INF/manifest.xml": "an OpenDocument file"}
     document = next((called for name, called in what.items() if name in names), None)
@@ -153,6 +160,23 @@ def _only_member(file: io.BufferedIOBase, path: Path) -> io.BufferedIOBase:
         raise DataError(
             f"cannot unpack {path}", why=str(error), fix=f"unpack it by another program: unzip {path}"
         ) from None
+
+
+def _check_whole(archive: zipfile.ZipFile, file: io.BufferedIOBase) -> None:
+    """Raises _Broken where something stands before or behind the archive, which zipfile passes over.
+
+    Of archives put together, it would read the last one only.
+    """
+    end = file.seek(0, io.SEEK_END)
+    file.seek(-min(end, _ZIP_END + len(archive.comment)), io.SEEK_END)
+    if not file.read(4) == b"PK\5\6":
+        raise _Broken("something stands behind the archive")
+    if any(one.header_offset == 0 for one in archive.infolist()) or not archive.infolist():
+        return
+    raise _Broken("something stands before the archive; of archives put together, only the last one is read")
+
+
+_ZIP_END = 22  # bytes of the record that ends an archive, and that a comment follows
 
 
 class _Chunks(io.RawIOBase):

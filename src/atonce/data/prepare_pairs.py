@@ -59,7 +59,7 @@ def prepare_pairs(
         "repeats": split.apart.by,
         "normalization": ends.tokenizer.normalization,
         "training_sha256": training_hash,
-        "notes": [*split.apart.notes, *_quoted_notes(corpus, data)],
+        "notes": [*split.apart.notes, *split.notes, *_quoted_notes(corpus, data)],
     }
     return {**report, "warnings": warnings(report)}
 
@@ -107,6 +107,7 @@ class _Split:
     test: list[Pair]
     counts: _Counts
     apart: "_Apart"
+    notes: tuple[str, ...] = ()
 
     def with_sides(self) -> Iterator[tuple[Pair, int]]:
         """Stream the corpus again, each pair with its Side. Raises DataError if it is not what it was."""
@@ -158,7 +159,7 @@ def _split(corpus: Corpus, data: DataConfig, advance: Callable[[int], None]) -> 
     counts.pairs_leaking_by_target += int(by_target.sum())
     counts.pairs_leaking += int((leaking & ~by_target).sum())
     _check_filled(corpus, sides, valid, test, apart)
-    return _Split(corpus, sides, valid, test, counts, apart)
+    return _Split(corpus, sides, valid, test, counts, apart, _equal_sides_notes(hashes))
 
 
 def _apart(corpus: Corpus, data: DataConfig, train: Hashes, valid: Hashes, test: Hashes) -> _Apart:
@@ -213,6 +214,17 @@ def _unfilled(corpus: Corpus, sides: np.ndarray) -> bool:
     """Whether a split that is to be cut off, or training, got no pair."""
     wanted = {Side.TRAIN, *([Side.VALID] * (corpus.valid is None)), *([Side.TEST] * (corpus.test is None))}
     return not wanted <= set(np.flatnonzero(np.bincount(sides)).tolist())
+
+
+def _equal_sides_notes(hashes: Hashes) -> tuple[str, ...]:
+    """Whether most pairs have the same text on both sides, as where one file or column is named twice."""
+    equal = float((hashes.source == hashes.target).mean())
+    if equal <= MOST_REPEATED:
+        return ()
+    return (
+        f"{equal:.0%} of the pairs have the same text on both sides, case and punctuation aside: if that is "
+        "not meant, check data.source and data.target.".replace("%", " %", 1),
+    )
 
 
 def _quoted_notes(corpus: Corpus, data: DataConfig) -> list[str]:
