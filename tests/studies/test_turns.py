@@ -38,11 +38,13 @@ def test_updates_are_equal_budgets_in_one_go() -> None:
 
 
 def test_budgets_within_five_per_cent_are_equal() -> None:
-    assert unequal([180.0, 188.0]) is None
-    assert unequal([180.0]) is None
-    said = unequal([105.0, 420.0, None])
+    assert unequal([180.0, 188.0], 3.0) is None
+    assert unequal([180.0], 3.0) is None
+    assert unequal([None, None], 3.0) is None
+    said = unequal([105.0, 420.0, None], 3.0)
     assert said is not None
-    assert "1.75 to 7.00 minutes" in said
+    assert "budget of 3 minutes: they trained for 1.75 to 7.00" in said
+    assert unequal([200.0, 200.0], 3.0) is not None, "both had more than was asked for"
 
 
 def test_who_stopped_of_its_own_had_its_budget() -> None:

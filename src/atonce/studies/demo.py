@@ -141,7 +141,7 @@ def _report(base: Recipe, folder: Path, ended: list[tuple[Architecture, Experime
         pairs=prepared.report["train_pairs"],
         minutes=minutes,
         slices=slices(minutes),
-        unequal=unequal(seconds_had(experiment.run.read_log()) for _, experiment in ended),
+        unequal=unequal((seconds_had(experiment.run.read_log()) for _, experiment in ended), minutes),
         machine=machine(),
         date=datetime.now(UTC).strftime("%d %B %Y"),
         models=tuple(

@@ -42,12 +42,16 @@ def seconds_had(log: list[dict[str, Any]]) -> float | None:
     return float(last["seconds"]) if last.get("share", 1) == 1 else None
 
 
-def unequal(seconds: Iterable[float | None]) -> str | None:
-    """What has to be said in place of claims where budgets of time differ by more than 5 %; None if not."""
+def unequal(seconds: Iterable[float | None], minutes: float) -> str | None:
+    """What has to be said in place of claims where times differ by more than 5 %; None where they do not.
+
+    They are compared with one another and with the `minutes` that each was to have.
+    """
     had = [one for one in seconds if one is not None]
-    if not had or max(had) <= EQUAL * min(had):
+    compared = [*had, 60 * minutes]
+    if max(compared) <= EQUAL * min(compared):
         return None
     return (
-        f"The models did not have equal budgets: they trained for {min(had) / 60:.2f} to {max(had) / 60:.2f} "
-        "minutes. So nothing is said here of which is better or faster."
+        f"The models did not have the same budget of {minutes:g} minutes: they trained for {min(had) / 60:.2f} "
+        f"to {max(had) / 60:.2f}. So nothing is said here of which is better or faster."
     )

@@ -22,7 +22,10 @@ VALIDATIONS = 8
 FEWEST_VALIDATIONS = 2
 """In minutes that are too few for eight: the first one shows how long the last one will take."""
 SECONDS_A_VALIDATION = 15
-"""Of training, at least, for each of these."""
+"""Of the budget, at least, for each of these."""
+UPDATES_FOR_VALIDATION = 4
+"""For so many times as long as a validation took, updates are made before the next one: where validations are
+long, there are fewer of them."""
 UNPLANNED_UPDATES = 3
 """Updates before the first plan. They are slow: kernels are chosen, memory is touched for the first time."""
 PLANNED_SHARE = 1 / 2000
@@ -75,8 +78,8 @@ class Budget(Protocol):
         """Take note that `step` ended `seconds` after the training began, having taken `duration` of them."""
         ...
 
-    def validated(self, duration: float) -> None:
-        """Take note of how many seconds a validation and its checkpoint took."""
+    def validated(self, step: int, duration: float) -> None:
+        """Take note of how many seconds the validation after `step` took."""
         ...
 
     @property
@@ -121,7 +124,7 @@ class StepBudget:
     def observe(self, step: int, seconds: float, duration: float) -> None:
         """How long updates take says nothing here."""
 
-    def validated(self, duration: float) -> None:
+    def validated(self, step: int, duration: float) -> None:
         """Nor how long validations take."""
 
     @property
@@ -143,9 +146,11 @@ class Plan:
     last: int
     share: float
     """Of the time that is used, 0 to 1, when they begin. 1: the update before `first` was the last of all."""
+    validate: bool
+    """Whether a validation comes before them."""
 
 
-BEGINNING = Plan(first=1, last=UNPLANNED_UPDATES, share=0.0)
+BEGINNING = Plan(first=1, last=UNPLANNED_UPDATES, share=0.0, validate=False)
 """Before the first plan. It is never written."""
 
 
@@ -181,10 +186,10 @@ class TimeBudget:
         if lines and ranks.is_first:
             lines.keep()
         self._written = {plan.first: plan for plan in (BEGINNING, *(_written_in(lines) if lines else ()))}
+        self._read_to = max(plan.last for plan in self._written.values())
         begun = [plan for plan in self._written.values() if plan.first <= done + 1]
         self._plan = max(begun, key=lambda plan: plan.first)
-        earlier = [plan for plan in begun if plan.first < self._plan.first]
-        self._before = max(earlier, key=lambda plan: plan.first, default=self._plan)
+        self._next_validation = self._interval * (seconds // self._interval + 1)
         if not self.is_over(done) and self._plan.last <= done:  # what was written is lost
             self._go_on(done)
 
@@ -194,22 +199,20 @@ class TimeBudget:
         return median(self._durations) if self._durations else 0.0
 
     @property
-    def _validations(self) -> int:
-        """In the whole training."""
-        return max(FEWEST_VALIDATIONS, min(VALIDATIONS, int(self._seconds // SECONDS_A_VALIDATION)))
+    def _interval(self) -> float:
+        """Seconds between validations, where nobody says how many updates."""
+        count = int(self._seconds // SECONDS_A_VALIDATION)
+        return self._seconds / max(FEWEST_VALIDATIONS, min(VALIDATIONS, count))
 
     def is_over(self, step: int) -> bool:
         """Whether `step` is the last update."""
         return self._plan.share >= 1 and step >= self._plan.first - 1
 
     def is_validated(self, step: int) -> bool:
-        """Whether a validation follows `step`: every so many updates if told so, else at equal shares."""
-        if self.is_over(step):
-            return True
-        if self._validate_every:
-            return step % self._validate_every == 0
-        before, now = (math.floor(plan.share * self._validations) for plan in (self._before, self._plan))
-        return self._plan.first == step + 1 and now > before
+        """Whether a validation follows `step`: every so many updates if told so, else as planned."""
+        if self.is_over(step) or self._validate_every is None:
+            return self._plan.first == step + 1 and self._plan.validate
+        return step % self._validate_every == 0
 
     def planned_steps(self, step: int) -> float | None:
         """As many updates as the whole time holds at the mean speed so far.
@@ -237,10 +240,20 @@ class TimeBudget:
         if step >= self._plan.last:
             self._go_on(step)
 
-    def validated(self, duration: float) -> None:
-        """Count it in updates, as it takes longer on a busy machine just as they do."""
+    def validated(self, step: int, duration: float) -> None:
+        """Count it in updates, as it takes longer on a busy machine just as they do.
+
+        Where there is less than half of the time for one more of them, `step` was the last update.
+        """
         if self._pace:
             self._validation_updates = duration / self._pace
+        ended = self._used + duration
+        regular = self._interval * (ended // self._interval + 1)
+        self._next_validation = max(regular, ended + UPDATES_FOR_VALIDATION * duration)
+        left = self._seconds - ended
+        is_late = self._ranks.told(float(left < (self._reserve + self._pace) / 2)) == 1
+        if is_late and self._plan.first == step + 1 > self._read_to and not self.is_over(step):
+            self._take(_end_after(step))
 
     @property
     def update_seconds(self) -> float | None:
@@ -263,40 +276,56 @@ class TimeBudget:
         """Follow what was planned for the updates after `step`, or plan."""
         plan = self._written.get(step + 1)
         if plan is None:
-            plan = self._told(self._next_plan(step))
-            self._written[plan.first] = plan
-            if self._lines and self._ranks.is_first:
-                self._lines.append(**asdict(plan))
-        self._before, self._plan = self._plan, plan
+            self._take(self._told(self._next_plan(step)))
+        else:
+            self._plan = plan
+
+    def _take(self, plan: Plan) -> None:
+        """Write a plan down, and then let it hold."""
+        if self._lines and self._ranks.is_first:
+            self._lines.append(**asdict(plan))
+        self._written[plan.first] = self._plan = plan
 
     def _next_plan(self, step: int) -> Plan:
-        due = self._validate_every is not None and step % self._validate_every == 0
-        # Where a validation follows this update, there must be time for that one and for the last.
-        left = self._seconds - self._used - self._reserve * (2 if due else 1)
+        left = self._seconds - self._used - self._reserve
         if left < self._pace / 2:
-            return Plan(first=step + 1, last=step, share=1.0)
+            return _end_after(step)
         planned = min(PLANNED_SHARE * self._seconds, PLANNED_OF_REST * left)
         updates = max(1, int(planned / self._pace)) if self._pace else 1
         if self._validate_every:
             updates = min(updates, self._validate_every - step % self._validate_every)
         share = min(self._used / (self._seconds - self._reserve), 1 - PLANNED_SHARE)
-        return Plan(first=step + 1, last=step + updates, share=max(share, self._plan.share))
+        # Shortly before the end none is worth its time: the last one is near.
+        validate = self._used >= self._next_validation and left > self._interval / 2
+        return Plan(step + 1, step + updates, max(share, self._plan.share), validate)
 
     def _told(self, plan: Plan) -> Plan:
         """The plan of the first process, in every process."""
-        last, share = self._ranks.told(float(plan.last)), self._ranks.told(plan.share)
-        return Plan(plan.first, int(last), share)
+        last, share, validate = (
+            self._ranks.told(float(one)) for one in (plan.last, plan.share, plan.validate)
+        )
+        return Plan(plan.first, int(last), share, validate == 1)
+
+
+def _end_after(step: int) -> Plan:
+    """A validation, and no more updates."""
+    return Plan(first=step + 1, last=step, share=1.0, validate=True)
 
 
 def _written_in(lines: JsonLines) -> list[Plan]:
     """Raises RunError if the file is damaged."""
     try:
-        plans = [Plan(int(line["first"]), int(line["last"]), float(line["share"])) for line in lines.read()]
+        plans = [
+            Plan(int(line["first"]), int(line["last"]), float(line["share"]), bool(line["validate"]))
+            for line in lines.read()
+        ]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise lines.damaged(f"a line is not what a training writes: {error}") from None
     for before, plan in pairwise((BEGINNING, *plans)):
         updates = plan.last - plan.first + 1
         makes_sense = updates == 0 if plan.share == 1 else updates > 0
-        if not (makes_sense and before.last < plan.first and before.share <= plan.share <= 1):
+        # A validation that took too long made it the end, in place of what was planned there.
+        follows = before.last < plan.first or (plan.share == 1 and before.first == plan.first)
+        if not (makes_sense and follows and before.share <= plan.share <= 1):
             raise lines.damaged(f"the plan of the updates from {plan.first} does not fit what is before it")
     return plans

@@ -219,10 +219,9 @@ class _Training:
                 self._write(update, None)
             return None
         validation = self._validate()
-        self.budget.validated(self.clock.seconds - began)  # the checkpoint keeps that
+        self.budget.validated(update.step, self.clock.seconds - began)  # the checkpoint keeps that
         if self.ranks.is_first:
             self._write(update, validation)
-        self.budget.validated(self.clock.seconds - began)
         return validation
 
     def _validate(self) -> Validation:

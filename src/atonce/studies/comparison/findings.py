@@ -97,7 +97,9 @@ def findings(
             for model in models
         ),
         slices=slices(training.minutes),
-        unequal=None if training.minutes is None else unequal(seconds_had(log) for log in logs),
+        unequal=None
+        if training.minutes is None
+        else unequal((seconds_had(log) for log in logs), training.minutes),
     )
 
 
