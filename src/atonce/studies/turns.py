@@ -52,6 +52,6 @@ def unequal(seconds: Iterable[float | None], minutes: float) -> str | None:
     if max(compared) <= EQUAL * min(compared):
         return None
     return (
-        f"The models did not have the same budget of {minutes:g} minutes: they trained for {min(had) / 60:.2f} "
-        f"to {max(had) / 60:.2f}. So nothing is said here of which is better or faster."
+        f"The models did not have the same budget of {minutes:g} minutes: they trained for "
+        f"{min(had) / 60:.2f} to {max(had) / 60:.2f}. So nothing is said here of which is better or faster."
     )
