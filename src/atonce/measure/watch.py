@@ -366,7 +366,7 @@ def shadow_paths(
 ) -> Int[Tensor, "channels places"]:
     """For each path channel and each place along `dim`, the shortest chain to an element there, or -1.
 
-    `floor`: what all of it waits for at least.
+    `floor`: what it waits for where no chain of operations leads there.
     """
     shadow = shadows.of(tensor)[FIRST_PATH:]
     if tensor.dim() == 0:
@@ -374,5 +374,5 @@ def shadow_paths(
     else:
         others = [1 + other for other in range(tensor.dim()) if other != dim]
         nearest = latest(shadow, others)
-    nearest = later(nearest, floor[FIRST_PATH:, None])
+    nearest = torch.where(nearest == NOTHING, floor[FIRST_PATH:, None], nearest)
     return torch.where(nearest == NOTHING, -1, -(nearest // STEP))
