@@ -123,6 +123,18 @@ MASKS: dict[str, Callable[[Tensor], Tensor]] = {
     ),
     "weights multiplied": lambda s: (s.exp() * OPEN) / (s.exp() * OPEN).sum(-1, keepdim=True),
     "gates": lambda s: (s + CLOSED * -1e9).sigmoid(),
+    "gates without a tail": lambda s: (s + CLOSED * -1e9).relu(),
+    "limited from below": lambda s: (s + CLOSED * -1e9).clamp(min=-1e9).softmax(-1),
+    "the greater": lambda s: torch.maximum(s + CLOSED * -1e9, torch.tensor(-1e9)).softmax(-1),
+    "beside a score for nothing": lambda s: torch.cat([s + CLOSED * -1e9, s.new_zeros(1, N, 1)], -1).softmax(
+        -1
+    )[..., :-1],
+    "copied to other places": lambda s: (s + CLOSED * -1e9).flip(-1)[torch.tensor([0])].flip(-1).softmax(-1),
+    "added, then filled": lambda s: (
+        (s + CLOSED * -1e9).masked_fill(~OPEN & ~OPEN.roll(1, 1), -1e9).softmax(-1)
+    ),
+    "a factor in the sum": lambda s: torch.add(s, CLOSED, alpha=-1e9).softmax(-1),
+    "whole numbers": lambda s: (s + (1 - OPEN.long()) * -10000).softmax(-1),
 }
 
 
@@ -154,6 +166,15 @@ def test_masks_of_torchs_own_attention() -> None:
     assert reached(lambda x: attention(x, x, x, attn_mask=CLOSED * -1e9)[0]) == ONLY_BEFORE
     assert reached(lambda x: F.scaled_dot_product_attention(x, x, x, CLOSED * -1e9)) == ONLY_BEFORE
     assert reached(lambda x: torch.baddbmm(CLOSED * -1e9, x, x.mT).softmax(-1) @ x) == ONLY_BEFORE
+
+
+def test_a_mask_is_none_once_it_is_multiplied_by_what_may_be_below_zero() -> None:
+    def turned(x: Tensor) -> Tensor:
+        return ((x @ x.mT + CLOSED * -1e9) * x[..., :1]).softmax(-1) @ x
+
+    found = work_span(turned, vectors().abs(), follow=False).paths
+    assert found is not None
+    assert found.isfinite().all()
 
 
 # Routing.
@@ -237,6 +258,7 @@ def _halves(x: Tensor) -> Tensor:
 def test_complex_numbers_are_followed_number_by_number() -> None:
     assert reached(_rotated) == EACH_ALONE
     assert reached(_halves) == EACH_ALONE
+    assert reached(lambda x: torch.complex(x, x.flip(1)).real * 2) == EACH_ALONE
     assert reached(lambda x: torch.complex(x, x).conj().mul(2).resolve_conj().imag) == EACH_ALONE
     assert reached(lambda x: torch.fft.irfft(torch.fft.rfft(x, dim=2), dim=2)) == EACH_ALONE
     assert reached(lambda x: x.view(torch.int32).view(torch.float32) + 0) == EACH_ALONE
@@ -335,7 +357,51 @@ def test_results_that_are_written_to_a_given_tensor() -> None:
     assert reached(lambda x: torch.linalg.norm(x, dim=2, out=torch.empty(0))) == EACH_ALONE
 
 
+# What Python reads.
+
+READ: dict[str, Callable[[Tensor], Tensor]] = {
+    "filled": lambda x: torch.full((1, N), x.sum().item()),
+    "written as a list": lambda x: torch.tensor(x.tolist()),
+    "by NumPy": lambda x: torch.from_numpy(x.numpy() > 0),
+    "by another library": lambda x: torch.from_dlpack(x) * 2,
+    "tensors in a list": lambda x: torch.tensor([[x[0, place, 0] for place in range(N)]]),
+    "looked at where it is greatest": lambda x: x[:, int(x[0, :, 0].argmax())],
+    "looked at by a tensor": lambda x: x[:, x[0, :, 0].argmax()],
+    "one or the other": lambda x: (lambda one, other: one if x.sum() > 0 else other)(x * 2, x * 3),
+    "a factor of zero": lambda x: torch.ones(1, N) * int(x.sum() > 100),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_all_that_comes_out_after_a_number_was_read_waits_for_it(name: str) -> None:
+    found = work_span(READ[name], vectors(), follow=False)
+    assert found.reads > 0
+    assert found.connected == 1
+
+
+def test_a_chain_that_goes_through_python_is_a_chain() -> None:
+    def function(x: Tensor) -> Tensor:
+        value = x.sum().item()
+        for _ in range(x.shape[1]):
+            value = torch.tensor(value).tanh().item()
+        return torch.tensor([value])
+
+    assert str(growth(vectors, function, LENGTHS).span) == "n + 1"
+
+
 # What surrounds a program.
+
+
+def test_a_tensor_that_is_made_larger_keeps_what_it_waits_for() -> None:
+    with warnings.catch_warnings():
+        assert reached(lambda x: x.clone().resize_(1, N + 2, DIM)[:, :N] * 2) == EACH_ALONE
+
+
+def test_positions_may_be_counted_from_the_last_dimension() -> None:
+    for dim in (1, -2):
+        found = work_span(lambda x: x.cumsum(1), vectors(), position_dim=dim).paths
+        assert found is not None
+        assert found.isfinite().tolist() == ONLY_BEFORE
 
 
 def test_a_program_that_has_frozen_torchs_flags_can_be_measured() -> None:

@@ -106,10 +106,10 @@ class Call:
 
     def masked(self, tensor: Tensor, sign: int | float = 1) -> Bool[Tensor, "*#shape"] | None:
         """Where a mask has put an argument, times `sign`, far below zero; None if nowhere."""
-        if not tensor.is_floating_point():
+        if tensor.dtype == torch.bool or tensor.is_complex():
             return None
         lowered = self.shadows.lowered(tensor) if sign > 0 else None
-        low = is_low(tensor if sign > 0 else -tensor)
+        low = is_low(tensor.detach() if sign == 1 else tensor.detach() * sign)
         if not low.any():
             return lowered
         shadow = self.shadow(tensor)

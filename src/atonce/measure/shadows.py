@@ -65,9 +65,11 @@ class Shadows:
             return waited.amax(0).view(-1, *(1,) * tensor.dim()).expand(-1, *tensor.shape)
         storage = tensor.untyped_storage()
         kept = self._kept.get(storage._cdata)
-        if kept is None or kept.itemsize * kept.shadow.shape[1] < storage.nbytes():
+        if kept is None:
             kept = self._keep(tensor, self._given(tensor))
-        elif kept.itemsize > tensor.itemsize:  # the halves of complex numbers
+        elif kept.itemsize * kept.shadow.shape[1] + kept.itemsize <= storage.nbytes():  # it was made larger
+            kept = self._grown(tensor, kept)
+        if kept.itemsize > tensor.itemsize:  # the halves of complex numbers
             kept = self._keep(tensor, kept.shadow.repeat_interleave(kept.itemsize // tensor.itemsize, 1))
         if kept.itemsize == tensor.itemsize:
             return self._viewed(kept.shadow, tensor)
@@ -89,9 +91,11 @@ class Shadows:
                 tensor = tensor.detach().narrow(dim, 0, 1)
         storage = tensor.untyped_storage()
         kept = self._kept.get(storage._cdata)
-        if kept is None or kept.itemsize * kept.shadow.shape[1] < storage.nbytes():
+        if kept is None:
             kept = self._keep(tensor, torch.full((self.channels, _elements(tensor)), NOTHING))
-        elif kept.itemsize > tensor.itemsize:
+        elif kept.itemsize * kept.shadow.shape[1] + kept.itemsize <= storage.nbytes():
+            kept = self._grown(tensor, kept)
+        if kept.itemsize > tensor.itemsize:
             kept = self._keep(tensor, kept.shadow.repeat_interleave(kept.itemsize // tensor.itemsize, 1))
         each = tensor.itemsize // kept.itemsize
         if each == 1:
@@ -139,8 +143,16 @@ class Shadows:
         if tensor.dtype != torch.bool:
             # All of the storage, whatever part of it this tensor is, and however often it shows an element.
             whole = tensor.detach().as_strided((shadow.shape[1],), (1,), 0)
-            shadow[:FIRST_PATH] = torch.where(is_low(whole), NOTHING, 0)
+            shadow[:FIRST_PATH] = torch.where(is_low(whole) & whole.is_floating_point(), NOTHING, 0)
         return shadow
+
+    def _grown(self, tensor: Tensor, kept: _Kept) -> _Kept:
+        """Of a storage that was made larger: what was there stays, and the rest is empty."""
+        size = tensor.untyped_storage().nbytes() // kept.itemsize
+        shadow = torch.full((self.channels, size), NOTHING)
+        shadow[:, : kept.shadow.shape[1]] = kept.shadow
+        grown = self._kept[tensor.untyped_storage()._cdata] = kept._replace(shadow=shadow)
+        return grown
 
     def _keep(self, tensor: Tensor, shadow: Int[Tensor, " channels elements"]) -> _Kept:
         storage = tensor.untyped_storage()
@@ -191,7 +203,7 @@ LOW = -5000.0
 
 def is_low(tensor: Tensor) -> Bool[Tensor, "*shape"]:
     """Where a number is so far below zero that it is there to mask: -inf, -1e9, or -1e4 in half precision."""
-    if not tensor.is_floating_point():
+    if tensor.dtype == torch.bool or tensor.is_complex():
         return torch.zeros(tensor.shape, dtype=torch.bool)
     return (tensor.detach() <= LOW).cpu()
 

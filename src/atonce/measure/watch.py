@@ -33,6 +33,7 @@ from atonce.measure.shadows import (
     UNIT,
     Shadows,
     is_constant,
+    is_low,
     later,
     latest,
     parts,
@@ -45,6 +46,18 @@ _READS = {
 }  # fmt: skip
 """Operations after which Python knows a number, and may do something else because of it: also of what shape
 the results are."""
+
+
+_OF_PYTHON = {"full", "scalar_tensor", "lift_fresh", "fill", "new_full", "full_like"}
+"""Operations that make a tensor of Python's numbers."""
+
+_SHOWS = {
+    Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__,
+}  # fmt: skip
+"""What shows the numbers of a tensor to Python, or to another library, without an operation."""
+
+_MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
+"""What reads the numbers of tensors in a list, and makes a tensor of them."""
 
 
 class Watch(TorchDispatchMode):
@@ -77,6 +90,11 @@ class Watch(TorchDispatchMode):
     def span_pram(self) -> int:
         """The longest chain so far, reductions over n being 1 + ⌈log2 n⌉ steps."""
         return max(0, int(self._latest[PRAM]) // STEP)
+
+    @property
+    def known(self) -> Int[Tensor, " channels"]:
+        """How long what Python has read so far has waited."""
+        return self._read
 
     @property
     def last_link(self) -> int:
@@ -200,7 +218,10 @@ class Watch(TorchDispatchMode):
     ) -> Int[Tensor, " channels *shape"]:
         """The shadow when the call itself has taken its steps."""
         floor = self._floor(shadow.dim() - 1)
-        shadow = torch.where(is_constant(shadow), NOTHING, later(shadow, floor))
+        constant = is_constant(shadow)
+        if call.name in _OF_PYTHON and self.reads and call.output.dtype != torch.bool:
+            constant = constant & is_low(call.output)  # a number that may be what was read; no mask
+        shadow = torch.where(constant, NOTHING, later(shadow, floor))
         if joined is None:
             return shadow
         steps = torch.full((self.shadows.channels,), -STEP)
@@ -232,8 +253,12 @@ class _Readings(TorchFunctionMode):
         if isinstance(func, HigherOrderOperator):
             with self:
                 return run_by_body(func, args, dict(kwargs or {}))
-        if func in (Tensor.tolist, Tensor.numpy, Tensor.__array__):
+        if func in _SHOWS:
             self.watch.read(args[0])
+        elif func in _MADE_OF_NUMBERS:
+            self.watch.read(
+                *(one for one in tree_leaves(args) if isinstance(one, Tensor) and one is not args[0])
+            )
         elif func in (torch.tensor_split, Tensor.tensor_split):  # looks, but where is read from a tensor
             return self.watch.read_before(func, args, kwargs or {})
         elif func is F.one_hot:
@@ -331,12 +356,23 @@ def _plan(func: OpOverload) -> _Plan:
     )
 
 
-def shadow_paths(shadows: Shadows, tensor: Tensor, dim: int) -> Int[Tensor, "channels places"]:
-    """For each path channel and each place along `dim`, the shortest chain to an element there, or -1."""
+def along(tensor: Tensor, position_dim: int) -> int:
+    """The dimension of the positions: the last, if there are fewer."""
+    return position_dim % max(1, tensor.dim()) if position_dim < 0 else min(position_dim, tensor.dim() - 1)
+
+
+def shadow_paths(
+    shadows: Shadows, tensor: Tensor, dim: int, floor: Int[Tensor, " all_channels"]
+) -> Int[Tensor, "channels places"]:
+    """For each path channel and each place along `dim`, the shortest chain to an element there, or -1.
+
+    `floor`: what it waits for where no chain of operations leads there.
+    """
     shadow = shadows.of(tensor)[FIRST_PATH:]
     if tensor.dim() == 0:
         nearest = shadow[:, None]
     else:
         others = [1 + other for other in range(tensor.dim()) if other != dim]
         nearest = latest(shadow, others)
+    nearest = torch.where(nearest == NOTHING, floor[FIRST_PATH:, None], nearest)
     return torch.where(nearest == NOTHING, -1, -(nearest // STEP))

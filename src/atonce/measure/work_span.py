@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from atonce.measure.chain import Chains, Step
 from atonce.measure.shadows import FIRST_PATH, Shadows
-from atonce.measure.watch import Watch, shadow_paths, watching
+from atonce.measure.watch import Watch, along, shadow_paths, watching
 from atonce.seeds import torch_seed
 from atonce.shapes import Float
 
@@ -86,7 +86,7 @@ def work_span(
     first = next((one for one in tree_leaves(arguments) if isinstance(one, Tensor)), None)
     marked = None
     if paths and first is not None and first.dim() and first.numel():
-        dim = min(position_dim, first.dim() - 1)
+        dim = along(first, position_dim)
         marked = torch.arange(first.shape[dim]).view(-1, *(1,) * (first.dim() - 1 - dim)).expand(first.shape)
     shadows = Shadows(FIRST_PATH + (0 if marked is None else int(marked.max()) + 1))
     if marked is not None and first is not None:
@@ -105,13 +105,14 @@ def work_span(
         span=watch.span,
         span_pram=watch.span_pram,
         critical_path=() if chains is None else chains.steps(watch.last_link),
-        paths=None if marked is None or output is None else _distances(shadows, output, position_dim),
+        paths=None if marked is None or output is None else _distances(watch, output, position_dim),
         unknown=dict(watch.unknown),
         wide=dict(watch.wide),
         reads=watch.reads,
     )
 
 
-def _distances(shadows: Shadows, output: Tensor, dim: int) -> Float[Tensor, "inputs outputs"]:
-    steps = shadow_paths(shadows, output, min(dim, output.dim() - 1))
+def _distances(watch: Watch, output: Tensor, dim: int) -> Float[Tensor, "inputs outputs"]:
+    # What the program does with what it has read, such as to choose what to give back, waits for it, too.
+    steps = shadow_paths(watch.shadows, output, along(output, dim), watch.known)
     return torch.where(steps < 0, torch.inf, steps.double())

@@ -109,7 +109,14 @@ def _addbmm(tensor: Tensor, one: Tensor, other: Tensor, *, beta: Any = 1, alpha:
     return tensor * beta + torch.bmm(one, other).sum(0) * alpha
 
 
+def _complex(real: Tensor, imaginary: Tensor) -> Tensor:
+    """complex: both halves, each copied by itself."""
+    real, imaginary = torch.broadcast_tensors(real, imaginary)
+    return torch.view_as_complex(torch.stack([real, imaginary], -1))
+
+
 _OWN: dict[str, Callable[..., Any]] = {
+    "aten::complex": _complex,
     "aten::_trilinear": _trilinear,
     "aten::addbmm": _addbmm,
     "aten::_efficientzerotensor": torch.zeros,

@@ -3,7 +3,7 @@
 Where each number went is found out by doing the same to numbers that say where they are from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from atonce.measure.call import Call, Waited
 from atonce.measure.rules.reductions import all_of
 from atonce.measure.shadows import is_constant, later
-from atonce.shapes import Int
+from atonce.shapes import Bool, Int
 
 
 def copied(call: Call) -> Waited:
@@ -25,13 +25,14 @@ def copied(call: Call) -> Waited:
 
 def moved(call: Call) -> Waited:
     """cat, stack, repeat, flip, roll, constant_pad_nd, …: all tensors among the arguments are data."""
-    return Waited(_followed(call, call.args), joined=None)
+    return Waited(_followed(call, call.args), joined=None, lowered=_lowered(call, call.args))
 
 
 def looked_up(call: Call) -> Waited:
     """embedding(table, places), gather(tensor, dim, places), index_select: each waits for its place, too."""
     places = next(one for one in call.args[1:] if isinstance(one, Tensor))
     waited: Any = _followed(call, call.args, indices=[places])
+    lowered = _lowered(call, call.args, indices=[places])
     of_places = call.shadow(places)
     if call.name == "embedding":
         of_places = of_places[..., None]
@@ -39,7 +40,7 @@ def looked_up(call: Call) -> Waited:
         after = call.args[0].dim() - 1 - call.args[1] % call.args[0].dim()
         of_places = of_places.view(len(of_places), -1, *(1,) * after)
     waited = later(waited[0], of_places).reshape(call.shadows.channels, *call.output.shape)
-    return Waited([waited], joined=None)
+    return Waited([waited], joined=None, lowered=lowered)
 
 
 def indexed(call: Call) -> Waited:
@@ -49,12 +50,14 @@ def indexed(call: Call) -> Waited:
     waited = _followed(call, call.args, indices=given)[0]
     if any(one.dtype in (torch.bool, torch.uint8) for one in given):
         wide = not all(is_constant(call.shadow(one)).all() for one in given)
-        return Waited([later(waited, *(_whole(call, one, waited) for one in given))], joined=None, wide=wide)
+        waited = later(waited, *(_whole(call, one, waited) for one in given))
+        return Waited([waited], joined=None, wide=wide, lowered=_lowered(call, call.args, indices=given))
     of_places = later(*(call.shadow(one) for one in given))
     where = [dim for dim, one in enumerate(places) if one is not None]
     together = where == list(range(where[0], where[-1] + 1))
     after = tensor.dim() - len(given) - (where[0] if together else 0)
-    return Waited([later(waited, of_places.view(*of_places.shape, *(1,) * after))], joined=None)
+    waited = later(waited, of_places.view(*of_places.shape, *(1,) * after))
+    return Waited([waited], joined=None, lowered=_lowered(call, call.args, indices=given))
 
 
 def packed(call: Call) -> Waited:
@@ -79,12 +82,39 @@ def _whole(
 
 def _followed(call: Call, args: Sequence[Any], *, indices: Sequence[Tensor] = ()) -> list[Tensor]:
     """The shadow of each result, by what its elements are copies of. `indices`: what is no data."""
-    flat, numbered = [call.nothing((1,))], {}
+    return _carried(call, args, indices, call.nothing((1,)), call.shadow)
+
+
+def _lowered(
+    call: Call, args: Sequence[Any], *, indices: Sequence[Tensor] = ()
+) -> Bool[Tensor, "*shape"] | None:
+    """Where results are copies of what a mask has put far below zero; None if nowhere."""
+    shadows = call.shadows
+    if len(call.outputs) > 1 or all(shadows.lowered(one) is None for one in call.tensors):
+        return None
+
+    def lowered(tensor: Tensor) -> Bool[Tensor, " one *shape"]:
+        found = shadows.lowered(tensor)
+        return (torch.zeros(tensor.shape, dtype=torch.bool) if found is None else found)[None]
+
+    found = _carried(call, args, indices, torch.zeros((1, 1), dtype=torch.bool), lowered)[0]
+    return found.reshape(call.output.shape)
+
+
+def _carried(
+    call: Call,
+    args: Sequence[Any],
+    indices: Sequence[Tensor],
+    none: Tensor,
+    of: Callable[[Tensor], Tensor],
+) -> list[Tensor]:
+    """For each result, what is said of those numbers that it is a copy of. `none`: of what is no copy."""
+    flat, numbered = [none], {}
     count = 1
     for one in tree_leaves(args):
         if isinstance(one, Tensor) and not any(one is index for index in indices):
             numbered[id(one)] = torch.arange(count, count + one.numel()).view(one.shape)
-            flat.append(call.shadow(one).reshape(call.shadows.channels, -1))
+            flat.append(of(one).reshape(len(none), -1))
             count += one.numel()
     origins = torch.cat(flat, dim=1)
 

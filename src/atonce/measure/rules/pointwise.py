@@ -1,22 +1,35 @@
 """Operations on one element of each argument: sums, products, nonlinearities, choices."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from atonce.measure.call import Call, Waited
-from atonce.measure.shadows import NOTHING, aligned, is_constant, is_minus_infinity, later
+from atonce.measure.shadows import (
+    NOTHING,
+    aligned,
+    is_constant,
+    is_low,
+    is_minus_infinity,
+    is_unmarked,
+    later,
+)
 from atonce.shapes import Bool, Int
 
 PRODUCTS = {"mul", "bitwise_and", "logical_and", "__and__"}
 SUMS = {"add", "sub", "rsub"}
 ALTERNATIVES = {"bitwise_or", "logical_or", "__or__"}
-EXPONENTIALS = {"exp", "exp2", "sigmoid"}
+EXPONENTIALS = {
+    "exp", "exp2", "sigmoid", "relu", "softplus", "gelu", "silu", "hardsigmoid", "hardswish", "hardtanh",
+}  # fmt: skip
 """Of what is far below zero they are zero."""
 SCALED = {"mul", "div"}
 """What is far below zero remains so."""
+LIMITED = {"clamp", "clamp_min", "maximum", "max", "log_sigmoid_forward"}
+"""Of these, too, as long as the result is far below zero."""
 
 
 def pointwise(call: Call) -> Waited:
@@ -35,13 +48,15 @@ def pointwise(call: Call) -> Waited:
 def where(call: Call) -> Waited:
     """where(condition, one, other). A condition that is always the same opens the way to one only."""
     condition, one, other = call.args
-    return Waited([_chosen(call, condition, call.shadow(one), call.shadow(other))])
+    chosen = _chosen(call, condition, call.shadow(one), call.shadow(other))
+    return Waited([chosen], lowered=_chosen_low(call, condition, one, other))
 
 
 def masked_fill(call: Call) -> Waited:
     """masked_fill(tensor, mask, value)."""
     tensor, mask, value = call.args
-    return Waited([_chosen(call, mask, call.shadow(value), call.shadow(tensor))])
+    chosen = _chosen(call, mask, call.shadow(value), call.shadow(tensor))
+    return Waited([chosen], lowered=_chosen_low(call, mask, value, tensor))
 
 
 def triangle(call: Call) -> Waited:
@@ -64,6 +79,20 @@ def _chosen(
     return later(call.nothing(call.output.shape), chosen)
 
 
+def _chosen_low(
+    call: Call, condition: Bool[Tensor, "*#shape"], if_true: Any, if_false: Any
+) -> Bool[Tensor, "*shape"] | None:
+    """Where what a mask has put far below zero is chosen in every run."""
+    masks = [call.shadows.lowered(one) if isinstance(one, Tensor) else None for one in (if_true, if_false)]
+    if masks[0] is None and masks[1] is None:
+        return None
+    none = torch.tensor(False)
+    one, other = (none if mask is None else mask for mask in masks)
+    waits = call.shadow(condition)
+    low = torch.where(condition.cpu(), one, other) & (is_constant(waits) | is_unmarked(waits))
+    return low.expand(call.output.shape)
+
+
 Places = Bool[Tensor, "*#shape"]
 
 
@@ -80,15 +109,28 @@ def _decided(call: Call) -> tuple[Places | None, Places | None]:
         decided = _any(call.constantly(one, 1) for one in call.args[:2])
     elif call.name == "div":
         decided = _any([call.constantly(call.args[0], 0)])
+        if isinstance(call.args[1], Tensor) and not call.args[1].is_floating_point():
+            decided = None  # zero by zero is no number, and whole numbers are often zero
     elif call.name in EXPONENTIALS:
         lowered = call.shadows.lowered(call.args[0])
         return (None if lowered is None else lowered & (call.output == 0)), None
+    elif call.name in LIMITED:
+        masks = [call.shadows.lowered(one) for one in call.args if isinstance(one, Tensor)]
+        return None, _spread(call, _any(one & is_low(call.output) for one in masks if one is not None))
     else:
         return None, None
     if call.name not in SCALED:
         return decided, None
-    masks = [call.shadows.lowered(one) for one in call.args[:2] if isinstance(one, Tensor)]
-    return decided, _spread(call, _any(one for one in masks if one is not None))
+    return decided, _spread(call, _any(_scaled(call)))
+
+
+def _scaled(call: Call) -> Iterator[Places]:
+    """What is far below zero, where no factor that a marked position goes into can turn it round."""
+    for one, factor in (call.args[:2], reversed(call.args[:2])):
+        lowered = call.shadows.lowered(one) if isinstance(one, Tensor) else None
+        if lowered is not None:
+            shadow = call.shadow(factor)
+            yield lowered & (is_constant(shadow) | is_unmarked(shadow))
 
 
 def _sum(call: Call) -> tuple[Places | None, Places | None]:

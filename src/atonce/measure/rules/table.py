@@ -58,7 +58,7 @@ _RULES: dict[Rule, str] = {
     writing.embedding_bag: "_embedding_bag _embedding_bag_forward_only",
     writing.segment_reduce: "segment_reduce",
     pointwise.pointwise: """
-        complex view_as_complex_copy view_as_real_copy fake_quantize_per_tensor_affine_cachemask
+        view_as_complex_copy view_as_real_copy fake_quantize_per_tensor_affine_cachemask
         softshrink_backward hardshrink_backward""",
     pointwise.where: "where",
     pointwise.masked_fill: "masked_fill",

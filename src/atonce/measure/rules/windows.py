@@ -25,6 +25,8 @@ def pooling(call: Call) -> Waited:
         padding=each_dim(call.named("padding"), dims),
         dilation=each_dim(call.named("dilation", 1), dims), groups=1,
     )  # fmt: skip
+    if not call.output.numel():
+        return Waited([call.nothing(call.output.shape)] * len(call.outputs))
     planes = call.shadow(inputs).reshape(-1, 1, *inputs.shape[-dims:])
     waited = latest(window.over(planes, places=call.output.shape[-dims:]), -1)
     waited = waited.view(-1, *call.output.shape)

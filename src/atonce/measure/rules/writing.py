@@ -6,7 +6,7 @@ from torch import Tensor
 from atonce.measure.call import Call, Waited
 from atonce.measure.rules.reductions import all_of
 from atonce.measure.shadows import NOTHING, aligned, is_constant, later, latest
-from atonce.shapes import Int
+from atonce.shapes import Bool, Int
 
 
 def put(call: Call) -> Waited:
@@ -29,7 +29,10 @@ def put(call: Call) -> Waited:
     waited = later(flat.view(before.shape), _named_by(call))
     most = int(destination.flatten().bincount(minlength=1).max()) if adds else 1
     wide = any(one.dtype in _TRUTH and not is_constant(call.shadow(one)).all() for one in _places(call))
-    return Waited([waited], joined=max(1, most) if adds else None, work=destination.numel(), wide=wide)
+    lowered = None if adds else _lowered(call, destination)
+    return Waited(
+        [waited], joined=max(1, most) if adds else None, work=destination.numel(), lowered=lowered, wide=wide
+    )
 
 
 def masked_scatter(call: Call) -> Waited:
@@ -91,6 +94,20 @@ def segment_reduce(call: Call) -> Waited:
     said = lengths if lengths is not None else offsets
     waited = later(waited, _whole(call, said, tensor.dim()))
     return Waited([waited], max(1, tensor.shape[axis]), work=tensor.numel())
+
+
+def _lowered(call: Call, destination: Int[Tensor, "*places"]) -> Bool[Tensor, "*shape"] | None:
+    """Where a mask has put what is there far below zero, before or by what is written. None if nowhere."""
+    tensor, values = call.args[0], call.args[2] if "index_put" in call.name else call.named("src")
+    before = call.shadows.lowered(tensor)
+    written = call.shadows.lowered(values) if isinstance(values, Tensor) else None
+    if before is None and written is None:
+        return None
+    low = torch.zeros(tensor.numel(), dtype=torch.bool) if before is None else before.flatten().clone()
+    low[destination.flatten()] = False
+    if written is not None and written.numel() == destination.numel():
+        low[destination.flatten()] = written.flatten()
+    return low.view(tensor.shape)
 
 
 _TRUTH = (torch.bool, torch.uint8)
