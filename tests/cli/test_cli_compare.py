@@ -6,7 +6,7 @@ import pytest
 import tiny
 from atonce.studies.comparison import compare as module
 from atonce.studies.comparison.generation_speed import GenerationSpeed
-from atonce.studies.comparison.trial import Trial, measure, read_trial
+from atonce.studies.comparison.trial import measure
 from command import Command
 
 
@@ -17,10 +17,9 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def speed(*_: object, **__: object) -> GenerationSpeed:
         return GenerationSpeed(100.0, 10.0)
 
-    def run_trial(run: Path, name: str, *, quiet: bool) -> Trial:
+    def run_trial(run: Path, name: str, *, pause_at: float | None, quiet: bool) -> None:
         if not (run / "trial.json").exists():
-            measure(run, name, quiet=quiet)
-        return read_trial(run)
+            measure(run, name, pause_at=pause_at, quiet=quiet)
 
     monkeypatch.setattr(module, "run_trial", run_trial)
     monkeypatch.setattr("atonce.studies.comparison.findings.SAMPLES", 40)

@@ -61,7 +61,8 @@ def database() -> Sequence[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torch.testing._internal.common_methods_invocations import op_db
-    torch.backends.__allow_nonbracketed_mutation_flag = True
+    # torch.backends is an object in place of its module, so that its attributes are not the module's names.
+    torch.backends.disable_global_flags.__globals__["__allow_nonbracketed_mutation_flag"] = True
     return op_db
 
 

@@ -405,12 +405,11 @@ def test_positions_may_be_counted_from_the_last_dimension() -> None:
 
 
 def test_a_program_that_has_frozen_torchs_flags_can_be_measured() -> None:
-    before = torch.backends.__allow_nonbracketed_mutation_flag
     try:
         torch.backends.disable_global_flags()
         assert work_span(nn.LSTM(DIM, DIM, batch_first=True), vectors()).span == 7 * N
-    finally:
-        torch.backends.__allow_nonbracketed_mutation_flag = before
+    finally:  # torch.backends is an object in place of its module, whose names are only found here
+        torch.backends.disable_global_flags.__globals__["__allow_nonbracketed_mutation_flag"] = True
 
 
 def test_one_dimension_is_enough() -> None:

@@ -24,7 +24,7 @@ class ReadingScores:
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as one flat object, ready for JSON."""
-        return asdict(self)
+        return {**asdict(self), "notes": list(self.notes)}
 
     @property
     def columns(self) -> dict[str, float]:

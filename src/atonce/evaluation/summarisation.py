@@ -51,7 +51,7 @@ class SummaryScores:
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as one flat object, ready for JSON."""
-        return asdict(self)
+        return {**asdict(self), "notes": list(self.notes)}
 
     @property
     def columns(self) -> dict[str, float]:

@@ -37,7 +37,7 @@ class TranslationScores:
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as one flat object, ready for JSON."""
-        return asdict(self)
+        return {**asdict(self), "notes": list(self.notes)}
 
     @property
     def columns(self) -> dict[str, float]:
