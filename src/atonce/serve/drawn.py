@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from starlette.responses import Response
@@ -41,9 +41,14 @@ def _content(figure: Heatmap, kind: Format) -> bytes:
 
 def spec(figure: Heatmap) -> dict[str, object]:
     """What the page draws: the chart in both palettes, its data once, and the numbers for a table."""
-    light, dark = (dict(figure.chart(palette).to_dict()) for palette in (LIGHT, DARK))
-    datasets = light.pop("datasets", {})
-    dark.pop("datasets", None)
+    charts: list[Any] = [figure.chart(palette) for palette in (LIGHT, DARK)]
+    # The cells are the same in both, and plain already: altair need not look at each of them.
+    datasets = charts[0].datasets
+    for chart in charts:
+        chart.datasets = {}
+    light, dark = (dict(chart.to_dict()) for chart in charts)
+    for one in (light, dark):
+        one.pop("datasets", None)
     maps = figure.to_dict()["maps"]
     return {"light": light, "dark": dark, "datasets": datasets, "label": figure.label(), "maps": maps}
 

@@ -51,14 +51,13 @@ def figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIGHT) -
     chart: Any = panels[0] if len(panels) == 1 else alt.concat(*panels, columns=per_line, spacing=22)
     if signed:
         chart = chart.resolve_scale(color="independent")
-    return styled(
-        chart.properties(
-            datasets={f"cells_{i}": _rows_of_data(one) for i, one in enumerate(maps)},
-            title=headed(model, (shared_title, *rules), width),
-            description=f"Attention of {model}: {'; '.join(one.title for one in maps)}",
-        ),
-        palette,
+    chart = chart.properties(
+        title=headed(model, (shared_title, *rules), width),
+        description=f"Attention of {model}: {'; '.join(one.title for one in maps)}",
     )
+    # Not among the properties: altair would check every cell against its schema, for seconds in a long text.
+    chart.datasets = {f"cells_{i}": _rows_of_data(one) for i, one in enumerate(maps)}
+    return styled(chart, palette)
 
 
 def _panel(
