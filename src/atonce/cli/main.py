@@ -22,6 +22,7 @@ from atonce.cli import (
     train,
     translate,
 )
+from atonce.disk import what_the_system_said
 from atonce.errors import AtonceError
 
 app = typer.Typer(
@@ -48,4 +49,9 @@ def main() -> None:
         app()
     except AtonceError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:  # not about a file
+            raise
+        print(f"error: {what_the_system_said(error)}", file=sys.stderr)
         sys.exit(2)

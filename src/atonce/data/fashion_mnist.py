@@ -14,6 +14,7 @@ import pooch
 from atonce.data.config import FashionMnistConfig
 from atonce.data.digits import cut_by_hash
 from atonce.data.images import ImageCorpus, Images
+from atonce.disk import replacing
 from atonce.errors import DataError
 from atonce.progress import progress
 from atonce.shapes import UInt8
@@ -100,7 +101,9 @@ def _find(name: str, *, quiet: bool) -> Path:
         return cache / name
     try:
         with progress(f"Downloading {name} (once)", quiet=quiet):
-            return Path(pooch.retrieve(f"{URL}/{name}", known_hash=None, path=cache, fname=name))
+            with replacing(cache / name) as partial:
+                pooch.retrieve(f"{URL}/{name}", known_hash=None, path=partial.parent, fname=name)
+            return cache / name
     except Exception as error:  # pooch passes on whatever its downloader raises
         raise DataError(
             f"the download of {URL}/{name} failed",

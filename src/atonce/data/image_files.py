@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atonce.data.images import ImageShape
+from atonce.disk import place
 from atonce.errors import DataError
 from atonce.shapes import UInt8
 
@@ -23,6 +24,7 @@ def read_image(path: Path, shape: ImageShape) -> UInt8[np.ndarray, "height width
     Paper is what most of the border is, so dark on light and light on dark are read alike. Raises DataError
     if the file is missing or no picture, or if pillow is not installed.
     """
+    path = place(path, DataError, what="cannot read")
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from atonce.data.encodings import BYTE_ORDER_MARK, check_is_text, marked_encoding, not_utf8
 from atonce.data.packed import opened
+from atonce.disk import place
 from atonce.errors import DataError
 
 _BYTES_AT_ONCE = 1 << 16  # in whole lines: line by line, reading takes twice as long
@@ -40,7 +41,11 @@ def existing(path: str | Path) -> Path:
 
     Raises DataError if it cannot, or if it is a pipe, which can be read only once.
     """
-    path = Path(path).expanduser()
+    try:
+        path = Path(path).expanduser()
+    except RuntimeError as error:  # ~ of somebody who is not known here
+        raise DataError(f"cannot read {path}", why=str(error), fix="write the path without ~") from None
+    path = place(path, DataError, what="cannot read")
     try:
         if path.is_fifo():
             raise DataError(
@@ -67,6 +72,7 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 def _raw_lines(path: Path) -> Iterator[list[bytes]]:
     """The lines as they are in the file, line ends included, some at once."""
+    path = place(path, DataError, what="cannot read")
     try:
         with opened(path) as stream:
             while lines := stream.readlines(_BYTES_AT_ONCE):

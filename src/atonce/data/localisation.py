@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from hashlib import file_digest
@@ -20,7 +19,8 @@ import pooch
 from atonce.config import nearest
 from atonce.data.config import LocalisationConfig
 from atonce.data.corpora import Corpus, Pair
-from atonce.errors import DataError
+from atonce.disk import replacing
+from atonce.errors import DataError, DiskError
 from atonce.progress import progress
 
 PACKAGE, VERSION = "homeassistant", "2026.11.0"
@@ -107,13 +107,11 @@ def flatten(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
 def _download(cached: Path) -> None:
     """Put the wheel into the cache: it appears there whole and checked, or not at all."""
     try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
-            _run_pip(Path(folder))
-            _check(Path(folder) / WHEEL, fix="try again later, or work offline: --recipe dates")
-            os.replace(Path(folder) / WHEEL, cached)
-    except OSError as error:
-        raise _failed(f"{cached.parent}: {error.strerror or error}") from None
+        with replacing(cached) as partial:
+            _run_pip(partial.parent)
+            _check(partial, fix="try again later, or work offline: --recipe dates")
+    except DiskError as error:
+        raise _failed(f"{error.what}: {error.why}") from None
 
 
 def _run_pip(folder: Path) -> None:

@@ -17,12 +17,12 @@ from atonce.data.left_out import summary
 from atonce.data.prepare_images import prepare_images, stored_images
 from atonce.data.prepare_pairs import prepare_pairs, stored_pairs
 from atonce.data.tokenizer import Tokenizer
+from atonce.disk import place, scratch
 from atonce.errors import DiskError, RunError
 from atonce.progress import say
 
 _REPORT = "data.json"  # put in its place last: where it is, the rest is whole
 _PARTS = (*ends.FILES, "examples", _REPORT)
-_UNFINISHED = ".preparing"
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,15 @@ def prepare(
     changes before all is done. Raises DataError if the corpus is broken, empty or too small to split, and
     DiskError if the disk is full or not writable.
     """
-    unfinished = folder / _UNFINISHED
     prepare_in = prepare_images if data.reads_images else prepare_pairs
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)  # of a preparation that was killed
-        unfinished.mkdir(parents=True)
-        try:
+        with scratch(place(folder) / _REPORT) as unfinished:
             report = prepare_in(unfinished, data, vocabulary, tokenizer, quiet=quiet)
             text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
             (unfinished / _REPORT).write_text(text, encoding="utf-8")
             _put_in_place(unfinished, folder)
             if not quiet:
                 say(*summary(report))
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise DiskError(
             f"cannot write the prepared data to {folder}",

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pooch
 
@@ -17,6 +16,7 @@ from atonce.config import nearest
 from atonce.data.config import TatoebaConfig
 from atonce.data.corpora import Corpus, Pair
 from atonce.data.files import read_tsv
+from atonce.disk import replacing
 from atonce.errors import DataError, DiskError
 from atonce.progress import progress
 
@@ -85,17 +85,13 @@ def _joined(source: str, target: str, *, quiet: bool) -> Path:
     table = Path(pooch.os_cache("atonce")) / f"tatoeba-{source}-{target}.tsv"
     if not table.is_file():
         try:
-            table.parent.mkdir(parents=True, exist_ok=True)
             with (
                 progress(f"Building the corpus tatoeba {source}-{target} (once)", quiet=quiet),
-                TemporaryDirectory(dir=table.parent) as folder,
+                replacing(table) as unfinished,
             ):
-                _build(Path(folder) / table.name, source, target)
-                os.replace(Path(folder) / table.name, table)
-        except OSError as error:
-            raise DiskError(
-                f"cannot write {table}", why=error.strerror or str(error), fix="free some space for the cache"
-            ) from None
+                _build(unfinished, source, target)
+        except DiskError as error:
+            raise DiskError(error.what, why=error.why, fix="free some space for the cache") from None
     return table
 
 

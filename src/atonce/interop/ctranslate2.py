@@ -12,7 +12,7 @@ import numpy as np
 
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
-from atonce.disk import replacing
+from atonce.disk import place, replacing
 from atonce.errors import RunError
 from atonce.interop.ctranslate2_model import installed, refuse_what_cannot_be_said, spec_of
 from atonce.interop.ctranslate2_note import note
@@ -35,13 +35,13 @@ def export(run: str | Path, folder: str | Path, *, quantization: Quantization | 
     installed()
     opened = RunFolder.open(Path(run))
     refuse_what_cannot_be_said(opened.recipe, str(run))
-    target = Path(folder)
+    target = place(folder)
     if target.exists():
         raise RunError(f"{target} is there already", why="nothing is overwritten", fix="name a new folder")
     translator = load_translator(run, device="cpu")
     _refuse_broken_numbers(translator, str(run))
     trial = Trial(translator, pairs_for(opened.path, translator))
-    with replacing(target) as partial:
+    with replacing(target, alone=True) as partial:
         partial.mkdir()
         spec = spec_of(translator, opened.recipe)
         spec.optimize()

@@ -9,11 +9,15 @@ budget.jsonl         of a training of so many minutes: how much of them was used
 data.json            counts and hashes of the data
 examples/            the tokenised data, and validation and test texts
 checkpoints/         what a broken training resumes from
+.lock                while a process trains here: its number
 """
 
 import json
+import shlex
+import shutil
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atonce.disk import disk_error, remove_partial, replacing, write_json, write_text
+from atonce.disk import advising, disk_error, place, remove_partial, replacing, write_json, write_text
 from atonce.errors import RunError
 from atonce.runs.recipe import FORMAT, Recipe, dumps
 
@@ -38,7 +42,7 @@ class RunFolder:
     @classmethod
     def create(cls, path: str | Path, recipe: Recipe) -> "RunFolder":
         """A new run in `path`, which must not hold one yet. Raises RunError if it does."""
-        path = Path(path)
+        path = place(path)
         if (path / "recipe.toml").exists():
             raise RunError(
                 f"{path} already holds a run",
@@ -52,7 +56,7 @@ class RunFolder:
     def open(cls, path: str | Path) -> "RunFolder":
         """An existing run. Raises RunError if there is none, if it is damaged, or of a newer format."""
         path = Path(path)
-        recipe_path = path / "recipe.toml"
+        recipe_path = place(path / "recipe.toml", RunError, what="cannot read")
         try:
             values = tomllib.loads(recipe_path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -92,6 +96,7 @@ class RunFolder:
         """Remove what was being written when a training was killed. Only for who trains in this folder."""
         for folder in (self.path, self.checkpoints):
             remove_partial(folder)
+        shutil.rmtree(self.path / ".preparing", ignore_errors=True)  # of an earlier version
 
     @property
     def checkpoints(self) -> Path:
@@ -145,6 +150,15 @@ class RunFolder:
     def rewind_log(self, step: int) -> None:
         """Forget what was logged after `step`: it will be trained again."""
         self._log.keep(lambda entry: bool(entry["step"] <= step))
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Within the block, in which `folder` is trained, a full disk is told with the command to go on by."""
+    recipe, out = (shlex.quote(str(path)) for path in (folder / "recipe.toml", folder))
+    command = f"atonce train {recipe} --out {out} --resume"
+    with advising(f"go on: {command}", only_if=(folder / "recipe.toml").exists):
+        yield
 
 
 class JsonLines:

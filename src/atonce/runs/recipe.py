@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from atonce.config import Config, nearest
 from atonce.data.config import DataConfig, VocabularyConfig
+from atonce.disk import place
 from atonce.errors import RecipeError
 from atonce.models.config import ModelConfig
 from atonce.models.named import architecture
@@ -159,7 +160,7 @@ def dumps(recipe: Recipe) -> str:
 def _read(recipe: str | Path) -> tuple[dict[str, Any], str]:
     path = Path(recipe)
     if path.suffix == ".toml":
-        origin = str(path)
+        origin = str(place(path, RecipeError, what="cannot read the recipe"))
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:

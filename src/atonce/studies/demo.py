@@ -13,7 +13,7 @@ import numpy as np
 from atonce.data.corpora import Pair
 from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
-from atonce.disk import disk_error
+from atonce.disk import advising, copy_linked, move, owned, place, replacing
 from atonce.errors import RecipeError, RunError
 from atonce.explain.texts.translation import heatmap
 from atonce.figures.style import DARK
@@ -30,8 +30,9 @@ from atonce.training.train import train
 
 MODELS = ("additive-bigru", "transformer")
 REPORT = "report.html"
-UNFINISHED = ".unfinished"
-"""Where the runs are until all is done."""
+UNFINISHED, FINISHED, REPLACED = ".unfinished", ".finished", ".replaced"
+"""Where runs and report are until all is done; where they are, whole, until they are in their places; and
+where those of an earlier demo are meanwhile."""
 EXAMPLES = 20
 HEATMAPS = 3
 HEATMAP_WORDS = range(5, 13)
@@ -59,10 +60,11 @@ def demo(
 
     They train in turn, a slice of their minutes at a time, so that what else the machine does meets both.
     Writes a run folder for each and `report.html` into `folder`. Those of an earlier demo are there until the
-    new ones are finished. Raises what `train` raises, RecipeError for a recipe of another
-    task than translation, and RunError if `folder` holds somebody else's runs.
+    new ones are finished; if the machine dies while they are replaced, the next demo ends that first. Raises
+    what `train` raises, RecipeError for a recipe of another task than translation, and RunError if `folder`
+    holds somebody else's runs, or if another process makes a demo there.
     """
-    folder = Path(folder)
+    folder = place(folder)
     base = recipes.with_budget(recipes.load(recipe), minutes=minutes)
     if base.data.task != "translation":
         raise RecipeError(
@@ -71,12 +73,16 @@ def demo(
             fix=f"use a recipe for translation, or train this one: atonce train {recipe} --out RUN",
         )
     models = [architecture(name) for name in MODELS]
-    _check_replaceable(folder, models)
-    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)  # of a demo that broke off
-    ended = _train_in_turn(base, models, folder / UNFINISHED, quiet=quiet)
-    page = _report(base, folder, list(zip(models, ended, strict=True)))
-    write_report(page, folder / REPORT)
-    _put_in_place(folder, models)
+    again = advising("run the same command again; an earlier demo is still there")
+    with again, owned(folder, "makes a demo"):
+        _put_in_place(folder, models)  # what was finished by one that was killed while it did this
+        _check_replaceable(folder, models)
+        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)  # of one that broke off
+        ended = _train_in_turn(base, models, folder / UNFINISHED, quiet=quiet)
+        page = _report(base, folder, list(zip(models, ended, strict=True)))
+        write_report(page, folder / UNFINISHED / REPORT)
+        move(folder / UNFINISHED, folder / FINISHED)
+        _put_in_place(folder, models)
     evaluations = {
         model.title: experiment.evaluation for model, experiment in zip(models, ended, strict=True)
     }
@@ -117,13 +123,24 @@ def _check_replaceable(folder: Path, models: Iterable[Architecture]) -> None:
 
 
 def _put_in_place(folder: Path, models: Iterable[Architecture]) -> None:
-    try:
-        for model in models:
-            shutil.rmtree(folder / model.name, ignore_errors=True)
-            (folder / UNFINISHED / model.name).replace(folder / model.name)
-        (folder / UNFINISHED).rmdir()
-    except OSError as error:
-        raise disk_error(folder, error) from error
+    """Replace an earlier demo by the one that is finished, if one is.
+
+    At every moment the new one is whole where it was finished, until it is whole in its place: so this can be
+    done again from wherever it was killed.
+    """
+    finished, replaced = folder / FINISHED, folder / REPLACED
+    if not finished.exists():
+        return
+    for name in (*(model.name for model in models), REPORT):
+        if (folder / name).exists() and not (replaced / name).exists():
+            replaced.mkdir(exist_ok=True)
+            move(folder / name, replaced / name)
+        if not (folder / name).exists():
+            with replacing(folder / name) as partial:
+                copy_linked(finished / name, partial)
+    shutil.rmtree(replaced, ignore_errors=True)
+    move(finished, folder / UNFINISHED)  # at one stroke: what is half-deleted must not be taken for whole
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
 
 
 def _report(base: Recipe, folder: Path, ended: list[tuple[Architecture, Experiment]]) -> DemoReport:

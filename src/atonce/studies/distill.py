@@ -1,9 +1,16 @@
 """Distillation: a faster model learns from what a trained one writes, beside what people wrote."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import file_digest, sha256
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from atonce.data.config import FilesConfig, Repeats
 from atonce.data.examples import Examples
@@ -11,15 +18,18 @@ from atonce.data.lines import read_lines
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
-from atonce.disk import replacing
+from atonce.disk import advising, disk_error, hidden, move, owned, place, sweep_beside, write_json, write_text
 from atonce.errors import RunError
 from atonce.models.config import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig
-from atonce.progress import progress
+from atonce.progress import progress, say
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe, dumps
 
 AT_ONCE = 4_000
-"""Texts that are translated and written together."""
+"""Texts that are translated and then kept together: what a killed process loses is at most so many."""
+SIDES = ("source", "target")
+CORPUS, KEPT = "corpus", "kept.json"
+"""How far an unfinished distillation is, and of what."""
 ENCODER_LAYERS, DECODER_LAYERS = 4, 2
 """Of the student. An encoder computes all positions at once; a decoder waits for every piece."""
 LONGER = 3
@@ -49,41 +59,141 @@ def distill(
     Gives the path of a recipe in the new `folder` that trains a student on it: a Transformer as wide as the
     run's model, with a deeper encoder than decoder, trained for longer; it translates greedily.
 
-    Raises RunError if the runs do not make texts of texts, or not for the same task, or if `folder` is there
-    already, DataError if the file of further texts cannot be read, and DiskError if `folder` cannot be
-    written.
+    What is translated is kept beside `folder`, in `.FOLDER.unfinished`, until all is. One that broke off goes
+    on there if it is begun again with the same runs, texts and options, and comes to the same.
+
+    Raises RunError if the runs do not make texts of texts, or not for the same task, if `folder` is there
+    already, or if another process is writing it, DataError if the file of further texts cannot be read, and
+    DiskError if `folder` cannot be written.
     """
     further = [] if more is None else [text for text in map(_one_line, read_lines(Path(more))) if text]
     by = run if by is None else by
     _check_task(run, by)
-    teacher = load_translator(by, fast=fast)
-    prepared, folder = open_prepared(Path(run)), Path(folder)
-    repeats: Repeats = prepared.report.get("repeats", "both")
-    assert isinstance(prepared.train, Examples)  # a translator has no images
-    if folder.exists():
-        raise RunError(
-            f"{folder} is there already",
-            why="what is in it would be mixed with the new text",
-            fix="name a new folder",
-        )
-    with replacing(folder) as partial:
-        partial.mkdir(parents=True)
+    folder = place(folder)
+    unfinished = hidden(folder, "unfinished")
+    again = advising("run the same command again: it goes on where it was")
+    with _emptied(unfinished), again, owned(unfinished, "distills"):
+        sweep_beside(folder)
+        if folder.exists():
+            if not (unfinished / CORPUS).exists():  # it was killed when all was done
+                (unfinished / KEPT).unlink(missing_ok=True)
+            raise RunError(
+                f"{folder} is there already",
+                why="what is in it would be mixed with the new text",
+                fix="name a new folder",
+            )
+        teacher = load_translator(by, fast=fast)
+        prepared = open_prepared(Path(run))
+        assert isinstance(prepared.train, Examples)  # a translator has no images
+        given = chain(_pairs(prepared, prepared.train), ((text, None) for text in further))
+        text = _Text(unfinished, _what_it_is_of(prepared, Path(by), further, beam=beam, fast=fast))
+        total = len(prepared.train) + len(further)
+        with progress("Translating", total=total, quiet=quiet) as advance:
+            text.go_on(given, teacher, beam, advance, quiet=quiet)
         for split, pairs in (("valid", prepared.valid_pairs), ("test", prepared.test_pairs)):
-            for side in ("source", "target"):
-                _write(partial / f"{split}.{side}", [str(getattr(pair, side)) for pair in pairs])
-        with (
-            (partial / "train.source").open("w", encoding="utf-8") as sources,
-            (partial / "train.target").open("w", encoding="utf-8") as targets,
-            progress("Translating", total=len(prepared.train) + len(further), quiet=quiet) as advance,
-        ):
-            given = chain(_pairs(prepared, prepared.train), ((text, None) for text in further))
-            for source, target in _with_outputs(given, teacher, beam, advance):
-                sources.write(f"{source}\n")
-                targets.write(f"{target}\n")
-        (partial / "recipe.toml").write_text(
-            dumps(student_of(RunFolder.open(run).recipe, folder.resolve(), repeats=repeats)), encoding="utf-8"
-        )
+            for side in SIDES:
+                _write(text.corpus / f"{split}.{side}", [str(getattr(pair, side)) for pair in pairs])
+        repeats: Repeats = prepared.report.get("repeats", "both")
+        student = student_of(RunFolder.open(run).recipe, folder.resolve(), repeats=repeats)
+        write_text(text.corpus / "recipe.toml", dumps(student))
+        move(text.corpus, folder)
+        text.kept.unlink()
     return folder / "recipe.toml"
+
+
+@contextmanager
+def _emptied(folder: Path) -> Iterator[None]:
+    """After the block, the folder is gone if nothing is in it."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+class _Text:
+    """The training text while it is written, some texts at a time, so that it can be gone on with."""
+
+    def __init__(self, folder: Path, what: dict[str, Any]) -> None:
+        """`what`: all that decides the text. What is in `folder` of another is not gone on with."""
+        self.corpus, self.kept = folder / CORPUS, folder / KEPT
+        self.what = what
+        self.digests = {side: sha256() for side in SIDES}
+
+    def go_on(
+        self,
+        given: Iterator[tuple[str, str | None]],
+        teacher: Translator,
+        beam: int | None,
+        advance: Callable[[int], None],
+        *,
+        quiet: bool,
+    ) -> None:
+        """Translate what is not yet. Raises DiskError."""
+        done = self._done()
+        if done is None:
+            done = 0
+            if self.corpus.exists() and not quiet:
+                say(f"what is in {self.corpus.parent} is of other runs or options, or not whole: begun anew")
+            self._begin()
+        for _ in islice(given, done):
+            pass
+        advance(done)
+        while some := list(islice(given, AT_ONCE)):
+            self._add(_with_outputs(some, teacher, beam, advance))
+            done += len(some)
+            self._keep(done)
+
+    def _begin(self) -> None:
+        try:
+            shutil.rmtree(self.corpus, ignore_errors=True)
+            self.kept.unlink(missing_ok=True)
+            self.corpus.mkdir(parents=True)
+            for side in SIDES:
+                self._path(side).touch()
+        except OSError as error:
+            raise disk_error(self.corpus, error) from error
+
+    def _done(self) -> int | None:
+        """How many texts are translated; None where nothing is kept of the same, as it was written."""
+        try:
+            kept = json.loads(self.kept.read_text(encoding="utf-8"))
+            if kept["of"] != self.what:
+                return None
+            for side in SIDES:
+                with self._path(side).open("r+b") as file:
+                    file.truncate(kept[side]["bytes"])  # the rest was not kept yet
+                    self.digests[side] = file_digest(file, "sha256")
+                if (self._path(side).stat().st_size, self.digests[side].hexdigest()) != (
+                    kept[side]["bytes"],
+                    kept[side]["sha256"],
+                ):
+                    return None
+            return int(kept["texts"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _add(self, pairs: list[tuple[str, str]]) -> None:
+        for side, lines in zip(SIDES, zip(*pairs, strict=True), strict=True):
+            text = "".join(f"{line}\n" for line in lines).encode()
+            self.digests[side].update(text)
+            try:
+                with self._path(side).open("ab") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise disk_error(self._path(side), error) from error
+
+    def _keep(self, texts: int) -> None:
+        written = {
+            side: {"bytes": self._path(side).stat().st_size, "sha256": self.digests[side].hexdigest()}
+            for side in SIDES
+        }
+        write_json(self.kept, {"texts": texts, **written, "of": self.what})
+
+    def _path(self, side: str) -> Path:
+        return self.corpus / f"train.{side}"
 
 
 def student_of(teacher: Recipe, folder: Path, *, repeats: Repeats = "both") -> Recipe:
@@ -146,19 +256,37 @@ def _pairs(prepared: Prepared, examples: Examples) -> Iterator[tuple[str, str | 
 
 
 def _with_outputs(
-    pairs: Iterable[tuple[str, str | None]],
+    pairs: list[tuple[str, str | None]],
     teacher: Translator,
     beam: int | None,
     advance: Callable[[int], None],
-) -> Iterator[tuple[str, str]]:
+) -> list[tuple[str, str]]:
     """Each pair, if it is one, and then its source with what the teacher makes of it."""
-    stream = iter(pairs)
-    while some := list(islice(stream, AT_ONCE)):
-        outputs = teacher.outputs([source for source, _ in some], beam=beam, advance=advance)
-        for (source, target), output in zip(some, outputs, strict=True):
-            if target is not None:
-                yield source, target
-            yield source, output
+    outputs = teacher.outputs([source for source, _ in pairs], beam=beam, advance=advance)
+    both: list[tuple[str, str]] = []
+    for (source, target), output in zip(pairs, outputs, strict=True):
+        if target is not None:
+            both.append((source, target))
+        both.append((source, output))
+    return both
+
+
+def _what_it_is_of(
+    prepared: Prepared, by: Path, further: list[str], *, beam: int | None, fast: bool
+) -> dict[str, Any]:
+    """All that decides the text, as JSON has it: another text would have another."""
+    with (by / "model.safetensors").open("rb") as weights:
+        teacher = file_digest(weights, "sha256").hexdigest()
+    return {
+        "teacher": teacher,
+        "teacher_recipe": dumps(RunFolder.open(by).recipe),
+        "training_text": prepared.report["training_sha256"],
+        "further_text": sha256("\n".join(further).encode(errors="surrogatepass")).hexdigest(),
+        "beam": beam,
+        "fast": fast,
+        "at_once": AT_ONCE,
+        "torch": torch.__version__,
+    }
 
 
 def _one_line(text: str) -> str:
@@ -166,4 +294,4 @@ def _one_line(text: str) -> str:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_text(path, "".join(f"{line}\n" for line in lines))

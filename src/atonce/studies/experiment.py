@@ -5,7 +5,7 @@ from pathlib import Path
 
 from atonce.progress import progress
 from atonce.runs import recipe as recipes
-from atonce.runs.folder import RunFolder
+from atonce.runs.folder import RunFolder, resumable
 from atonce.runs.recipe import Recipe
 from atonce.studies.evaluate import Evaluation, evaluate
 from atonce.training import train as training
@@ -40,9 +40,10 @@ def train(
         recipe = recipes.load(recipe)
     recipe = recipes.with_budget(recipe, minutes=minutes, steps=steps)
     name = name or Path(out).name
-    with training_bar(name, quiet=quiet) as watch:
-        run = training.train(recipe, out, resume=resume, watch=watch, quiet=quiet)
-    return score(run, name, quiet=quiet)
+    with resumable(Path(out)):
+        with training_bar(name, quiet=quiet) as watch:
+            run = training.train(recipe, out, resume=resume, watch=watch, quiet=quiet)
+        return score(run, name, quiet=quiet)
 
 
 def score(run: RunFolder, name: str, *, quiet: bool = False) -> Experiment:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import torch
 from atonce.config import differences
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.decoding.opening import model_for, system_of
+from atonce.disk import owned, place
 from atonce.errors import RunError, TrainingError
 from atonce.models.device import choose_device
 from atonce.models.weights import weights_of
-from atonce.runs.folder import RunFolder, save_tensors
+from atonce.runs.folder import RunFolder, resumable, save_tensors
 from atonce.runs.recipe import Recipe
 from atonce.seeds import torch_seed
 from atonce.training.average import WeightAverage
@@ -68,15 +69,27 @@ def train(
     A resumed training takes everything from the folder, and `recipe` must be the one it began with; where
     nothing was begun yet, it begins.
     Under `torchrun`, the first process does all but the learning, in which every one has its share.
-    Raises RunError (the folder holds a run already, or is damaged), DataError, TrainingError, DiskError.
+    Raises RunError (the folder holds a run already, is damaged, or another process trains there), DataError,
+    TrainingError, DiskError.
     """
-    with together(choose_device(device)) as ranks:
+    folder = place(folder)
+    with together(choose_device(device)) as ranks, _having(folder, ranks):
         if ranks.is_first:
-            run = _open_run(recipe, Path(folder), resume=resume or was_restarted())
+            run = _open_run(recipe, folder, resume=resume or was_restarted())
             _prepare(run, quiet=quiet)
         ranks.told(0.0)  # all is there
         run = RunFolder.open(folder)
         return _Training(run, open_prepared(run.path), ranks, watch).run_until(pause_at)
+
+
+@contextmanager
+def _having(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Within the block, no other training has the folder. The first process alone writes there."""
+    if not ranks.is_first:
+        yield
+        return
+    with resumable(folder), owned(folder, "trains"):
+        yield
 
 
 def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
@@ -102,10 +115,8 @@ def _prepare(run: RunFolder, *, quiet: bool) -> None:
     try:
         prepare(run.recipe.data, run.recipe.vocabulary, run.path, quiet=quiet)
     except BaseException:
-        # Nothing was trained: leave no folder behind that would be in the way of a second try.
+        # Nothing was trained: leave no recipe behind that would be in the way of a second try.
         (run.path / "recipe.toml").unlink()
-        if not any(run.path.iterdir()):
-            run.path.rmdir()
         raise
 
 

@@ -7,15 +7,17 @@ others from other files, so their code is kept in a folder whose name changes wi
 import hashlib
 import inspect
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numba
 import pooch
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from atonce.disk import replacing
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -33,6 +35,7 @@ def compiled(function: Function) -> Function:
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
         made._cache = _Kept(made.py_func)
+        made._cache._cache_file.__class__ = _Files
     finally:
         config.CACHE_DIR = before
     return made
@@ -52,6 +55,15 @@ class _Kept(FunctionCache):
         """Keep code, if it can be."""
         with suppress(Exception):  # the disk may be full, the index damaged
             super().save_overload(sig, data)
+
+
+class _Files(IndexDataCacheFile):
+    """numba's own files, which appear as all others do: what it leaves when it is killed has no owner."""
+
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[IO[bytes]]:
+        with replacing(Path(filepath)) as partial, partial.open("wb") as file:
+            yield file
 
 
 @cache

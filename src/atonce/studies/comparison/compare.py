@@ -6,14 +6,22 @@ and, where the budget is time, in turn (`turns.py`); and intervals say what woul
 other sentences and with other seeds.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from atonce.data.prepare import Prepared, open_prepared, prepare
-from atonce.disk import disk_error, write_json, write_text
+from atonce.disk import (
+    advising,
+    copy_linked,
+    disk_error,
+    owned,
+    place,
+    remove_partial,
+    write_json,
+    write_text,
+)
 from atonce.models.named import Architecture
 from atonce.models.width import weight_count, with_weights
 from atonce.progress import progress
@@ -74,29 +82,32 @@ def compare(
     `resume`: go on with a comparison that broke off, or make its report again, from another baseline perhaps.
 
     Writes `report.html`, `report.json`, and a run folder for each model and seed into `folder`.
-    Raises RecipeError (an unknown name, a width that cannot be), RunError (the folder holds something else),
-    and what `train` raises. All that can be known before is checked before the first training.
+    Raises RecipeError (an unknown name, a width that cannot be), RunError (the folder holds something else,
+    or another process compares there), and what `train` raises. All that can be known before is checked
+    before the first training.
     """
-    folder = Path(folder)
+    folder = place(folder)
     if not isinstance(recipe, Recipe):
         recipe = recipes.load(recipe)
     recipe = recipes.with_budget(recipe, minutes=minutes, steps=steps)
     named = chosen(models)
     baseline = baseline_of(baseline, models)
     check_comparable(recipe, seeds, weights=weights, own_widths=own_widths)
-    check_folder(folder, resume=resume)
-    prepared = _prepared(recipe, folder, quiet=quiet)
-    wanted = None if own_widths else weights or weight_count(recipe.model, prepared.tokenizer.size)
-    plan = Plan(recipe=recipe, models=tuple(models), seeds=seeds, weights=wanted)
-    check_begun_alike(plan, folder)
-    sized = named if wanted is None else [_sized(one, wanted, prepared.tokenizer.size) for one in named]
-    write_text(folder / SHARED, recipes.dumps(recipe))
-    write_json(folder / PLAN, plan.model_dump(mode="json"))
-    trials = _run_all(plan, sized, folder, quiet=quiet)
-    with progress("Drawing test sets", quiet=quiet):
-        report = findings(plan, sized, trials, prepared, folder, baseline)
-    write_json(folder / NUMBERS, report.as_dict())
-    write_text(folder / REPORT, render_comparison(report))
+    with advising("give the same command with --resume"), owned(folder, "compares"):
+        remove_partial(folder)
+        check_folder(folder, resume=resume)
+        prepared = _prepared(recipe, folder, quiet=quiet)
+        wanted = None if own_widths else weights or weight_count(recipe.model, prepared.tokenizer.size)
+        plan = Plan(recipe=recipe, models=tuple(models), seeds=seeds, weights=wanted)
+        check_begun_alike(plan, folder)
+        sized = named if wanted is None else [_sized(one, wanted, prepared.tokenizer.size) for one in named]
+        write_text(folder / SHARED, recipes.dumps(recipe))
+        write_json(folder / PLAN, plan.model_dump(mode="json"))
+        trials = _run_all(plan, sized, folder, quiet=quiet)
+        with progress("Drawing test sets", quiet=quiet):
+            report = findings(plan, sized, trials, prepared, folder, baseline)
+        write_json(folder / NUMBERS, report.as_dict())
+        write_text(folder / REPORT, render_comparison(report))
     return Comparison(folder / REPORT, folder / NUMBERS, report)
 
 
@@ -141,15 +152,7 @@ def _begin(run: Path, recipe: Recipe, data: Path) -> None:
         return
     shutil.rmtree(run, ignore_errors=True)  # of a beginning that broke off
     try:
-        shutil.copytree(data, run, copy_function=_link)
+        copy_linked(data, run)
     except OSError as error:
         raise disk_error(run, error) from error
     RunFolder.create(run, recipe)
-
-
-def _link(source: str, target: str) -> None:
-    """The same file under another name, where the disk can do that: nothing ever changes a file in place."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atonce.config import Config, differences, nearest
+from atonce.disk import LOCK
 from atonce.errors import RecipeError, RunError
 from atonce.models.named import Architecture, architecture
 from atonce.runs.recipe import Recipe
@@ -103,7 +104,7 @@ def _foreign(folder: Path) -> bool:
     """Whether there is something that no comparison left behind before it began its first training."""
     if not folder.is_dir():
         return folder.exists()
-    return any(path.name not in (DATA, SHARED) for path in folder.iterdir())
+    return any(path.name not in (DATA, SHARED, LOCK) for path in folder.iterdir())
 
 
 def check_begun_alike(plan: Plan, folder: Path) -> None:

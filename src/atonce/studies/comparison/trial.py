@@ -9,8 +9,10 @@ whoever started it can raise it again.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from atonce.errors import AtonceError, RunError, TrainingError
 TRIAL = "trial.json"
 MEMORY = "memory.json"
 """What the training took, kept beside it: should the rest break off, no other process can tell."""
+TIED = "--tied"
+"""The process ends when its standard input does: with the comparison, however that ends."""
 MOST_TEXTS = 500
 """Of the test text, to time the translating with."""
 
@@ -55,8 +59,13 @@ def run_trial(run: Path, name: str, *, pause_at: float | None = None, quiet: boo
         *([] if pause_at is None else [f"--pause-at={pause_at}"]),
         *(["--quiet"] if quiet else []),
     ]
-    command = [sys.executable, "-m", "atonce.studies.comparison.trial", str(run), name, *options]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "atonce.studies.comparison.trial", str(run), name, *options, TIED]
+    tie, held = os.pipe()
+    try:
+        ended = subprocess.run(command, stdin=tie, stdout=subprocess.PIPE, text=True)
+    finally:
+        os.close(tie)
+        os.close(held)
     if ended.returncode:
         raise _what_ended_it(ended.stdout, ended.returncode, name)
 
@@ -160,6 +169,7 @@ def _main(arguments: list[str]) -> int:
     parser.add_argument("name")
     parser.add_argument("--pause-at", type=float)
     parser.add_argument("--quiet", action="store_true")
+    parser.add_argument(TIED, action="store_true")
     given = parser.parse_args(arguments)
     try:
         measure(given.folder, given.name, pause_at=given.pause_at, quiet=given.quiet)
@@ -172,5 +182,13 @@ def _main(arguments: list[str]) -> int:
     return 0
 
 
+def _end_with_the_other() -> None:
+    """End as if killed when the pipe on standard input has no other end any more."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    if TIED in sys.argv:
+        threading.Thread(target=_end_with_the_other, daemon=True).start()
     sys.exit(_main(sys.argv[1:]))

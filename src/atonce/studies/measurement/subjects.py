@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from atonce.config import nearest
 from atonce.decoding.opening import load_translator
+from atonce.disk import place
 from atonce.errors import AtonceError, RecipeError
 from atonce.models.named import ARCHITECTURES, Architecture
 from atonce.models.seq2seq import Seq2Seq
@@ -85,7 +86,7 @@ def subject(name: str) -> Subject:
             return kind
     if known := _architecture(name):
         return Model(known.name, known.title, partial(small, known.model))
-    if Path(name).is_dir():
+    if place(name, RecipeError, what="cannot measure").is_dir():
         translator = load_translator(Path(name))
         model = translator.model.cpu().float()
         return Model(name, translator.name, lambda *_: model)
