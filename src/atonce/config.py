@@ -151,7 +151,9 @@ def _explain(
         known = [tag.strip(" '") for tag in error["ctx"]["expected_tags"].split(",")]
         kind = error["ctx"]["tag"]
         return RecipeError(
-            f"unknown {dotted}.kind {shown(kind)} in {origin}", why="no such kind exists", fix=nearest(kind, known)
+            f"unknown {dotted}.kind {shown(kind)} in {origin}",
+            why="no such kind exists",
+            fix=nearest(kind, known),
         )
     if error["type"] == "union_tag_not_found":
         return RecipeError(
