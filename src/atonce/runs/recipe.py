@@ -172,8 +172,8 @@ _DEEP_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[
 def values_of(text: str) -> dict[str, Any]:
     """What a TOML text says; a byte order mark at its beginning is no part of it.
 
-    Raises ValueError, which says why, for one that is no TOML, and for what no recipe has: it is too long, goes
-    too deep for Python's parser (or would keep it busy for hours), or holds a number that nothing can be.
+    Raises ValueError, which says why, for one that is no TOML, and for what no recipe has: it is too long,
+    goes too deep for Python's parser (or would keep it busy for hours), or has a number that nothing can be.
     """
     text = text.removeprefix(BYTE_ORDER_MARK)
     if len(text) > LONGEST_FILE:

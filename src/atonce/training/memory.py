@@ -5,7 +5,7 @@ has no memory. What else there is (activations, the search that scores the test 
 would fit is never refused, and what is refused would not have fitted.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,10 +19,10 @@ from atonce.data.images import ImageShape
 from atonce.data.labels import Labels
 from atonce.data.prepare import Prepared
 from atonce.decoding.search import search_bytes
-from atonce.errors import AtonceError, RecipeError
+from atonce.errors import AtonceError
 from atonce.models.build import build_model
 from atonce.models.config import DecoderConfig, EncoderConfig, ModelConfig
-from atonce.models.device import check_room, free_memory, in_units
+from atonce.models.device import check_room, free_memory
 from atonce.models.width import width_unit
 from atonce.runs.recipe import Recipe
 from atonce.training.optimizers import hidden_matrices
@@ -66,7 +66,8 @@ def check_training_fits(recipe: Recipe, prepared: Prepared, device: torch.device
     train, batch_tokens = prepared.train, recipe.training.batch_tokens
     longest = int(max(train.source_lengths.max(initial=1), train.target_lengths.max(initial=1)))
     sizes = Sizes(vocab, labels, image, max(longest, min(batch_tokens, longest * len(train))))
-    if sum(training_bytes(recipe, sizes).values()) > (free_memory(device) or 0):
+    free = free_memory(device)
+    if free is not None and sum(training_bytes(recipe, sizes).values()) > free:
         # In doubt it is looked at how large the largest batch is.
         plan = plan_batches(
             train.source_lengths, train.target_lengths, batch_tokens=batch_tokens, seed=0, epoch=0
@@ -106,31 +107,36 @@ def scoring_bytes(recipe: Recipe, sizes: Sizes) -> dict[str, int]:
 
 def _check(recipe: Recipe, sizes: Sizes, device: torch.device) -> None:
     """Raises RecipeError, which says what to lower, and to what."""
-    for what, count in (("this training", training_bytes), ("to score this model", scoring_bytes)):
+    free = free_memory(device)
+    if free is None:
+        return
+    for what, count, keys in (
+        ("this training", training_bytes, _KEYS),
+        ("to score the test text", scoring_bytes, _SCORING_KEYS),
+    ):
 
         def fits(changed: Recipe, count: Callable[[Recipe, Sizes], dict[str, int]] = count) -> bool:
             vocab = min(sizes.vocab, changed.vocabulary.size)
             positions = min(sizes.positions, changed.training.batch_tokens)
             other = Sizes(vocab, sizes.labels, sizes.image, positions)
-            return sum(count(changed, other).values()) <= (free_memory(device) or 0)
+            return sum(count(changed, other).values()) <= free
 
         parts = count(recipe, sizes)
-        free = free_memory(device)
-        if free is not None and sum(parts.values()) > free:
-            check_room(parts, device, of=what, fix=_what_to_lower(recipe, fits))
+        if sum(parts.values()) > free:
+            check_room(parts, device, of=what, fix=_what_to_lower(recipe, keys, fits))
 
 
 _KEYS = (
     "model.dim", "model.encoder.layers", "model.decoder.layers", "model.encoder.feed_forward",
     "model.decoder.feed_forward", "vocabulary.size", "training.batch_tokens", "training.accumulate",
-    "decoding.beam",
 )  # fmt: skip
+_SCORING_KEYS = ("decoding.beam", "vocabulary.size", "model.dim")
 
 
-def _what_to_lower(recipe: Recipe, fits: Callable[[Recipe], bool]) -> str:
+def _what_to_lower(recipe: Recipe, keys: Sequence[str], fits: Callable[[Recipe], bool]) -> str:
     """The keys of which one alone is enough, each with a value that fits."""
     found = []
-    for key in _KEYS:
+    for key in keys:
         value = next((value for value, changed in _lowered(recipe, key) if fits(changed)), None)
         if value is not None:
             found.append(f"{key} to {value:,}")
