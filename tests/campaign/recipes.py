@@ -4,6 +4,7 @@ What is refused leaves no folder behind that would be in the way of the next try
 """
 
 import random
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -72,12 +73,16 @@ TEXTS = [
 ]
 OTHERS: list[Any] = [True, False, [], [1], [1, 2, 3], ["a"], {}, {"a": 1}, {"kind": "transformer"}]
 OTHERS += [[[[[1]]]], {"kind": {"kind": "gru"}}]
-WORDS = (
-    "feedforward convolution rnn gru lstm mingru minlstm transformer ssru classifier whole rows columns patches "
-    "bpe unigram words characters dates tsv csv jsonl files digits digit-strings none additive dot general muon "
-    "adamw linear cosine inverse_sqrt constant translation classification summarisation reading float32 bfloat16 "
-    "score loss pre post rms rotary learned swiglu gelu"
-).split()
+WORDS = re.findall(
+    r"\S+",
+    """
+    feedforward convolution rnn gru lstm mingru minlstm transformer ssru classifier whole rows
+    columns patches bpe unigram words characters dates tsv csv jsonl files digits
+    digit-strings none additive dot general muon adamw linear cosine inverse_sqrt constant
+    translation classification summarisation reading float32 bfloat16 score loss pre post rms
+    rotary learned swiglu gelu
+    """,
+)
 SLOW = {"steps", "accumulate", "pairs", "images", "layers", "valid_size", "test_size", "longest", "minutes"}
 """Keys that may be large, and then take long: what is tried of them is small, or far out of bounds."""
 
