@@ -68,11 +68,11 @@ class _Splits(Config):
     task: Task
     """Most corpora are for one task only."""
 
-    valid_size: int = Field(default=1000, ge=1)
+    valid_size: int = Field(default=1000, ge=1, le=10**7)
     """Validation pairs to cut off where the corpus brings none (at most a tenth of it)."""
-    test_size: int = Field(default=1000, ge=1)
+    test_size: int = Field(default=1000, ge=1, le=10**7)
     """Test pairs to cut off where the corpus brings none (at most a tenth of it)."""
-    max_length: int = Field(default=256, ge=1)
+    max_length: int = Field(default=256, ge=1, le=10**6)
     """Training pairs with more pieces than this on either side are left out, and counted. Where a text is
     summarised or classified, it is cut there instead."""
     repeats: Repeats = "both"
@@ -219,7 +219,7 @@ class LocalisationConfig(_ByLanguage):
     """Strings of a user interface in 30+ languages (Home Assistant, Apache-2.0), downloaded once with pip."""
 
     kind: Literal["localisation"] = "localisation"
-    min_words: int = Field(default=3, ge=1)
+    min_words: int = Field(default=3, ge=1, le=1000)
     """Strings with fewer source words are left out: most are single labels."""
 
 
@@ -292,9 +292,9 @@ class DigitStringsConfig(_Images):
     kind: Literal["digit-strings"] = "digit-strings"
     images: int = Field(default=20_000, ge=100, le=300_000)
     """How many to compose."""
-    shortest: int = Field(default=3, ge=1)
+    shortest: int = Field(default=3, ge=1, le=1000)
     """Digits in the shortest string."""
-    longest: int = Field(default=8, ge=1)
+    longest: int = Field(default=8, ge=1, le=1000)
     """Digits in the longest string."""
     seed: Seed = 1
 
@@ -328,7 +328,7 @@ class VocabularyConfig(Config):
 
     kind: Literal["bpe", "unigram", "words", "characters"] = "bpe"
     """bpe and unigram: parts of words; words: what stands between spaces, punctuation included."""
-    size: int = Field(default=8000, ge=300)
+    size: int = Field(default=8000, ge=300, le=10**7)
     """Pieces, the 256 bytes included that spell whatever no piece covers. Small corpora may fill fewer."""
     split_digits: bool = True
     """Every digit a piece of its own, so that numbers are copied, not memorised."""

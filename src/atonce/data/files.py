@@ -188,11 +188,15 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Pair]:
     """
     if source == target:
         raise _same_column(path, source, target)
+    spelt = {key: {json.dumps(key), json.dumps(key, ensure_ascii=False)} for key in (source, target)}
     for number, line in enumerate(read_lines(path), start=1):
         if is_blank(line):
             yield _BLANK
             continue
         row = _json_object(line, path, number)
+        for key, spellings in spelt.items():
+            if any(line.count(one) > 1 for one in spellings):  # it may be a text, too
+                _check_said_once(line, key, path, number)
         yield Pair(_text(row, source, path, number), _text(row, target, path, number))
 
 
@@ -235,12 +239,15 @@ def _column(name: str, header: list[str], path: Path, delimiter: str) -> int:
 
 
 def _json_object(line: str, path: Path, number: int) -> dict[str, object]:
+    why = "it has lists, or objects, a thousand deep in one another"
     try:
         row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path}, line {number} is not JSON", why=str(error), fix="put one whole JSON object on each line"
-        ) from None
+    except RecursionError:
+        raise _not_json(path, number, why) from None
+    except json.JSONDecodeError as error:
+        raise _not_json(path, number, str(error)) from None
+    except ValueError:
+        raise _not_json(path, number, "it has a number of more than 4,300 digits") from None
     if not isinstance(row, dict):
         raise DataError(
             f"{path}, line {number} is not a JSON object",
@@ -248,6 +255,23 @@ def _json_object(line: str, path: Path, number: int) -> dict[str, object]:
             fix='each line looks like {"en": "...", "de": "..."}',
         )
     return row
+
+
+def _not_json(path: Path, number: int, why: str) -> DataError:
+    return DataError(
+        f"{path}, line {number} is not JSON", why=why, fix="put one whole JSON object on each line"
+    )
+
+
+def _check_said_once(line: str, key: str, path: Path, number: int) -> None:
+    """Raises DataError for an object that has a key twice; Python's parser takes the last of them."""
+    pairs: list[tuple[str, object]] = json.loads(line, object_pairs_hook=list)
+    if [name for name, _ in pairs].count(key) > 1:
+        raise DataError(
+            f"{path}, line {number} has the key {key!r} more than once",
+            why="nothing says which of its values is the text",
+            fix="give each key of an object once",
+        )
 
 
 def _text(row: dict[str, object], key: str, path: Path, number: int) -> str:

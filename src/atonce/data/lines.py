@@ -4,21 +4,27 @@ A text is UTF-8; or UTF-16 or UTF-32 with its byte order mark; plain, or packed 
 "\\n", to which every "\\r" before it belongs, and nowhere else: Python's own idea of a line also ends at
 U+0085 and U+2028, which occur inside real sentences and would tear pairs apart. Byte order marks at the
 beginning of a line, where files were put together, are no text. A zero byte is an error: no text has one.
+So is a line of more than `LONGEST_LINE` bytes, at which reading ends: a text, or what it is packed in, may
+have no line ends at all and be without end.
 """
 
 import codecs
 import io
 import re
+import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
+from atonce.config import printable
 from atonce.data.encodings import BYTE_ORDER_MARK, check_is_text, marked_encoding, not_utf8
 from atonce.data.packed import opened
-from atonce.disk import place
 from atonce.errors import DataError
 
+LONGEST_LINE = 1 << 24
+"""Bytes: ten times the Bible in one line are more, and no sentence."""
 _BYTES_AT_ONCE = 1 << 16  # in whole lines: line by line, reading takes twice as long
 _MARKS_AT_BEGINNINGS = re.compile(f"^{BYTE_ORDER_MARK}+", re.MULTILINE)
 
@@ -33,7 +39,8 @@ def read_lines(path: Path) -> Iterator[str]:
 
 def read_stdin() -> Iterator[str]:
     """The lines of standard input, as `read_lines` has those of a file; not packed. Raises DataError."""
-    return _decoded(([line] for line in sys.stdin.buffer), "standard input")
+    stream = cast(io.BufferedIOBase, sys.stdin.buffer)
+    return _decoded(_whole_lines(stream, "standard input", at_once=0), "standard input")
 
 
 def existing(path: str | Path) -> Path:
@@ -41,61 +48,81 @@ def existing(path: str | Path) -> Path:
 
     Raises DataError if it cannot, or if it is a pipe, which can be read only once.
     """
+    path = Path(path)
     try:
-        path = Path(path).expanduser()
-    except RuntimeError as error:  # ~ of somebody who is not known here
-        raise DataError(f"cannot read {path}", why=str(error), fix="write the path without ~") from None
-    path = place(path, DataError, what="cannot read")
-    try:
-        if path.is_fifo():
+        path = path.expanduser()
+        mode = path.stat().st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
             raise DataError(
                 f"{path} is a pipe, not a file",
                 why="a corpus is read several times, and what comes from a pipe is there only once",
                 fix="write it to a file, and name that",
             )
+        if stat.S_ISCHR(mode):
+            raise DataError(
+                f"{path} is a device, not a file",
+                why="what comes from one may be without end, and other the next time",
+                fix="write it to a file, and name that",
+            )
         path.open("rb").close()
-    except OSError as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise _unreadable(path, error) from None
     return path
 
 
-def _unreadable(path: Path, error: OSError) -> DataError:
+def _unreadable(path: Path, error: Exception) -> DataError:
+    """ValueError: a path with a zero byte, or half a character; RuntimeError: `~` of nobody."""
     if isinstance(error, FileNotFoundError):
         fix = "check the path" if path.is_absolute() else f"check the path; it is looked up from {Path.cwd()}"
         return DataError(f"there is no file {path}", why="it was named as text to read", fix=fix)
     return DataError(
-        f"cannot read {path}",
-        why=error.strerror or str(error),
+        f"cannot read {printable(str(path))}",
+        why=getattr(error, "strerror", None) or str(error),
         fix="check that it is a file, and yours to read",
     )
 
 
-def _raw_lines(path: Path) -> Iterator[list[bytes]]:
-    """The lines as they are in the file, line ends included, some at once."""
-    path = place(path, DataError, what="cannot read")
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, in whole lines, some at once. Raises DataError."""
     try:
         with opened(path) as stream:
-            while lines := stream.readlines(_BYTES_AT_ONCE):
-                yield lines
-    except OSError as error:
+            yield from _whole_lines(stream, str(path), at_once=_BYTES_AT_ONCE)
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
 
 
-def _decoded(raw_lines: Iterable[list[bytes]], name: str) -> Iterator[str]:
+def _whole_lines(stream: io.BufferedIOBase, name: str, *, at_once: int) -> Iterator[bytes]:
+    """About so many bytes at once, up to a line end or the end; 0: a line as soon as it is there.
+
+    Raises DataError for a line that is too long.
+    """
+    before = 0
+    while True:
+        raw = stream.read(at_once)
+        if not raw.endswith(b"\n"):
+            rest = stream.readline(LONGEST_LINE + 1)
+            if len(rest) > LONGEST_LINE:
+                raise _too_long(name, before + raw.count(b"\n") + 1)
+            raw += rest
+        if not raw:
+            return
+        yield raw
+        before += raw.count(b"\n")
+
+
+def _decoded(raw_lines: Iterator[bytes], name: str) -> Iterator[str]:
     """Text without line ends from the bytes of the file `name`, some lines at once. Raises DataError."""
-    raw_lines = iter(raw_lines)
-    first = next(raw_lines, None)
-    if first is None:
+    head = next(raw_lines, None)
+    if head is None:
         return
-    raw_lines = chain([first], raw_lines)
-    head = b"".join(first)
+    raw_lines = chain([head], raw_lines)
     if (encoding := marked_encoding(head)) is not None:
         raw_lines = _transcoded(raw_lines, encoding, name)
     else:
         check_is_text(head, name)
     lines_before, bytes_before = 0, 0
-    for lines in raw_lines:
-        raw, broken = b"".join(lines), None
+    for raw in raw_lines:
+        broken = None
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -109,7 +136,7 @@ def _decoded(raw_lines: Iterable[list[bytes]], name: str) -> Iterator[str]:
             yield from _split(text, name, is_first=lines_before == 0)
         if broken:
             raise broken
-        lines_before, bytes_before = lines_before + len(lines), bytes_before + len(raw)
+        lines_before, bytes_before = lines_before + raw.count(b"\n"), bytes_before + len(raw)
 
 
 def _split(text: str, name: str, *, is_first: bool) -> list[str]:
@@ -131,11 +158,11 @@ def _split(text: str, name: str, *, is_first: bool) -> list[str]:
     return text.split("\n")
 
 
-def _transcoded(raw_lines: Iterable[list[bytes]], encoding: str, name: str) -> Iterator[list[bytes]]:
+def _transcoded(raw_lines: Iterator[bytes], encoding: str, name: str) -> Iterator[bytes]:
     """The lines of a text in UTF-16 or UTF-32 as those of one in UTF-8. Raises DataError if it is broken."""
-    decoder, rest, before = codecs.getincrementaldecoder(encoding)(), "", 0
+    decoder, rest, before, lines = codecs.getincrementaldecoder(encoding)(), "", 0, 1
     for chunk in chain(raw_lines, [None]):
-        raw = b"" if chunk is None else b"".join(chunk)
+        raw = chunk or b""
         try:
             text = rest + decoder.decode(raw, final=chunk is None)
         except UnicodeDecodeError as error:
@@ -146,9 +173,19 @@ def _transcoded(raw_lines: Iterable[list[bytes]], encoding: str, name: str) -> I
             ) from None
         before += len(raw)
         whole = len(text) if chunk is None else text.rfind("\n") + 1
-        if lines := io.BytesIO(text[:whole].encode()).readlines():
-            yield lines
-        rest = text[whole:]
+        if whole:
+            yield text[:whole].encode()
+        lines, rest = lines + text.count("\n"), text[whole:]
+        if len(rest) > LONGEST_LINE:
+            raise _too_long(name, lines)
+
+
+def _too_long(name: str, line: int) -> DataError:
+    return DataError(
+        f"{name}, line {line} has more than {LONGEST_LINE:,} bytes",
+        why="a line is one text: a sentence, or an article; it seems to have lost its line ends",
+        fix="put each text on a line of its own",
+    )
 
 
 def _zero(name: str, line: int) -> DataError:

@@ -2,6 +2,7 @@
 
 A packed file is read to its very end: one that is cut off, or that has something else behind it, is an error
 and not a shorter text. (Python's own bz2 and lzma pass over what they cannot read behind the first stream.)
+It is unpacked a little at a time, however much it becomes: a few bytes may stand for gigabytes.
 """
 
 import gzip
@@ -11,11 +12,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from atonce.errors import DataError
 
 _BYTES_AT_ONCE = 1 << 16
+_ZSTD_AT_ONCE = 512
+"""Packed bytes of zstd, which has no limit for what it makes of them: four may be a block of 128 KiB."""
+_XZ_MEMORY = 1 << 30
+"""Bytes of the window that xz may ask for; its largest preset takes 64 MiB."""
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"(\xb5/\xfd": "zstd", b"PK\3\4": "zip"}
 """How packed files begin."""
 _ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
@@ -62,6 +67,7 @@ class _Broken(Exception):
     """What a decompressor says of something that it cannot read."""
 
 
+@runtime_checkable
 class _Decompressor(Protocol):
     """Of one stream, as bz2, lzma and zstandard have them."""
 
@@ -69,7 +75,31 @@ class _Decompressor(Protocol):
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
+    @property
+    def needs_input(self) -> bool: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class _Zstd:
+    """zstandard's, which gives at once all that it makes of some bytes. Raises ImportError."""
+
+    needs_input = True
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._one = zstandard.ZstdDecompressor().decompressobj()
+
+    @property
+    def eof(self) -> bool:
+        return self._one.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._one.unused_data
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        return self._one.decompress(data)
 
 
 def _unpacked(file: io.BufferedIOBase, path: Path, packing: str) -> io.BufferedIOBase:
@@ -77,7 +107,8 @@ def _unpacked(file: io.BufferedIOBase, path: Path, packing: str) -> io.BufferedI
         return gzip.GzipFile(fileobj=file)
     if packing == "zip":
         return _only_member(file, path)
-    return io.BufferedReader(_Chunks(_streams(file, _decompressor(packing, path))), _BYTES_AT_ONCE)
+    at_once = _ZSTD_AT_ONCE if packing == "zstd" else _BYTES_AT_ONCE
+    return io.BufferedReader(_Chunks(_streams(file, _decompressor(packing, path), at_once)), _BYTES_AT_ONCE)
 
 
 def _decompressor(packing: str, path: Path) -> Callable[[], _Decompressor]:
@@ -91,10 +122,9 @@ def _decompressor(packing: str, path: Path) -> Callable[[], _Decompressor]:
         if packing == "xz":
             import lzma
 
-            return lzma.LZMADecompressor
-        import zstandard
-
-        return lambda: cast(_Decompressor, zstandard.ZstdDecompressor().decompressobj())
+            return lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+        _Zstd()
+        return _Zstd
     except ImportError:
         install = "pip install 'atonce[zstd]', or unpack" if packing == "zstd" else "unpack"
         raise DataError(
@@ -104,22 +134,32 @@ def _decompressor(packing: str, path: Path) -> Callable[[], _Decompressor]:
         ) from None
 
 
-def _streams(file: io.BufferedIOBase, new: Callable[[], _Decompressor]) -> Iterator[bytes]:
-    """What is in all the streams of a file, one after the other. Raises _Broken and EOFError."""
-    one, data = new(), file.read(_BYTES_AT_ONCE)
+def _streams(file: io.BufferedIOBase, new: Callable[[], _Decompressor], at_once: int) -> Iterator[bytes]:
+    """What is in all the streams of a file, one after the other, of which so many bytes are read at once.
+
+    Raises _Broken and EOFError.
+    """
+    one, data = new(), file.read(at_once)
     while data:
-        try:
-            yield one.decompress(data)
-        except Exception as error:  # each library has its own
-            raise _Broken(str(error)) from None
-        data = (one.unused_data if one.eof else b"") or file.read(_BYTES_AT_ONCE)
+        yield _unpacked_some(one, data)
+        while not (one.eof or one.needs_input):
+            yield _unpacked_some(one, b"")
+        data = (one.unused_data if one.eof else b"") or file.read(at_once)
         if one.eof:
             while data and not data.strip(b"\0"):  # between streams of xz there may be zeros
-                data = file.read(_BYTES_AT_ONCE)
+                data = file.read(at_once)
             if data:
                 data, one = data.lstrip(b"\0"), new()
     if not one.eof:
         raise EOFError("it ends before the end of its stream")
+
+
+def _unpacked_some(one: _Decompressor, data: bytes) -> bytes:
+    """Some of what `data`, and what it was given before, becomes. Raises _Broken."""
+    try:
+        return one.decompress(data, _BYTES_AT_ONCE)
+    except Exception as error:  # each library has its own
+        raise _Broken(str(error)) from None
 
 
 def _only_member(file: io.BufferedIOBase, path: Path) -> io.BufferedIOBase:

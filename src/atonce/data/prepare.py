@@ -93,6 +93,13 @@ def open_prepared(folder: Path) -> Prepared:
         ) from None
 
 
+def remove_prepared(folder: Path) -> None:
+    """Remove what `prepare` put there, as if it had failed."""
+    for part in _PARTS:
+        (folder / part).unlink(missing_ok=True) if part != "examples" else None
+    shutil.rmtree(folder / "examples", ignore_errors=True)
+
+
 def _put_in_place(unfinished: Path, folder: Path) -> None:
     (folder / _REPORT).unlink(missing_ok=True)
     shutil.rmtree(folder / "examples", ignore_errors=True)

@@ -10,7 +10,7 @@ from atonce.data.config import Normalization
 from atonce.data.images import ImageShape
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
-from atonce.decoding.search import search
+from atonce.decoding.search import check_search_fits, search
 from atonce.decoding.system import System
 from atonce.decoding.translator import Translation, check_outputs, translation_of
 from atonce.models.seq2seq import Seq2Seq
@@ -56,6 +56,7 @@ class ImageReader(System):
         check_outputs(beam, nbest)
         width = max(beam or self.config.beam, nbest)
         model = self.searched
+        check_search_fits(model.decoder, width=width)
         batches = [images[start : start + IMAGES_AT_ONCE] for start in range(0, len(images), IMAGES_AT_ONCE)]
 
         @torch.inference_mode()

@@ -9,7 +9,8 @@ from atonce.decoding.beam import Growth, beam_search
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, Pieces
 from atonce.decoding.shortlist import Candidates
-from atonce.models.interface import Memory, Searched, repeated
+from atonce.models.device import check_room, free_memory
+from atonce.models.interface import Chooser, Decoder, Memory, Searched, repeated
 
 
 def search(
@@ -55,6 +56,40 @@ def search(
         model.decoder, memory, pieces, max_lengths, width=width, alpha=alpha, candidates=candidates,
         prefix=prefix, watch=watch,
     )  # fmt: skip
+
+
+def search_bytes(vocab: int, dim: int, *, width: int) -> dict[str, int]:
+    """What a step of search holds, at least, for `width` beginnings of a sentence, in bytes.
+
+    By what it is: the scores of `vocab` pieces behind each, and a vector of each.
+    """
+    return {
+        f"the scores of {width:,} beginnings": _BYTES_OF_A_SCORE * width * vocab,
+        "their states": 8 * width * dim,
+    }
+
+
+def check_search_fits(decoder: Decoder, *, width: int = 1, draws: int = 1, listed: int | None = None) -> None:
+    """Raises RecipeError where a search would take more memory than there is: see `search`.
+
+    `listed`: how many pieces are looked at behind each beginning, where it is not all of them.
+    """
+    (vocab, dim), device = decoder.output.weight.shape, decoder.output.weight.device
+    if isinstance(decoder, Chooser) and draws == 1:
+        listed = 2 * width
+    rows, wanted = (draws, "nbest") if draws > 1 else (width, "the beam, or nbest,")
+    needed = search_bytes(min(vocab, listed or vocab), dim, width=rows)
+    if sum(needed.values()) < _SURELY_THERE:
+        return  # without asking the system, which takes longer than a short search may
+    free = free_memory(device)
+    if free is not None:
+        most = rows * free // sum(needed.values())
+        check_room(needed, device, of="this search", fix=f"lower {wanted} to {max(1, most):,} or less")
+
+
+_BYTES_OF_A_SCORE = 24
+"""As a number, as a probability, and with its place while the greatest are sought (measured: 25 to 33)."""
+_SURELY_THERE = 2**28
 
 
 def never_written(tokenizer: Tokenizer) -> tuple[int, ...]:

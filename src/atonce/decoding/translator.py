@@ -1,7 +1,6 @@
 """From text to text: the one pipeline that training, command line, Python and pictures share."""
 
 import importlib
-import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -10,18 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atonce.config import shown
 from atonce.data.config import Normalization
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.beam import Growth
 from atonce.decoding.hypothesis import Hypothesis
-from atonce.decoding.search import batches_by_length, never_written, search
+from atonce.decoding.search import batches_by_length, check_search_fits, never_written, search
 from atonce.decoding.segments import segments
 from atonce.decoding.shortlist import Candidates, Shortlist
 from atonce.decoding.system import System, padded
 from atonce.errors import AtonceError, RecipeError
 from atonce.models.interface import Memory, Searched, stacked
 from atonce.models.seq2seq import Seq2Seq
-from atonce.runs.recipe import DecodingConfig
+from atonce.runs.recipe import WIDEST_BEAM, DecodingConfig
 from atonce.shapes import Bool, Int
 
 ENCODED_AT_ONCE = 1_024
@@ -289,6 +289,9 @@ class Translator(System):
         batches = list(batches_by_length(lengths, at_once // width))
 
         is_listed = width > 1 and temperature == 0 and not prefix
+        if batches:
+            listed = 1 if is_listed and self.shortlist is not None else None
+            check_search_fits(model.decoder, width=width, draws=draws, listed=listed)
 
         @torch.inference_mode()  # which holds for this thread alone
         def of(indices: list[int]) -> list[list[Hypothesis]]:
@@ -382,23 +385,26 @@ class Translator(System):
         return Alternative(text, sum(hypothesis.score for hypothesis in parts) / max(len(parts), 1))
 
 
+HIGHEST_TEMPERATURE = 1000
+
+
 def check_outputs(beam: int | None, nbest: int) -> None:
     """Raise RecipeError unless outputs are wanted, and so many that one can count them."""
     for name, count in (("a beam", beam), ("nbest", nbest)):
-        if count is not None and (not isinstance(count, Integral) or count < 1):
+        if count is not None and (not isinstance(count, Integral) or not 1 <= count <= WIDEST_BEAM):
             raise RecipeError(
-                f"{name} cannot be {count!r}",
+                f"{name} cannot be {shown(count)}",
                 why="it is how many outputs are kept",
-                fix="give a whole number from 1 on",
+                fix=f"give a whole number from 1 to {WIDEST_BEAM:,}",
             )
 
 
 def check_drawing(temperature: float, beam: int | None) -> None:
     """Raise RecipeError for a temperature that is none, or a beam beside one."""
-    if not 0 <= temperature < math.inf:
+    if not 0 <= temperature <= HIGHEST_TEMPERATURE:
         raise RecipeError(
-            f"cannot draw with a temperature of {temperature}",
-            why="scores are divided by it",
+            f"cannot draw with a temperature of {shown(temperature)}",
+            why=f"scores are divided by it; at {HIGHEST_TEMPERATURE:,} all pieces are equally likely",
             fix="give a number above 0, such as 0.7; 0 searches for the best instead",
         )
     if temperature > 0 and beam is not None:

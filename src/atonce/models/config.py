@@ -7,6 +7,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from atonce.config import Config
 
+# What no model has had, by far; whether there is memory for it is another question (`training.memory`).
+MOST_LAYERS, MOST_HEADS, MOST_KERNEL, MOST_WIDE = 1_000, 1_024, 1_025, 2**20
+
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Activation = Literal["relu", "gelu", "swiglu"]
 
@@ -17,16 +20,16 @@ def _with_a_middle(kernel: int) -> int:
     return kernel
 
 
-OddKernel = Annotated[int, Field(ge=1), AfterValidator(_with_a_middle)]
+OddKernel = Annotated[int, Field(ge=1, le=MOST_KERNEL), AfterValidator(_with_a_middle)]
 
 
 class FeedForwardEncoderConfig(Config):
     """Each position alone, through layers of nonlinear neurons: no context, the control."""
 
     kind: Literal["feedforward"] = "feedforward"
-    layers: int = Field(default=2, ge=0)
+    layers: int = Field(default=2, ge=0, le=MOST_LAYERS)
     """0: the embeddings as they are."""
-    feed_forward: int = Field(default=512, ge=1)
+    feed_forward: int = Field(default=512, ge=1, le=MOST_WIDE)
     """Width of the hidden layer in each block."""
     activation: Activation = "relu"
     dropout: Dropout = 0.1
@@ -36,7 +39,7 @@ class ConvolutionEncoderConfig(Config):
     """Gated convolutions, each position seeing some neighbours more with every layer (Gehring 2017)."""
 
     kind: Literal["convolution"] = "convolution"
-    layers: int = Field(default=4, ge=1)
+    layers: int = Field(default=4, ge=1, le=MOST_LAYERS)
     kernel: OddKernel = 3
     """Positions that one layer looks at; odd, so that as many are on the left as on the right."""
     dropout: Dropout = 0.1
@@ -46,7 +49,7 @@ class RecurrentEncoderConfig(Config):
     """Recurrent layers that read the sentence in one direction or in both."""
 
     kind: Literal["rnn", "gru", "lstm"]
-    layers: int = Field(default=1, ge=1)
+    layers: int = Field(default=1, ge=1, le=MOST_LAYERS)
     bidirectional: bool = True
     """Read in both directions, half of the width each, so that each word sees left and right."""
     dropout: Dropout = 0.1
@@ -56,10 +59,10 @@ class ScanEncoderConfig(Config):
     """Recurrences whose gates do not wait for the state, so that a scan computes all states (Feng 2024)."""
 
     kind: Literal["mingru", "minlstm"]
-    layers: int = Field(default=3, ge=1)
+    layers: int = Field(default=3, ge=1, le=MOST_LAYERS)
     bidirectional: bool = True
     """Read in both directions, half of the width each, so that each word sees left and right."""
-    feed_forward: int = Field(default=512, ge=1)
+    feed_forward: int = Field(default=512, ge=1, le=MOST_WIDE)
     """Width of the hidden layer in each feed-forward part."""
     dropout: Dropout = 0.1
 
@@ -67,12 +70,12 @@ class ScanEncoderConfig(Config):
 class TransformerConfig(Config):
     """What both sides of a Transformer can have."""
 
-    layers: int = Field(default=3, ge=1)
-    heads: int = Field(default=4, ge=1)
-    key_value_heads: int | None = Field(default=None, ge=1)
+    layers: int = Field(default=3, ge=1, le=MOST_LAYERS)
+    heads: int = Field(default=4, ge=1, le=MOST_HEADS)
+    key_value_heads: int | None = Field(default=None, ge=1, le=MOST_HEADS)
     """Heads of keys and values, shared by groups of query heads (Ainslie 2023); without it, as many as
     `heads`."""
-    feed_forward: int = Field(default=512, ge=1)
+    feed_forward: int = Field(default=512, ge=1, le=MOST_WIDE)
     """Width of the hidden layer in each feed-forward part."""
     activation: Activation = "relu"
     norm: Literal["pre", "post"] = "pre"
@@ -80,7 +83,7 @@ class TransformerConfig(Config):
     norm_kind: Literal["layer", "rms"] = "layer"
     positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
     """How self-attention knows where a word is."""
-    window: int | None = Field(default=None, ge=0)
+    window: int | None = Field(default=None, ge=0, le=10**6)
     """Self-attention sees so many positions on either side, and itself; without it, all."""
     dropout: Dropout = 0.1
 
@@ -116,8 +119,8 @@ class ConvolutionDecoderConfig(Config):
     """Gated convolutions that see only what is written, with attention in each layer (Gehring 2017)."""
 
     kind: Literal["convolution"] = "convolution"
-    layers: int = Field(default=3, ge=1)
-    kernel: int = Field(default=3, ge=1)
+    layers: int = Field(default=3, ge=1, le=MOST_LAYERS)
+    kernel: int = Field(default=3, ge=1, le=MOST_KERNEL)
     """Positions that one layer looks at: the newest and those before it."""
     dropout: Dropout = 0.1
 
@@ -126,7 +129,7 @@ class RecurrentDecoderConfig(Config):
     """Recurrent layers that write the sentence word by word, and may look back at the source at each step."""
 
     kind: Literal["rnn", "gru", "lstm"]
-    layers: int = Field(default=1, ge=1)
+    layers: int = Field(default=1, ge=1, le=MOST_LAYERS)
     attention: AttentionKind = "additive"
     """none: only the encoder's summary; additive: weights from the previous state (Bahdanau 2015); dot,
     general: weights from the current state (Luong 2015)."""
@@ -142,10 +145,10 @@ class ScanDecoderConfig(Config):
     """
 
     kind: Literal["mingru", "minlstm", "ssru"]
-    layers: int = Field(default=3, ge=1)
-    heads: int = Field(default=4, ge=1)
+    layers: int = Field(default=3, ge=1, le=MOST_LAYERS)
+    heads: int = Field(default=4, ge=1, le=MOST_HEADS)
     """Heads of the attention to the source."""
-    feed_forward: int = Field(default=512, ge=1)
+    feed_forward: int = Field(default=512, ge=1, le=MOST_WIDE)
     """Width of the hidden layer in each feed-forward part."""
     dropout: Dropout = 0.1
 
@@ -189,7 +192,7 @@ class PatchesConfig(Config):
     """Squares of pixels, row by row, each a position (Dosovitskiy 2021)."""
 
     kind: Literal["patches"] = "patches"
-    size: int = Field(default=4, ge=1)
+    size: int = Field(default=4, ge=1, le=MOST_KERNEL)
     """Side of a square. Images are filled up with paper to whole squares."""
 
 
@@ -197,7 +200,9 @@ class PooledConvolutionsConfig(Config):
     """Convolutions with max pooling between them; each cell of the last grid is a position (LeCun 1998)."""
 
     kind: Literal["convolution"] = "convolution"
-    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(32, 64), min_length=1)
+    channels: tuple[Annotated[int, Field(ge=1, le=MOST_WIDE)], ...] = Field(
+        default=(32, 64), min_length=1, max_length=16
+    )
     """Features of each stage; after each, two convolutions wide, the grid is pooled to half."""
     kernel: OddKernel = 3
     """Side of the square of pixels that a convolution looks at; odd, so that it has a middle."""
@@ -212,7 +217,7 @@ ImageConfig = Annotated[
 class ModelConfig(Config):
     """An encoder, a decoder, and the width they share. Any encoder goes with any decoder."""
 
-    dim: int = Field(default=128, ge=2, multiple_of=2)
+    dim: int = Field(default=128, ge=2, le=MOST_WIDE, multiple_of=2)
     """Width of embeddings, encoder states and decoder states."""
     tied_embeddings: bool = True
     """One table for source pieces, target pieces and output (Press and Wolf 2017)."""

@@ -1,11 +1,16 @@
-"""Where models run."""
+"""Where models run, and how much memory there is."""
 
 import ctypes
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import torch
+
+from atonce.errors import RecipeError
 
 KEPT_BYTES = 256 * 2**20
 """Of memory that was given back, at most so much stays with the process for what comes next."""
@@ -36,3 +41,92 @@ def _keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_FROM_THE_HEAP)
         mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def check_room(parts: Mapping[str, int], device: torch.device, *, of: str, fix: str) -> None:
+    """Raises RecipeError where more bytes are wanted than there are, with the parts that they are for.
+
+    `parts`: bytes by what they are for. `of`: what wants them; `fix`: what to lower, and to what.
+    """
+    wanted, free = sum(parts.values()), free_memory(device)
+    if free is None or wanted <= free:
+        return
+    largest = sorted(parts.items(), key=lambda part: -part[1])
+    listed = ", ".join(f"{in_units(size)} for {name}" for name, size in largest if size > 0.01 * wanted)
+    where = "" if device.type == "cpu" else f" on {device}"
+    raise RecipeError(
+        f"{of} takes at least {in_units(wanted)} of memory, and {in_units(free)} are free{where}",
+        why=listed,
+        fix=fix,
+    )
+
+
+def in_units(size: int) -> str:
+    """Bytes as people write them."""
+    for unit, name in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB")):
+        if size >= unit:
+            return f"{size / unit:,.1f} {name}"
+    return f"{size / 2**10:,.1f} KiB"
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that could be allocated now; None where the system does not say.
+
+    On a CPU: what the machine has, and what the limits of a container or of `ulimit -v` leave of it.
+    """
+    if device.type == "cuda":
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserved
+    if device.type != "cpu":
+        return None
+    return min((*_of_machine(), *_of_control_groups(Path("/proc/self/cgroup")), *_of_limits()), default=None)
+
+
+def _of_machine() -> Iterator[int]:
+    """Free memory, with what is cached and could be given back, and what could be swapped out."""
+    with suppress(OSError, ValueError):
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        yield sum(
+            1024 * int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree") if name in lines
+        )
+        return
+    with suppress(OSError, ValueError, AttributeError):  # not Linux: all that there is
+        yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+_GROUPS = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""Of version 2 of Linux's control groups, and of version 1."""
+
+
+def _of_control_groups(listed: Path, mounted: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+    """What the limits of the groups that this process is in leave, from its own to the outermost."""
+    lines = []
+    with suppress(OSError):
+        lines = listed.read_text().splitlines()
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        for name in {"memory", ""} & set(controllers.split(",")):
+            limit, usage, cached = _GROUPS[name]
+            root = mounted / name
+            inner = root / path.lstrip("/")
+            for group in (inner, *inner.parents):
+                if not group.is_relative_to(root):
+                    break
+                with suppress(OSError, ValueError):  # "max" is no number: no limit
+                    most = int((group / limit).read_text())
+                    stat = dict(one.split() for one in (group / "memory.stat").read_text().splitlines())
+                    yield max(0, most - int((group / usage).read_text()) + int(stat.get(cached, 0)))
+
+
+def _of_limits() -> Iterator[int]:
+    """What a limit of the address space leaves."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource  # not on Windows
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most != resource.RLIM_INFINITY:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            yield max(0, most - pages * os.sysconf("SC_PAGE_SIZE"))

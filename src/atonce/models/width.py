@@ -25,7 +25,7 @@ def with_weights(model: ModelConfig, wanted: int, vocab: int) -> ModelConfig:
     The hidden layers of feed-forward parts grow with the width, and heads divide it.
     Raises RecipeError if no width comes within 5 % of `wanted`.
     """
-    unit = _unit(model)
+    unit = width_unit(model)
 
     def at(units: int) -> int:
         return weight_count(with_width(model, units * unit), vocab)
@@ -61,7 +61,7 @@ def _scaled(side: dict[str, Any], factor: float) -> dict[str, Any]:
     return {**side, "feed_forward": max(1, round(side["feed_forward"] * factor))}
 
 
-def _unit(model: ModelConfig) -> int:
+def width_unit(model: ModelConfig) -> int:
     """What every width of this model is a multiple of."""
     return math.lcm(2, *(_heads(side.model_dump()) for side in (model.encoder, model.decoder)))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from atonce.config import differences
-from atonce.data.prepare import Prepared, open_prepared, prepare
+from atonce.data.prepare import Prepared, open_prepared, prepare, remove_prepared
 from atonce.decoding.opening import model_for, system_of
 from atonce.disk import owned, place
 from atonce.errors import RunError, TrainingError
@@ -23,6 +23,7 @@ from atonce.training.budget import Budget, Clock, StepBudget, TimeBudget
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
 from atonce.training.distributed import Ranks, together, was_restarted
 from atonce.training.loop import Update, updates
+from atonce.training.memory import check_recipe_fits, check_training_fits
 from atonce.training.optimizers import build_optimizers
 from atonce.training.speed import Speed
 from atonce.training.stream import batches_from
@@ -69,14 +70,15 @@ def train(
     A resumed training takes everything from the folder, and `recipe` must be the one it began with; where
     nothing was begun yet, it begins.
     Under `torchrun`, the first process does all but the learning, in which every one has its share.
-    Raises RunError (the folder holds a run already, is damaged, or another process trains there), DataError,
-    TrainingError, DiskError.
+    Raises RecipeError (it takes more memory than there is), RunError (the folder holds a run already, is
+    damaged, or another process trains there), DataError, TrainingError, DiskError.
     """
     folder = place(folder)
     with together(choose_device(device)) as ranks, _having(folder, ranks):
         if ranks.is_first:
+            check_recipe_fits(recipe, ranks.device)
             run = _open_run(recipe, folder, resume=resume or was_restarted())
-            _prepare(run, quiet=quiet)
+            _prepare(run, ranks.device, quiet=quiet)
         ranks.told(0.0)  # all is there
         run = RunFolder.open(folder)
         return _Training(run, open_prepared(run.path), ranks, watch).run_until(pause_at)
@@ -108,14 +110,16 @@ def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
     return run
 
 
-def _prepare(run: RunFolder, *, quiet: bool) -> None:
+def _prepare(run: RunFolder, device: torch.device, *, quiet: bool) -> None:
     """Store the run's data in it, the first time."""
     if (run.path / "data.json").exists() or run.checkpoints.exists():
         return
     try:
-        prepare(run.recipe.data, run.recipe.vocabulary, run.path, quiet=quiet)
+        prepared = prepare(run.recipe.data, run.recipe.vocabulary, run.path, quiet=quiet)
+        check_training_fits(run.recipe, prepared, device)
     except BaseException:
-        # Nothing was trained: leave no recipe behind that would be in the way of a second try.
+        # Nothing was trained: leave no folder behind that would be in the way of a second try.
+        remove_prepared(run.path)
         (run.path / "recipe.toml").unlink()
         raise
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import Field
+
 from atonce.config import Config, differences, nearest
 from atonce.disk import LOCK
 from atonce.errors import RecipeError, RunError
@@ -20,8 +22,8 @@ class Plan(Config):
 
     recipe: Recipe
     models: tuple[str, ...]
-    seeds: int
-    weights: int | None
+    seeds: int = Field(ge=1, le=10_000)
+    weights: int | None = Field(ge=1, le=10**15)
     """None: each architecture in the width it has by its name."""
 
     @property
