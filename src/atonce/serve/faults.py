@@ -72,6 +72,16 @@ def not_sent_in_time(seconds: float) -> Fault:
     )
 
 
+def no_http() -> Fault:
+    """What came is not a request."""
+    return Fault(
+        HTTPStatus.BAD_REQUEST,
+        "the request is not understood",
+        why="it is not HTTP/1.1: its head is malformed, too long, or without just one Host",
+        fix="use a client for HTTP/1.1, and http, not https",
+    )
+
+
 def too_large(most: int) -> Fault:
     """A body of too many bytes."""
     return Fault(

@@ -1,5 +1,6 @@
 """What requests and answers look like. Everything here is in the OpenAPI description."""
 
+import json
 from math import isfinite
 from typing import Annotated, Any
 
@@ -66,6 +67,25 @@ def _or_null(value: float) -> float | None:
 
 Finite = Annotated[float, PlainSerializer(_or_null, return_type=float | None)]
 """In an answer: JSON has no infinity, so that minus infinity, the logarithm of 0, is null."""
+
+
+def json_text(data: Any) -> str:
+    """As JSON. What is no finite number is null, as in every answer."""
+    try:
+        return json.dumps(data, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_with_nulls(data), ensure_ascii=False)
+
+
+def _with_nulls(data: Any) -> Any:
+    match data:
+        case float():
+            return _or_null(data)
+        case dict():
+            return {key: _with_nulls(value) for key, value in data.items()}
+        case list() | tuple():
+            return [_with_nulls(value) for value in data]
+    return data
 
 
 class Message(BaseModel):
