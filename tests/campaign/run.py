@@ -72,6 +72,8 @@ def run_area(name: str, numbers: Sequence[int], *, seed: int, processes: int) ->
 
 def main() -> None:
     """Run the campaign."""
+    # Python has put this folder there, too: libraries would import `requests` from it.
+    sys.path.remove(str(Path(__file__).parent))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("areas", nargs="*", choices=[[], *SHARES], default=[], help="all, unless named")
     parser.add_argument("--cases", type=int, default=10_000, help="in all areas together")

@@ -1,6 +1,7 @@
 """Images from the user's files, made like those that a model was trained on."""
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,31 +12,72 @@ from atonce.disk import place
 from atonce.errors import DataError
 from atonce.shapes import UInt8
 
-MOST_PIXELS = 25_000_000
-"""Of a picture. A file of a few kilobytes can hold enough to fill the memory."""
-
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from PIL.Image import Transpose
+    from PIL.ImageFile import ImageFile
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+"""Pillow knows some fifty more. Some start other programs (EPS: Ghostscript), and few are ever fuzzed."""
+MOST_PIXELS = 25_000_000
+"""Of a picture. A file of a few kilobytes can hold enough to fill the memory."""
+MOST_BYTES = 250_000_000
+"""Of a file: as much as so many pixels take that are not compressed."""
+MOST_SCANS = 100
+"""Of a JPEG, which are about ten: each goes over all pixels, and a megabyte has room for ten thousand."""
+
+_GIVE = "give a PNG, JPEG, WebP or GIF file"
+_STRIP = 1_000_000
+"""Pixels that are laid on paper at a time."""
 
 
 def read_image(path: Path, shape: ImageShape) -> UInt8[np.ndarray, "height width"]:
     """A picture file as grey pixels from 0 (paper) to 255 (ink), fitted into `shape` and centred.
 
-    Paper is what most of the border is, so dark on light and light on dark are read alike. Raises DataError
-    if the file is missing or no picture, or if pillow is not installed.
+    Paper is what most of the border is, so dark on light and light on dark are read alike, and what is
+    transparent. A picture stands as its Exif orientation says; of one that moves, the first frame is read.
+    Raises DataError if the file is missing, no picture (PNG, JPEG, WebP, GIF), broken or of too many pixels,
+    or if pillow is not installed.
     """
     path = place(path, DataError, what="cannot read")
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}", why=error.strerror or str(error), fix="check the path and the file"
-        ) from None
-    return image_of(content, shape, name=str(path))
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: no file has a zero byte in its name
+        why = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"cannot read {path}", why=why, fix="check the path and the file") from None
+    if len(content) > MOST_BYTES:
+        raise DataError(f"{path} is too large", why=f"it has more than {MOST_BYTES:,} bytes", fix=_GIVE)
+    with warnings.catch_warnings():  # what is wrong is said in the error, or does not matter
+        warnings.simplefilter("ignore")
+        return image_of(content, shape, name=str(path))
 
 
 def image_of(content: bytes, shape: ImageShape, *, name: str) -> UInt8[np.ndarray, "height width"]:
     """As `read_image`, of the content of a picture file; `name`: what messages call it."""
+    try:
+        grey = _grey(opened(content, name=name))
+    except DataError:
+        raise
+    except Exception as error:  # what decoders raise for broken files is any of a dozen types
+        raise _unreadable(name, error) from None
+    pixels = np.asarray(grey)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    ink = 255 - pixels if np.median(border) > 127 else pixels
+    return _fitted(ink, shape)
+
+
+def pixels_of(content: bytes, *, name: str) -> int:
+    """How many pixels a picture file says that it has. Raises DataError as `image_of`; decodes nothing."""
+    picture = opened(content, name=name)
+    return picture.width * picture.height
+
+
+def opened(content: bytes, *, name: str) -> "ImageFile":
+    """The picture in a file, before its pixels are decoded: the only place where pictures are opened.
+
+    Raises DataError for another format, no pixels, too many pixels or JPEG scans, or a broken head.
+    """
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -44,33 +86,106 @@ def image_of(content: bytes, shape: ImageShape, *, name: str) -> UInt8[np.ndarra
             why="pictures are read by pillow, which is not installed",
             fix="pip install 'atonce[vision]'",
         ) from None
+    if not content:
+        raise DataError(f"{name} is no picture", why="it is empty", fix=_GIVE)
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
-                raise DataError(
-                    f"{name} is too large",
-                    why=f"it has {picture.width:,} × {picture.height:,} pixels",
-                    fix=f"make it smaller: the model sees {shape.width} × {shape.height}",
-                )
-            grey = picture.convert("LA")
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
         raise DataError(
-            f"{name} is no picture", why="its format is unknown", fix="give a PNG, JPEG, WebP or GIF file"
+            f"{name} is no picture",
+            why="it is none of the formats that are read: PNG, JPEG, WebP, GIF",
+            fix=_GIVE,
         ) from None
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where it is an error
+        raise _too_large(name, f"more than {MOST_PIXELS:,}") from None
+    except Exception as error:
+        raise _unreadable(name, error) from None
+    width, height = picture.size
+    if width * height > MOST_PIXELS:
+        raise _too_large(name, f"{width:,} × {height:,}")
+    if width < 1 or height < 1:
+        raise DataError(f"{name} is no picture", why=f"it has {width} × {height} pixels", fix=_GIVE)
+    # Within what is compressed 0xFF is followed by 0: these bytes begin scans, of it or of a thumbnail.
+    if picture.format in ("JPEG", "MPO") and content.count(b"\xff\xda") > MOST_SCANS:
         raise DataError(
-            f"{name} cannot be read", why=str(error), fix="check the file, and that it is whole"
-        ) from None
-    white = Image.new("LA", grey.size, (255, 255))  # what is transparent is paper
-    opaque = Image.alpha_composite(white.convert("RGBA"), grey.convert("RGBA")).convert("L")
-    pixels = np.asarray(opaque)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    ink = 255 - pixels if np.median(border) > 127 else pixels
-    return _fitted(Image.fromarray(ink), shape)
+            f"{name} takes too long to read",
+            why=f"it is a JPEG of more than {MOST_SCANS} scans, each of which goes over all pixels",
+            fix="save it again as a baseline JPEG, or as PNG",
+        )
+    return picture
 
 
-def _fitted(picture: "Picture", shape: ImageShape) -> UInt8[np.ndarray, "height width"]:
+def _too_large(name: str, pixels: str) -> DataError:
+    return DataError(
+        f"{name} is too large",
+        why=f"it has {pixels} pixels, and {MOST_PIXELS:,} are read at most",
+        fix="make it smaller: models look at some thousand pixels",
+    )
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    why = " ".join(str(error).split())[:200] or type(error).__name__
+    return DataError(f"{name} cannot be read", why=why, fix="check the file, and that it is whole")
+
+
+def _grey(picture: "Picture") -> "Picture":
+    """The picture in grey (Rec. 601), what is transparent white, and upright."""
+    orientation = _orientation(picture)
+    if picture.mode.startswith("I;16"):
+        grey = _of_sixteen_bits(picture)
+    elif picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
+        # Of a palette, colours have an opacity each; of other modes, one colour may be transparent.
+        grey = _on_paper(picture.convert("RGBA" if picture.mode == "P" else "LA"))
+    else:
+        grey = (picture if picture.mode in ("1", "L", "P", "RGB") else picture.convert("RGB")).convert("L")
+    return grey if orientation is None else grey.transpose(orientation)
+
+
+def _of_sixteen_bits(picture: "Picture") -> "Picture":
+    """A grey PNG of 16 bits: pillow would take all that is not nearly black for white."""
+    from PIL import Image
+
+    values = np.asarray(picture)
+    grey = (values >> 8).astype(np.uint8)
+    transparent = picture.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey)
+
+
+def _on_paper(picture: "Picture") -> "Picture":
+    """The picture on white, in strips: the whole of it would be in memory five times over."""
+    from PIL import Image
+
+    grey = Image.new("L", picture.size)
+    rows = max(1, _STRIP // picture.width)
+    for top in range(0, picture.height, rows):
+        strip = picture.crop((0, top, picture.width, min(picture.height, top + rows)))
+        strip = strip.convert("LA").convert("RGBA")
+        paper = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        grey.paste(Image.alpha_composite(paper, strip).convert("L"), (0, top))
+    return grey
+
+
+def _orientation(picture: "Picture") -> "Transpose | None":
+    """How the picture is to be turned, by its Exif; not at all where that is broken, as viewers have it."""
+    from PIL.Image import Transpose
+
+    try:
+        given = int(picture.getexif().get(0x0112, 1))
+    except Exception:
+        return None
+    return {
+        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
+    }.get(given)  # fmt: skip
+
+
+def _fitted(ink: UInt8[np.ndarray, "rows columns"], shape: ImageShape) -> UInt8[np.ndarray, "height width"]:
     """As large as fits into `shape`, with paper around it."""
+    from PIL import Image
+
+    picture = Image.fromarray(ink)
     scale = min(shape.height / picture.height, shape.width / picture.width)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     small = np.asarray(picture if size == picture.size else picture.resize(size))

@@ -1,8 +1,8 @@
 """From a request's wish to its answer, within its time, or not at all if nobody waits for it."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -11,6 +11,7 @@ from atonce.serve.faults import overloaded, too_slow
 from atonce.serve.limits import Limits
 from atonce.serve.wishes import Wish
 
+Found = TypeVar("Found")
 CHARACTERS_PER_PIECE = 3
 """About. To count pieces would hold everybody up while a long text is cut."""
 
@@ -28,7 +29,11 @@ class Answering:
 
     async def answers(self, request: Request, wish: Wish, contents: Sequence[Any]) -> list[Any]:
         """An answer to each content. Raises Fault: too much is waiting, or it took too long."""
-        work = asyncio.create_task(self.asked(wish, contents))
+        return await self.in_time(request, self.asked(wish, contents))
+
+    async def in_time(self, request: Request, asked: Coroutine[Any, Any, Found]) -> Found:
+        """What comes of a coroutine. It is cancelled if that takes too long (a Fault), or nobody waits."""
+        work = asyncio.create_task(asked)
         gone = asyncio.create_task(_left(request))
         try:
             await asyncio.wait({work, gone}, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED)

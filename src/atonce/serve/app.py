@@ -16,7 +16,7 @@ from atonce.errors import AtonceError
 from atonce.serve.answering import Answering, Gone
 from atonce.serve.batching import Batcher
 from atonce.serve.faults import Fault, FaultMessage, message_of
-from atonce.serve.guard import Guard
+from atonce.serve.guard import Guard, Heads
 from atonce.serve.limits import Limits
 from atonce.serve.measures import CLIENT_GONE, Counted, Measures
 from atonce.serve.messages import (
@@ -89,7 +89,8 @@ def build_app(
     _speak_of_faults(app)
     _describe_limits(app, limits)
     # Around the framework, and not inside it as its middlewares are: so that its own failures are seen, too.
-    return Counted(Guard(app, limits=limits, token=token, hosts=hosts), measures=measures)
+    guarded = Guard(app, limits=limits, token=token, hosts=hosts)
+    return Heads(Counted(guarded, measures=measures))
 
 
 def _speak_of_faults(app: FastAPI) -> None:
@@ -130,16 +131,24 @@ def _speak_of_faults(app: FastAPI) -> None:
 
 
 def _describe_limits(app: FastAPI, limits: Limits) -> None:
-    """Write the limits into the OpenAPI description, so that clients know them."""
+    """Write the limits of what is sent into the OpenAPI description, so that clients know them.
+
+    Only of requests: what is answered may be longer.
+    """
     described: Callable[[], dict[str, Any]] = app.openapi
+    most = {"maxItems": limits.texts_of_a_request}
 
     def openapi() -> dict[str, Any]:
         schema = described()
-        for message in schema["components"]["schemas"].values():
-            for name, field in message.get("properties", {}).items():
+        for message, described_as in schema["components"]["schemas"].items():
+            if not message.endswith("Request"):
+                continue
+            for name, field in described_as.get("properties", {}).items():
                 for choice in field.get("anyOf", [field]):
-                    if name == "texts" and choice.get("type") == "array":
-                        choice["maxItems"] = limits.texts_of_a_request
+                    if name == "images" and choice.get("type") == "array":
+                        choice.update(most)
+                    elif name == "texts" and choice.get("type") == "array":
+                        choice.update(most)
                         choice["items"]["maxLength"] = limits.characters
                     elif name in ("text", "target", "prefix") and choice.get("type") == "string":
                         choice["maxLength"] = limits.characters

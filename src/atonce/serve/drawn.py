@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from starlette.responses import Response
 
 from atonce.explain.texts.heatmap import Heatmap
 from atonce.figures.style import DARK, LIGHT
+from atonce.serve.messages import json_text
 
 Format = Literal["spec", "json", "csv", "svg", "png", "pdf", "html"]
 _TYPES: dict[Format, str] = {
@@ -32,7 +32,7 @@ def sent(figure: Heatmap, kind: Format) -> Response:
 def _content(figure: Heatmap, kind: Format) -> bytes:
     match kind:
         case "spec":
-            return json.dumps(spec(figure), ensure_ascii=False).encode()
+            return json_text(spec(figure)).encode()
         case "csv":
             return table(figure).encode()
         case _:

@@ -33,8 +33,11 @@ class Fault(AtonceError):
 
 
 def message_of(error: AtonceError) -> FaultMessage:
-    """The three lines of any of our errors."""
-    return FaultMessage(what=error.what, why=error.why, fix=error.fix)
+    """The three lines of any of our errors. Half of a surrogate pair, which cannot be sent, is spelt out."""
+    what, why, fix = (
+        line.encode(errors="backslashreplace").decode() for line in (error.what, error.why, error.fix)
+    )
+    return FaultMessage(what=what, why=why, fix=fix)
 
 
 def overloaded(retry_after: int) -> Fault:
@@ -69,6 +72,16 @@ def not_sent_in_time(seconds: float) -> Fault:
     )
 
 
+def no_http() -> Fault:
+    """What came is not a request."""
+    return Fault(
+        HTTPStatus.BAD_REQUEST,
+        "the request is not understood",
+        why="it is not HTTP/1.1: its head is malformed, too long, or without just one Host",
+        fix="use a client for HTTP/1.1, and http, not https",
+    )
+
+
 def too_large(most: int) -> Fault:
     """A body of too many bytes."""
     return Fault(
@@ -77,6 +90,27 @@ def too_large(most: int) -> Fault:
         why=f"a body may have {most:,} bytes",
         fix="send the texts in several requests",
         headers={"Connection": "close"},
+    )
+
+
+def too_many_bodies() -> Fault:
+    """More bytes of bodies than may be held at once."""
+    return Fault(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "the server has too much to read",
+        why="the bodies of other requests take as much memory as they may",
+        fix="ask again in 1 second, or send less at once",
+        headers={"Retry-After": "1"},
+    )
+
+
+def compressed(encoding: str) -> Fault:
+    """A body that would have to be unpacked."""
+    return Fault(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        f"the body is encoded as {encoding[:100]!r}",
+        why="bodies are not unpacked: a small one can hold enough to fill the memory",
+        fix="send it as it is, without Content-Encoding",
     )
 
 

@@ -10,8 +10,12 @@ class Limits(Config):
 
     body: int = Field(default=1_000_000, ge=1_000)
     """Bytes of a request's body."""
+    bodies: int = Field(default=32_000_000, ge=1_000)
+    """Bytes of all bodies that are held at once; small ones and the first are taken in any case."""
     texts: int = Field(default=256, ge=1)
-    """Texts in a request."""
+    """Texts, or images, in a request."""
+    pixels: int = Field(default=16_000_000, ge=1)
+    """Of all images in a request."""
     characters: int = Field(default=20_000, ge=1)
     """Characters of a text."""
     seconds: float = Field(default=30.0, gt=0)

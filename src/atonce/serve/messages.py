@@ -1,8 +1,18 @@
 """What requests and answers look like. Everything here is in the OpenAPI description."""
 
+import json
+from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+)
 
 from atonce.data.config import Task
 from atonce.seeds import JsonSeed
@@ -16,14 +26,25 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         (404, "There is no such model."),
         (408, "The request did not arrive in time."),
         (413, "The request is too large."),
+        (415, "The body is compressed."),
         (422, "The request asks for what cannot be."),
         (429, "Too much is waiting: ask again after as many seconds as Retry-After says."),
         (504, "The answer was not ready in time."),
     )
 }
 
-Beam = Annotated[int, Field(ge=1, le=32)]
-Temperature = Annotated[float, Field(ge=0, le=100)]
+
+def _no_text(number: object) -> object:
+    """A number, or what pydantic refuses: a text of digits, or true, which it would take for one."""
+    if isinstance(number, bool | str):
+        raise ValueError("it is no number -> give a number, without quotation marks")
+    return number
+
+
+Number = BeforeValidator(_no_text)
+Beam = Annotated[int, Field(ge=1, le=32), Number]
+Temperature = Annotated[float, Field(ge=0, le=100), Number]
+Flag = Annotated[bool, Strict()]
 
 
 def _of_characters(text: str) -> str:
@@ -36,6 +57,35 @@ def _of_characters(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_of_characters)]
+Place = Annotated[int, Field(ge=0, le=1_000_000), Number]
+"""A number that counts words, layers or heads."""
+
+
+def _or_null(value: float) -> float | None:
+    return value if isfinite(value) else None
+
+
+Finite = Annotated[float, PlainSerializer(_or_null, return_type=float | None)]
+"""In an answer: JSON has no infinity, so that minus infinity, the logarithm of 0, is null."""
+
+
+def json_text(data: Any) -> str:
+    """As JSON. What is no finite number is null, as in every answer."""
+    try:
+        return json.dumps(data, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_with_nulls(data), ensure_ascii=False)
+
+
+def _with_nulls(data: Any) -> Any:
+    match data:
+        case float():
+            return _or_null(data)
+        case dict():
+            return {key: _with_nulls(value) for key, value in data.items()}
+        case list() | tuple():
+            return [_with_nulls(value) for value in data]
+    return data
 
 
 class Message(BaseModel):
@@ -47,7 +97,7 @@ class Message(BaseModel):
 class TextRequest(Message):
     """Texts to be translated, or summarised."""
 
-    texts: Annotated[list[Text], Field(min_length=1)]
+    texts: Annotated[list[Text], Field(min_length=1, fail_fast=True)]
     """Each is translated, or summarised, by itself."""
     model: str | None = None
     """Name of the model, as `/v1/models` has it; the first that can do it without one."""
@@ -61,21 +111,21 @@ class TextRequest(Message):
     seed: JsonSeed | None = None
     """Of what is drawn: equal requests have equal answers then. A whole number from 0 to 2^64 - 1, or a text
     of its digits."""
-    alignment: bool = False
+    alignment: Flag = False
     """Say which source word each output word looked at most."""
-    attention: bool = False
+    attention: Flag = False
     """Give all attention weights, piece by piece."""
-    stream: bool = False
+    stream: Flag = False
     """Answer with server-sent events, one for each new piece of a greedy search. One text only."""
 
 
 class ClassifyRequest(Message):
     """Texts, or images, to be labelled: one of the two, as the model reads."""
 
-    texts: Annotated[list[Text], Field(min_length=1)] | None = None
+    texts: Annotated[list[Text], Field(min_length=1, fail_fast=True)] | None = None
     """Texts to be labelled."""
-    images: Annotated[list[str], Field(min_length=1)] | None = None
-    """Picture files (PNG, JPEG, WebP, GIF) in base64."""
+    images: Annotated[list[str], Field(min_length=1, fail_fast=True)] | None = None
+    """Picture files (PNG, JPEG, WebP, GIF; of one that moves the first frame) in base64."""
     model: str | None = None
     """Name of the model, as `/v1/models` has it; the first that can do it without one."""
 
@@ -85,7 +135,7 @@ class AlternativeMessage(Message):
 
     text: str
     """The output."""
-    score: float
+    score: Finite
     """Log-probability in nats, divided by the length penalty: higher is better."""
 
 
@@ -109,7 +159,7 @@ class LayerMessage(Message):
     """Its name in the model."""
     role: str
     """Who looks at whom: cross, encoder-self or decoder-self."""
-    weights: list[list[list[float]]]
+    weights: list[list[list[float | None]]]
     """(heads, queries, keys), in pieces."""
 
 
@@ -126,7 +176,7 @@ class OutputMessage(Message):
 
     text: str
     """The best output."""
-    score: float
+    score: Finite
     """Log-probability in nats, divided by the length penalty: higher is better."""
     alternatives: list[AlternativeMessage] | None = None
     """The n best, best first, where more than one was asked for."""
@@ -157,7 +207,7 @@ class LabelMessage(Message):
 
     label: str
     """The likeliest."""
-    probabilities: dict[str, float]
+    probabilities: dict[str, Finite]
     """Of every label, the likeliest first; they sum to one."""
 
 

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from atonce.errors import AtonceError
+from atonce.serve.faults import message_of, no_http
 
 HEADER_SECONDS = 10.0
 """Within which the head of a request must have arrived, from its first byte, or from the connection on."""
@@ -44,6 +46,28 @@ class PatientProtocol(H11Protocol):
         """Stop waiting."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP/1.1, as all is refused: in JSON."""
+        if self.conn.our_state in (h11.DONE, h11.IDLE, h11.SEND_RESPONSE):
+            content = message_of(no_http()).model_dump_json().encode()
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(content)).encode()),
+                (b"connection", b"close"),
+            ]
+            try:
+                head = self.conn.send(h11.Response(status_code=400, headers=headers, reason=b"Bad Request"))
+                self.transport.write((head or b"") + content)
+            except h11.LocalProtocolError:
+                pass  # an answer is under way, or over: there is no place for another
+        self.transport.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close it; at once, where the last answer is still not taken: it would stay in memory for ever."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -81,7 +105,7 @@ def server_of(
     """The server of an app. `ready`: called once it answers."""
     config = uvicorn.Config(
         app, http=protocol, log_config=None, log_level="warning", access_log=False, server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS, lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS, lifespan="on", ws="none",
     )  # fmt: skip
     return _Server(config, ready)
 

@@ -1,7 +1,6 @@
 """A translation as it is written, in server-sent events."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +10,7 @@ from starlette.responses import StreamingResponse
 from atonce.errors import AtonceError
 from atonce.serve.answering import Answering, Gone
 from atonce.serve.faults import Fault, message_of, too_slow
-from atonce.serve.messages import OutputMessage, TextRequest
+from atonce.serve.messages import OutputMessage, TextRequest, json_text
 from atonce.serve.served import Served
 from atonce.serve.wishes import StreamWish
 
@@ -72,4 +71,4 @@ async def _events(answering: Answering, served: Served, text: str) -> AsyncItera
 
 
 def _event(name: str, data: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"event: {name}\ndata: {json_text(data)}\n\n"

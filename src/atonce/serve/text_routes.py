@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from atonce.data.config import Task
+from atonce.data.images import ImageShape
 from atonce.decoding.translator import check_drawing
 from atonce.serve.answering import Answering
 from atonce.serve.faults import Fault, too_long, too_many_texts
@@ -21,8 +21,9 @@ from atonce.serve.messages import (
     TextRequest,
     TranslateResponse,
 )
-from atonce.serve.pictures import decoded_images, image_shape
-from atonce.serve.served import Models
+from atonce.serve.pictures import Pictures, image_shape
+from atonce.serve.refusing import JsonRoute
+from atonce.serve.served import Models, Served
 from atonce.serve.streaming import event_stream
 from atonce.serve.wishes import DrawnWish, LabelWish, TextWish
 
@@ -34,7 +35,8 @@ _STREAMED: dict[int | str, dict[str, Any]] = {
 
 def text_routes(models: Models, answering: Answering) -> APIRouter:
     """The main work."""
-    router = APIRouter(responses=REFUSALS)
+    router = APIRouter(responses=REFUSALS, route_class=JsonRoute)
+    pictures = Pictures(answering.limits)
 
     @router.post(
         "/v1/translate",
@@ -79,15 +81,17 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
     async def classify(body: ClassifyRequest, request: Request) -> ClassifyResponse:
         """Label texts, or images, each by itself."""
         served = models.choose(body.model, "classification")
-        sources: Sequence[Any]
         if (shape := image_shape(served)) is None:
-            sources = wanted(body.texts, "texts", served.name)
-            check_texts(sources, answering.limits)
+            texts = wanted(body.texts, "texts", served.name, instead=body.images)
+            check_texts(texts, answering.limits)
+            labels = await answering.answers(request, LabelWish(served), texts)
         else:
-            given = wanted(body.images, "images", served.name)
-            sources = await run_in_threadpool(decoded_images, given, shape)
-        labels = await answering.answers(request, LabelWish(served), sources)
+            given = wanted(body.images, "images", served.name, instead=body.texts)
+            labels = await answering.in_time(request, of_images(served, given, shape))
         return ClassifyResponse(model=served.name, labels=labels)
+
+    async def of_images(served: Served, given: Sequence[str], shape: ImageShape) -> list[Any]:
+        return await answering.asked(LabelWish(served), await pictures.images(given, shape))
 
     return router
 
@@ -101,13 +105,13 @@ def check_texts(texts: Sequence[str], limits: Limits) -> None:
             raise too_long(number, len(text), limits.characters)
 
 
-def wanted(given: list[str] | None, name: str, model: str) -> list[str]:
-    """What a model reads. Raises Fault if it was not given."""
-    if given is None:
+def wanted(given: list[str] | None, name: str, model: str, *, instead: object) -> list[str]:
+    """What a model reads. Raises Fault if it was not given, or something else beside it."""
+    if given is None or instead is not None:
         raise Fault(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"{name} is missing",
+            f"{name} is missing" if given is None else f"there is more than {name}",
             why=f"{model} labels {name}",
-            fix=f"give a list of them as {name!r}",
+            fix=f"give a list of them as {name!r}, and nothing else",
         )
     return given

@@ -8,9 +8,22 @@ from pydantic import Field
 from atonce.explain.texts.translation import End
 from atonce.seeds import JsonSeed
 from atonce.serve.drawn import Format
-from atonce.serve.messages import AlternativeMessage, Beam, Message, SideMessage, Temperature, Text
+from atonce.serve.messages import (
+    AlternativeMessage,
+    Beam,
+    Finite,
+    Flag,
+    Message,
+    Place,
+    SideMessage,
+    Temperature,
+    Text,
+)
 
 Phase = Literal["training", "generation"]
+Heads = Annotated[tuple[Annotated[Place, Field(ge=1)], ...], Field(fail_fast=True)]
+Weights = list[list[float | None]]
+"""A number that is not finite is null."""
 
 
 class _OneText(Message):
@@ -35,9 +48,9 @@ class LookRequest(_OneText):
     """Of what is drawn."""
     prefix: Text | None = None
     """What the output must begin with."""
-    hidden: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    hidden: Annotated[tuple[Place, ...], Field(fail_fast=True)] = ()
     """Source words that are left out, counted from 0, as if the text did not have them."""
-    dropped: Mapping[str, tuple[Annotated[int, Field(ge=1)], ...]] = Field(default_factory=dict)
+    dropped: Mapping[Text, Heads] = Field(default_factory=dict)
     """Heads of attention that mix nothing: numbers from 1 by the name of their layer."""
 
 
@@ -48,7 +61,7 @@ class MapMessage(Message):
     """Words of the output, its end the last."""
     columns: list[str]
     """Words of the source, its end the last."""
-    weights: list[list[float]]
+    weights: Weights
     """(rows, columns)."""
     title: str
     """Which layer and heads."""
@@ -68,9 +81,9 @@ class LayerNameMessage(Message):
 class ConfidenceMessage(Message):
     """How likely the model finds each piece and word, given the source and what is before it."""
 
-    pieces: list[float]
+    pieces: list[Finite]
     """From 0 to 1; of the end of the sentence the last."""
-    words: list[float]
+    words: list[Finite]
     """Likewise: that all pieces of a word are written, one after the other."""
 
 
@@ -81,7 +94,7 @@ class LookResponse(Message):
     """Who was asked."""
     source: SideMessage
     target: SideMessage
-    score: float
+    score: Finite
     """Of the best output, or of the forced one: log-probability divided by the length penalty."""
     alternatives: list[AlternativeMessage]
     """The best outputs, best first."""
@@ -98,11 +111,11 @@ class LookResponse(Message):
 class HeatmapRequest(_OneText):
     """A heat map of one text."""
 
-    layer: str | None = None
+    layer: Text | None = None
     """Its name, its number among those that look at the source, or mean; the last of these without it."""
-    head: str = "mean"
+    head: Text = "mean"
     """A number from 1, mean, max, or all."""
-    words: bool = True
+    words: Flag = True
     """Merge pieces to words."""
     end: End = "shown"
     """The column of the end of the sentence: hidden, or left out and the rest renormalised."""
@@ -117,9 +130,9 @@ class HeadMessage(Message):
     """Its number, from 1."""
     kind: str
     """What it mostly looks at in this text: diagonal, previous, next, end of sentence, or mixed."""
-    entropy: float
+    entropy: Finite
     """How widely it looks, in bits: 0 at one piece, 1 at two alike."""
-    weights: list[list[float]]
+    weights: Weights
     """(rows, columns), in words or pieces as asked."""
 
 
@@ -165,11 +178,11 @@ class NodeMessage(Message):
     """What it adds."""
     text: str
     """The output up to here."""
-    log_probability: float
+    log_probability: Finite
     """Of the piece, in nats."""
-    total: float
+    total: Finite
     """Of all up to here."""
-    score: float
+    score: Finite
     """The total, divided by the length penalty."""
     step: int
     """Pieces up to here."""
@@ -193,11 +206,11 @@ class ComparisonRequest(Message):
 
     text: Text
     """What is translated."""
-    models: Annotated[list[str], Field(min_length=2, max_length=2)]
+    models: Annotated[list[str], Field(min_length=2, max_length=2, fail_fast=True)]
     """Their names."""
     target: Text | None = None
     """The output that both are forced to; that of the first without it."""
-    words: bool = True
+    words: Flag = True
     """Merge pieces to words."""
     format: Format = "spec"
     """How it is sent."""
@@ -224,7 +237,7 @@ class TicksResponse(Message):
     """The last tick: the span."""
     work: int
     """Operations in all."""
-    parallelism: float
+    parallelism: Finite
     """How many processors could be kept busy: work by span, where a sum of n is log n steps."""
 
 

@@ -23,6 +23,7 @@ from atonce.serve.looking import (
     ticks_of,
 )
 from atonce.serve.messages import REFUSALS
+from atonce.serve.refusing import JsonRoute
 from atonce.serve.served import Models, Served
 from atonce.serve.view_messages import (
     ArchitecturesResponse,
@@ -45,7 +46,7 @@ Found = TypeVar("Found")
 
 def view_routes(models: Models, answering: Answering) -> APIRouter:
     """What the page shows of texts, models and runs."""
-    router = APIRouter(responses=REFUSALS)
+    router = APIRouter(responses=REFUSALS, route_class=JsonRoute)
     ticks = cache(partial(ticks_of, models))
 
     async def alone(request: Request, question: Callable[[], Found], *texts: str | None) -> Found:

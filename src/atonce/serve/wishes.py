@@ -162,5 +162,9 @@ def side_message(side: Side) -> SideMessage:
 
 
 def rounded(weights: np.ndarray) -> list[Any]:
-    """Weights as lists, to four digits: more are not seen, and take as many bytes again."""
-    return list(np.round(weights.astype(np.float64), 4).tolist())
+    """Weights as lists, to four digits: more are not seen, and take as many bytes again. None: not finite."""
+    found: np.ndarray = np.round(weights.astype(np.float64), 4)
+    if not np.isfinite(found).all():
+        missing, found = ~np.isfinite(found), found.astype(object)
+        found[missing] = None
+    return list(found.tolist())
