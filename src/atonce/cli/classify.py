@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atonce.cli.options import MOST_SHOWN, STDIN, Threads
+from atonce.errors import RecipeError
+
 if TYPE_CHECKING:
     from atonce.decoding.classifier import Classification
 
@@ -33,7 +36,9 @@ def classify(
                 _print("text", text, found, top=top, json=json)
         return
     if not files:
-        raise typer.BadParameter("give at least one picture")
+        raise RecipeError(
+            "there is no picture", why=f"{run} reads pictures", fix=f"atonce classify {run} PICTURE …"
+        )
     pictures = [read_image(file, shape) for file in files]
     for file, found in zip(files, classifier.classify(pictures), strict=True):
         _print("file", str(file), found, top=top, json=json)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from atonce.cli.fast import Fast
+from atonce.cli.options import Fast, Threads
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -20,6 +20,7 @@ def serve(
         Path | None, typer.Option(help="A file with a token that requests must bring.")
     ] = None,
     fast: Fast = False,
+    threads: Threads = None,
     batch_tokens: Annotated[
         int, typer.Option(help="Source pieces, about, that are searched together.", min=1)
     ] = 4096,
