@@ -1,11 +1,11 @@
 """With how many threads a small model learns and answers soonest, on a quiet machine and beside other work.
 
-    python benchmarks/threads.py [--dims 16 64 256] [--kinds gru transformer] [--busy 0 1 2] [--json]
+    python benchmarks/threads.py [--kinds gru …] [--dims 16 …] [--pieces 256 …] [--busy 0 …]
 
-A training update (of 1,536 pieces, by Muon and AdamW as in a recipe) and a greedy search (of 64 sentences) with
-one thread and with one for each core, in turn: the medians, and their ratio. A ratio above 1: more threads
-are worth it. `--busy`: so many processes beside it that compute without an end, on one thread each.
-Do not run it beside anything else, unless that is what is to be measured.
+A training update (of `--pieces`, by Muon and AdamW as in a recipe) and a greedy search (of 64 sentences at
+most) with one thread and with one for each core, in turn: medians, and their ratio. A ratio above 1: more
+threads are worth it. `--busy`: so many processes beside it that compute without an end, on one thread each.
+GOMP_SPINCOUNT=300000 before it: with the wait that libgomp has by itself.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from time import perf_counter
 
 import torch
@@ -35,7 +36,7 @@ from atonce.training.optimizers import build_optimizers
 from atonce.training.stream import Position
 
 VOCAB = 2000
-PIECES, LENGTH = 1536, 16
+LENGTH = 16
 SENTENCES = 64
 SECONDS = 0.5
 """Of every comparison, about; at least `FEWEST` in turn."""
@@ -47,7 +48,9 @@ def config(kind: str, dim: int) -> ModelConfig:
     if kind in ("rnn", "gru", "lstm"):
         sides = {"encoder": {"kind": kind}, "decoder": {"kind": kind, "attention": "additive"}}
     elif kind in ("mingru", "minlstm"):
-        sides = {side: {"kind": kind, "layers": 2, "feed_forward": 4 * dim} for side in ("encoder", "decoder")}
+        sides = {
+            side: {"kind": kind, "layers": 2, "feed_forward": 4 * dim} for side in ("encoder", "decoder")
+        }
     elif kind == "convolution":
         sides = {side: {"kind": kind, "layers": 2} for side in ("encoder", "decoder")}
     else:
@@ -56,9 +59,9 @@ def config(kind: str, dim: int) -> ModelConfig:
     return ModelConfig.parse({"dim": dim, **sides}, origin="benchmarks/threads.py")
 
 
-def batch() -> Batch:
+def batch(count: int) -> Batch:
     """Rows of equal length, of any pieces."""
-    pieces = torch.randint(4, VOCAB, (PIECES // LENGTH, LENGTH))
+    pieces = torch.randint(4, VOCAB, (count // LENGTH, LENGTH))
     real = torch.ones_like(pieces, dtype=torch.bool)
     return Batch(source=pieces, source_mask=real, target_in=pieces, target_out=pieces, target_mask=real)
 
@@ -82,19 +85,18 @@ def learning(model: torch.nn.Module, read: Batch) -> Iterator[object]:
     """An update at each step."""
     training = TrainingConfig()
     stream = ((read, Position()) for _ in iter(int, 1))
-    return updates(
-        model, build_optimizers(model, training), None, stream, training, StepBudget(10**9, 10**9)
-    )
+    return updates(model, build_optimizers(model, training), None, stream, training, StepBudget(10**9, 10**9))
 
 
 def answering(model: torch.nn.Module, read: Batch) -> Iterator[object]:
     """A greedy search of 16 pieces for each sentence at each step."""
     model.eval()
-    longest = torch.full((SENTENCES,), LENGTH)
+    source, mask = read.source[:SENTENCES], read.source_mask[:SENTENCES]
+    longest = torch.full((len(source),), LENGTH)
     pieces = Pieces(bos=1, eos=2, never=(0,))
     while True:
         with torch.inference_mode():
-            memory = model.encode(read.source[:SENTENCES], read.source_mask[:SENTENCES])
+            memory = model.encode(source, mask)
             yield greedy(model.decoder, memory, pieces, longest, alpha=1.0)
 
 
@@ -121,41 +123,39 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, and print a line for each: JSON on stdout."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--dims", type=int, nargs="*", default=[16, 32, 64, 128, 256, 512])
-    parser.add_argument("--kinds", nargs="*", default=["gru", "lstm", "mingru", "convolution", "transformer"])
+    parser.add_argument("--dims", type=int, nargs="*", default=[16, 64, 256])
+    parser.add_argument("--kinds", nargs="*", default=["gru", "transformer"])
+    parser.add_argument("--pieces", type=int, nargs="*", default=[256, 1536])
     parser.add_argument("--busy", type=int, nargs="*", default=[0, 1, 2], help="processes beside it")
-    parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     choose_device()
-    threads = [1, max(2, torch.get_num_threads())]
-    found = []
-    print("model, dim, work of an update | other processes | update: 1 thread, all, ratio | search", file=sys.stderr)
+    print(f"{machine()}; update and search: one thread, all threads, ratio", file=sys.stderr)
     for processes in given.busy:
         with busy(processes):
-            for kind in given.kinds:
-                for dim in given.dims:
-                    torch.manual_seed(1)
-                    chosen, read = config(kind, dim), batch()
-                    times = {
-                        what: in_turn(work(build_model(chosen, VOCAB), read), threads)
-                        for what, work in (("update", learning), ("search", answering))
-                    }
-                    row = {
-                        "kind": kind, "dim": dim, "busy": processes,
-                        "work": training_work(build_model(chosen, VOCAB), PIECES),
-                    } | {
-                        f"{what}_{count}": taken for what, each in times.items() for count, taken in each.items()
-                    }  # fmt: skip
-                    found.append(row)
-                    cells = " | ".join(
-                        f"{1000 * each[1]:8.2f} {1000 * each[threads[1]]:8.2f} ms {each[1] / each[threads[1]]:5.2f}"
-                        for each in times.values()
-                    )
-                    print(f"{kind:12}{dim:4} {row['work'] / 1e9:8.3f} G | {processes} | {cells}", file=sys.stderr)
-    if given.json:
-        print(json.dumps({"machine": machine(), "threads": threads[1], "measured": found}))
+            for kind, pieces, dim in product(given.kinds, given.pieces, given.dims):
+                measure(kind, dim, pieces, processes)
+
+
+def measure(kind: str, dim: int, pieces: int, processes: int) -> None:
+    """One model."""
+    torch.manual_seed(1)
+    model, read = build_model(config(kind, dim), VOCAB), batch(pieces)
+    threads = [1, max(2, torch.get_num_threads())]
+    work = training_work(model, pieces) / 1e9
+    row = {"kind": kind, "dim": dim, "pieces": pieces, "busy": processes, "gflop": round(work, 3)}
+    said = f"{kind:12}{dim:4}{pieces:6} pieces {work:8.3f} GFLOP, {processes} busy"
+    for what, doing in (("update", learning), ("search", answering)):
+        one, all_ = in_turn(doing(model, read), threads).values()
+        row |= {
+            f"{what}_ms": [round(1000 * one, 2), round(1000 * all_, 2)],
+            f"{what}_ratio": round(one / all_, 3),
+        }
+        said += f" | {1000 * one:8.2f} {1000 * all_:8.2f} ms {one / all_:5.2f}"
+    torch.set_num_threads(threads[1])
+    print(said, file=sys.stderr)
+    print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Command(TyperCommand):
         return rest
 
     def _texts_apart(self, args: list[str]) -> list[str]:
-        """Options and their values, then `--`, then the arguments: for the parser, `-5` would be an option."""
+        """Options and values, then `--`, then the arguments: to the parser, `-5` would be an option."""
         takes = {"-h": None, "--help": None} | {
             name: None if getattr(param, "is_flag", False) else param
             for param in self.params
@@ -136,7 +136,7 @@ def _check(name: str, value: Any) -> None:
         except UnicodeEncodeError:
             raise RecipeError(
                 f"{name} is not UTF-8",
-                why=f"it is {ascii(value)}, as far as it can be read",
+                why=f"it is {value!a}, as far as it can be read",
                 fix="give it as UTF-8, as terminals and scripts of today have it",
             ) from None
 

@@ -18,7 +18,8 @@ def classify(
         list[Path] | None,
         typer.Argument(help="Pictures; or texts, line by line (stdin without any), as the run was trained."),
     ] = None,
-    top: Annotated[int, typer.Option(help="Likeliest labels to show.", min=1)] = 3,
+    top: Annotated[int, typer.Option(help="Likeliest labels to show.", min=1, max=MOST_SHOWN)] = 3,
+    threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each.")] = False,
 ) -> None:
     """Say what is in each picture, or what kind of text each line is, with probabilities."""
@@ -26,11 +27,13 @@ def classify(
     from atonce.data.images import ImageShape
     from atonce.data.lines import read_lines, read_stdin
     from atonce.decoding.opening import load_classifier
+    from atonce.models.threads import use_threads
 
+    use_threads(threads)
     classifier = load_classifier(run)
     shape = classifier.ends.source
     if not isinstance(shape, ImageShape):
-        for lines in [read_stdin()] if not files else map(read_lines, files):
+        for lines in [read_stdin() if file == STDIN else read_lines(file) for file in files or [STDIN]]:
             texts = list(lines)
             for text, found in zip(texts, classifier.classify(texts), strict=True):
                 _print("text", text, found, top=top, json=json)

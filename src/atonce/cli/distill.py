@@ -23,7 +23,10 @@ def distill(
 ) -> None:
     """Let a model translate what it was trained on, for a smaller and faster one to learn from."""
     from atonce.cli.output import print_text
+    from atonce.models.threads import use_threads
     from atonce.studies.distill import distill as write
+
+    use_threads(threads)
 
     recipe = write(run, folder, beam=beam, by=by, more=more, fast=fast)
     print_text(f"The student's recipe: {recipe}\nTrain it:  atonce train {recipe} --out RUN")

@@ -28,9 +28,11 @@ def evaluate(
         )
 
     from atonce.cli.output import print_json, print_scores, print_text, respelt
+    from atonce.models.threads import use_threads
     from atonce.progress import progress
     from atonce.studies.evaluate import evaluate as run_evaluation
 
+    use_threads(threads)
     with progress("Translating the test text", quiet=json) as advance:
         evaluation = run_evaluation(
             run, source=source, reference=reference, beam=beam, against=against, fast=fast, advance=advance

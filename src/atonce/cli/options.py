@@ -17,7 +17,7 @@ MOST_SHOWN = 1_000_000
 
 
 def checked(option: str, value: object, *, config: "type[Config]", key: str) -> None:
-    """Raise RecipeError for a number that the key of a recipe could not have either. None is nothing given."""
+    """Raise RecipeError for a number that the key of a recipe could not have either. None: not given."""
     if value is None:
         return
     try:

@@ -20,7 +20,9 @@ def read(
     from atonce.cli.output import print_json, print_text
     from atonce.data.image_files import read_image
     from atonce.decoding.opening import load_reader
+    from atonce.models.threads import use_threads
 
+    use_threads(threads)
     reader = load_reader(run)
     pictures = [read_image(file, reader.shape) for file in files]
     for file, reading in zip(files, reader.read_images(pictures, beam=beam, nbest=nbest), strict=True):

@@ -10,7 +10,9 @@ from atonce.cli.options import Beam, Fast, Nbest, Sample, Seed, Threads, check_s
 
 def translate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    file: Annotated[Path | None, typer.Argument(help="Text to translate; stdin without it, or for -.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Text to translate; stdin without it, or for -.")
+    ] = None,
     beam: Beam = None,
     nbest: Nbest = 1,
     sample: Sample = 0.0,
@@ -28,8 +30,10 @@ def translate(
     import torch
 
     from atonce.cli.lines import open_for, write_outputs
+    from atonce.models.threads import use_threads
     from atonce.seeds import torch_seed
 
+    use_threads(threads)
     translator = open_for("translation", run, fast=fast)
     torch.manual_seed(torch_seed(seed))
     write_outputs(translator, file, "Translating", beam=beam, nbest=nbest, json=json, temperature=sample)
