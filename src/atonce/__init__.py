@@ -10,6 +10,7 @@ atonce.measure.work_span(torch.nn.LSTM(16, 16, batch_first=True), torch.randn(1,
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ _HOMES = {
     "recorded_attention": "atonce.explain.record",
     "train": "atonce.studies.experiment",
 }
+
+
+# A thread of torch that waits for another does so in a loop of 300,000 pauses, 17 ms on some processors. That
+# is longer than the system gives a thread at a time: on a busy machine hardly anything else would be done
+# (`models.threads`). With 1,000 it is as fast on idle cores. libgomp reads this once, when torch is imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def __getattr__(name: str) -> object:

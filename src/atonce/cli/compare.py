@@ -22,7 +22,7 @@ def compare(
         float | None, typer.Option(help="Wall-clock time for each training; they take turns.", min=0.01)
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Updates for each training.", min=1)] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1)] = 1,
+    seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1, max=1000)] = 1,
     baseline: Annotated[
         str | None, typer.Option(help="The model that others are set against; without it, the first.")
     ] = None,

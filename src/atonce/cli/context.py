@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atonce.cli.options import MOST_SHOWN
+
 if TYPE_CHECKING:
     from atonce.explain.contexts.context import Context
 
@@ -21,8 +23,10 @@ def context(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .png, .svg, .pdf, .html or .json.")] = None,
     ignore_case: Annotated[bool, typer.Option("--ignore-case", help="Take The for the.")] = False,
-    uses: Annotated[int, typer.Option(help="Uses of the word to take, the first ones.", min=2)] = 300,
-    nearest: Annotated[int, typer.Option(help="Nearest uses to show of each.", min=0)] = 3,
+    uses: Annotated[
+        int, typer.Option(help="Uses of the word to take, the first ones.", min=2, max=MOST_SHOWN)
+    ] = 300,
+    nearest: Annotated[int, typer.Option(help="Nearest uses to show of each.", min=0, max=MOST_SHOWN)] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show how context changes the vectors of a word, layer by layer and from which side."""

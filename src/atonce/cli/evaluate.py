@@ -5,26 +5,34 @@ from typing import Annotated
 
 import typer
 
-from atonce.cli.fast import Fast
+from atonce.cli.options import Beam, Fast, Threads
+from atonce.errors import RecipeError
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     source: Annotated[Path | None, typer.Option(help="Text to translate instead of the test split.")] = None,
     reference: Annotated[Path | None, typer.Option(help="What it should become, line by line.")] = None,
-    beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
+    beam: Beam = None,
     against: Annotated[Path | None, typer.Option(help="Another run: paired bootstrap.")] = None,
     fast: Fast = False,
+    threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Translate a test text and score it."""
     if (source is None) != (reference is None):
-        raise typer.BadParameter("give both --source and --reference, or neither to take the test split")
+        raise RecipeError(
+            "--source and --reference go together",
+            why="the one is translated, and compared with the other",
+            fix="give both, or neither to take the test split",
+        )
 
     from atonce.cli.output import print_json, print_scores, print_text, respelt
+    from atonce.models.threads import use_threads
     from atonce.progress import progress
     from atonce.studies.evaluate import evaluate as run_evaluation
 
+    use_threads(threads)
     with progress("Translating the test text", quiet=json) as advance:
         evaluation = run_evaluation(
             run, source=source, reference=reference, beam=beam, against=against, fast=fast, advance=advance

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from atonce.cli.options import STDIN
 from atonce.data.config import COMMANDS, Task
 from atonce.errors import RunError
 
@@ -41,7 +42,7 @@ def write_outputs(
     json: bool,
     temperature: float = 0.0,
 ) -> None:
-    """Print what becomes of each line of a file, or of stdin. `doing`: what the progress bar says.
+    """Print what becomes of each line of a file, or of stdin (None or `-`). `doing`: what the bar says.
 
     With `nbest` above 1, a line becomes so many: line number, score and text, separated by tabs.
     Raises DataError if the text cannot be read.
@@ -52,8 +53,8 @@ def write_outputs(
     from atonce.data.lines import read_lines, read_stdin
     from atonce.progress import progress
 
-    lines = read_stdin() if file is None else read_lines(file)
-    at_once = 1 if file is None and sys.stdin.isatty() else LINES_AT_ONCE
+    lines = read_stdin() if file in (None, STDIN) else read_lines(file)
+    at_once = 1 if file in (None, STDIN) and sys.stdin.isatty() else LINES_AT_ONCE
     number = 0
     while chunk := list(islice(lines, at_once)):
         with progress(doing, total=len(chunk)) as advance:

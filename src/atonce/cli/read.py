@@ -5,19 +5,24 @@ from typing import Annotated
 
 import typer
 
+from atonce.cli.options import Beam, Nbest, Threads
+
 
 def read(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     files: Annotated[list[Path], typer.Argument(help="Pictures.")],
-    beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
-    nbest: Annotated[int, typer.Option(help="Readings of each picture, best first, with scores.", min=1)] = 1,
+    beam: Beam = None,
+    nbest: Nbest = 1,
+    threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each.")] = False,
 ) -> None:
     """Read the text in each picture."""
     from atonce.cli.output import print_json, print_text
     from atonce.data.image_files import read_image
     from atonce.decoding.opening import load_reader
+    from atonce.models.threads import use_threads
 
+    use_threads(threads)
     reader = load_reader(run)
     pictures = [read_image(file, reader.shape) for file in files]
     for file, reading in zip(files, reader.read_images(pictures, beam=beam, nbest=nbest), strict=True):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from atonce.cli.fast import Fast
+from atonce.cli.options import Fast, Threads
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -20,6 +20,7 @@ def serve(
         Path | None, typer.Option(help="A file with a token that requests must bring.")
     ] = None,
     fast: Fast = False,
+    threads: Threads = None,
     batch_tokens: Annotated[
         int, typer.Option(help="Source pieces, about, that are searched together.", min=1)
     ] = 4096,
@@ -45,14 +46,19 @@ def serve(
             why=f"it is made with packages that are not installed ({error.name})",
             fix="pip install 'atonce[serve]'",
         ) from None
+    from atonce.models.threads import use_threads
     from atonce.serve.app import build_app
     from atonce.serve.limits import Limits
     from atonce.serve.served import Models
 
-    limits = Limits(
-        body=max_body, texts=max_texts, characters=max_characters, seconds=timeout, queue=queue,
-        batch_tokens=batch_tokens, wait=wait,
+    limits = Limits.parse(
+        dict(
+            body=max_body, texts=max_texts, characters=max_characters, seconds=timeout, queue=queue,
+            batch_tokens=batch_tokens, wait=wait,
+        ),
+        origin="the options",
     )  # fmt: skip
+    use_threads(threads)
     token = _token(token_file)
     # A page from elsewhere can give its own name the address of this machine; then it comes with that name.
     hosts = (*LOOPBACK, "[::1]") if host in LOOPBACK else None

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from atonce.cli.options import Threads
+
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A name from `atonce recipes`, or a .toml file.")],
@@ -22,6 +24,7 @@ def train(
         float | None,
         typer.Option(help="Wall-clock time to train, validation included; instead of steps.", min=0.01),
     ] = None,
+    threads: Threads = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that broke off.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -34,8 +37,9 @@ def train(
     from atonce.data.left_out import left_out
     from atonce.runs.recipe import load
 
-    budget = [] if minutes is None else [f"training.minutes={minutes}"]
-    chosen = load(recipe, [*(set_ or ()), *budget], model=model)
+    changed = {"minutes": minutes, "threads": threads}
+    options = [f"training.{key}={value}" for key, value in changed.items() if value is not None]
+    chosen = load(recipe, [*(set_ or ()), *options], model=model)
 
     from atonce.data.prepare import open_prepared
     from atonce.studies.experiment import train as run_training
@@ -54,7 +58,8 @@ def train(
     report = open_prepared(run.path).report
     data = {"left_out": left_out(report), **{key: report.get(key, []) for key in ("notes", "warnings")}}
     if json:
-        print_json({"run": str(run.path), "data": data, **evaluation.as_dict()})
+        computed = {"threads": run.read_log()[-1].get("threads")}
+        print_json({"run": str(run.path), "data": data, **computed, **evaluation.as_dict()})
         return
     print_scores({run.path.name: evaluation.scores, **evaluation.baselines})
     if evaluation.references_respelt:

@@ -5,18 +5,20 @@ from typing import Annotated
 
 import typer
 
-from atonce.cli.fast import Fast
-from atonce.cli.sampling import Sample, Seed, check_sampling
+from atonce.cli.options import Beam, Fast, Nbest, Sample, Seed, Threads, check_sampling
 
 
 def translate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    file: Annotated[Path | None, typer.Argument(help="Text to translate; stdin without it.")] = None,
-    beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1)] = None,
-    nbest: Annotated[int, typer.Option(help="Outputs for each line, best first, with scores.", min=1)] = 1,
+    file: Annotated[
+        Path | None, typer.Argument(help="Text to translate; stdin without it, or for -.")
+    ] = None,
+    beam: Beam = None,
+    nbest: Nbest = 1,
     sample: Sample = 0.0,
     seed: Seed = 1,
     fast: Fast = False,
+    threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each line.")] = False,
 ) -> None:
     """Translate a text, line by line.
@@ -28,8 +30,10 @@ def translate(
     import torch
 
     from atonce.cli.lines import open_for, write_outputs
+    from atonce.models.threads import use_threads
     from atonce.seeds import torch_seed
 
+    use_threads(threads)
     translator = open_for("translation", run, fast=fast)
     torch.manual_seed(torch_seed(seed))
     write_outputs(translator, file, "Translating", beam=beam, nbest=nbest, json=json, temperature=sample)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from atonce.layers.attention import is_watched
 from atonce.layers.masks import padding_mask
 from atonce.models.interface import Searched
 from atonce.models.seq2seq import Seq2Seq
+from atonce.models.threads import computing_on, search_threads
 from atonce.shapes import Bool, Int
 
 
@@ -57,15 +59,20 @@ class System(ABC):
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Within the block, dropout is off."""
-        if not self.model.training:
-            yield  # to set a hundred modules takes as long as a tenth of a short sentence
-            return
-        self.model.eval()
-        try:
-            yield
-        finally:
-            self.model.train()
+        """Within the block, dropout is off, and a small model has one thread."""
+        with computing_on(None if self.model.compiled else self._threads):
+            if not self.model.training:
+                yield  # to set a hundred modules takes as long as a tenth of a short sentence
+                return
+            self.model.eval()
+            try:
+                yield
+            finally:
+                self.model.train()
+
+    @cached_property
+    def _threads(self) -> int | None:
+        return search_threads(self.model)
 
 
 def padded(

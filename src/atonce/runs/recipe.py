@@ -64,6 +64,9 @@ class TrainingConfig(Config):
     """Validation sentences that are translated for chrF (the loss is taken over all)."""
     patience: int | None = Field(default=None, ge=1, le=10**9)
     """Stop after this many validations that were not the best so far."""
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """Of a CPU, to compute with; without it, one for a small model, else as many as torch has
+    (`models.threads`). The last bits of sums can depend on it."""
     keep: Literal["loss", "score"] = "loss"
     """What makes a validation the best, whose weights are kept: the lowest loss, or the highest score (chrF,
     accuracy, exact matches). Summaries get better for long after their loss has begun to rise."""

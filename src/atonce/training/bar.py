@@ -12,7 +12,8 @@ from atonce.training.validation import TITLES
 
 @contextmanager
 def training_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[Report], None]]:
-    """Within the block, draw what the function it yields is told, and print a line for each validation.
+    """Within the block, draw what the function it yields is told, print a line for each validation; the first
+    line says with how many threads it computes.
 
     Loss, target tokens in a second, padding share and the time left. When stderr is not a terminal only the
     validations are printed; `quiet` prints nothing.
@@ -31,6 +32,8 @@ def training_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[Report
 
         def show(report: Report) -> None:
             update = report.update
+            if update.step == 1 and report.threads:
+                console.print(f"{name} · computing on {report.threads}", soft_wrap=True)
             numbers = (
                 f"loss {update.loss:.3f} · {report.tokens_per_second:,.0f} tokens/s · "
                 f"{update.padding_share:.1%} padding"

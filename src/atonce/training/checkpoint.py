@@ -42,6 +42,8 @@ class Progress:
     """Steps with a loss or gradient that was not finite."""
     skipped_in_a_row: int = 0
     stopped_early: bool = False
+    threads: int | None = None
+    """With how many it is computed; None: as many as torch has, as earlier versions did."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Progress":

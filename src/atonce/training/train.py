@@ -14,6 +14,7 @@ from atonce.decoding.opening import model_for, system_of
 from atonce.disk import owned, place
 from atonce.errors import RunError, TrainingError
 from atonce.models.device import choose_device
+from atonce.models.threads import Threads, computing_on, training_threads
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, resumable, save_tensors
 from atonce.runs.recipe import Recipe
@@ -48,6 +49,8 @@ class Report:
     """Target pieces learned from in a second, lately, validation not counted."""
     validation: Validation | None
     """Where this step ended with one."""
+    threads: Threads | None = None
+    """What a CPU computes with."""
 
 
 def train(
@@ -142,7 +145,12 @@ class _Training:
         average = WeightAverage(model, self.config.average) if self.config.average else None
         self.learner = Learner(model, build_optimizers(model, self.config), average)
         self.system = system_of(model, prepared.ends, run.recipe)
-        self.progress = load_checkpoint(run.checkpoints, self.learner) or self._beginning()
+        self.threads = self._threads()
+        resumed = load_checkpoint(run.checkpoints, self.learner)
+        self.progress = resumed or self._beginning()
+        if resumed:
+            began = resumed.threads
+            self.threads = None if began is None else Threads(began, "as the training began")
         if ranks.is_first:
             run.rewind_log(self.progress.step)
         self.clock = Clock(self.progress.seconds + since_start.seconds)
@@ -150,7 +158,19 @@ class _Training:
         self.speed = Speed()
 
     def _beginning(self) -> Progress:
-        return Progress(planned_steps=self.config.steps or (None if self.config.minutes else DEFAULT_STEPS))
+        planned = self.config.steps or (None if self.config.minutes else DEFAULT_STEPS)
+        return Progress(planned_steps=planned, threads=self._thread_count)
+
+    @property
+    def _thread_count(self) -> int | None:
+        return None if self.threads is None else self.threads.count
+
+    def _threads(self) -> Threads | None:
+        """What a CPU is to compute with; on a GPU it does not matter."""
+        if self.ranks.device.type != "cpu":
+            return None
+        pieces = self.config.batch_tokens * self.config.accumulate
+        return training_threads(self.learner.model, pieces, self.config.threads)
 
     def _budget(self) -> Budget:
         # The minutes of an older version became steps once and for all, and these are kept to.
@@ -172,6 +192,10 @@ class _Training:
         """Train to the end, or until so many seconds are used."""
         if self.progress.stopped_early or (pause_at is not None and self.progress.seconds >= pause_at):
             return self.run
+        with computing_on(self._thread_count, binding=True):
+            return self._run_until(pause_at)
+
+    def _run_until(self, pause_at: float | None) -> RunFolder:
         for update in self._updates():
             self.speed.count(update)
             self.progress = self.progress.after(update)
@@ -179,7 +203,9 @@ class _Training:
             with self.speed.paused():
                 validation = self._validate_and_write(update)
             expected, share = self.budget.expected_steps(update.step), self.budget.share(update.step)
-            self.watch(Report(update, expected, share, self.speed.tokens_per_second, validation))
+            self.watch(
+                Report(update, expected, share, self.speed.tokens_per_second, validation, self.threads)
+            )
             if self.progress.stopped_early:
                 break
             if pause_at is not None and self.ranks.told(self.clock.seconds) >= pause_at:
@@ -299,6 +325,7 @@ class _Training:
             padding_share=round(self.speed.padding_share, 4),
             epoch=update.position.epoch,
             skipped=self.progress.skipped,
+            threads=self.progress.threads,
             planned_steps=self.budget.expected_steps(update.step),
             share=round(self.budget.share(update.step), 5),
             **{name: _finite(value) for name, value in validated.items()},
