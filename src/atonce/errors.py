@@ -5,6 +5,7 @@ AtonceError
  ├─ DataError       a corpus that is missing, broken, empty or does not fit together
  ├─ RunError        a run folder that is missing, damaged, or of a newer format
  ├─ TrainingError   a training that cannot go on
+ ├─ FigureError     a figure that cannot be drawn
  └─ DiskError       a file could not be written; what was there before is still there
 """
 
@@ -34,6 +35,10 @@ class RunError(AtonceError):
 
 class TrainingError(AtonceError):
     """A training that cannot go on. Its last checkpoint is whole."""
+
+
+class FigureError(AtonceError):
+    """A figure that cannot be drawn. Its numbers can be had all the same."""
 
 
 class DiskError(AtonceError):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from atonce.disk import replacing
-from atonce.errors import RecipeError
-from atonce.figures import fonts, page
+from atonce.errors import FigureError, RecipeError
+from atonce.figures import fonts, labels, page
+from atonce.figures.drawing_process import OF_ONE_USER, SHARED, DrawingLimits, TooMuchToDraw
 from atonce.figures.style import DARK, LIGHT, Palette
-from atonce.figures.vega import vega_lite_version
+from atonce.figures.vega import spec_of, vega_lite_version
 
 if TYPE_CHECKING:
     import altair
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".svg", ".pdf", ".html", ".json")
 """What a figure can be saved as, by the ending of the file's name."""
 
-_MOST_PIXELS = 60_000_000  # of a .png; a picture beyond would take gigabytes to draw
+MOST_MARKS = 100_000
+"""Cells or points of a figure, at most: these take 0.7 GB and half a minute to draw."""
+MOST_NUMBERS = 5_000_000
+"""Of a figure's data, at most."""
+_MOST_PIXELS = 30_000_000  # of a .png; a picture beyond would take gigabytes to draw
 
 
 class Drawing(ABC):
@@ -68,9 +73,18 @@ class Drawing(ABC):
     def text(self) -> str:
         """Every character that appears on it."""
 
+    def marks(self) -> int:
+        """How many cells or points it has, where that depends on what it is of."""
+        return 0
+
+    def spec(self, palette: Palette = LIGHT) -> dict[str, Any]:
+        """The figure as Vega-Lite, as it is drawn: JSON. Raises TooMuchToDraw for more than MOST_MARKS."""
+        check_size(self.noun, self.marks(), MOST_MARKS)
+        return spec_of(self.chart(palette))
+
     def to_html(self) -> str:
         """The figure as an HTML element, for a page with `page.STYLE` and, at its end, `page.script()`."""
-        light, dark = (dict(self.chart(palette).to_dict()) for palette in (LIGHT, DARK))
+        light, dark = (self.spec(palette) for palette in (LIGHT, DARK))
         return page.element(light, dark, self.label(), self.tables(), self.controls())
 
     def to_page(self) -> str:
@@ -80,42 +94,62 @@ class Drawing(ABC):
     def save(self, path: str | Path) -> None:
         """Write the figure to `path`: .png, .svg, .pdf, .html (one offline file) or .json (data), as it ends.
 
-        Raises RecipeError for another ending and DiskError if the file cannot be written; a file that was
-        there before is then still whole. Warns (FontWarning) if a .png or .pdf lacks a font for some word.
+        Raises RecipeError for another ending, FigureError if it cannot be drawn and DiskError if the file
+        cannot be written; a file that was there before is then still whole. Warns (FontWarning) if a .png or
+        .pdf lacks a font for some word.
         """
         path = Path(path)
-        content = self.rendered(check_format(path, self.noun, self.formats))
+        suffix = check_format(path, self.noun, self.formats)
+        content = self.rendered(suffix)
+        if suffix in (".png", ".pdf"):
+            fonts.warn_of_faults(labels.drawable(self.text()))
         with replacing(path) as partial:
             partial.write_bytes(content)
 
-    def rendered(self, suffix: str) -> bytes:
-        """The figure as the file of this ending that `save` would write."""
+    def rendered(self, suffix: str, limits: DrawingLimits = OF_ONE_USER) -> bytes:
+        """The figure as the file of this ending that `save` would write.
+
+        `limits`: what drawing it may take. Raises FigureError.
+        """
         if suffix == ".json":
-            return (json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n").encode()
+            check_size(self.noun, self.marks(), MOST_NUMBERS)
+            text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
+            return (text + "\n").encode(errors="backslashreplace")  # half a surrogate pair, as JSON writes it
         if suffix == ".html":
             return self.to_page().encode()
-        return self._drawn(suffix)
+        return self._drawn(suffix, limits)
 
-    def _drawn(self, suffix: str) -> bytes:
-        import vl_convert
-
-        spec = self.chart().to_dict()
-        if suffix == ".svg":
-            return str(vl_convert.vegalite_to_svg(spec, vl_version=vega_lite_version())).encode()
-        fonts.warn_of_faults(self.text())
-        if suffix == ".pdf":
-            return bytes(vl_convert.vegalite_to_pdf(spec, vl_version=vega_lite_version()))
-        scale = min(2.0, math.sqrt(_MOST_PIXELS / self.area()))
-        return bytes(vl_convert.vegalite_to_png(spec, vl_version=vega_lite_version(), scale=scale))
+    def _drawn(self, suffix: str, limits: DrawingLimits = OF_ONE_USER) -> bytes:
+        """By the library that draws, which is let near this process nowhere else (`drawing_process`)."""
+        scale = {"scale": min(2.0, math.sqrt(_MOST_PIXELS / self.area()))} if suffix == ".png" else {}
+        return SHARED.ask(
+            f"vegalite_to_{suffix[1:]}", limits, vl_spec=self.spec(), vl_version=vega_lite_version(), **scale
+        )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """Interactive where the notebook draws Vega-Lite by itself, else a picture. Never needs a network."""
-        major = vega_lite_version().split(".")[0]
-        return {
-            f"application/vnd.vegalite.v{major}+json": self.chart().to_dict(),
-            "image/svg+xml": self._drawn(".svg").decode(),
-            "text/plain": repr(self),
-        }
+        """Interactive where the notebook draws Vega-Lite by itself, else a picture. Never needs a network.
+
+        What cannot be drawn is said in the text.
+        """
+        bundle: dict[str, Any] = {"text/plain": repr(self)}
+        try:
+            spec = self.spec()
+            bundle[f"application/vnd.vegalite.v{vega_lite_version().split('.')[0]}+json"] = spec
+            bundle["image/svg+xml"] = self._drawn(".svg").decode()
+        except FigureError as error:
+            bundle["text/plain"] += f"\n{error}"
+        return bundle
+
+
+def check_size(noun: str, given: int, most: int) -> None:
+    """Raises TooMuchToDraw if there are more cells or points than `most`."""
+    if given > most:
+        raise TooMuchToDraw(
+            f"the {noun} is too large",
+            why=f"it has {given:,} cells or points, and may have {most:,} in this format",
+            fix="take less: a shorter text, one head, words in place of pieces"
+            + (", or save it as .json" if given <= MOST_NUMBERS else ""),
+        )
 
 
 def check_format(path: Path, noun: str, formats: Sequence[str] = FORMATS) -> str:

@@ -11,6 +11,9 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
+
+from atonce.figures.drawing_process import SHARED
 
 LATIN = "Helvetica Neue, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 """For text without a script of its own: titles, numbers, legends."""
@@ -42,6 +45,9 @@ _DEBIAN_PACKAGES = {
     "GREEK": "fonts-dejavu-core",
     "CYRILLIC": "fonts-dejavu-core",
 }
+
+_MOST_ASKED = 2_000
+"""Different characters of a figure: each is drawn, in a millisecond or two."""
 
 
 class FontWarning(UserWarning):
@@ -123,10 +129,14 @@ def _crowded(text: str) -> list[str]:
 
 
 def undrawable(text: str) -> list[str]:
-    """The characters of `text` for which this computer has no font, each once, in order."""
+    """The characters of `text` for which this computer has no font, each once, in order.
+
+    Of a text with very many different ones, the first are asked after.
+    """
     # Signs that join others (vowel signs, accents) draw nothing by themselves that could be looked at.
     visible = (character for character in text if unicodedata.category(character)[0] in "LNPS")
-    return [character for character in dict.fromkeys(visible) if not _is_drawable(character)]
+    asked = islice(dict.fromkeys(visible), _MOST_ASKED)
+    return [character for character in asked if not _is_drawable(character)]
 
 
 @functools.cache
@@ -139,13 +149,11 @@ def _is_drawable(character: str) -> bool:
 
 @functools.cache
 def _drawn(character: str) -> bytes:
-    import vl_convert
-
     drawing = (
         '<svg xmlns="http://www.w3.org/2000/svg" width="48" height="32">'
         f'<text x="8" y="24" font-size="20" font-family="{LATIN}">{character}</text></svg>'
     )
-    return bytes(vl_convert.svg_to_png(drawing))
+    return SHARED.ask("svg_to_png", svg=drawing)
 
 
 def _script(character: str) -> str:

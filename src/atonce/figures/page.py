@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atonce.figures import player, vega
+from atonce.figures.labels import drawable
 from atonce.figures.style import DARK, LIGHT
 
 Spec = Mapping[str, Any]
@@ -80,20 +81,22 @@ def whole_page(title: str, facts: Sequence[tuple[str, str]], figure: str) -> str
     `facts`: names and texts, written above. `figure`: its `element`.
     """
     written = "\n".join(
-        f'<dt>{html.escape(name)}</dt><dd dir="auto" lang="">{html.escape(text)}</dd>' for name, text in facts
+        f'<dt>{html.escape(name)}</dt><dd dir="auto" lang="">{html.escape(drawable(text))}</dd>'
+        for name, text in facts
     )
+    title = html.escape(drawable(title))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{_LOAD_NOTHING}">
-<title>{html.escape(title)}</title>
+<title>{title}</title>
 <style>{_PAGE_STYLE}{STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{html.escape(title)}</h1>
+<h1>{title}</h1>
 <dl>
 {written}
 </dl>
@@ -114,11 +117,11 @@ def element(light: Spec, dark: Spec, label: str, tables: str, controls: str = ""
     return f"""<figure class="heatmap">
 <script type="application/json">{_figure_data(light, dark)}</script>
 {controls}
-<div class="drawing" role="img" aria-label="{html.escape(label)}"></div>
+<div class="drawing" role="img" aria-label="{html.escape(drawable(label))}"></div>
 <details>
 <summary>The numbers as a table</summary>
 <div class="tables" tabindex="0">
-{tables}
+{drawable(tables)}
 </div>
 </details>
 </figure>"""

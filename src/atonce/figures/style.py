@@ -1,14 +1,11 @@
 """How all figures look: their colours, on light and on dark paper, their fonts and their titles."""
 
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from atonce.figures import fonts
-
-LONGEST_LABEL = 220
-"""Pixels; what is longer is cut."""
+from atonce.figures.labels import wrapped
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,8 @@ def headed(model: str, lines: Iterable[str], width: int) -> Any:
     import altair as alt
 
     per_line = max(90, int(width / 5.5))
-    subtitle = [line for text in lines if text for line in textwrap.wrap(text, width=per_line)]
-    return alt.Title(textwrap.wrap(model, width=per_line), subtitle=subtitle)
+    subtitle = [line for text in lines for line in wrapped(text, per_line)]
+    return alt.Title(wrapped(model, per_line), subtitle=subtitle)
 
 
 def styled(chart: Any, palette: Palette) -> Any:
@@ -74,7 +71,7 @@ def styled(chart: Any, palette: Palette) -> Any:
             ticks=False,
             labelPadding=5,
             labelColor=palette.ink,
-            labelLimit=LONGEST_LABEL,
+            labelLimit=0,  # labels are shortened before (`labels`)
             labelOverlap=False,
             titleColor=palette.faint,
             titleFontWeight="normal",

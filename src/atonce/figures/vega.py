@@ -1,5 +1,10 @@
 """Vega-Lite, which draws all figures, and its script for pages that load nothing."""
 
+from typing import Any
+
+from atonce.figures import labels
+from atonce.figures.drawing_process import SHARED
+
 
 def vega_lite_version() -> str:
     """The version of Vega-Lite that the installed Altair writes, such as "6.1"."""
@@ -13,8 +18,19 @@ def script(use: str) -> str:
 
     About 0.9 MB. `use` knows the function vegaEmbed.
     """
-    import vl_convert
-
-    bundle = vl_convert.javascript_bundle(use, vl_version=vega_lite_version())
+    bundle = SHARED.ask("javascript_bundle", snippet=use, vl_version=vega_lite_version()).decode()
     # In JavaScript a backslash before a slash changes nothing; in HTML it keeps the element from ending here.
-    return str(bundle).replace("</script", r"<\/script")
+    return bundle.replace("</script", r"<\/script")
+
+
+def spec_of(chart: Any) -> dict[str, Any]:
+    """An Altair chart as JSON has it, its texts such as every drawing can hold."""
+    from altair import Undefined
+
+    # Plain already: altair would look at each number of them, for half a minute in a long text.
+    apart = {} if chart.datasets is Undefined else dict(chart.datasets)
+    bare = chart.copy(deep=False)
+    bare.datasets = Undefined
+    spec = dict(bare.to_dict())
+    datasets = {**spec.pop("datasets", {}), **apart}
+    return labels.fit({**spec, **({"datasets": datasets} if datasets else {})})

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from atonce.figures.labels import distinct
+from atonce.figures.vega import spec_of
 from atonce.shapes import Float
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _SHAPES = ["circle", "square", "triangle-up", "diamond"]
 # How names are placed, in pixels. The width of the chart is known only to the browser; this one is usual.
 _WIDTH = 360
 _LETTER = 7
-_LONGEST_NAME = 180  # the end of a longer one is cut off
+_LONGEST_NAME = 180
 _NAME_OFFSETS = (15, -15, 22, -22, 30, -30)
 _CLEAR = 11  # from the middle of a name to a line that does not touch it
 
@@ -37,13 +39,15 @@ def learning_curves(
     """
     import altair as alt
 
+    shown = distinct([*models, *lines], _LONGEST_NAME, 12)
+    lines, models = {shown[model]: line for model, line in lines.items()}, [shown[one] for one in models]
     x = alt.X("x:Q", title=x_title, axis=alt.Axis(grid=False, tickCount=5), scale=alt.Scale(zero=True))
     y_scale = alt.Scale(domain=_y_domain(lines), nice=False)
     y = alt.Y("y:Q", title=None, axis=alt.Axis(tickCount=4), scale=y_scale)
     colour = alt.Color("model:N", scale=alt.Scale(domain=models), legend=None)
     measured = alt.Chart(_points(lines)).encode(x=x, y=y, color=colour)
     named = alt.Chart(alt.InlineData(values=name_places(lines))).encode(x=x, y=y, text="model:N")
-    name = alt.MarkDef(type="text", align="right", fontSize=12, fontWeight=600, limit=_LONGEST_NAME)
+    name = alt.MarkDef(type="text", align="right", fontSize=12, fontWeight=600)
     edge = alt.MarkDef(**name.to_dict(), fill="var(--paper)", stroke="var(--paper)", strokeWidth=4)
     layers = alt.layer(
         measured.mark_line(strokeWidth=2).encode(
@@ -61,8 +65,7 @@ def learning_curves(
         named.properties(mark=edge),
         named.encode(color=colour).properties(mark=name),
     )
-    chart: dict[str, Any] = layers.properties(width="container", height=HEIGHT).to_dict()
-    return chart
+    return spec_of(layers.properties(width="container", height=HEIGHT))
 
 
 def name_places(lines: Mapping[str, Line]) -> list[dict[str, Any]]:

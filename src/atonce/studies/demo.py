@@ -193,8 +193,8 @@ def _model_report(
         signatures=scores.signatures,
         curve=tuple(_curve(log)),
         outputs=tuple(evaluation.outputs[index] for index in examples),
-        heatmaps=tuple(one.chart().to_dict() for one in maps),
-        dark_heatmaps=tuple(one.chart(DARK).to_dict() for one in maps),
+        heatmaps=tuple(one.spec() for one in maps),
+        dark_heatmaps=tuple(one.spec(DARK) for one in maps),
         run=str(place),
     )
 

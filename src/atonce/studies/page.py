@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from atonce.figures import vega
+from atonce.figures import labels, vega
 
 if TYPE_CHECKING:
     import jinja2
@@ -44,7 +44,7 @@ def render(template: str, charts: list[Spec], **values: Any) -> str:
     from markupsafe import Markup
 
     return _template(template).render(
-        charts=[_as_json(chart) for chart in charts],
+        charts=[labels.fit(_as_json(chart)) for chart in charts],
         vega=Markup(vega.script("window.vegaEmbed = vegaEmbed;")),
         colours=COLOURS,
         **values,
@@ -70,6 +70,7 @@ def _template(name: str) -> "jinja2.Template":
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: labels.drawable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(lambda wanted: (folder / wanted).read_text(encoding="utf-8")),

@@ -147,6 +147,10 @@ class Context(Drawing):
         """About how many square pixels it takes at its natural size."""
         return area(len(self.shown))
 
+    def marks(self) -> int:
+        """How many uses it shows, in all its pictures."""
+        return len(self.uses) * len(self.shown)
+
     def text(self) -> str:
         """Every character that may appear on it."""
         return "".join([self.model, self.word, *(use.sentence for use in self.uses)])

@@ -8,6 +8,7 @@ import numpy as np
 
 from atonce.explain.contexts.influence import Influence, from_the_mean
 from atonce.explain.contexts.uses import Use
+from atonce.figures.labels import label, shortened
 from atonce.figures.style import Palette, headed, styled
 from atonce.shapes import Float
 
@@ -68,7 +69,7 @@ def context_figure(
     reach = 1.08 * max([1e-3, *(float(np.abs(plane.places).max()) for plane in planes.values())])
     pictures = [_picture(name, plane, compared, reach, palette) for name, plane in planes.items()]
     lines = [
-        f"“{word}” in {len(uses)} uses. Share due to context: how much of the vectors' squared length "
+        f"“{label(word)}” in {len(uses)} uses. Share due to context: how much of the vectors' squared length "
         "differs from use to use. Change: |v′ − v| / |v| when the words of one side are replaced by others.",
         "Pictures: the two directions in which the vectors differ most, seen from their mean, in units of "
         "their length, on the same scale in all layers. In a net with positions, where the word stands "
@@ -81,7 +82,7 @@ def context_figure(
             spacing=34,
         ).properties(
             title=headed(model, lines, _PER_LINE * (_SIDE + 70)),
-            description=f"How context changes the vectors of {word} in {model}",
+            description=f"How context changes the vectors of {shortened(word)} in {shortened(model)}",
         ),
         palette,
     )
@@ -160,7 +161,7 @@ def _picture(name: str, plane: Plane, uses: Sequence[Use], reach: float, palette
     """Every use as a dot, its sentence as tooltip; some with a few words beside them."""
     import altair as alt
 
-    excerpts = [use.excerpt(_ROOM) for use in uses]
+    excerpts = [label(use.excerpt(_ROOM), _SIDE, 10) for use in uses]
     labelled = labelled_uses(plane.places * _SIDE / (2 * reach), excerpts)
     values = [
         {

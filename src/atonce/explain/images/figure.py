@@ -8,6 +8,7 @@ import numpy as np
 
 from atonce.explain.images.ink import ink_url
 from atonce.explain.images.maps import ImageAttention, Occlusion
+from atonce.figures.labels import LONGEST, label, shortened
 from atonce.figures.style import Palette, headed, styled
 from atonce.shapes import Float, UInt8
 
@@ -49,7 +50,7 @@ def image_figure(
     return styled(
         drawn.properties(
             title=headed(model, lines, 520),
-            description=f"Attention of {model} over an image: {answer}",
+            description=f"Attention of {shortened(model)} over an image: {shortened(answer)}",
         ),
         palette,
     )
@@ -82,11 +83,11 @@ def _steps(
     for one in attention:
         panels = [
             _panel(image, _cells(weights, one.cell, image.shape, size), _washed(most, palette), size, palette)
-            .properties(title=_small(f"{text} ({percent(probability)})"))
+            .properties(title=_small(text, size, f" ({percent(probability)})"))
             for text, probability, weights in zip(one.panels, one.probabilities, one.weights, strict=True)
         ]  # fmt: skip
         block: Any = alt.concat(*panels, columns=_per_line(size), spacing=_GAP)
-        blocks.append(block if len(attention) == 1 else block.properties(title=_small(one.title)))
+        blocks.append(block if len(attention) == 1 else block.properties(title=_small(one.title, size)))
     return blocks[0] if len(blocks) == 1 else alt.vconcat(*blocks, spacing=30)
 
 
@@ -98,7 +99,7 @@ def _label(
     import altair as alt
 
     size = _size(image, narrow=True)
-    panels = [_ink(image, size, palette).properties(title=_small(answer))]
+    panels = [_ink(image, size, palette).properties(title=_small(answer, size))]
     most = max((float(one.weights.max()) for one in attention), default=0.0)
     for number, one in enumerate(attention):
         cells = _cells(one.weights[0], one.cell, image.shape, size)
@@ -106,14 +107,14 @@ def _label(
         title = one.title.removeprefix(_layer(one)).removeprefix(", ")
         panels.append(
             _panel(image, cells, colour, size, palette, ink=_FAINT_INK).properties(
-                title=_small(f"attention, {title}" if title else "attention")
+                title=_small(f"attention, {title}" if title else "attention", size)
             )
         )
     if occlusion is not None:
         cells = _cells(occlusion.falls, occlusion.cell, image.shape, size)
         colour = _for_and_against(occlusion.falls, palette)
         panel = _panel(image, cells, colour, size, palette, ink=_FAINT_INK)
-        panels.append(panel.properties(title=_small(occlusion.title)))
+        panels.append(panel.properties(title=_small(occlusion.title, size)))
     return alt.concat(*panels, columns=_per_line(size), spacing=_GAP + 12).resolve_scale(color="independent")
 
 
@@ -225,7 +226,8 @@ def _layer(one: ImageAttention) -> str:
     return one.title.partition(", ")[0]
 
 
-def _small(title: str) -> Any:
+def _small(title: str, size: tuple[int, int], end: str = "") -> Any:
+    """The title of a panel: as much of `title` as has room above it, and all of `end`."""
     import altair as alt
 
-    return alt.Title(title, fontSize=12, frame="group", offset=6)
+    return alt.Title(label(title, max(LONGEST, size[0]), 12) + end, fontSize=12, frame="group", offset=6)

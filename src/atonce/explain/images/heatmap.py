@@ -112,6 +112,12 @@ class ImageHeatmap(Drawing):
         """About how many square pixels it takes at its natural size."""
         return area(self.image, self.attention)
 
+    def marks(self) -> int:
+        """How many cells it has."""
+        numbers = [one.weights for one in self.attention]
+        numbers += [self.occlusion.falls] if self.occlusion else []
+        return sum(one.size for one in numbers)
+
     def text(self) -> str:
         """Every character that appears on it."""
         panels = [panel for one in self.attention for panel in one.panels]

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from atonce.shapes import UInt8
 
 _ENLARGED = 16
 """Pixels of the picture for one of the image: browsers smooth what they enlarge, and only edges show it."""
+_MOST_PIXELS = 4_000_000
+"""Of the picture; an image of more is not enlarged."""
 
 
 def ink_url(image: UInt8[np.ndarray, "height width"], colour: str) -> str:
@@ -28,6 +31,7 @@ def ink_url(image: UInt8[np.ndarray, "height width"], colour: str) -> str:
     ink = Image.new("RGB", image.shape[::-1], colour)
     ink.putalpha(Image.fromarray(image))
     file = io.BytesIO()
-    large = ink.resize([_ENLARGED * side for side in ink.size], Image.Resampling.NEAREST)
+    enlarged = min(_ENLARGED, max(1, math.isqrt(_MOST_PIXELS // max(1, image.size))))
+    large = ink.resize([enlarged * side for side in ink.size], Image.Resampling.NEAREST)
     large.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -5,7 +5,6 @@ same word twice, and these are two rows and not one.
 """
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +12,8 @@ import numpy as np
 
 from atonce.explain.texts.words import AttentionMap
 from atonce.figures import fonts
-from atonce.figures.style import LIGHT, LONGEST_LABEL, Palette, headed, styled
+from atonce.figures.labels import LONGEST, label, shortened, width_px
+from atonce.figures.style import LIGHT, Palette, headed, styled
 
 if TYPE_CHECKING:
     import altair
@@ -53,7 +53,7 @@ def figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIGHT) -
         chart = chart.resolve_scale(color="independent")
     chart = chart.properties(
         title=headed(model, (shared_title, *rules), width),
-        description=f"Attention of {model}: {'; '.join(one.title for one in maps)}",
+        description=f"Attention of {shortened(model)}: {'; '.join(shortened(one.title) for one in maps)}",
     )
     # Not among the properties: altair would check every cell against its schema, for seconds in a long text.
     chart.datasets = {f"cells_{i}": _rows_of_data(one) for i, one in enumerate(maps)}
@@ -68,13 +68,16 @@ def _panel(
     import altair as alt
 
     row_words, column_words = f"row_words_{number}", f"column_words_{number}"
+    row_labels, column_labels = f"row_labels_{number}", f"column_labels_{number}"
+    rows, columns = ([label(word) for word in words] for words in (one.rows, one.columns))
     on_top, on_left = words_on
+    side_px = max(1, len(one.columns)) * cell_px
     base = (
         alt.Chart(alt.NamedData(f"cells_{number}"))
         .transform_calculate(row_word=f"{row_words}[datum.row]", column_word=f"{column_words}[datum.column]")
         .encode(
-            x=_across(one, column_words, cell_px, labelled=on_top, in_grid=title != ""),
-            y=_down(one, row_words, cell_px, labelled=on_left),
+            x=_across(one, columns, column_labels, cell_px, labelled=on_top, in_grid=title != ""),
+            y=_down(one, row_labels, cell_px, labelled=on_left),
             tooltip=[
                 alt.Tooltip("row_word:N", title=one.row_axis),
                 alt.Tooltip("column_word:N", title=one.column_axis),
@@ -90,17 +93,27 @@ def _panel(
         .add_params(
             alt.param(name=row_words, value=list(one.rows)),
             alt.param(name=column_words, value=list(one.columns)),
+            alt.param(name=row_labels, value=rows),
+            alt.param(name=column_labels, value=columns),
         )
         .properties(
-            width=max(1, len(one.columns)) * cell_px,
+            width=side_px,
             height=max(1, len(one.rows)) * cell_px,
-            **({"title": alt.Title(title, fontSize=12, frame="group", offset=8)} if title else {}),
+            **({"title": _panel_title(title, side_px)} if title else {}),
         )
     )
 
 
-def _across(one: AttentionMap, words: str, cell_px: int, *, labelled: bool, in_grid: bool) -> Any:
-    """The columns, in the direction their script is read; `words` names the list of their labels."""
+def _panel_title(title: str, side_px: int) -> Any:
+    import altair as alt
+
+    return alt.Title(label(title, max(LONGEST, side_px), 12), fontSize=12, frame="group", offset=8)
+
+
+def _across(
+    one: AttentionMap, columns: Sequence[str], labels: str, cell_px: int, *, labelled: bool, in_grid: bool
+) -> Any:
+    """The columns, in the direction their script is read; `labels` names the list of their labels."""
     import altair as alt
 
     places = list(range(len(one.columns)))
@@ -115,8 +128,8 @@ def _across(one: AttentionMap, words: str, cell_px: int, *, labelled: bool, in_g
             orient="top",
             title=title if labelled else None,
             labels=labelled,
-            labelExpr=f"{words}[datum.value]",
-            labelAngle=_label_angle(one.columns, cell_px, in_grid=in_grid),
+            labelExpr=f"{labels}[datum.value]",
+            labelAngle=_label_angle(columns, cell_px, in_grid=in_grid),
             labelBaseline="middle",
             labelPadding=7,
             labelFont=_label_font(one.columns),
@@ -125,8 +138,8 @@ def _across(one: AttentionMap, words: str, cell_px: int, *, labelled: bool, in_g
     )
 
 
-def _down(one: AttentionMap, words: str, cell_px: int, *, labelled: bool) -> Any:
-    """The rows, the first on top; `words` names the list of their labels."""
+def _down(one: AttentionMap, labels: str, cell_px: int, *, labelled: bool) -> Any:
+    """The rows, the first on top; `labels` names the list of their labels."""
     import altair as alt
 
     return alt.Y(
@@ -135,7 +148,7 @@ def _down(one: AttentionMap, words: str, cell_px: int, *, labelled: bool) -> Any
         axis=alt.Axis(
             title=one.row_axis if labelled else None,
             labels=labelled,
-            labelExpr=f"{words}[datum.value]",
+            labelExpr=f"{labels}[datum.value]",
             labelFont=_label_font(one.rows),
             labelFontSize=_font_px(cell_px),
         ),
@@ -233,14 +246,9 @@ def _font_px(cell_px: int) -> int:
 
 def _label_angle(words: Sequence[str], cell_px: int, *, in_grid: bool) -> int:
     """Level if every word fits above its cell, else slanted; upright where slanted words would collide."""
-    if all(_width_px(word, _font_px(cell_px)) <= cell_px - 2 for word in words):
+    if all(width_px(word, _font_px(cell_px)) <= cell_px - 2 for word in words):
         return 0
     return -90 if in_grid or cell_px < 20 else -45
-
-
-def _width_px(word: str, font_px: int) -> float:
-    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in word)
-    return font_px * (wide + 0.55 * (len(word) - wide))
 
 
 def area(maps: Sequence[AttentionMap]) -> float:
@@ -248,6 +256,6 @@ def area(maps: Sequence[AttentionMap]) -> float:
     cell_px = _cell_px(maps)
     per_line = _panels_per_line(maps)
     lines = math.ceil(len(maps) / per_line)
-    width = per_line * (max(len(one.columns) for one in maps) * cell_px + 30) + LONGEST_LABEL
-    height = lines * (max(len(one.rows) for one in maps) * cell_px + 60) + LONGEST_LABEL
+    width = per_line * (max(len(one.columns) for one in maps) * cell_px + 30) + LONGEST
+    height = lines * (max(len(one.rows) for one in maps) * cell_px + 60) + LONGEST
     return float(width * height)

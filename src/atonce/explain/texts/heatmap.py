@@ -87,6 +87,10 @@ class Heatmap(Drawing):
         """About how many square pixels it takes at its natural size."""
         return area(self.maps)
 
+    def marks(self) -> int:
+        """How many cells it has."""
+        return sum(one.weights.size for one in self.maps)
+
     def text(self) -> str:
         """Every character that appears on it."""
         parts = [self.model]

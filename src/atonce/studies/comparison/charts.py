@@ -7,10 +7,12 @@ Vega-Lite as JSON. Colours are the page's: its script gives a range of categorie
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from atonce.figures.labels import distinct
 from atonce.figures.spread import spread
+from atonce.figures.vega import spec_of
 
 if TYPE_CHECKING:
     import altair
@@ -29,7 +31,7 @@ ROW = 34
 HEIGHT = 280
 SMALL = 120
 _WIDTH = 250.0
-_NAME_ROOM = 130
+_NAME_ROOM = 150
 _NAME_HEIGHT = 15
 _LETTER = 7
 
@@ -56,10 +58,14 @@ class Gained:
     high: float
 
 
+Labelled = TypeVar("Labelled", Whisker, Gained)
+
+
 def whiskers(rows: Sequence[Whisker], models: Sequence[str], *, x_title: str) -> dict[str, Any]:
     """A row for each, from above: a dot with its whisker and its number; seeds as small ticks."""
     import altair as alt
 
+    rows, models = _named(rows, models)
     lows, highs = [row.low for row in rows], [row.high for row in rows]
     seeds = [{"label": row.label, "x": seed} for row in rows for seed in row.by_seed]
     scale = alt.Scale(domain=_padded(lows, highs), nice=False, zero=False)
@@ -94,6 +100,7 @@ def gains(rows: Sequence[Gained], models: Sequence[str], *, x_title: str) -> dic
     """Two whiskers for each: filled for long sentences, hollow for the others. A line stands at 0."""
     import altair as alt
 
+    rows, models = _named(rows, models)
     order = list(dict.fromkeys(row.label for row in rows))
     lows, highs = [row.low for row in rows], [row.high for row in rows]
     scale = alt.Scale(domain=_padded([*lows, 0.0], [*highs, 0.0]), nice=False)
@@ -127,6 +134,8 @@ def named_lines(
     """A line for each model, named to the right of the chart, as near to its end as the others allow."""
     import altair as alt
 
+    names = _names([*models, *lines])
+    lines, models = {names[model]: line for model, line in lines.items()}, [names[one] for one in models]
     low, high = _padded(*([[y for line in lines.values() for _, y in line]] * 2))
     last = max(x for line in lines.values() for x, _ in line)
     x_scale, y_scale = alt.Scale(domain=[0, last], nice=False), alt.Scale(domain=[low, high], nice=False)
@@ -138,11 +147,11 @@ def named_lines(
     pixel = (high - low) / HEIGHT
     apart = _NAME_HEIGHT * pixel
     places = spread([line[-1][1] for line in lines.values()], apart=apart, low=low, high=high)
-    names = [
+    ends = [
         {"model": model, "x": line[-1][0], "y": line[-1][1], "place": place}
         for (model, line), place in zip(lines.items(), places, strict=True)
     ]
-    at_end = alt.Chart(_inline(names))
+    at_end = alt.Chart(_inline(ends))
     right = "width"
     layers = [
         measured.mark_line(strokeWidth=2).encode(
@@ -172,6 +181,9 @@ def one_of_many(
     """One model's values with their band; the lines of the others in grey behind it."""
     import altair as alt
 
+    names = _names([*models, *bands])
+    bands, models = {names[model]: band for model, band in bands.items()}, [names[one] for one in models]
+    shown = names[shown]
     everything = [one for band in bands.values() for one in band]
     domain = _padded([one.low for one in everything], [one.high for one in everything])
     scale = alt.Scale(domain=[max(0.0, domain[0]), domain[1]], nice=False)
@@ -206,6 +218,8 @@ def scatter(
     """A point for each, its name beside it where there is room. Logarithmic: equal steps are equal ratios."""
     import altair as alt
 
+    names = _names([*models, *points])
+    points, models = {names[model]: at for model, at in points.items()}, [names[one] for one in models]
     xs, ys = ([point[axis] for point in points.values()] for axis in (0, 1))
     x_domain, y_domain = _around(xs), _around(ys)
     values = [
@@ -291,10 +305,21 @@ def _padded(lows: Sequence[float], highs: Sequence[float]) -> list[float]:
     return [min(lows) - room, max(highs) + room]
 
 
+def _names(models: Sequence[str]) -> dict[str, str]:
+    """What each is called where there is room for a name; no two alike."""
+    return distinct(models, _NAME_ROOM, 12)
+
+
+def _named(rows: Sequence[Labelled], models: Sequence[str]) -> tuple[list[Labelled], list[str]]:
+    """Rows and models, each by the name that it has in a chart."""
+    names = _names([*models, *(row.label for row in rows)])
+    return [replace(row, label=names[row.label]) for row in rows], [names[one] for one in models]
+
+
 def _names_axis() -> "altair.Axis":
     import altair as alt
 
-    return alt.Axis(ticks=False, domain=False, grid=False, labelColor="var(--ink)", labelLimit=_NAME_ROOM)
+    return alt.Axis(ticks=False, domain=False, grid=False, labelColor="var(--ink)")
 
 
 def _interval_tooltip() -> "list[altair.Tooltip]":
@@ -335,5 +360,4 @@ def _inline(values: list[dict[str, Any]]) -> "altair.InlineData":
 def _layered(layers: "list[altair.Chart]", *, height: int) -> dict[str, Any]:
     import altair as alt
 
-    chart: dict[str, Any] = alt.layer(*layers).properties(width="container", height=height).to_dict()
-    return chart
+    return spec_of(alt.layer(*layers).properties(width="container", height=height))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from atonce.figures.drawing import Drawing
+from atonce.figures.labels import label
 from atonce.figures.style import LIGHT, Palette, headed, styled
 from atonce.studies.measurement.distance import LAYERS, Influence
 from atonce.studies.measurement.families import colour_of, family_of_layer, family_of_model
@@ -113,6 +114,7 @@ def _panel(one: Influence, palette: Palette) -> Any:
             tooltip=[alt.Tooltip("distance:Q"), alt.Tooltip("exact:Q", title="share", format=".2e")],
         )
         .properties(
-            width=_WIDTH, height=_HEIGHT, title=alt.Title(one.title, fontSize=12, frame="group", offset=6)
+            width=_WIDTH, height=_HEIGHT,
+            title=alt.Title(label(one.title, _WIDTH, 12), fontSize=12, frame="group", offset=6),
         )
     )  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from atonce.figures.labels import distinct
 from atonce.figures.spread import spread
 from atonce.figures.style import Palette
 from atonce.studies.measurement.families import COLOURS, Family, colour_of
@@ -82,10 +83,12 @@ def line_panel(title: str, lines: Sequence[Line], palette: Palette, *, unit: str
 
 
 def _points(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
+    shown = distinct((line.title for line in lines), NAME_ROOM)
     for line in lines:
         for length, value in line.values.items():
             yield {
-                "title": line.title, "family": line.family, "n": length, "value": value, "said": line.said,
+                "title": shown[line.title], "family": line.family, "n": length, "value": value,
+                "said": line.said,
             }  # fmt: skip
 
 
@@ -94,8 +97,9 @@ def _names(lines: Sequence[Line], low: float, high: float) -> Iterator[dict[str,
     ends = [float(list(line.values.values())[-1]) for line in lines]
     apart = _NAME_HEIGHT * (high - low) / HEIGHT
     places = spread([math.log10(end) for end in ends], apart=apart, low=low, high=high)
+    shown = distinct((line.title for line in lines), NAME_ROOM)
     for line, end, place in zip(lines, ends, places, strict=True):
         yield {
-            "title": line.title, "family": line.family, "n": max(line.values), "value": end,
+            "title": shown[line.title], "family": line.family, "n": max(line.values), "value": end,
             "place": 10**place,
         }  # fmt: skip

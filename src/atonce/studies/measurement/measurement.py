@@ -6,6 +6,7 @@ from typing import Any
 
 from atonce.figures import page
 from atonce.figures.drawing import FORMATS, Drawing
+from atonce.figures.drawing_process import OF_ONE_USER, DrawingLimits
 from atonce.measure.growth import LENGTHS
 from atonce.models.device import choose_device
 from atonce.studies.measurement import clock as clocks
@@ -88,11 +89,11 @@ class Measurement(GrowthFigure):
         """What its page says first."""
         return [*super().facts(), *([] if self.clock is None else [("timed on", self.clock.machine)])]
 
-    def rendered(self, suffix: str) -> bytes:
+    def rendered(self, suffix: str, limits: DrawingLimits = OF_ONE_USER) -> bytes:
         """As before; and `.md`, the tables as text."""
         if suffix == ".md":
             return "\n".join(table.markdown() for table in self.text_tables()).encode()
-        return super().rendered(suffix)
+        return super().rendered(suffix, limits)
 
     def _looked_at(self) -> tuple[Sequence[Subject], Sequence[Subject]]:
         return self.subjects or tick_views.shown(), self.subjects or distance.shown()

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from atonce.figures.drawing import Drawing
+from atonce.figures.labels import LONGEST, distinct, label
 from atonce.figures.player import slider
 from atonce.figures.style import LIGHT, Palette, headed, styled
 from atonce.studies.measurement.tick_views import Row, TickView
@@ -91,17 +92,19 @@ class GridFigure(Drawing):
     def _panel(self, view: TickView, palette: Palette, last: int) -> Any:
         import altair as alt
 
+        names = distinct(row.name for row in view.rows)
         values = [
-            {"row": row.name, "position": place + 1, **self.cell(row, place)}
+            {"row": names[row.name], "position": place + 1, **self.cell(row, place)}
             for row in view.rows
             for place in range(len(row.ticks))
         ]
         positions = max(len(row.ticks) for row in view.rows)
         base = alt.Chart(alt.InlineData(values=values)).encode(
             x=alt.X("position:O", title=None, axis=alt.Axis(labelAngle=0, labelColor=palette.faint)),
-            y=alt.Y("row:O", title=None, sort=[row.name for row in reversed(view.rows)]),
+            y=alt.Y("row:O", title=None, sort=[names[row.name] for row in reversed(view.rows)]),
         )
-        heading = alt.Title(self.panel_title(view), fontSize=12, frame="group", offset=6)
+        title = label(self.panel_title(view), max(LONGEST, positions * _CELL), 12)
+        heading = alt.Title(title, fontSize=12, frame="group", offset=6)
         return alt.layer(*self.drawn(base, palette, last)).properties(
             width=positions * _CELL, height=len(view.rows) * _LINE, title=heading
         )

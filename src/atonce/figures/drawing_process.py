@@ -1,0 +1,264 @@
+"""A process of its own for the library that draws: what takes too long, or too much, or dies, dies alone.
+
+The library (vl-convert: Vega in V8, and resvg) is native code that may abort its whole process, and draws as
+long and in as much memory as a figure asks for. The process is started for the first figure, draws one after
+another, and is replaced when it has died, or has grown.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+from atonce.errors import FigureError
+
+MIB = 1 << 20
+_GROWN = 300 * MIB
+"""A process that has held more is replaced: the library gives little of it back."""
+_REPLY = struct.Struct(">cQ")
+_DONE, _FAILED, _GROWN_TOO_LARGE = b"d", b"f", b"g"
+_BEGIN = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from atonce.figures.drawing_process import serve; serve()"
+)
+
+
+@dataclass(frozen=True)
+class DrawingLimits:
+    """What one drawing may take."""
+
+    seconds: float = 600.0
+    memory: int = 4096 * MIB
+    """Bytes that it may write to (RLIMIT_DATA, on Linux), 0.5 GB of which the library reserves at once."""
+
+
+OF_ONE_USER = DrawingLimits()
+"""On the command line and in a notebook: more than any figure of theirs takes."""
+
+
+class TooMuchToDraw(FigureError):
+    """A figure that takes more time or memory than there is for it."""
+
+
+class DrawingProcess:
+    """The process, as the others see it. Threads may share it: it draws one figure at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._complaints: IO[bytes] | None = None
+        os.register_at_fork(after_in_child=self._forget)
+
+    @property
+    def pid(self) -> int | None:
+        """Its number, if it is there."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start it, if it is not there, without waiting for it."""
+        if self._lock.acquire(blocking=False):  # else it is there, and drawing
+            try:
+                self._started()
+            finally:
+                self._lock.release()
+
+    def ask(self, task: str, limits: DrawingLimits = OF_ONE_USER, **what: Any) -> bytes:
+        """What the library's function `task` makes of its arguments `what`.
+
+        Raises TooMuchToDraw where that takes more than `limits`, and FigureError where it fails.
+        """
+        said = json.dumps({"task": task, "what": what, "seconds": limits.seconds, "memory": limits.memory})
+        with self._lock:
+            try:
+                kind, content = self._exchange(said.encode() + b"\n", limits)
+            except BaseException:  # interrupted: what it answers now would be taken for the next answer
+                self._end(signal.SIGKILL if sys.platform != "win32" else None)
+                raise
+            if kind != _DONE:
+                self._end()
+        if kind == _FAILED:
+            raise FigureError(
+                "the figure cannot be drawn",
+                why=content.decode(errors="replace"),
+                fix="save it as .html, which a browser draws, or as .json",
+            )
+        return content
+
+    def kill(self) -> None:
+        """End it now; who is waiting for it gets an error."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(OSError):
+                process.kill()
+
+    def close(self) -> None:
+        """End it, once it has drawn what it is drawing."""
+        with self._lock:
+            self._end()
+
+    def _exchange(self, said: bytes, limits: DrawingLimits) -> tuple[bytes, bytes]:
+        late = threading.Event()
+        process = self._started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(limits.seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(said)
+                process.stdin.flush()
+            head = process.stdout.read(_REPLY.size)
+            if len(head) == _REPLY.size:
+                kind, size = _REPLY.unpack(head)
+                content = process.stdout.read(size)
+                if len(content) == size:
+                    return kind, content
+        finally:
+            timer.cancel()
+        raise self._death(process, limits, late=late.is_set())
+
+    def _death(self, process: "subprocess.Popen[bytes]", limits: DrawingLimits, *, late: bool) -> FigureError:
+        code = process.wait()
+        if late:
+            return TooMuchToDraw(
+                "the figure was not drawn in time",
+                why=f"a drawing may take {limits.seconds:g} seconds",
+                fix="draw less: a shorter text, one head, words in place of pieces",
+            )
+        assert self._complaints is not None
+        self._complaints.seek(0)
+        if _wants_memory(self._complaints.read(MIB)):
+            return TooMuchToDraw(
+                "the figure is too large to be drawn",
+                why=f"a drawing may take {limits.memory // MIB:,} MB of memory",
+                fix="draw less: a shorter text, one head, words in place of pieces",
+            )
+        ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return FigureError(
+            "the process that draws figures died",
+            why=f"it ended with {ended} while it drew this one; only the figure is lost",
+            fix="try again, or save it as .html, which a browser draws, or as .json",
+        )
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        """The process, a new one where the last has died."""
+        if self._process is not None and self._process.poll() is not None:
+            self._end()
+        if self._process is None:
+            self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BEGIN, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+            )
+        return self._process
+
+    def _end(self, by: signal.Signals | None = None) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert self._complaints is not None
+        if by is not None:
+            process.kill()
+        with contextlib.suppress(OSError):
+            process.stdin.close()  # it ends where nothing more is asked of it
+        try:
+            process.wait(2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        self._complaints.close()
+
+    def _forget(self) -> None:
+        """In a fork: it belongs to the parent, and its pipes have no room for two."""
+        self._lock = threading.Lock()
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None and process.stdout is not None:
+            process.returncode = 0  # or its end would be waited for
+            for pipe in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    os.close(pipe.fileno())
+
+
+SHARED = DrawingProcess()
+"""The one that all figures of a process share."""
+
+
+def serve() -> None:
+    """What the process does: draw what it is told, one after another, until nobody is there to tell it."""
+    asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever the library prints is no answer
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for who asks; it ends with them
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as first:
+        first.write("1000")  # where memory ends, this goes and not who asked
+    import vl_convert
+
+    for line in asked:
+        told = json.loads(line)
+        _limit(told["seconds"], told["memory"])
+        try:
+            kind, content = _DONE, _made(getattr(vl_convert, told["task"]), told["what"])
+        except BaseException as error:  # a panic of the library is no Exception
+            kind, content = _FAILED, _first_line(error).encode(errors="replace")
+        if kind == _DONE and _held() > _GROWN:
+            kind = _GROWN_TOO_LARGE
+        answers.write(_REPLY.pack(kind, len(content)))
+        answers.write(content)
+        answers.flush()
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _wants_memory(complaint: bytes) -> bool:
+    """Whether V8, or the allocator of the library, says that it died for want of memory."""
+    return b"out of memory" in complaint or b"memory allocation of" in complaint
+
+
+def _made(draw: Callable[..., str | bytes], what: Mapping[str, Any]) -> bytes:
+    made = draw(**what)
+    return made.encode() if isinstance(made, str) else bytes(made)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:500]
+
+
+def _limit(seconds: float, memory: int) -> None:
+    """Bound what is drawn next, as far as the system can; who asks bounds its time as well."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds + 5)  # nobody may be left to end it
+    if sys.platform == "linux":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _held() -> int:
+    """The most bytes of memory that this process has held at once."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
