@@ -50,7 +50,7 @@ class Shadows:
     def __init__(self, channels: int) -> None:
         self.channels = channels
         self._kept: dict[int, _Kept] = {}
-        self._lowered: dict[int, _Kept] = {}
+        self._far: dict[int, _Kept] = {}
         self._limit = 1024
 
     def of(self, tensor: Tensor) -> Int[Tensor, " channels *shape"]:
@@ -103,8 +103,8 @@ class Shadows:
         else:
             for first in range(each):
                 self._viewed(kept.shadow[:, first::each], tensor).copy_(shadow)
-        if self._lowered:
-            self.lower(tensor, torch.tensor(False))
+        if self._far:
+            self.put_far(tensor, torch.tensor(False))
 
     def mark(self, tensor: Tensor, positions: Int[Tensor, "*shape"]) -> None:
         """Make an input of `tensor`: it waited for nothing, and paths begin at its elements.
@@ -116,27 +116,27 @@ class Shadows:
         shadow[FIRST_PATH:] = torch.where(channels == positions, 0, NOTHING)
         self.write(tensor, shadow)
 
-    def lower(self, tensor: Tensor, where: Bool[Tensor, "*#shape"]) -> None:
-        """Take note where `tensor` is something plus a constant far below zero, and where it is not."""
+    def put_far(self, tensor: Tensor, where: Bool[Tensor, "*#shape"]) -> None:
+        """Take note where `tensor` is something plus a constant far from zero, and where it is not."""
         storage = tensor.untyped_storage()
-        kept = self._lowered.get(storage._cdata)
+        kept = self._far.get(storage._cdata)
         if kept is None or kept.itemsize != tensor.itemsize:
             if not where.any():
                 return
-            lowered = torch.zeros((1, _elements(tensor)), dtype=torch.bool)
-            kept = self._lowered[storage._cdata] = _Kept(StorageWeakRef(storage), tensor.itemsize, lowered)
-            if len(self._lowered) > 64:
-                self._lowered = {key: one for key, one in self._lowered.items() if not one.alive.expired()}
+            far = torch.zeros((1, _elements(tensor)), dtype=torch.bool)
+            kept = self._far[storage._cdata] = _Kept(StorageWeakRef(storage), tensor.itemsize, far)
+            if len(self._far) > 64:
+                self._far = {key: one for key, one in self._far.items() if not one.alive.expired()}
         self._viewed(kept.shadow, tensor).copy_(where)
 
-    def lowered(self, tensor: Tensor) -> Bool[Tensor, "*shape"] | None:
-        """Where `tensor` is something plus a constant far below zero, as masks make it; None if nowhere."""
-        if not self._lowered or tensor.layout is not torch.strided:
+    def far(self, tensor: Tensor) -> Bool[Tensor, "*shape"] | None:
+        """Where `tensor` is something plus a constant far from zero, as masks make it; None if nowhere."""
+        if not self._far or tensor.layout is not torch.strided:
             return None
-        kept = self._lowered.get(tensor.untyped_storage()._cdata)
+        kept = self._far.get(tensor.untyped_storage()._cdata)
         if kept is None or kept.itemsize != tensor.itemsize:
             return None
-        return self._viewed(kept.shadow, tensor)[0]
+        return self._viewed(kept.shadow, tensor)[0].clone()
 
     def _given(self, tensor: Tensor) -> Int[Tensor, " channels elements"]:
         shadow = torch.full((self.channels, _elements(tensor)), NOTHING)
@@ -197,15 +197,22 @@ def is_unmarked(shadow: Int[Tensor, " channels *shape"]) -> Bool[Tensor, "*shape
     return (shadow[FIRST_PATH:] == NOTHING).all(0)
 
 
-LOW = -5000.0
-"""What is as far below zero as this is there to mask: a softmax gives it a weight of exactly zero."""
+FAR = 5000.0
+"""What is as far from zero as this is there to mask: a softmax gives the lesser a weight of exactly zero."""
+
+
+def is_far(tensor: Tensor) -> Bool[Tensor, "*shape"]:
+    """Where a number is so far from zero that it is there to mask: -inf, 1e9, or -1e4 in half precision."""
+    if tensor.dtype == torch.bool or tensor.is_complex():
+        return torch.zeros(tensor.shape, dtype=torch.bool)
+    return (tensor.detach().abs() >= FAR).cpu()
 
 
 def is_low(tensor: Tensor) -> Bool[Tensor, "*shape"]:
-    """Where a number is so far below zero that it is there to mask: -inf, -1e9, or -1e4 in half precision."""
+    """Where it is so far below zero."""
     if tensor.dtype == torch.bool or tensor.is_complex():
         return torch.zeros(tensor.shape, dtype=torch.bool)
-    return (tensor.detach() <= LOW).cpu()
+    return (tensor.detach() <= -FAR).cpu()
 
 
 def parts(tensor: Tensor) -> list[Tensor]:

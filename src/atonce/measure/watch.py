@@ -33,6 +33,7 @@ from atonce.measure.shadows import (
     UNIT,
     Shadows,
     is_constant,
+    is_far,
     is_low,
     later,
     latest,
@@ -140,8 +141,8 @@ class Watch(TorchDispatchMode):
         self._count(call, waited)
         for output, shadow in zip(call.outputs, waited.shadows, strict=True):
             self.shadows.write(output, self._after(call, shadow, waited.joined, waited.depth))
-        if waited.lowered is not None:
-            self.shadows.lower(call.output, waited.lowered)
+        if waited.far is not None and call.output.is_floating_point():
+            self.shadows.put_far(call.output, waited.far & is_far(call.output))
         return result
 
     def read_before(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -168,6 +169,8 @@ class Watch(TorchDispatchMode):
                 return reductions.everything(call)
             if waited.wide:
                 self.wide[call.operation.name()] += 1
+            elif waited.loses or (waited.loses is None and self._has_mask(call)):
+                self.wide[f"{call.operation.name()} (of a mask)"] += 1
             return waited
         if sparse:
             self.wide[f"{call.operation.name()} (sparse)"] += 1
@@ -176,6 +179,11 @@ class Watch(TorchDispatchMode):
         else:
             self.unknown[call.operation.name()] += 1
         return reductions.everything(call)
+
+    def _has_mask(self, call: Call) -> bool:
+        """Whether a mask has put any of what went in far from zero."""
+        far = [self.shadows.far(one) for one in call.tensors]
+        return any(one is not None and bool(one.any()) for one in far)
 
     def read(self, *tensors: Tensor) -> None:
         """Take note that Python has read these. Constants, such as a mask, it would have known anyway."""
