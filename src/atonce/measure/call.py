@@ -31,7 +31,7 @@ class Waited(NamedTuple):
     far: Bool[Tensor, "*shape"] | None = None
     """Where the first result is something plus a constant far from zero, as masks make it."""
     loses: bool | None = None
-    """Whether a mask that went in has closed nothing, and is seen no more. None: it is so if there was one."""
+    """Whether a mask that went in has closed nothing, and is lost. None: so it is if there was one."""
     wide: bool = False
     """Whether all waits for all only because nobody looks closer."""
 

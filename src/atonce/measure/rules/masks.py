@@ -1,9 +1,9 @@
 """Masks: numbers far from zero, and what operations make of them.
 
 A number is far if it is something moderate plus a constant of 5,000 or more, or of -5,000 or less: what a
-softmax then gives a weight of exactly zero is closed. What makes numbers far, and what becomes of them, is not
-told from the names of operations but tried out: each is run again with other numbers in place of those that
-may be others.
+softmax then gives a weight of exactly zero is closed. What makes numbers far and what becomes of them is not
+told from the names of operations but tried out: each is run again with other numbers in place of those
+that may be others.
 """
 
 from collections.abc import Callable, Sequence
@@ -197,11 +197,11 @@ class Groups(NamedTuple):
 
     def amax(self, dims: Sequence[int]) -> Tensor:
         """The group of the greatest."""
-        return self.each.amax(dims, keepdim=True)
+        return self.each.amax(list(dims), keepdim=True)
 
     def amin(self, dims: Sequence[int]) -> Tensor:
         """The group of the least."""
-        return self.each.amin(dims, keepdim=True)
+        return self.each.amin(list(dims), keepdim=True)
 
     def waited(
         self, shadow: Int[Tensor, " channels *shape"], dim: int, chosen: Tensor
