@@ -10,7 +10,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
-from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant, is_low, is_unmarked
+from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant, is_far, is_unmarked
 from atonce.shapes import Bool, Int
 
 
@@ -28,8 +28,10 @@ class Waited(NamedTuple):
     """Of these, how many multiply or add in a matrix product or a convolution."""
     depth: int | None = None
     """Steps on unboundedly many processors; None: 1 + ⌈log2 joined⌉."""
-    lowered: Bool[Tensor, "*shape"] | None = None
-    """Where the first result is something plus a constant far below zero."""
+    far: Bool[Tensor, "*shape"] | None = None
+    """Where the first result is something plus a constant far from zero, as masks make it."""
+    loses: bool | None = None
+    """Whether a mask that went in has closed nothing, and is lost. None: so it is if there was one."""
     wide: bool = False
     """Whether all waits for all only because nobody looks closer."""
 
@@ -104,17 +106,22 @@ class Call:
         shadow[:FIRST_PATH] = 0
         return shadow
 
-    def masked(self, tensor: Tensor, sign: int | float = 1) -> Bool[Tensor, "*#shape"] | None:
-        """Where a mask has put an argument, times `sign`, far below zero; None if nowhere."""
+    def masked(self, tensor: Tensor) -> Bool[Tensor, "*#shape"] | None:
+        """Where an argument is far from zero, as a constant or by one that was added; None if nowhere."""
         if tensor.dtype == torch.bool or tensor.is_complex():
             return None
-        lowered = self.shadows.lowered(tensor) if sign > 0 else None
-        low = is_low(tensor.detach() if sign == 1 else tensor.detach() * sign)
-        if not low.any():
-            return lowered
+        far = self.shadows.far(tensor)
+        found = is_far(tensor)
+        if not found.any():
+            return far
         shadow = self.shadow(tensor)
-        low = low & (is_constant(shadow) | is_unmarked(shadow))
-        return low if lowered is None else low | lowered
+        found = found & (is_constant(shadow) | is_unmarked(shadow))
+        return found if far is None else found | far
+
+    def is_fixed(self, tensor: Tensor) -> bool:
+        """Whether an argument depends on no marked position, so that paths meet it as it is."""
+        shadow = self.shadow(tensor)
+        return bool((is_constant(shadow) | is_unmarked(shadow)).all())
 
     def constantly(self, value: Any, number: int) -> Bool[Tensor, "*shape"]:
         """Where an argument is `number` in every run."""

@@ -12,6 +12,7 @@ So in every channel waiting for two things is the greater of two numbers, and on
 chains it is (max, +), for paths (min, +) turned upside down.
 """
 
+import gc
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -50,8 +51,11 @@ class Shadows:
     def __init__(self, channels: int) -> None:
         self.channels = channels
         self._kept: dict[int, _Kept] = {}
-        self._lowered: dict[int, _Kept] = {}
+        self._far: dict[int, _Kept] = {}
         self._limit = 1024
+        self._known: Int[Tensor, " channels"] | None = None
+        self._before: dict[int, StorageWeakRef] = {}
+        self._shared: dict[int, StorageWeakRef] = {}
 
     def of(self, tensor: Tensor) -> Int[Tensor, " channels *shape"]:
         """The shadow of `tensor`: to be read only, or to be written with `write`.
@@ -71,6 +75,9 @@ class Shadows:
             kept = self._grown(tensor, kept)
         if kept.itemsize > tensor.itemsize:  # the halves of complex numbers
             kept = self._keep(tensor, kept.shadow.repeat_interleave(kept.itemsize // tensor.itemsize, 1))
+        if storage._cdata in self._shared and self._known is not None:
+            known = torch.maximum(kept.shadow, self._known[:, None])
+            kept = self._keep(tensor, known, itemsize=kept.itemsize)
         if kept.itemsize == tensor.itemsize:
             return self._viewed(kept.shadow, tensor)
         each = tensor.itemsize // kept.itemsize  # numbers made of several: any of them may be in it
@@ -103,8 +110,8 @@ class Shadows:
         else:
             for first in range(each):
                 self._viewed(kept.shadow[:, first::each], tensor).copy_(shadow)
-        if self._lowered:
-            self.lower(tensor, torch.tensor(False))
+        if self._far:
+            self.put_far(tensor, torch.tensor(False))
 
     def mark(self, tensor: Tensor, positions: Int[Tensor, "*shape"]) -> None:
         """Make an input of `tensor`: it waited for nothing, and paths begin at its elements.
@@ -116,27 +123,46 @@ class Shadows:
         shadow[FIRST_PATH:] = torch.where(channels == positions, 0, NOTHING)
         self.write(tensor, shadow)
 
-    def lower(self, tensor: Tensor, where: Bool[Tensor, "*#shape"]) -> None:
-        """Take note where `tensor` is something plus a constant far below zero, and where it is not."""
+    def put_far(self, tensor: Tensor, where: Bool[Tensor, "*#shape"]) -> None:
+        """Take note where `tensor` is something plus a constant far from zero, and where it is not."""
         storage = tensor.untyped_storage()
-        kept = self._lowered.get(storage._cdata)
+        kept = self._far.get(storage._cdata)
         if kept is None or kept.itemsize != tensor.itemsize:
             if not where.any():
                 return
-            lowered = torch.zeros((1, _elements(tensor)), dtype=torch.bool)
-            kept = self._lowered[storage._cdata] = _Kept(StorageWeakRef(storage), tensor.itemsize, lowered)
-            if len(self._lowered) > 64:
-                self._lowered = {key: one for key, one in self._lowered.items() if not one.alive.expired()}
+            far = torch.zeros((1, _elements(tensor)), dtype=torch.bool)
+            kept = self._far[storage._cdata] = _Kept(StorageWeakRef(storage), tensor.itemsize, far)
+            if len(self._far) > 64:
+                self._far = {key: one for key, one in self._far.items() if not one.alive.expired()}
         self._viewed(kept.shadow, tensor).copy_(where)
 
-    def lowered(self, tensor: Tensor) -> Bool[Tensor, "*shape"] | None:
-        """Where `tensor` is something plus a constant far below zero, as masks make it; None if nowhere."""
-        if not self._lowered or tensor.layout is not torch.strided:
+    def far(self, tensor: Tensor) -> Bool[Tensor, "*shape"] | None:
+        """Where `tensor` is something plus a constant far from zero, as masks make it; None if nowhere."""
+        if not self._far or tensor.layout is not torch.strided:
             return None
-        kept = self._lowered.get(tensor.untyped_storage()._cdata)
+        kept = self._far.get(tensor.untyped_storage()._cdata)
         if kept is None or kept.itemsize != tensor.itemsize:
             return None
-        return self._viewed(kept.shadow, tensor)[0]
+        return self._viewed(kept.shadow, tensor)[0].clone()
+
+    def know(self, known: Int[Tensor, " channels"]) -> None:
+        """Take note of how long what Python has read had to wait.
+
+        Tensors that are first seen from now on may have been made of it, if they were not there before.
+        """
+        if self._known is None:
+            kinds = {Tensor, *_subclasses(Tensor)}
+            for one in gc.get_objects():
+                if type(one) in kinds and one.layout is torch.strided and not one.is_nested:
+                    storage = one.untyped_storage()
+                    self._before[storage._cdata] = StorageWeakRef(storage)
+        self._known = known
+
+    def share(self, tensor: Tensor) -> None:
+        """Take note that others may write to the memory of `tensor` what they have read."""
+        for part in parts(tensor):
+            storage = part.untyped_storage()
+            self._shared[storage._cdata] = StorageWeakRef(storage)
 
     def _given(self, tensor: Tensor) -> Int[Tensor, " channels elements"]:
         shadow = torch.full((self.channels, _elements(tensor)), NOTHING)
@@ -144,6 +170,10 @@ class Shadows:
             # All of the storage, whatever part of it this tensor is, and however often it shows an element.
             whole = tensor.detach().as_strided((shadow.shape[1],), (1,), 0)
             shadow[:FIRST_PATH] = torch.where(is_low(whole) & whole.is_floating_point(), NOTHING, 0)
+        storage = tensor.untyped_storage()
+        is_new = self._known is not None and storage._cdata not in self._before
+        if is_new or not storage.resizable():  # or the memory is another library's
+            self.share(tensor)
         return shadow
 
     def _grown(self, tensor: Tensor, kept: _Kept) -> _Kept:
@@ -154,10 +184,14 @@ class Shadows:
         grown = self._kept[tensor.untyped_storage()._cdata] = kept._replace(shadow=shadow)
         return grown
 
-    def _keep(self, tensor: Tensor, shadow: Int[Tensor, " channels elements"]) -> _Kept:
+    def _keep(
+        self, tensor: Tensor, shadow: Int[Tensor, " channels elements"], *, itemsize: int | None = None
+    ) -> _Kept:
         storage = tensor.untyped_storage()
         # The weak reference keeps the storage's address from being used again while we go by it.
-        kept = self._kept[storage._cdata] = _Kept(StorageWeakRef(storage), tensor.itemsize, shadow)
+        kept = self._kept[storage._cdata] = _Kept(
+            StorageWeakRef(storage), itemsize or tensor.itemsize, shadow
+        )
         if len(self._kept) > self._limit:
             self._kept = {key: one for key, one in self._kept.items() if not one.alive.expired()}
             self._limit = max(1024, 2 * len(self._kept))
@@ -171,6 +205,12 @@ class Shadows:
         if apart != 1:  # one part of each number
             stride, first = tuple(apart * step for step in stride), shadow.storage_offset() + apart * first
         return shadow.as_strided((shadow.shape[0], *tensor.shape), (shadow.stride(0), *stride), first)
+
+
+def _subclasses(kind: type) -> set[type]:
+    """All classes below one, however deep."""
+    below: list[type] = type.__subclasses__(kind)
+    return {one for each in below for one in (each, *_subclasses(each))}
 
 
 def _elements(tensor: Tensor) -> int:
@@ -197,15 +237,22 @@ def is_unmarked(shadow: Int[Tensor, " channels *shape"]) -> Bool[Tensor, "*shape
     return (shadow[FIRST_PATH:] == NOTHING).all(0)
 
 
-LOW = -5000.0
-"""What is as far below zero as this is there to mask: a softmax gives it a weight of exactly zero."""
+FAR = 5000.0
+"""What is as far from zero as this is there to mask: a softmax gives the lesser a weight of exactly zero."""
+
+
+def is_far(tensor: Tensor) -> Bool[Tensor, "*shape"]:
+    """Where a number is so far from zero that it is there to mask: -inf, 1e9, or -1e4 in half precision."""
+    if tensor.dtype == torch.bool or tensor.is_complex():
+        return torch.zeros(tensor.shape, dtype=torch.bool)
+    return (tensor.detach().abs() >= FAR).cpu()
 
 
 def is_low(tensor: Tensor) -> Bool[Tensor, "*shape"]:
-    """Where a number is so far below zero that it is there to mask: -inf, -1e9, or -1e4 in half precision."""
+    """Where it is so far below zero."""
     if tensor.dtype == torch.bool or tensor.is_complex():
         return torch.zeros(tensor.shape, dtype=torch.bool)
-    return (tensor.detach() <= LOW).cpu()
+    return (tensor.detach() <= -FAR).cpu()
 
 
 def parts(tensor: Tensor) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 import math
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,19 +10,22 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.distributions import Distribution
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass_type
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+    _disable_current_modes,
+    is_traceable_wrapper_subclass_type,
+)
 from torch.utils._pytree import tree_leaves
 
 from atonce.errors import AtonceError
 from atonce.measure.bodies import run_by_body
 from atonce.measure.call import Call, Waited, base_name
 from atonce.measure.chain import Chains, called_from
+from atonce.measure.outside import outside_seen
 from atonce.measure.rules import reductions
 from atonce.measure.rules.apart import taken_apart
 from atonce.measure.rules.table import Rule, rule_for
@@ -33,6 +37,7 @@ from atonce.measure.shadows import (
     UNIT,
     Shadows,
     is_constant,
+    is_far,
     is_low,
     later,
     latest,
@@ -50,14 +55,6 @@ the results are."""
 
 _OF_PYTHON = {"full", "scalar_tensor", "lift_fresh", "fill", "new_full", "full_like"}
 """Operations that make a tensor of Python's numbers."""
-
-_SHOWS = {
-    Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__,
-}  # fmt: skip
-"""What shows the numbers of a tensor to Python, or to another library, without an operation."""
-
-_MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
-"""What reads the numbers of tensors in a list, and makes a tensor of them."""
 
 
 class Watch(TorchDispatchMode):
@@ -78,6 +75,9 @@ class Watch(TorchDispatchMode):
         self.unknown: Counter[str] = Counter()
         self.wide: Counter[str] = Counter()
         self.reads = 0
+        self.over = False
+        """Whether the program has ended, though a thread that it began may go on."""
+        self._lock = threading.RLock()
         self._read = torch.full((shadows.channels,), NOTHING)
         self._latest = torch.full((shadows.channels,), NOTHING)
 
@@ -113,6 +113,14 @@ class Watch(TorchDispatchMode):
         if isinstance(func, HigherOrderOperator):
             with self:
                 return run_by_body(func, args, kwargs)
+        if self.over:
+            return func(*args, **kwargs)
+        with self._lock:  # one operation after the other, of all threads
+            return self._see(func, types, args, kwargs)
+
+    def _see(
+        self, func: OpOverload, types: Sequence[type], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
         if types and any(map(is_traceable_wrapper_subclass_type, types)):
             return NotImplemented  # what it is made of comes by next
         if func.namespace == "prim":  # what a tensor is, no numbers
@@ -140,8 +148,8 @@ class Watch(TorchDispatchMode):
         self._count(call, waited)
         for output, shadow in zip(call.outputs, waited.shadows, strict=True):
             self.shadows.write(output, self._after(call, shadow, waited.joined, waited.depth))
-        if waited.lowered is not None:
-            self.shadows.lower(call.output, waited.lowered)
+        if waited.far is not None and call.output.is_floating_point():
+            self.shadows.put_far(call.output, waited.far & is_far(call.output))
         return result
 
     def read_before(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -149,9 +157,10 @@ class Watch(TorchDispatchMode):
         places = [one for one in (*args[1:], *kwargs.values()) if isinstance(one, Tensor)]
         result = func(*args, **kwargs)
         if places:
-            self.read(*places)
-            for piece in result:
-                self.shadows.write(piece, later(self.shadows.of(piece), self._floor(piece.dim())))
+            with _disable_current_modes():
+                self.read(*places)
+                for piece in result:
+                    self.shadows.write(piece, later(self.shadows.of(piece), self._floor(piece.dim())))
         return result
 
     def _waited(self, call: Call, plan: "_Plan", *, sparse: bool) -> Waited:
@@ -168,6 +177,8 @@ class Watch(TorchDispatchMode):
                 return reductions.everything(call)
             if waited.wide:
                 self.wide[call.operation.name()] += 1
+            elif waited.loses or (waited.loses is None and self._has_mask(call)):
+                self.wide[f"{call.operation.name()} (of a mask)"] += 1
             return waited
         if sparse:
             self.wide[f"{call.operation.name()} (sparse)"] += 1
@@ -177,11 +188,28 @@ class Watch(TorchDispatchMode):
             self.unknown[call.operation.name()] += 1
         return reductions.everything(call)
 
+    def _has_mask(self, call: Call) -> bool:
+        """Whether a mask has put any of what went in far from zero."""
+        far = [self.shadows.far(one) for one in call.tensors]
+        return any(one is not None and bool(one.any()) for one in far)
+
     def read(self, *tensors: Tensor) -> None:
         """Take note that Python has read these. Constants, such as a mask, it would have known anyway."""
         waited = [reductions.all_of(self.shadows.of(tensor)) for tensor in tensors]
-        self.reads += any(not bool(is_constant(one)) for one in waited)
+        if all(bool(is_constant(one)) for one in waited):
+            return
+        self.reads += 1
         self._read = later(self._read, *waited)
+        self.shadows.know(self._read)
+
+    def show(self, *tensors: Tensor) -> None:
+        """Take note that Python has read these, and may write to their memory."""
+        for tensor in tensors:
+            try:
+                self.read(tensor)
+            except NotImplementedError:  # only a storage, with which nothing can be computed: from a file
+                continue
+            self.shadows.share(tensor)
 
     def _as_they_were(self, func: OpOverload, args: Sequence[Any]) -> Sequence[Any]:
         """The arguments, with a copy of what is going to be written over."""
@@ -235,44 +263,6 @@ class Watch(TorchDispatchMode):
         return after
 
 
-class _Readings(TorchFunctionMode):
-    """Sees what Python reads without an operation: lists and arrays made of tensors."""
-
-    def __init__(self, watch: Watch) -> None:
-        super().__init__()
-        self.watch = watch
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Take note, and go on."""
-        if isinstance(func, HigherOrderOperator):
-            with self:
-                return run_by_body(func, args, dict(kwargs or {}))
-        if func in _SHOWS:
-            self.watch.read(args[0])
-        elif func in _MADE_OF_NUMBERS:
-            self.watch.read(
-                *(one for one in tree_leaves(args) if isinstance(one, Tensor) and one is not args[0])
-            )
-        elif func in (torch.tensor_split, Tensor.tensor_split):  # looks, but where is read from a tensor
-            return self.watch.read_before(func, args, kwargs or {})
-        elif func is F.one_hot:
-            return _one_hot(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-
-def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """F.one_hot as torch's compiler has it: without reading only to see whether the numbers are valid."""
-    if num_classes < 0:
-        return F.one_hot(tensor)
-    return (tensor.unsqueeze(-1) == torch.arange(num_classes)).long()
-
-
 @contextmanager
 def watching(watch: Watch) -> Iterator[None]:
     """Within the block, `watch` sees all operations, and no fused kernel hides any from it."""
@@ -290,8 +280,7 @@ def watching(watch: Watch) -> Iterator[None]:
         Distribution.set_default_validate_args(False)
         if "torch._dynamo" in sys.modules:  # what is compiled runs as it is written
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(watch)
-        stack.enter_context(_Readings(watch))
+        stack.enter_context(outside_seen(watch))
         try:
             yield
         except NotImplementedError as error:

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from atonce.measure.call import Call, Waited
 from atonce.measure.rules.reductions import all_of
-from atonce.measure.shadows import is_constant, later
+from atonce.measure.shadows import later
 from atonce.shapes import Bool, Int
 
 
@@ -20,19 +20,19 @@ def copied(call: Call) -> Waited:
     """clone, _to_copy, copy_: the shape stays, or is the one that is written to."""
     source = call.args[1] if call.name == "copy" else call.args[0]
     waited = later(call.nothing(call.output.shape), call.shadow(source))
-    return Waited([waited], joined=None, lowered=call.shadows.lowered(source))
+    return Waited([waited], joined=None, far=call.shadows.far(source), loses=False)
 
 
 def moved(call: Call) -> Waited:
     """cat, stack, repeat, flip, roll, constant_pad_nd, …: all tensors among the arguments are data."""
-    return Waited(_followed(call, call.args), joined=None, lowered=_lowered(call, call.args))
+    return Waited(_followed(call, call.args), joined=None, far=_far(call, call.args), loses=False)
 
 
 def looked_up(call: Call) -> Waited:
     """embedding(table, places), gather(tensor, dim, places), index_select: each waits for its place, too."""
     places = next(one for one in call.args[1:] if isinstance(one, Tensor))
     waited: Any = _followed(call, call.args, indices=[places])
-    lowered = _lowered(call, call.args, indices=[places])
+    far = _far(call, call.args, indices=[places])
     of_places = call.shadow(places)
     if call.name == "embedding":
         of_places = of_places[..., None]
@@ -40,7 +40,7 @@ def looked_up(call: Call) -> Waited:
         after = call.args[0].dim() - 1 - call.args[1] % call.args[0].dim()
         of_places = of_places.view(len(of_places), -1, *(1,) * after)
     waited = later(waited[0], of_places).reshape(call.shadows.channels, *call.output.shape)
-    return Waited([waited], joined=None, lowered=lowered)
+    return Waited([waited], joined=None, far=far, loses=False)
 
 
 def indexed(call: Call) -> Waited:
@@ -49,15 +49,15 @@ def indexed(call: Call) -> Waited:
     given = [one for one in places if one is not None]
     waited = _followed(call, call.args, indices=given)[0]
     if any(one.dtype in (torch.bool, torch.uint8) for one in given):
-        wide = not all(is_constant(call.shadow(one)).all() for one in given)
+        wide = not all(call.is_fixed(one) for one in given)
         waited = later(waited, *(_whole(call, one, waited) for one in given))
-        return Waited([waited], joined=None, wide=wide, lowered=_lowered(call, call.args, indices=given))
+        return Waited([waited], joined=None, wide=wide, far=_far(call, call.args, indices=given), loses=False)
     of_places = later(*(call.shadow(one) for one in given))
     where = [dim for dim, one in enumerate(places) if one is not None]
     together = where == list(range(where[0], where[-1] + 1))
     after = tensor.dim() - len(given) - (where[0] if together else 0)
     waited = later(waited, of_places.view(*of_places.shape, *(1,) * after))
-    return Waited([waited], joined=None, lowered=_lowered(call, call.args, indices=given))
+    return Waited([waited], joined=None, far=_far(call, call.args, indices=given), loses=False)
 
 
 def packed(call: Call) -> Waited:
@@ -85,19 +85,17 @@ def _followed(call: Call, args: Sequence[Any], *, indices: Sequence[Tensor] = ()
     return _carried(call, args, indices, call.nothing((1,)), call.shadow)
 
 
-def _lowered(
-    call: Call, args: Sequence[Any], *, indices: Sequence[Tensor] = ()
-) -> Bool[Tensor, "*shape"] | None:
-    """Where results are copies of what a mask has put far below zero; None if nowhere."""
+def _far(call: Call, args: Sequence[Any], *, indices: Sequence[Tensor] = ()) -> Bool[Tensor, "*shape"] | None:
+    """Where results are copies of what a mask has put far from zero; None if nowhere."""
     shadows = call.shadows
-    if len(call.outputs) > 1 or all(shadows.lowered(one) is None for one in call.tensors):
+    if len(call.outputs) > 1 or all(shadows.far(one) is None for one in call.tensors):
         return None
 
-    def lowered(tensor: Tensor) -> Bool[Tensor, " one *shape"]:
-        found = shadows.lowered(tensor)
+    def far(tensor: Tensor) -> Bool[Tensor, " one *shape"]:
+        found = shadows.far(tensor)
         return (torch.zeros(tensor.shape, dtype=torch.bool) if found is None else found)[None]
 
-    found = _carried(call, args, indices, torch.zeros((1, 1), dtype=torch.bool), lowered)[0]
+    found = _carried(call, args, indices, torch.zeros((1, 1), dtype=torch.bool), far)[0]
     return found.reshape(call.output.shape)
 
 

@@ -33,9 +33,11 @@ def added_product(call: Call) -> Waited:
         closed = is_constant(added) & is_minus_infinity(bias)
         waited = torch.where(closed, NOTHING, waited)
         masked = masked.expand(call.output.shape)
+    factors = [call.shadows.far(factor) for factor in (one, other)]
+    loses = any(far is not None and bool(far.any()) for far in factors)
     count = 2 * call.output.numel() * one.shape[-1]
     work = count + call.output.numel()
-    return Waited([waited], max(1, one.shape[-1]), work=work, products=count, lowered=masked)
+    return Waited([waited], max(1, one.shape[-1]), work=work, products=count, far=masked, loses=loses)
 
 
 def _product(call: Call, one: Tensor, other: Tensor) -> Int[Tensor, " channels *batch rows columns"]:

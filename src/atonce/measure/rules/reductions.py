@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from atonce.measure.call import Call, Waited
+from atonce.measure.rules import masks
 from atonce.measure.shadows import NOTHING, is_constant, is_minus_infinity, later, latest
 from atonce.shapes import Int
 
@@ -17,41 +18,47 @@ def reduction(call: Call) -> Waited:
     tensor = call.args[0]
     dims = _dims(call.named("dim"), tensor)
     shadow = call.shadow(tensor)
-    if call.name in EXTREMES and (lowered := call.shadows.lowered(tensor)) is not None:
-        shadow = torch.where(lowered & (_weights(tensor, dims) == 0), NOTHING, shadow)
+    far, loses = None, None
+    groups = masks.Groups.of(call, tensor) if call.name in GREATEST | LEAST and dims else None
+    if groups is not None and tensor.numel():
+        best = (groups.amin if call.name in LEAST else groups.amax)(dims)
+        shadow = torch.where(groups.each == best, shadow, NOTHING)
+        loses = False
+        if call.output.is_floating_point():
+            far = (best != 0).reshape(call.output.shape)
     waited = latest(shadow, [1 + dim for dim in dims], keepdim=True)
     joined = math.prod(tensor.shape[dim] for dim in dims)
     channels = call.shadows.channels
-    return Waited([waited.reshape(channels, *one.shape) for one in call.outputs], joined=max(1, joined))
-
-
-def _weights(tensor: Tensor, dims: list[int]) -> Tensor:
-    """The exponential of what each number lacks to the greatest."""
-    return (tensor.detach() - tensor.detach().amax(dims, keepdim=True)).exp() if dims else tensor.new_ones(())
+    shadows = [waited.reshape(channels, *one.shape) for one in call.outputs]
+    return Waited(shadows, joined=max(1, joined), far=far, loses=loses)
 
 
 def softmax(call: Call) -> Waited:
-    """softmax and log_softmax: what a mask has put far below zero gets a constant weight of zero.
+    """softmax and log_softmax: what a mask has put far below the greatest gets a constant weight of zero.
 
     So it is only where the weight is exactly zero: a mask of -100 leaves something to be seen.
     """
     tensor, dim = call.args[0], call.args[1] % max(1, call.args[0].dim())
-    shadow, masked = call.shadow(tensor), call.masked(tensor)
+    shadow = call.shadow(tensor)
     if not tensor.dim():
         return Waited([shadow])
     joined, work = max(1, tensor.shape[dim]), 3 * tensor.numel()
-    if masked is None:
+    groups = masks.Groups.of(call, tensor) if tensor.numel() else None
+    if groups is None:
         row = latest(shadow, 1 + dim, keepdim=True)
         return Waited([row.expand(-1, *tensor.shape)], joined, work=work)
-    logarithm = call.name == "_log_softmax"
-    closed = masked & ((call.output.detach().exp() if logarithm else call.output.detach()) == 0)
+    best = groups.amax([dim])
+    weights = call.output.detach().exp() if call.name == "_log_softmax" else call.output.detach()
+    closed = (groups.each < best) & (weights == 0)
+    constant = is_constant(shadow)
+    endless = constant & is_minus_infinity(tensor)
     row = latest(torch.where(closed, NOTHING, shadow), 1 + dim, keepdim=True)
-    if not logarithm:
-        empty = is_constant(shadow).all(dim, keepdim=True)  # nothing may be seen: no weights, or all the same
-        return Waited([torch.where(closed | empty, NOTHING, row)], joined, work=work)
-    nowhere = is_constant(shadow) & is_minus_infinity(tensor)
-    waited = torch.where(nowhere, NOTHING, torch.where(closed, later(row, shadow), row))
-    return Waited([waited], joined, work=work, lowered=closed)
+    loses = bool(((best < 0) & ~constant).any())  # a row of which everything is closed
+    if call.name != "_log_softmax":
+        empty = constant.all(dim, keepdim=True)  # nothing may be seen: no weights, or all the same
+        return Waited([torch.where(closed | empty, NOTHING, row)], joined, work=work, loses=loses)
+    waited = torch.where(endless, NOTHING, torch.where(closed, later(row, shadow), row))
+    return Waited([waited], joined, work=work, far=closed, loses=loses)
 
 
 def softmax_backward(call: Call) -> Waited:
@@ -143,5 +150,6 @@ def _dims(given: Any, tensor: Tensor) -> list[int]:
     return list(range(tensor.dim()))
 
 
-EXTREMES = {"amax", "max", "logsumexp", "argmax"}
-"""Of what is far below something else they know nothing."""
+GREATEST = {"amax", "max", "logsumexp", "argmax"}
+LEAST = {"amin", "min", "argmin"}
+"""Of what a mask has put far on the other side they know nothing."""

@@ -8,7 +8,7 @@ from atonce.measure.shadows import later, latest
 
 def given(call: Call) -> Waited:
     """rand, randn_like, uniform_, exponential_, …: they wait for nothing, but can be anything."""
-    return Waited([call.given(one.shape) for one in call.outputs], joined=None)
+    return Waited([call.given(one.shape) for one in call.outputs], joined=None, loses=False)
 
 
 def drawn(call: Call) -> Waited:

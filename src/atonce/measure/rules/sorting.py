@@ -5,6 +5,7 @@ import math
 from torch import Tensor
 
 from atonce.measure.call import Call, Waited
+from atonce.measure.rules import masks
 from atonce.measure.rules.reductions import all_of
 from atonce.measure.shadows import later, latest
 
@@ -18,10 +19,17 @@ def sorting(call: Call) -> Waited:
     if not tensor.dim():
         return Waited([call.shadow(tensor)] * len(call.outputs))
     dim = call.named("dim", -1) % tensor.dim()
-    waited = latest(call.shadow(tensor), 1 + dim, keepdim=True)
+    shadow = call.shadow(tensor)
     length = tensor.shape[dim]
     work = tensor.numel() * max(1, math.ceil(math.log2(max(1, length))))
-    return Waited([waited.expand(-1, *one.shape) for one in call.outputs], max(1, length), work=work)
+    groups = masks.Groups.of(call, tensor) if tensor.numel() else None
+    if groups is None:
+        waited = [latest(shadow, 1 + dim, keepdim=True).expand(-1, *one.shape) for one in call.outputs]
+        return Waited(waited, max(1, length), work=work)
+    # Among what a mask has put far below the others nobody has to look for the greatest.
+    group = groups.each.gather(dim, call.outputs[1])
+    waited = [groups.waited(shadow, dim, group)] * 2
+    return Waited(waited, max(1, length), work=work, far=group != 0, loses=False)
 
 
 def searching(call: Call) -> Waited:

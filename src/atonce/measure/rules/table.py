@@ -26,7 +26,11 @@ def _constant(call: Call) -> Waited:
     """zeros, arange, full, fill_, …: the same in every run, whatever tensor gave the shape."""
     filling = call.shadow(call.args[1]) if call.name == "fill" else call.nothing(())
     shapes = [one.shape for one in call.outputs]
-    return Waited([filling.view(-1, *(1,) * len(shape)).expand(-1, *shape) for shape in shapes], joined=None)
+    return Waited(
+        [filling.view(-1, *(1,) * len(shape)).expand(-1, *shape) for shape in shapes],
+        joined=None,
+        loses=False,
+    )
 
 
 _RULES: dict[Rule, str] = {

@@ -1,11 +1,14 @@
 """Operations that write to places of a tensor, over what was there or joined with it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from atonce.measure.call import Call, Waited
+from atonce.measure.rules import masks
 from atonce.measure.rules.reductions import all_of
-from atonce.measure.shadows import NOTHING, aligned, is_constant, later, latest
+from atonce.measure.shadows import NOTHING, aligned, is_constant, is_unmarked, later, latest
 from atonce.shapes import Bool, Int
 
 
@@ -28,11 +31,12 @@ def put(call: Call) -> Waited:
     flat.scatter_reduce_(1, arrived, values.reshape(len(before), -1), "amax")
     waited = later(flat.view(before.shape), _named_by(call))
     most = int(destination.flatten().bincount(minlength=1).max()) if adds else 1
-    wide = any(one.dtype in _TRUTH and not is_constant(call.shadow(one)).all() for one in _places(call))
-    lowered = None if adds else _lowered(call, destination)
+    wide = any(one.dtype in _TRUTH and not call.is_fixed(one) for one in _places(call))
+    far = _far_sums(call, destination) if adds else _far(call, destination)
     return Waited(
-        [waited], joined=max(1, most) if adds else None, work=destination.numel(), lowered=lowered, wide=wide
-    )
+        [waited], joined=max(1, most) if adds else None, work=destination.numel(), far=far, wide=wide,
+        loses=False if far is not None else None,
+    )  # fmt: skip
 
 
 def masked_scatter(call: Call) -> Waited:
@@ -40,6 +44,8 @@ def masked_scatter(call: Call) -> Waited:
     tensor, mask, source = call.args
     shape = call.output.shape
     whole = call.nothing(shape)
+    far = call.shadows.far(tensor)
+    written = call.shadows.far(source)
     counted = (
         aligned(call.shadow(mask), whole)[0].expand_as(whole).flatten(1).cummax(1).values.view(whole.shape)
     )
@@ -49,7 +55,16 @@ def masked_scatter(call: Call) -> Waited:
     if not of_source.shape[1]:
         return Waited([later(call.shadow(tensor), counted)], joined=None)
     chosen = torch.where(mask, of_source[:, origins], aligned(call.shadow(tensor), whole)[0])
-    return Waited([later(chosen, counted)], joined=None)
+    if far is not None or written is not None:
+        none = torch.zeros((), dtype=torch.bool)
+        of_written = none if written is None else written.flatten()[origins]
+        far = torch.where(mask, of_written, none if far is None else far)
+    return Waited(
+        [later(chosen, counted)],
+        joined=None,
+        far=far,
+        loses=far is not None and not call.is_fixed(call.args[1]),
+    )
 
 
 def embedding_backward(call: Call) -> Waited:
@@ -96,18 +111,33 @@ def segment_reduce(call: Call) -> Waited:
     return Waited([waited], max(1, tensor.shape[axis]), work=tensor.numel())
 
 
-def _lowered(call: Call, destination: Int[Tensor, "*places"]) -> Bool[Tensor, "*shape"] | None:
-    """Where a mask has put what is there far below zero, before or by what is written. None if nowhere."""
-    tensor, values = call.args[0], call.args[2] if "index_put" in call.name else call.named("src")
-    before = call.shadows.lowered(tensor)
-    written = call.shadows.lowered(values) if isinstance(values, Tensor) else None
+def _far(call: Call, destination: Int[Tensor, "*places"]) -> Bool[Tensor, "*shape"] | None:
+    """Where a mask has put what is there far from zero, before or by what is written. None if nowhere."""
+    tensor, values = call.args[0], _written(call)
+    before = call.shadows.far(tensor)
+    written = call.shadows.far(values) if isinstance(values, Tensor) else None
     if before is None and written is None:
         return None
-    low = torch.zeros(tensor.numel(), dtype=torch.bool) if before is None else before.flatten().clone()
-    low[destination.flatten()] = False
-    if written is not None and written.numel() == destination.numel():
-        low[destination.flatten()] = written.flatten()
-    return low.view(tensor.shape)
+    far = torch.zeros(tensor.numel(), dtype=torch.bool) if before is None else before.flatten().clone()
+    far[destination.flatten()] = False
+    if written is not None:
+        far[destination.flatten()] = _laid_out(written[None], call, destination)[0].flatten()
+    return far.view(tensor.shape)
+
+
+def _far_sums(call: Call, destination: Int[Tensor, "*places"]) -> Bool[Tensor, "*shape"] | None:
+    """Where a sum is far from zero, because what was there is or because something that is added is."""
+    if call.named("reduce") not in (None, "sum", "add") or not call.output.is_floating_point():
+        return None
+    tensor, values = call.args[0], _written(call)
+    added = masks.far_of(call, values)
+    before = call.shadows.far(tensor)
+    if before is None and not added.any():
+        return None
+    far = torch.zeros(tensor.numel(), dtype=torch.bool) if before is None else before.flatten().clone()
+    there = _laid_out(added[None], call, destination)[0].flatten()
+    far[destination.flatten()[there]] = True
+    return far.view(tensor.shape)
 
 
 _TRUTH = (torch.bool, torch.uint8)
@@ -131,8 +161,15 @@ def _filled_where(call: Call) -> Waited | None:
     waits = call.shadow(mask).view(-1, *mask.shape, *inner)
     value = call.shadow(call.args[2]).view(-1, *(1,) * tensor.dim())
     kept = call.shadow(tensor)
-    both = later(waits, value, kept)
-    return Waited([torch.where(is_constant(waits), torch.where(condition, value, kept), both)])
+    both, always = later(waits, value, kept), torch.where(condition, value, kept)
+    fixed = torch.where(is_unmarked(waits), later(waits, always), both)
+    before = call.shadows.far(tensor)
+    far = None if before is None else before & ~condition
+    return Waited(
+        [torch.where(is_constant(waits), always, fixed)],
+        far=far,
+        loses=before is not None and not call.is_fixed(mask),
+    )
 
 
 def _adds(call: Call) -> bool:
@@ -159,20 +196,25 @@ def _destinations(call: Call) -> Int[Tensor, "*shape"]:
 
 def _values(call: Call, destination: Int[Tensor, "*shape"]) -> Int[Tensor, " channels *shape"]:
     """The shadow of what is written there."""
+    return _laid_out(call.shadow(_written(call)), call, destination)
+
+
+def _written(call: Call) -> Any:
     if "index_put" in call.name or call.name == "put":
-        values = call.args[2]
-    else:
-        values = next(
-            (one for one in (call.named(name) for name in ("src", "source", "value")) if one is not None), 0
-        )
+        return call.args[2]
+    return next(
+        (one for one in (call.named(name) for name in ("src", "source", "value")) if one is not None), 0
+    )
+
+
+def _laid_out(said: Tensor, call: Call, destination: Int[Tensor, "*places"]) -> Tensor:
+    """What is said of the values that are written, one for each place that is written to."""
     shape = destination.shape
-    if isinstance(values, Tensor) and call.name.startswith("scatter") and values.dim() == len(shape):
-        shadow = call.shadow(values)[:, *(slice(side) for side in shape)]  # may be larger than the places
-    elif isinstance(values, Tensor) and values.numel() == destination.numel():
-        shadow = call.shadow(values).reshape(-1, *shape) if destination.numel() else call.nothing(shape)
-    else:
-        shadow = call.shadow(values)
-    return aligned(shadow, call.nothing(shape))[0].expand(-1, *shape)
+    if call.name.startswith("scatter") and said.dim() == 1 + len(shape):
+        said = said[:, *(slice(side) for side in shape)]  # may be larger than the places
+    elif said[0].numel() == destination.numel():
+        said = said.reshape(len(said), *shape)
+    return said[:, *(None,) * (1 + len(shape) - said.dim())].expand(-1, *shape)
 
 
 def _places(call: Call) -> list[Tensor]:

@@ -1,0 +1,213 @@
+"""What a program does beside torch's operations: it shows numbers, starts threads, has itself recorded."""
+
+import multiprocessing.pool
+import multiprocessing.process
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch._ops import HigherOrderOperator
+from torch.nn.attention.bias import CausalBias
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_leaves
+
+from atonce.errors import AtonceError
+from atonce.measure.bodies import run_by_body
+
+if TYPE_CHECKING:
+    from atonce.measure.watch import Watch
+
+_SHOWS = {
+    Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.__repr__, Tensor.__format__,
+    Tensor.data_ptr, Tensor.untyped_storage, Tensor.storage, Tensor.apply_, Tensor.map_, Tensor.map2_,
+}  # fmt: skip
+"""What shows the numbers of a tensor to Python, or to another library, without an operation. Through their
+storage `torch.save` and pickle see them."""
+
+_MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
+"""What reads the numbers of tensors in a list, and makes a tensor of them."""
+
+
+class Readings(TorchFunctionMode):
+    """Sees what Python reads without an operation: lists, arrays and files made of tensors."""
+
+    def __init__(self, watch: "Watch") -> None:
+        super().__init__()
+        self.watch = watch
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Take note, and go on."""
+        if isinstance(func, HigherOrderOperator):
+            with self:
+                return run_by_body(func, args, dict(kwargs or {}))
+        if func in _SHOWS:
+            with _disable_current_modes():
+                self.watch.show(*(one for one in args if isinstance(one, Tensor)))
+        elif func in _MADE_OF_NUMBERS:
+            with _disable_current_modes():
+                self.watch.read(
+                    *(one for one in tree_leaves(args) if isinstance(one, Tensor) and one is not args[0])
+                )
+        elif func in (torch.tensor_split, Tensor.tensor_split):  # looks, but where is read from a tensor
+            return self.watch.read_before(func, args, kwargs or {})
+        elif func is F.one_hot:
+            return _one_hot(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """F.one_hot as torch's compiler has it: without reading only to see whether the numbers are valid."""
+    if num_classes < 0:
+        return F.one_hot(tensor)
+    return (tensor.unsqueeze(-1) == torch.arange(num_classes)).long()
+
+
+@contextmanager
+def outside_seen(watch: "Watch") -> Iterator[None]:
+    """Within the block, `watch` sees what is done in threads that begin there, and what is read.
+
+    Raises AtonceError for what is done where it sees nothing: in other processes, and while torch records.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(watch)
+        stack.enter_context(Readings(watch))
+        _follow_threads(stack, watch)
+        _refuse_processes(stack)
+        to_dlpack: Callable[[Tensor], Any] = vars(torch.utils.dlpack)["to_dlpack"]
+
+        def shown(tensor: Tensor) -> Any:
+            with _disable_current_modes():
+                watch.show(tensor)
+            return to_dlpack(tensor)
+
+        _patch(stack, torch.utils.dlpack, "to_dlpack", shown)
+        _patch(stack, CausalBias, "__new__", _unseen)
+        try:
+            yield
+        except (AtonceError, NotImplementedError):
+            raise
+        except Exception as error:
+            if found := _recorder(error.__traceback__):
+                raise AtonceError(
+                    f"the program has torch record or compile it ({found}) while it is measured",
+                    why=(str(error).strip().splitlines() or [type(error).__name__])[0],
+                    fix="measure what is recorded as it is written, or record it before and measure that",
+                ) from error
+            raise
+        finally:
+            watch.over = True
+
+
+def _unseen(cls: type, *_: Any, **__: Any) -> Any:
+    """A tensor of a class of its own, which torch cannot make of one that anybody has seen."""
+    with _disable_current_modes():
+        return Tensor.__new__(cls)
+
+
+def _patch(stack: ExitStack, owner: Any, name: str, new: Any) -> None:
+    if name in vars(owner):
+        stack.callback(setattr, owner, name, vars(owner)[name])
+    else:
+        stack.callback(delattr, owner, name)
+    setattr(owner, name, new)
+
+
+def _follow_threads(stack: ExitStack, watch: "Watch") -> None:
+    """What is begun in threads that are watched is watched in its own."""
+    watched = {threading.get_ident()}
+
+    def carried(run: Callable[..., Any]) -> Callable[..., Any]:
+        def watched_run(*args: Any, **kwargs: Any) -> Any:
+            here = threading.get_ident()
+            if watch.over or here in watched:
+                return run(*args, **kwargs)
+            watched.add(here)
+            try:
+                with watch, Readings(watch):
+                    return run(*args, **kwargs)
+            finally:
+                watched.discard(here)
+
+        return watched_run
+
+    start, submit = threading.Thread.start, ThreadPoolExecutor.submit
+
+    def started(thread: threading.Thread) -> None:
+        if threading.get_ident() in watched:
+            thread.run = carried(thread.run)  # type: ignore[method-assign]
+        start(thread)
+
+    def submitted(
+        pool: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        if threading.get_ident() in watched:
+            function = carried(function)
+        return submit(pool, function, *args, **kwargs)
+
+    _patch(stack, threading.Thread, "start", started)
+    _patch(stack, ThreadPoolExecutor, "submit", submitted)
+
+    checked = multiprocessing.pool.Pool._check_running  # type: ignore[attr-defined]
+
+    def used(pool: Any) -> None:
+        if threading.get_ident() in watched and pool._task_handler.ident not in watched:
+            raise _elsewhere("hands work to a pool that was there before")
+        checked(pool)
+
+    _patch(stack, multiprocessing.pool.Pool, "_check_running", used)
+
+
+def _refuse_processes(stack: ExitStack) -> None:
+    here = threading.get_ident()
+
+    def refusing(begin: Callable[..., Any]) -> Callable[..., Any]:
+        def begun(*args: Any) -> Any:
+            if threading.get_ident() == here:
+                raise _elsewhere("starts another process")
+            return begin(*args)
+
+        return begun
+
+    process = multiprocessing.process.BaseProcess
+    _patch(stack, process, "start", refusing(process.start))
+    if hasattr(os, "fork"):
+        _patch(stack, os, "fork", refusing(os.fork))
+
+
+def _elsewhere(what: str) -> AtonceError:
+    return AtonceError(
+        f"the program {what} while it is measured",
+        why="what is computed there cannot be seen, so neither its work nor what waits for it",
+        fix="measure it in one process (num_workers=0), or only what is computed in this one",
+    )
+
+
+_RECORDERS = (
+    "torch.jit", "torch.export", "torch.fx.experimental", "torch._subclasses", "torch._dynamo",
+    "torch._inductor", "torch._functorch._aot_autograd", "torch.onnx",
+)  # fmt: skip
+
+
+def _recorder(trace: TracebackType | None) -> str | None:
+    """Which part of torch that records programs an error went through."""
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        for one in _RECORDERS:
+            if name == one or name.startswith(one + "."):
+                return one
+        trace = trace.tb_next
+    return None
