@@ -1,7 +1,10 @@
 """A training as a whole: what it keeps, when it stops, what it leaves behind."""
 
+import errno
 import itertools
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
