@@ -4,6 +4,7 @@ import os
 import resource
 import shlex
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -265,3 +266,25 @@ def test_a_recipe_that_names_what_cannot_be_read(atonce: Command, texts: Path) -
         what, why, _ = train(atonce, texts, "--set", f'data.source="{odd}"')
         assert what.startswith("cannot read ")
         assert why
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs to be root, to be another")
+@pytest.mark.parametrize(
+    "kept_back", ["model.safetensors", "tokenizer.model", "examples", "examples/test.jsonl"]
+)
+def test_a_file_of_a_run_that_another_user_keeps_back_is_not_called_damaged(
+    atonce: Command, dates_run: RunFolder, kept_back: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path is root's alone
+        run = Path(shutil.copytree(dates_run.path, f"{folder}/run"))
+        for path in (Path(folder), *Path(folder).rglob("*")):
+            path.chmod(0o755)
+        (run / kept_back).chmod(0o600)
+        os.seteuid(65534)
+        try:
+            what, why, fix = atonce("evaluate", run).fault
+        finally:
+            os.seteuid(0)
+    assert what == f"cannot read {run / kept_back}"
+    assert "another user's" in why
+    assert fix == f"let them give it: chmod -R a+rX {run}"
