@@ -351,7 +351,11 @@ def _is_alive(pid: int) -> bool:
 
 
 def _remove(partial: Path) -> None:
-    """Remove a file or folder, as far as the disk lets us."""
+    """Remove a file or folder, as far as the disk lets us. Its lock goes last: by that it is known."""
+    with suppress(OSError):
+        for inner in [one for one in partial.iterdir() if one.name != LOCK]:
+            shutil.rmtree(inner, ignore_errors=True)
+            inner.unlink(missing_ok=True)
     shutil.rmtree(partial, ignore_errors=True)
     with suppress(OSError):
         partial.unlink(missing_ok=True)

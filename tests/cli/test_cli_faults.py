@@ -1,7 +1,10 @@
 """What a user may get wrong: each is three lines and exit code 2, and nothing that was there is lost."""
 
+import os
 import resource
+import shlex
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,11 +120,12 @@ def test_a_disk_that_is_full_while_training(atonce: Command, tmp_path: Path, pre
         what, why, fix = atonce(*command, tmp_path / "run").fault
     assert what.startswith("cannot write")
     assert "too large" in why
-    assert "make room" in fix
+    room, _, advice = fix.partition(", then go on: atonce ")
+    assert room == "make room"
     left = tiny.everything_in(tmp_path / "run")
     assert before <= set(left) <= before | {"log.jsonl", "model.safetensors"}
-    for name in ("run", "whole"):
-        assert atonce(*command, tmp_path / name).code == 0
+    assert atonce(*shlex.split(advice), "--json").code == 0
+    assert atonce(*command, tmp_path / "whole").code == 0
     assert tiny.what_was_learned(tmp_path / "run") == tiny.what_was_learned(tmp_path / "whole")
 
 
@@ -193,3 +197,94 @@ def test_a_layer_or_a_head_that_is_not_there(atonce: Command, dates_run: RunFold
         arguments = ["heatmap", dates_run.path, "3 May", "--out", tmp_path / "map.svg", option, "7"]
         assert atonce(*arguments).fault[0].startswith(f"there is no {'attention ' * (option == '--layer')}")
     assert not list(tmp_path.iterdir())
+
+
+def commands(run: Path, odd: str, folder: Path) -> list[list[str]]:
+    """Every command that takes a path, with an odd one in one place."""
+    known, out = str(run), str(folder / "out")
+    return [
+        ["train", "dates", "--out", odd],
+        ["train", "dates", "--out", odd, "--resume"],
+        ["train", f"{odd}.toml", "--out", out],
+        ["compare", "dates", "--models", "mingru", "--out", odd],
+        ["demo", "--recipe", "dates", "--out", odd],
+        ["translate", odd],
+        ["translate", known, odd],
+        ["summarize", odd],
+        ["classify", odd, odd],
+        ["read", odd, odd],
+        ["evaluate", odd],
+        ["evaluate", known, "--source", odd, "--reference", odd],
+        ["evaluate", known, "--against", odd],
+        ["heatmap", odd, "3 May", "--out", f"{out}.json"],
+        ["heatmap", known, "3 May", "--out", f"{odd}.json"],
+        ["context", odd, "--word", "May"],
+        ["context", known, "--word", "May", "--corpus", odd],
+        ["measure", odd],
+        ["measure", "lstm", "--lengths", "8,16", "--out", f"{odd}.json"],
+        ["export", odd, out, "--to", "ctranslate2"],
+        ["export", known, odd, "--to", "ctranslate2"],
+        ["distill", odd, out],
+        ["distill", known, odd],
+        ["distill", known, out, "--more", odd],
+        ["serve", odd],
+        ["serve", known, "--token-file", odd],
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(commands(Path(), "", Path()))))
+def test_a_path_that_cannot_be(atonce: Command, dates_run: RunFolder, tmp_path: Path, number: int) -> None:
+    """A zero byte, a name that is too long, a link to itself, a file where a folder should be."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").write_text("before")
+    for odd in ("a\0b", "n" * 300, "loop/inner", "file/inner"):
+        command = commands(dates_run.path, f"{tmp_path}/{odd}", tmp_path)[number]
+        fault = atonce(*command).fault
+        assert "\0" not in "".join(fault), command
+        assert tiny.everything_in(tmp_path) == {"file": b"before"}, command
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs to be root, to be another")
+@pytest.mark.parametrize("number", range(len(commands(Path(), "", Path()))))
+def test_a_place_that_is_not_for_this_user(
+    atonce: Command, dates_run: RunFolder, tmp_path: Path, number: int
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    command = commands(dates_run.path, str(closed / "inner"), tmp_path)[number]
+    os.seteuid(65534)
+    try:
+        said = atonce(*command)
+    finally:
+        os.seteuid(0)
+    assert said.fault, command
+    assert not list(closed.iterdir())
+
+
+def test_a_recipe_that_names_what_cannot_be_read(atonce: Command, texts: Path) -> None:
+    for odd in ("a\\u0000b", "n" * 300, "~no-such-user/text"):
+        what, why, _ = train(atonce, texts, "--set", f'data.source="{odd}"')
+        assert what.startswith("cannot read ")
+        assert why
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs to be root, to be another")
+@pytest.mark.parametrize(
+    "kept_back", ["model.safetensors", "tokenizer.model", "examples", "examples/test.jsonl"]
+)
+def test_a_file_of_a_run_that_another_user_keeps_back_is_not_called_damaged(
+    atonce: Command, dates_run: RunFolder, kept_back: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path is root's alone
+        run = Path(shutil.copytree(dates_run.path, f"{folder}/run"))
+        for path in (Path(folder), *Path(folder).rglob("*")):
+            path.chmod(0o755)
+        (run / kept_back).chmod(0o600)
+        os.seteuid(65534)
+        try:
+            what, why, fix = atonce("evaluate", run).fault
+        finally:
+            os.seteuid(0)
+    assert what == f"cannot read {run / kept_back}"
+    assert "another user's" in why
+    assert fix == f"let them give it: chmod -R a+rX {run}"

@@ -1,11 +1,16 @@
+import itertools
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 import tiny
 from atonce.decoding.opening import load
+from atonce.disk import owned
 from atonce.errors import RecipeError, RunError, TrainingError
+from atonce.models.named import architecture
 from atonce.runs.folder import RunFolder
 from atonce.studies import demo as demo_module
 from atonce.studies.demo import MODELS, Demo, demo
@@ -97,4 +102,65 @@ def test_runs_that_no_demo_made_are_not_replaced(recipe: Path, tmp_path: Path) -
 def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no recipe is called"):
         demo(tmp_path / "demo", recipe="date")
+    assert not list(tmp_path.iterdir())
+
+
+class Killed(BaseException):
+    """Not an Exception, as nobody may catch it."""
+
+
+def a_small_demo(folder: Path, text: str) -> None:
+    """What takes the place of a demo, as far as putting it in its place goes."""
+    for name in MODELS:
+        (folder / name / "examples").mkdir(parents=True)
+        (folder / name / "recipe.toml").write_text(text)
+    (folder / "report.html").write_text(text)
+
+
+def texts_in(folder: Path) -> dict[str, str]:
+    names = [*(f"{name}/recipe.toml" for name in MODELS), "report.html"]
+    return {name: (folder / name).read_text() for name in names if (folder / name).exists()}
+
+
+def test_killed_at_any_change_while_an_earlier_one_is_replaced(tmp_path: Path) -> None:
+    """One of the two is whole at every moment, in one folder; and doing it again ends it."""
+    models = [architecture(name) for name in MODELS]
+    names = [*(f"{name}/recipe.toml" for name in MODELS), "report.html"]
+    old, new = dict.fromkeys(names, "old"), dict.fromkeys(names, "new")
+    count, killed_at, watched = 0, 0, False
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        if watched and event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link"):
+            count += 1
+            if count == killed_at:
+                raise Killed
+
+    sys.addaudithook(hook)
+    for killed_at in itertools.count(1):
+        folder = tmp_path / str(killed_at)
+        a_small_demo(folder, "old")
+        a_small_demo(folder / ".finished", "new")
+        count, watched = 0, True
+        try:
+            demo_module._put_in_place(folder, models)
+            break
+        except Killed:
+            pass
+        finally:
+            watched = False
+        assert new in (texts_in(folder), texts_in(folder / ".finished")) or texts_in(folder) == old
+        demo_module._put_in_place(folder, models)
+        assert texts_in(folder) == new
+        assert {path.name for path in folder.iterdir()} <= {*MODELS, "report.html", ".unfinished"}
+    assert killed_at > 20
+
+
+def test_two_in_one_folder(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atonce.disk.PATIENCE", 0.1)
+    with (
+        owned(tmp_path / "demo", "makes a demo"),
+        pytest.raises(RunError, match=f"process {os.getpid()} makes a demo here"),
+    ):
+        demo(tmp_path / "demo", recipe=recipe, minutes=MINUTES, quiet=True)
     assert not list(tmp_path.iterdir())

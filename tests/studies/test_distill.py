@@ -1,13 +1,20 @@
+import errno
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tiny
 from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
-from atonce.errors import DataError, RunError
+from atonce.decoding.translator import Translator
+from atonce.disk import owned
+from atonce.errors import DataError, DiskError, RunError
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import load
+from atonce.studies import distill as module
 from atonce.studies.distill import distill, student_of
 from atonce.studies.experiment import train
 
@@ -95,3 +102,116 @@ def test_only_texts_of_texts(runs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(RunError, match="does not make texts of texts"):
         distill(runs["labels"], tmp_path / "new", quiet=True)
     assert not (tmp_path / "new").exists()
+
+
+class Killed(BaseException):
+    """Not an Exception, as nobody may catch it."""
+
+
+def killed_after(texts: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Kill distillations once so many texts are translated. Gives how many were, each time."""
+    translated: list[int] = []
+    outputs = Translator.outputs
+
+    def counting(self: Translator, sources: list[str], **options: Any) -> list[str]:
+        if sum(translated) >= texts:
+            raise Killed
+        translated.append(len(sources))
+        return outputs(self, sources, **options)
+
+    monkeypatch.setattr(Translator, "outputs", counting)
+    return translated
+
+
+def test_one_that_was_killed_goes_on_where_it_was(
+    dates_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 50)
+    options: dict[str, Any] = {"beam": 1, "quiet": True}
+    total = len(open_prepared(dates_run.path).train)
+    folder = tmp_path / "text"
+    distill(dates_run.path, folder, **options)
+    whole = tiny.everything_in(folder)
+    shutil.rmtree(folder)
+
+    with monkeypatch.context() as patched:
+        killed_after(100, patched)
+        with pytest.raises(Killed):
+            distill(dates_run.path, folder, **options)
+    assert [path.name for path in tmp_path.iterdir()] == [".text.unfinished"]
+    with (tmp_path / ".text.unfinished" / "corpus" / "train.source").open("a") as file:
+        file.write("what was being wri")
+    with monkeypatch.context() as patched:
+        translated = killed_after(10**9, patched)
+        distill(dates_run.path, folder, **options)
+    assert sum(translated) == total - 100
+    assert tiny.everything_in(tmp_path) == {f"text/{name}": content for name, content in whole.items()}
+
+
+@pytest.mark.parametrize("changed", ["beam", "text", "kept"])
+def test_what_is_kept_of_another_or_damaged_is_begun_anew(
+    dates_run: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: str,
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 50)
+    with monkeypatch.context() as patched:
+        killed_after(100, patched)
+        with pytest.raises(Killed):
+            distill(dates_run.path, tmp_path / "text", beam=1)
+    unfinished = tmp_path / ".text.unfinished"
+    if changed == "text":
+        path = unfinished / "corpus" / "train.target"
+        path.write_bytes(path.read_bytes().replace(b"0", b"1", 1))
+    elif changed == "kept":
+        (unfinished / "kept.json").write_text("{}")
+    distill(dates_run.path, tmp_path / "text", beam=2 if changed == "beam" else 1)
+    assert "begun anew" in capsys.readouterr().err
+    distill(dates_run.path, tmp_path / "whole", beam=2 if changed == "beam" else 1)
+    for side in ("source", "target"):
+        assert lines(tmp_path / "text" / f"train.{side}") == lines(tmp_path / "whole" / f"train.{side}")
+    assert {path.name for path in tmp_path.iterdir()} == {"text", "whole"}
+
+
+def test_one_that_was_killed_when_all_was_done_leaves_nothing(
+    dates_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(source: Path, target: Path) -> None:
+        source.replace(target)
+        raise Killed
+
+    monkeypatch.setattr(module, "move", dying)
+    with pytest.raises(Killed):
+        distill(dates_run.path, tmp_path / "text", beam=1, quiet=True)
+    whole = tiny.everything_in(tmp_path / "text")
+    with pytest.raises(RunError, match="there already"):
+        distill(dates_run.path, tmp_path / "text", beam=1, quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+    assert tiny.everything_in(tmp_path / "text") == whole
+
+
+def test_a_full_disk_is_told_with_what_goes_on(
+    dates_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.os, "fsync", full)
+        with pytest.raises(DiskError) as caught:
+            distill(dates_run.path, tmp_path / "text", beam=1, quiet=True)
+    assert caught.value.fix == "make room, then run the same command again: it goes on where it was"
+    distill(dates_run.path, tmp_path / "text", beam=1, quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_two_into_one_place(dates_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atonce.disk.PATIENCE", 0.1)
+    with (
+        owned(tmp_path / ".text.unfinished", "distills"),
+        pytest.raises(RunError, match=f"process {os.getpid()} distills here"),
+    ):
+        distill(dates_run.path, tmp_path / "text", quiet=True)
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,10 @@
 """A training as a whole: what it keeps, when it stops, what it leaves behind."""
 
+import errno
 import itertools
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +262,47 @@ def test_a_run_can_be_used_while_it_trains(tmp_path: Path) -> None:
 def test_it_is_a_run_folder(tmp_path: Path) -> None:
     recipe = tiny.recipe(training={"steps": 1})
     assert RunFolder.open(train(recipe, tmp_path / "run").path).recipe == recipe
+
+
+def test_a_run_has_one_owner_while_it_is_trained(
+    tmp_path: Path, prepared_dates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second training of it is refused, and takes nothing away from the first."""
+    monkeypatch.setattr("atonce.disk.PATIENCE", 0.1)
+    recipe = tiny.recipe()
+    run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
+    tiny.begun(tmp_path / "whole", recipe, prepared_dates)
+    refused = []
+
+    def intruding(_: Report) -> None:
+        for resume in (False, True):
+            with pytest.raises(RunError) as caught:
+                train(recipe, run, resume=resume)
+            refused.append(caught.value.what)
+
+    train(recipe, run, resume=True, watch=intruding)
+    assert set(refused) == {f"{run} is in use: process {os.getpid()} trains here"}
+    train(recipe, tmp_path / "whole", resume=True)
+    assert tiny.what_was_learned(run) == tiny.what_was_learned(tmp_path / "whole")
+    assert not (run / ".lock").exists()
+
+
+def test_a_full_disk_before_anything_is_trained_is_tried_again_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("atonce.data.prepare.prepare_pairs", full)
+    with pytest.raises(DiskError) as caught:
+        train(tiny.recipe(), tmp_path / "run", quiet=True)
+    assert "--resume" not in caught.value.fix
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_weights_have_the_rights_that_the_umask_says(dates_run: RunFolder) -> None:
+    """safetensors writes files that nobody else may read."""
+    for path in dates_run.path.rglob("*"):
+        wanted = dates_run.path / "recipe.toml" if path.is_file() else dates_run.path / "examples"
+        assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(wanted.stat().st_mode), path
+        assert stat.S_IMODE(path.stat().st_mode) & 0o400

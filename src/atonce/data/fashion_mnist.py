@@ -14,7 +14,7 @@ import pooch
 from atonce.data.config import FashionMnistConfig
 from atonce.data.digits import cut_by_hash
 from atonce.data.images import ImageCorpus, Images
-from atonce.disk import replacing
+from atonce.disk import replacing, sweep_beside
 from atonce.errors import DataError
 from atonce.progress import progress
 from atonce.shapes import UInt8
@@ -97,6 +97,7 @@ def _find(name: str, *, quiet: bool) -> Path:
         return given
     pooch.get_logger().setLevel("WARNING")  # or it tells of every download, and of hashes, on stderr
     cache = Path(pooch.os_cache("atonce")) / "fashion-mnist"
+    sweep_beside(cache / name)
     if (cache / name).is_file():
         return cache / name
     try:

@@ -19,7 +19,7 @@ import pooch
 from atonce.config import nearest
 from atonce.data.config import LocalisationConfig
 from atonce.data.corpora import Corpus, Pair
-from atonce.disk import replacing
+from atonce.disk import replacing, sweep_beside
 from atonce.errors import DataError, DiskError
 from atonce.progress import progress
 
@@ -70,6 +70,7 @@ def find_wheel(*, quiet: bool = False) -> Path:
         )
         return given
     cached = Path(pooch.os_cache("atonce")) / WHEEL
+    sweep_beside(cached)
     if not cached.is_file() or _sha256(cached) != SHA256:
         with progress(f"Downloading {WHEEL} (65 MB, once)", quiet=quiet):
             _download(cached)

@@ -16,7 +16,7 @@ from atonce.config import nearest
 from atonce.data.config import TatoebaConfig
 from atonce.data.corpora import Corpus, Pair
 from atonce.data.files import read_tsv
-from atonce.disk import replacing
+from atonce.disk import replacing, sweep_beside
 from atonce.errors import DataError, DiskError
 from atonce.progress import progress
 
@@ -83,6 +83,7 @@ def _code(language: str) -> str:
 def _joined(source: str, target: str, *, quiet: bool) -> Path:
     """A table of both languages in the cache, built on the first call. Delete it to get newer sentences."""
     table = Path(pooch.os_cache("atonce")) / f"tatoeba-{source}-{target}.tsv"
+    sweep_beside(table)
     if not table.is_file():
         try:
             with (

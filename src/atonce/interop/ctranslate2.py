@@ -12,7 +12,7 @@ import numpy as np
 
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
-from atonce.disk import place, replacing
+from atonce.disk import place, replacing, sweep_beside
 from atonce.errors import RunError
 from atonce.interop.ctranslate2_model import installed, refuse_what_cannot_be_said, spec_of
 from atonce.interop.ctranslate2_note import note
@@ -36,6 +36,7 @@ def export(run: str | Path, folder: str | Path, *, quantization: Quantization | 
     opened = RunFolder.open(Path(run))
     refuse_what_cannot_be_said(opened.recipe, str(run))
     target = place(folder)
+    sweep_beside(target)
     if target.exists():
         raise RunError(f"{target} is there already", why="nothing is overwritten", fix="name a new folder")
     translator = load_translator(run, device="cpu")

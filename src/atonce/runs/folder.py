@@ -13,11 +13,12 @@ checkpoints/         what a broken training resumes from
 """
 
 import json
+import os
 import shlex
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class RunFolder:
                 why=f"its format is {written}, and this version reads up to {FORMAT}",
                 fix="pip install --upgrade atonce",
             )
+        _check_readable(path)
         vocabulary = values.setdefault("vocabulary", {})
         before_normalization = isinstance(vocabulary, dict) and "normalization" not in vocabulary
         if before_normalization:
@@ -228,6 +230,21 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise _damaged(path, str(error)) from None
+
+
+def _check_readable(run: Path) -> None:
+    """Raise RunError for a file that is another's: it is not damaged, and training again would not help."""
+    real = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    for folder in (run, run / "examples"):
+        with suppress(OSError):  # there is none, or it may be used and not listed
+            for path in folder.iterdir():
+                rights = os.R_OK | (os.X_OK if path.is_dir() else 0)
+                if not path.name.startswith(".") and not os.access(path, rights, **real):
+                    raise RunError(
+                        f"cannot read {path}",
+                        why="it is another user's, who has not given the right to read it",
+                        fix=f"let them give it: chmod -R a+rX {shlex.quote(str(run))}",
+                    )
 
 
 def _damaged(path: Path, why: str) -> RunError:

@@ -13,7 +13,7 @@ import numpy as np
 from atonce.data.corpora import Pair
 from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
-from atonce.disk import advising, copy_linked, move, owned, place, replacing
+from atonce.disk import advising, copy_linked, move, owned, place, remove_partial, replacing
 from atonce.errors import RecipeError, RunError
 from atonce.explain.texts.translation import heatmap
 from atonce.figures.style import DARK
@@ -129,6 +129,7 @@ def _put_in_place(folder: Path, models: Iterable[Architecture]) -> None:
     done again from wherever it was killed.
     """
     finished, replaced = folder / FINISHED, folder / REPLACED
+    remove_partial(folder)
     if not finished.exists():
         return
     for name in (*(model.name for model in models), REPORT):

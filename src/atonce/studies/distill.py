@@ -18,7 +18,18 @@ from atonce.data.lines import read_lines
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
-from atonce.disk import advising, disk_error, hidden, move, owned, place, sweep_beside, write_json, write_text
+from atonce.disk import (
+    advising,
+    disk_error,
+    hidden,
+    move,
+    owned,
+    place,
+    remove_partial,
+    sweep_beside,
+    write_json,
+    write_text,
+)
 from atonce.errors import RunError
 from atonce.models.config import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig
 from atonce.progress import progress, say
@@ -74,6 +85,7 @@ def distill(
     again = advising("run the same command again: it goes on where it was")
     with _emptied(unfinished), again, owned(unfinished, "distills"):
         sweep_beside(folder)
+        remove_partial(unfinished)
         if folder.exists():
             if not (unfinished / CORPUS).exists():  # it was killed when all was done
                 (unfinished / KEPT).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Equal data, equal weights, equal budgets; and what broke off goes on only as it began."""
 
 import json
+import os
 import random
 import shlex
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 import tiny
 from atonce.decoding.opening import load
-from atonce.errors import RecipeError, RunError, TrainingError
+from atonce.disk import owned
+from atonce.errors import DiskError, RecipeError, RunError, TrainingError
 from atonce.evaluation.intervals import SystemScores
 from atonce.evaluation.translation import score
 from atonce.runs.folder import RunFolder
@@ -188,6 +190,37 @@ def test_what_is_there_is_not_overwritten(made: Comparison, tmp_path: Path) -> N
         with pytest.raises(RunError, match="is not empty"):
             compared(tmp_path, resume=resume)
     assert tiny.everything_in(tmp_path) == {"thesis.tex": b"mine"}
+
+
+def test_two_in_one_folder(made: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atonce.disk.PATIENCE", 0.1)
+    with (
+        owned(made.page.parent, "compares"),
+        pytest.raises(RunError, match=f"process {os.getpid()} compares here"),
+    ):
+        compared(made.page.parent, resume=True)
+
+
+def test_what_a_kill_left_before_the_first_training_is_in_nobodys_way(tmp_path: Path) -> None:
+    left = tmp_path / "c" / ".shared.toml.partial-77-1"
+    left.mkdir(parents=True)
+    for name in (".lock", "shared.toml"):
+        (left / name).touch()
+    (tmp_path / "c" / ".lock").touch()
+    made = compared(tmp_path / "c", seeds=1, models=["transformer"])
+    assert not [path.name for path in made.page.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_a_full_disk_is_told_with_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise DiskError("cannot write it", why="No space left on device", fix="make room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "run_trial", full)
+        with pytest.raises(DiskError) as caught:
+            compared(tmp_path / "c", seeds=1, models=["transformer"])
+    assert caught.value.fix == "make room, then give the same command with --resume"
+    assert compared(tmp_path / "c", seeds=1, models=["transformer"], resume=True).page.exists()
 
 
 # What is refused before anything is trained

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import tiny
+from atonce.disk import owned
 from atonce.errors import DataError, RunError, TrainingError
 from atonce.runs.folder import RunFolder
 from atonce.studies.comparison import trial as module
@@ -22,7 +23,8 @@ def begun(folder: Path, prepared: Path, **training: object) -> Path:
 
 def test_it_trains_scores_and_measures(tmp_path: Path, prepared_dates: Path) -> None:
     run = begun(tmp_path / "run", prepared_dates)
-    run_trial(run, "a trial", quiet=True)
+    with owned(tmp_path, "compares"):  # as the comparison has it that started it
+        run_trial(run, "a trial", quiet=True)
     trial = read_trial(run)
     assert trial.weights == sum(weight.numel() for weight in RunFolder.open(run).load_weights().values())
     assert len(trial.outputs) == json.loads((run / "scores.json").read_text())["sentences"] == 6
@@ -35,6 +37,22 @@ def test_it_trains_scores_and_measures(tmp_path: Path, prepared_dates: Path) -> 
     before = tiny.everything_in(run)
     run_trial(run, "a trial", quiet=True)
     assert tiny.everything_in(run) == before
+
+
+def test_it_ends_with_the_comparison(tmp_path: Path, prepared_dates: Path) -> None:
+    """The pipe has no other end any more once the process that held it is gone."""
+    run = begun(tmp_path / "run", prepared_dates, steps=10**6)
+    command = [
+        sys.executable,
+        "-m",
+        "atonce.studies.comparison.trial",
+        str(run),
+        "a trial",
+        "--quiet",
+        module.TIED,
+    ]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
+    assert ended.returncode == 1
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import numba
 import pooch
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-from atonce.disk import replacing
+from atonce.disk import remove_partial, replacing
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -76,4 +76,5 @@ def _folder() -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
+    remove_partial(folder)
     return folder if os.access(folder, os.W_OK) else None

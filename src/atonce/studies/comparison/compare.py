@@ -149,6 +149,7 @@ def _run_all(
 def _begin(run: Path, recipe: Recipe, data: Path) -> None:
     """Make a run folder with its own recipe and the data of all, unless it was begun before."""
     if (run / "recipe.toml").exists():
+        remove_partial(run)
         return
     shutil.rmtree(run, ignore_errors=True)  # of a beginning that broke off
     try:

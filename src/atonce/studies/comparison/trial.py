@@ -184,7 +184,8 @@ def _main(arguments: list[str]) -> int:
 
 def _end_with_the_other() -> None:
     """End as if killed when the pipe on standard input has no other end any more."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not sys.stdin, which could not be closed at the end while a thread reads it
+        pass
     os._exit(1)
 
 
