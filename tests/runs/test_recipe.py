@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import recipe_keys
 import tiny
 from atonce.errors import RecipeError
 from atonce.runs.recipe import FORMAT, LONGEST_FILE, Recipe, dumps, load, names, with_budget
@@ -389,3 +390,9 @@ def test_whatever_is_written_three_lines_say_it(override: str) -> None:
 
 def test_lines_behind_a_value_are_no_keys() -> None:
     assert load("dates", ["about=1\nformat=2"]).about == "1\nformat=2"
+
+
+def test_the_page_of_keys_is_what_the_configs_say() -> None:
+    """python tests/recipe_keys.py > docs/recipes.md"""
+    written = Path(__file__).parents[2] / "docs" / "recipes.md"
+    assert written.read_text(encoding="utf-8") == recipe_keys.page()
