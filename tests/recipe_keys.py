@@ -27,13 +27,14 @@ A recipe is a TOML file (UTF-8, at most 1 MiB) with the sections below; `atonce 
 ship, and `--set training.steps=2000` changes one key. Every number has bounds, which are checked before
 anything is read or allocated; they are wide, and leave out what no experiment needs.
 
-Within them, a training or a search that would take more memory than there is is refused with an estimate, and
-with what to lower to what value. Weights, gradients, the optimizer's state and the average are counted exactly,
-all else as a lower bound: what would fit is not refused, and what is not refused may still be too much. What is
-free is asked of the system, of the limits of a container and of `ulimit -v`; on a GPU, of the GPU. macOS tells
-only what there is in all; Windows is not asked. A training is looked at before its data are prepared, by the
-recipe alone, and again with the vocabulary and the largest batch that came of them; a search where it begins,
-in `atonce translate`, `atonce evaluate`, Python and the server.
+Within them, a training or a search that would take more memory than there is is refused with an
+estimate, and with what to lower to what value. Weights, gradients, the optimizer's state and the
+average are counted exactly, all else as a lower bound: what would fit is not refused, and what is not
+refused may still be too much. What is free is asked of the system, of the limits of a container and of
+`ulimit -v`; on a GPU, of the GPU. macOS tells only what there is in all; Windows is not asked. A
+training is looked at before its data are prepared, by the recipe alone, and again with the vocabulary
+and the largest batch that came of them; a search where it begins, in `atonce translate`, `atonce
+evaluate`, Python and the server.
 
 A key that several kinds have means the same in each. This page is made of the program's own descriptions.
 """
