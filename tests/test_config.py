@@ -3,8 +3,9 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError, model_validator
 
-from atonce.config import Config, differences, nearest
+from atonce.config import Config, bounds_of, differences, nearest
 from atonce.errors import RecipeError
+from atonce.runs.recipe import Recipe
 
 UNKNOWN = "unknown key '{}' in FILE, section [part]"
 
@@ -82,3 +83,75 @@ def test_differences() -> None:
     assert differences(one, one) == []
     assert differences(one, other) == ["part.size (1 before, 2 now)", "name (a before, b now)"]
     assert differences(one, Whole(name="a", part=Large())) == ["part.kind"]
+
+
+def every_config() -> list[type[Config]]:
+    """Those of atonce itself."""
+    import atonce.serve.limits
+    import atonce.studies.comparison.plan  # noqa: F401 (they are known when they are imported)
+
+    found, pending = [], [Config]
+    while pending:
+        pending += (inner := pending.pop().__subclasses__())
+        found += [one for one in inner if one.__module__.startswith("atonce.")]
+    return found
+
+
+def test_every_number_of_every_config_has_bounds() -> None:
+    configs = every_config()
+    assert {"Recipe", "TrainingConfig", "PatchesConfig", "Plan"} <= {config.__name__ for config in configs}
+    boundless = [
+        f"{config.__name__}.{key}"
+        for config in configs
+        for key, field in config.model_fields.items()
+        for bounds in bounds_of(field)
+        if None in bounds
+    ]
+    assert not boundless
+
+
+def test_bounds_are_found_wherever_they_are_given() -> None:
+    class Bounded(Config):
+        plain: int = Field(default=1, ge=1, le=10_000)
+        open: float = Field(default=0.5, gt=0, lt=1)
+        half: Annotated[float, Field(ge=0, lt=1)] = 0
+        none: int | None = Field(default=None, ge=2, le=3)
+        many: tuple[Annotated[int, Field(ge=1, le=4)], ...] = ()
+        missing: int = 3
+        text: str = ""
+
+    said = {key: [*map(str, bounds_of(field))] for key, field in Bounded.model_fields.items()}
+    assert said == {
+        "plain": ["from 1 to 10,000"],
+        "open": ["above 0 and below 1"],
+        "half": ["at least 0 and below 1"],
+        "none": ["from 2 to 3"],
+        "many": ["from 1 to 4"],
+        "missing": ["from None to None"],
+        "text": [],
+    }
+
+
+ODD = {
+    "number": 10**5000,
+    "text": "x" * 10**6,
+    "deep": [[[[[[1]]]]]],
+    "lines": "a\nb",
+    "number in a list": [10**5000],
+    "half a character": "\ud800",
+}
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_whatever_the_value_is_three_lines_say_it(value: object) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Whole.parse({"share": value}, origin="FILE")
+    assert len(str(caught.value).splitlines()) == 3
+    assert len(str(caught.value)) < 500
+
+
+def test_out_of_bounds_names_the_bounds() -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.parse({"data": {"kind": "dates"}, "model": {"encoder": {"layers": 0}}}, origin="FILE")
+    assert caught.value.what == "model.encoder.layers cannot be 0 in FILE"
+    assert caught.value.fix == "give a number from 1 to 1000"

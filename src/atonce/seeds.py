@@ -5,7 +5,7 @@ from hashlib import blake2b
 from operator import index
 from typing import Annotated, SupportsIndex
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from atonce.errors import RecipeError
 
@@ -49,7 +49,7 @@ def _seed_of_json(seed: object) -> int:
     return _seed(seed)
 
 
-Seed = Annotated[int, BeforeValidator(_seed)]
+Seed = Annotated[int, BeforeValidator(_seed), Field(ge=0, le=LARGEST_SEED)]
 """In a config."""
 _SMALLER = [
     f"{str(LARGEST_SEED)[:place]}[0-{int(digit) - 1}][0-9]{{{19 - place}}}"

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce.data import lines as lines_module
+from atonce.data import packed as packed_module
 from atonce.data.config import FilesConfig, TableConfig
 from atonce.data.corpora import Corpus, Pair, open_corpus
 from atonce.data.files import read_aligned, read_jsonl, read_table
@@ -549,3 +550,101 @@ def test_lines_without_width_are_blank(tmp_path: Path) -> None:
 def test_json_of_any_depth(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 1 is not JSON"):
         list(read_jsonl(text(tmp_path / "a", b"[" * 100_000 + b"\n"), "en", "de"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_line_without_end_is_not_read_on(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines_module, "LONGEST_LINE", 300_000)
+    whole = f"a house\n{'b' * 120_000}\nlast\n"
+    path = text(tmp_path / "s.txt", whole.encode(encoding))
+    assert list(read_lines(path)) == whole.split("\n")[:-1]
+    text(path, (whole + "x" * 700_000).encode(encoding))
+    with pytest.raises(DataError, match=r"line 4 has more than 300,000 bytes"):
+        list(read_lines(path))
+
+
+def test_standard_input_without_line_ends_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "LONGEST_LINE", 1000)
+    stdin = io.BytesIO(b"one\n" + b"x" * 5000)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stdin))
+    found = read_stdin()
+    assert next(found) == "one"
+    with pytest.raises(DataError, match=r"standard input, line 2 has more than 1,000 bytes"):
+        next(found)
+    assert stdin.tell() < 5004
+
+
+BOMBS = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": lambda raw: zstandard.ZstdCompressor(write_content_size=False).compress(raw),
+}
+
+
+@pytest.mark.parametrize("packing", BOMBS)
+def test_a_few_bytes_that_stand_for_many_are_unpacked_a_little_at_a_time(
+    packing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As much as is asked for, and no more than a few blocks ahead."""
+    packed = BOMBS[packing](b"x" * 30_000_000)
+    assert len(packed) < 60_000
+    made: list[int] = []
+
+    class Counting(packed_module._Chunks):
+        def __init__(self, chunks: Iterator[bytes]) -> None:
+            super().__init__(made.append(len(chunk)) or chunk for chunk in chunks)
+
+    monkeypatch.setattr(packed_module, "_Chunks", Counting)
+    monkeypatch.setattr(lines_module, "LONGEST_LINE", 100_000)
+    with pytest.raises(DataError, match="line 1 has more than"):
+        list(read_lines(text(tmp_path / "bomb", packed)))
+    assert max(made, default=0) <= 16 * 2**20
+    assert sum(made) < 25_000_000, "the rest is not unpacked"
+
+
+def test_a_window_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_module, "_XZ_MEMORY", 2**20)
+    with pytest.raises(DataError, match="is broken xz") as caught:
+        list(read_lines(text(tmp_path / "s.xz", lzma.compress(b"one\n", preset=9))))
+    assert "memory" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "why"),
+    [
+        ("[" * 100_000, "line 2 is not JSON", "a thousand deep"),
+        ('{"s":' * 50_000, "line 2 is not JSON", "a thousand deep"),
+        ('{"s": "a", "t": "b", "n": ' + "9" * 5000 + "}", "line 2 is not JSON", "more than 4,300 digits"),
+        ('{"s": "a", "s": "b", "t": "c"}', "line 2 has the key 's' more than once", "which of its values"),
+        ('{"s": NaN, "t": "c"}', "line 2: 's' is not a text", "it is a float"),
+        ('{"s": 1e999, "t": "c"}', "line 2: 's' is not a text", "it is a float"),
+    ],
+    ids=["list", "object", "number", "twice", "NaN", "infinite"],
+)
+def test_hostile_json_lines_are_named(line: str, what: str, why: str, tmp_path: Path) -> None:
+    path = text(tmp_path / "t.jsonl", '{"s": "a \\"s\\" \\"s\\"", "t": "\\"t\\"", "x": {"s": 1}}\n' + line)
+    rows = read_jsonl(path, "s", "t")
+    assert next(rows) == Pair('a "s" "s"', '"t"'), "a name of a key in a text, or further inside, is no key"
+    with pytest.raises(DataError) as caught:
+        next(rows)
+    assert caught.value.what == f"{path}, {what}"
+    assert why in caught.value.why
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800", "~nobody-at-all/x", "x" * 5000], ids="0123")
+def test_paths_that_cannot_be_are_three_lines(path: str) -> None:
+    with pytest.raises(DataError):
+        existing(path)
+    with pytest.raises(DataError):
+        list(read_lines(Path(path)))
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there are no devices by name")
+def test_devices_are_no_corpora() -> None:
+    with pytest.raises(DataError, match="is a device, not a file"):
+        existing("/dev/zero")
+    with pytest.raises(DataError, match="line 1 has more than"):
+        list(read_lines(Path("/dev/zero")))

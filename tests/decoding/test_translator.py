@@ -9,6 +9,7 @@ from atonce.data.config import DatesConfig
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
 from atonce.decoding.opening import load_translator
+from atonce.decoding.search import search_bytes
 from atonce.decoding.segments import segments
 from atonce.decoding.translator import Alternative, Translation, Translator
 from atonce.errors import RecipeError, RunError
@@ -268,3 +269,38 @@ def test_a_damaged_run_is_the_readers_to_mend(run: Path, damage: Callable[[Path]
         load_translator(run)
     assert error.value.why
     assert error.value.fix
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"beam": 10**6}, "the beam, or nbest,"),
+        ({"nbest": 10**6}, "the beam, or nbest,"),
+        ({"nbest": 10**6, "temperature": 1.0}, "nbest"),
+    ],
+    ids=["beam", "nbest", "drawn"],
+)
+def test_what_would_take_more_memory_than_there_is_is_refused(
+    translator: Translator, asked: dict[str, float], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("atonce.models.device", "atonce.decoding.search"):
+        monkeypatch.setattr(f"{module}.free_memory", lambda _: 2**32)
+    with pytest.raises(
+        RecipeError, match=r"this search takes at least .* GiB of memory, and 4.0 GiB"
+    ) as told:
+        translator.translate(["mai"], **asked)
+    assert told.value.why.startswith(f"{told.value.what.split()[5]} GiB for the scores of 1,000,000")
+    fits = told.value.fix.removeprefix(f"lower {named} to ").removesuffix(" or less").replace(",", "")
+    assert sum(search_bytes(translator.tokenizer.size, 8, width=int(fits)).values()) <= 2**32
+
+
+@pytest.mark.parametrize("asked", [{"beam": 10**6 + 1}, {"nbest": 10**30}, {"nbest": 1.5}, {"beam": 0}])
+def test_what_is_no_number_of_outputs_is_refused(translator: Translator, asked: dict[str, int]) -> None:
+    with pytest.raises(RecipeError, match=r"from 1 to 1,000,000"):
+        translator.translate(["mai"], **asked)
+
+
+@pytest.mark.parametrize("temperature", [-1.0, 1001.0, float("inf"), float("nan")])
+def test_temperatures_out_of_bounds_are_refused(translator: Translator, temperature: float) -> None:
+    with pytest.raises(RecipeError, match="cannot draw with a temperature of"):
+        translator.translate(["mai"], temperature=temperature)

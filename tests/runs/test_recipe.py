@@ -1,3 +1,4 @@
+import os
 import tomllib
 from contextlib import suppress
 from importlib import resources
@@ -8,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import recipe_keys
 import tiny
 from atonce.errors import RecipeError
-from atonce.runs.recipe import FORMAT, Recipe, dumps, load, names, with_budget
+from atonce.runs.recipe import FORMAT, LONGEST_FILE, Recipe, dumps, load, names, with_budget
 
 
 def written(folder: Path, text: str) -> Path:
@@ -303,3 +305,94 @@ def test_broken_files(tmp_path: Path) -> None:
     path.write_text("")
     assert said(recipe=path)[0] == f"data is missing in {path}"
     assert said(recipe=tmp_path / "recipe.toml" / "x.toml")[0].startswith("cannot read the recipe")
+
+
+DATES = '[data]\nkind = "dates"\n'
+
+
+def test_a_byte_order_mark_is_no_part_of_it(tmp_path: Path) -> None:
+    assert load(written(tmp_path, f"\ufeff{DATES}")) == load(written(tmp_path, DATES))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_another_encoding_is_named(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(DATES.encode(encoding))
+    what, why, fix = said(recipe=path)
+    assert what.startswith(f"{path} is in UTF-{encoding[4:6]}")
+    assert "always UTF-8" in why
+    assert "iconv -f UTF-" in fix
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("[" * 100_000, "deeper than 16"),
+        ("[" * 20 + "]" * 20, "deeper than 16"),
+        ("{a=" * 20_000, "deeper than 16"),
+        ("9" * 5000, "a number or a date that cannot be"),
+        ("0x" + "f" * 9000, "a number of more than 20 digits"),
+        ("[1, [" + "0x" + "f" * 9000 + "]]", "a number of more than 20 digits"),
+        ('"' + "x" * LONGEST_FILE + '"', "1,048,576"),
+    ],
+    ids=["list", "closed list", "table", "digits", "hexadecimal", "inside", "text"],
+)
+def test_what_no_recipe_has_is_refused(value: str, why: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f"{DATES}pairs = {value}\n")
+    assert why in said(recipe=path)[1]
+    assert why in said(f"data.pairs={value}")[1]
+
+
+@pytest.mark.parametrize(
+    "key", [".".join("a" * 100_000), '"a".' * 90_000 + "a", ".".join("a" * 30)], ids=["bare", "quoted", "few"]
+)
+def test_keys_without_end_are_refused_at_once(key: str, tmp_path: Path) -> None:
+    """The time that the parser takes grows with the square of their parts."""
+    assert "goes deeper" in said(recipe=written(tmp_path, f"{DATES}{key} = 1\n"))[1]
+    assert "parts" in said(f"{key}=1")[1]
+
+
+def test_dotted_texts_are_no_deep_keys(tmp_path: Path) -> None:
+    about = ".".join(map(str, range(50)))
+    assert load(written(tmp_path, f'about = "{about}"\n{DATES}')).about == about
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes by name")
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "endless.toml").symlink_to("/dev/zero")
+    (tmp_path / "folder.toml").mkdir()
+    for name, why in (("pipe", "a pipe"), ("endless", "a device"), ("folder", "a folder")):
+        assert why in said(recipe=tmp_path / f"{name}.toml")[1]
+
+
+@pytest.mark.parametrize(
+    "path", ["a\0b.toml", "\ud800.toml", "~nobody/x.toml", "x" * 5000 + ".toml", "a\nb.toml"], ids="01234"
+)
+def test_paths_that_cannot_be(path: str) -> None:
+    assert said(recipe=path)[0].startswith("cannot read the recipe")
+
+
+@pytest.mark.parametrize(
+    "override", ["about=1979-05-27", "about=true", "model.encoder=1979-05-27", "data='x'"]
+)
+def test_values_of_another_type_are_refused(override: str) -> None:
+    assert "cannot be" in said(override)[0]
+
+
+ODD = ["x\ny.z=1", "training.schedule='" + "x" * 10**5 + "'", "data={kind=[1]}", "training.steps=\ud800"]
+
+
+@pytest.mark.parametrize("override", ODD, ids=["key", "long", "list", "half a character"])
+def test_whatever_is_written_three_lines_say_it(override: str) -> None:
+    assert max(map(len, said(override))) < 500
+
+
+def test_lines_behind_a_value_are_no_keys() -> None:
+    assert load("dates", ["about=1\nformat=2"]).about == "1\nformat=2"
+
+
+def test_the_page_of_keys_is_what_the_configs_say() -> None:
+    """python tests/recipe_keys.py > docs/recipes.md"""
+    written = Path(__file__).parents[2] / "docs" / "recipes.md"
+    assert written.read_text(encoding="utf-8") == recipe_keys.page()

@@ -91,7 +91,7 @@ def training_bytes(recipe: Recipe, sizes: Sizes) -> dict[str, int]:
         "their gradients": NUMBER * weights,
         "the optimizer's state": NUMBER * (by_muon + 2 * (weights - by_muon)),
         "the average of the weights": NUMBER * weights if training.average else 0,
-        "activations of a batch": 2 * sizes.positions * a_layer,  # in bfloat16, at least
+        "activations of a batch": 2 * sizes.positions * a_layer,  # 2: they may be in bfloat16
         "batches that are accumulated": IN_BATCH * sizes.positions * (training.accumulate - 1) // 2,
     }
 
@@ -178,7 +178,15 @@ def _ends_of(data: DataConfig) -> tuple[int | None, tuple[int, int] | None]:
 
 def _features(side: EncoderConfig | DecoderConfig, dim: int) -> int:
     """Numbers that are kept of a position, for the way back, by all layers of one side; at least."""
-    return int(getattr(side, "layers", 0)) * (2 * dim + int(getattr(side, "feed_forward", 0)))
+    a_layer = _KEPT.get(side.kind, 0) * dim + int(getattr(side, "feed_forward", 0))
+    return int(getattr(side, "layers", 0)) * a_layer
+
+
+_KEPT = {
+    **{"feedforward": 2, "convolution": 5, "rnn": 2, "gru": 8, "lstm": 8},
+    **{"mingru": 10, "minlstm": 12, "ssru": 14, "transformer": 8},
+}
+"""Vectors that a layer keeps of a position, as measured: the fewer of both sides, no attention weights."""
 
 
 def _counts(model: ModelConfig, sizes: Sizes) -> tuple[int, int]:
