@@ -17,7 +17,8 @@ NUMBERS = (
     "a\0b", "1\n", "=", "-0", "+1", "1.0",
 )  # fmt: skip
 TEXTS = (
-    "", " ", "-5 degrees", "-5", "-", "--", "--out", "-hello", "--no-such-option", "a\0b", "a\nb\r\n", "\udcff",
+    "", " ", "-5 degrees", "-5", "-", "--", "--out", "-hello", "--no-such-option", "a\0b", "a\nb\r\n",
+    "\udcff",
     "\ud800",
     "🎉" * 50, "ä" * 3000, "e\u0301\u0301", "<b>&amp;</b>", "\x1b[31mred", "\u202eabc",
     "\ufeff3 May",
