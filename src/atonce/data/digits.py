@@ -1,7 +1,7 @@
 """Handwritten digits, 8 × 8 pixels each: small enough to learn in seconds.
 
 Those of the UCI repository (Alpaydin and Kaynak 1998, CC BY 4.0), from one file of 57 kB that scikit-learn
-comes with. scikit-learn itself, which with scipy takes 160 MB, is not needed: where it is not installed, its
+comes with. scikit-learn itself, which with scipy takes 192 MB, is not needed: where it is not installed, its
 wheel is downloaded once (9 MB), and the file taken out of it.
 """
 
