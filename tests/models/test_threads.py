@@ -16,7 +16,8 @@ from atonce.models.threads import (
     training_threads,
     use_threads,
 )
-from atonce.training.train import train
+from atonce.runs.folder import RunFolder
+from atonce.training.train import Report, train
 
 
 @pytest.fixture
@@ -68,23 +69,38 @@ def test_they_are_given_back_and_a_training_decides_for_all_within() -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_a_training_goes_on_with_as_many_as_it_began_with(prepared_dates: Path, tmp_path: Path) -> None:
+def test_a_training_goes_on_with_as_many_as_it_began_with(
+    prepared_dates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = tiny.recipe(training={"steps": 4, "validate_every": 2})
     run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
-    told = []
-    train(recipe, run, resume=True, pause_at=0.0, watch=lambda one: told.append(str(one.threads)))
-    assert told[0].startswith("1 thread, as an update is")
-    torch.set_num_threads(2)
-    (checkpoint,) = (run / "checkpoints").iterdir()
-    progress = json.loads((checkpoint / "progress.json").read_text())
-    assert progress["threads"] == 1
-    (checkpoint / "progress.json").write_text(json.dumps({**progress, "threads": 2}))
     used = []
-    train(
-        recipe, run, resume=True, watch=lambda one: used.append((str(one.threads), torch.get_num_threads()))
-    )  # fmt: skip
-    assert set(used) == {("2 threads, as the training began", 2)}
-    assert json.loads((run / "log.jsonl").read_text().splitlines()[-1])["threads"] == 2
+
+    def watch(report: Report) -> None:
+        used.append((str(report.threads), torch.get_num_threads()))
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    train(recipe, run, resume=True, pause_at=1e-9, watch=watch)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert training_threads(SMALL, recipe.training.batch_tokens).count == 1
+    train(recipe, run, resume=True, watch=watch)
+    assert used[0] == ("2 threads, as OMP_NUM_THREADS says", 2)
+    assert set(used[1:]) == {("2 threads, as the training began", 2)}
+    assert {line["threads"] for line in RunFolder.open(run).read_log()} == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_training_of_an_earlier_version_goes_on_as_it_was(prepared_dates: Path, tmp_path: Path) -> None:
+    recipe = tiny.recipe(training={"steps": 4, "validate_every": 2})
+    run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
+    train(recipe, run, resume=True, pause_at=1e-9)
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    values = json.loads((checkpoint / "progress.json").read_text())
+    without = {key: value for key, value in values.items() if key not in ("threads", "sum", "sums")}
+    (checkpoint / "progress.json").write_text(json.dumps(without))
+    used = []
+    train(recipe, run, resume=True, watch=lambda one: used.append((one.threads, torch.get_num_threads())))
+    assert set(used) == {(None, 2)}
 
 
 @pytest.mark.parametrize(
