@@ -30,7 +30,7 @@ import pytest
 import typer.main
 
 import tiny
-from atonce.cli.main import app
+from atonce.cli.app import app
 from atonce.config import Config
 from atonce.runs.recipe import Recipe, load
 

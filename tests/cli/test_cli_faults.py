@@ -1,5 +1,6 @@
 """What a user may get wrong: each is three lines and exit code 2, and nothing that was there is lost."""
 
+import json
 import os
 import resource
 import shlex
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 import tiny
+from atonce.errors import AtonceError
 from atonce.runs.folder import RunFolder
+from atonce.serve.server import listen
 from command import Command
 
 LINES = "".join(f"Sentence number {n}.\n" for n in range(60))
@@ -288,3 +291,77 @@ def test_a_file_of_a_run_that_another_user_keeps_back_is_not_called_damaged(
     assert what == f"cannot read {run / kept_back}"
     assert "another user's" in why
     assert fix == f"let them give it: chmod -R a+rX {run}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["trian"], "there is no command 'trian'"),
+        (["recipes", "--jsom"], "there is no option --jsom"),
+        (["recipes", "more"], "the command line cannot be read"),
+        (["train", "dates"], "--out is missing"),
+        (["train", "dates", "--out"], "the command line cannot be read"),
+        (["train", "dates", "--out", ""], "--out is empty"),
+        (["train", "dates", "--out="], "--out is empty"),
+        (["train", "dates", "--out", "x", "--minutes", "nan"], "invalid value for --minutes"),
+        (["train", "dates", "--out", "x", "--minutes", "inf"], "--minutes cannot be inf"),
+        (["train", "dates", "--out", "x", "--minutes", "-1"], "invalid value for --minutes"),
+        (["train", "dates", "--out", "x", "--threads", "100000"], "--threads cannot be 100000"),
+        (["translate", ""], "RUN is empty"),
+        (["translate", "x", "--beam", "0"], "invalid value for --beam"),
+        (["translate", "x", "--beam", "9" * 5000], "invalid value for --beam"),
+        (["translate", "x", "--sample", "nan"], "invalid value for --sample"),
+        (["translate", "a\0b"], "invalid value for RUN"),
+        (["heatmap", "x", "\udcff", "--out", "map.svg"], "TEXT is not UTF-8"),
+        (["heatmap", "x", "text", "--out", "map.svg", "--wrods"], "there is no option --wrods"),
+        (["heatmap", "x", "--wrods", "--out", "map.svg"], "there is no option --wrods"),
+        (["serve", "x", "--port", "99999"], "invalid value for --port"),
+        (["serve", "x", "--wait", "nan"], "invalid value for --wait"),
+        (["serve", "x", "--timeout", "-1"], "invalid value for --timeout"),
+        (["serve", "x", "--batch-tokens", f"{10**30}"], "invalid value for --batch-tokens"),
+        (["evaluate", "x", "--source", "y"], "--source and --reference go together"),
+        (["measure", "lstm", "--lengths", "-5,3"], "'-5,3' are no lengths"),
+        (["measure", "lstm", "--lengths", "4,1000000000"], "'4,1000000000' are no lengths"),
+    ],
+)  # fmt: skip
+def test_a_command_line_that_cannot_be(atonce: Command, arguments: list[str], what: str) -> None:
+    assert atonce(*arguments).fault[0] == what
+
+
+@pytest.mark.parametrize("text", ["-5 degrees", "-5", "-", "-hello", "--text"])
+def test_a_text_that_begins_with_a_dash(
+    atonce: Command, dates_run: RunFolder, tmp_path: Path, text: str
+) -> None:
+    said = atonce("heatmap", dates_run.path, text, "--out", tmp_path / "map.json")
+    assert said.code == 0
+    assert json.loads((tmp_path / "map.json").read_text())["source"] == text
+
+
+def test_what_is_said_of_odd_input_is_three_lines_and_does_nothing_to_a_terminal(atonce: Command) -> None:
+    fault = atonce("translate", "\x1b[31m\n\u202e" + "x" * 5000).fault
+    assert fault[0].startswith(r"\x1b[31m \u202exxx")
+    assert fault[0].endswith("x…")
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_memory_that_is_not_there(atonce: Command, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    def load(name: str) -> None:
+        raise fault
+
+    monkeypatch.setattr("atonce.runs.recipe.load", load)
+    assert atonce("recipes").fault[0] == "there is not enough memory"
+
+
+def test_ctrl_c_is_130_wherever_it_comes(atonce: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("atonce.runs.recipe.load", load)
+    said = atonce("recipes")
+    assert (said.code, said.out, said.err) == (130, "", "")
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "x" * 100, "999.1.1.1", "a b"])
+def test_a_host_that_is_none(host: str) -> None:
+    with pytest.raises(AtonceError, match="cannot serve at"):
+        listen(host, 0)

@@ -67,7 +67,6 @@ def test_an_empty_text(atonce: Command, run: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of images after two steps."""
-    pytest.importorskip("sklearn")
     from atonce.studies.experiment import train
 
     values = tiny.values(

@@ -2,30 +2,30 @@
 
 import typer.main
 
-from atonce.cli.main import app
+from atonce.cli.app import app
 
 SURFACE = {
-    "classify": "--json --top FILES RUN",
+    "classify": "--json --threads --top FILES RUN",
     "compare": (
         "--baseline --json --minutes --models --out --own-widths --resume --seeds --set --steps --weights "
         "RECIPE"
     ),
     "context": "--corpus --ignore-case --json --layer --nearest --out --uses --word RUN",
     "demo": "--json --minutes --out --recipe",
-    "distill": "--beam --by --fast --more FOLDER RUN",
-    "evaluate": "--against --beam --fast --json --reference --source RUN",
+    "distill": "--beam --by --fast --more --threads FOLDER RUN",
+    "evaluate": "--against --beam --fast --json --reference --source --threads RUN",
     "heatmap": "--end --head --layer --out --pieces --target --words RUN TEXT",
     "export": "--quantization --to FOLDER RUN",
     "measure": "--claims --clock --clock-lengths --json --lengths --out --picture SUBJECTS",
-    "read": "--beam --json --nbest FILES RUN",
+    "read": "--beam --json --nbest --threads FILES RUN",
     "recipes": "--json",
     "serve": (
-        "--batch-tokens --fast --host --max-body --max-characters --max-texts --port --queue --timeout "
-        "--token-file --wait RUNS"
+        "--batch-tokens --fast --host --max-body --max-characters --max-texts --port --queue --threads "
+        "--timeout --token-file --wait RUNS"
     ),
-    "summarize": "--beam --fast --json --nbest --sample --seed FILE RUN",
-    "train": "--json --minutes --model --out --resume --set RECIPE",
-    "translate": "--beam --fast --json --nbest --sample --seed FILE RUN",
+    "summarize": "--beam --fast --json --nbest --sample --seed --threads FILE RUN",
+    "train": "--json --minutes --model --out --resume --set --threads RECIPE",
+    "translate": "--beam --fast --json --nbest --sample --seed --threads FILE RUN",
 }
 
 

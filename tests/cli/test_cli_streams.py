@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 import tiny
+from atonce.cli.output import print_scores
+from atonce.evaluation.translation import score
 from atonce.runs.folder import RunFolder
+from command import Command
 
 ATONCE = [sys.executable, "-m", "atonce"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -71,6 +74,61 @@ def test_a_full_disk_at_the_end_of_the_pipe() -> None:
         what, why, _ = done.stderr.splitlines()
         assert what == "error: cannot write the output"
         assert why == "  why: No space left on device"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this system closes in another way")
+def test_streams_that_are_closed() -> None:
+    def ended(redirected: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = f'exec "$@" {redirected}'
+        return subprocess.run(
+            ["sh", "-c", command, "sh", *ATONCE, *arguments], capture_output=True, text=True, env=ENVIRONMENT
+        )
+
+    said = ended(">&-", "recipes")
+    assert (said.returncode, said.stderr.splitlines()[0]) == (2, "error: cannot write the output")
+    said = ended("2>&- <&-", "recipes")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "dates" in said.stdout
+    said = ended("2>&-", "recipes", "--jsom")
+    assert (said.returncode, said.stdout, said.stderr) == (2, "", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_messages_that_cannot_be_written_end_nothing() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*ATONCE, "recipes", "--json"], stdout=subprocess.PIPE, stderr=full)
+        assert (done.returncode, json.loads(done.stdout) != {}) == (0, True)
+        assert subprocess.run([*ATONCE, "recipes", "--jsom"], stderr=full).returncode == 2
+
+
+def test_a_pipe_that_is_full_is_waited_for() -> None:
+    """Who shares it with a program that does not wait finds that it does not wait either."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with subprocess.Popen([*ATONCE, "recipes", "--json"], stdout=writing, stderr=subprocess.PIPE) as process:
+        os.close(writing)
+        time.sleep(0.5)
+        with open(reading, "rb") as pipe:
+            assert json.loads(pipe.read())
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "-3", "wide", "9" * 30])
+def test_help_and_figures_in_hardly_any_columns(
+    atonce: Command, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "--minutes" in atonce("train", "--help").out
+
+
+def test_scores_are_whole_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "10")
+    print_scores({"a system": score(["a b c d e"], ["a b c d e"])})
+    assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["a", "system", "100.0", "100.0", "0.0"]
 
 
 def test_texts_are_utf_8_whatever_the_locale(dates_run: RunFolder) -> None:

@@ -69,9 +69,9 @@ def compare(
 
 def _print_table(report: "ComparisonReport") -> None:
     """A row for each model, the best first."""
-    from rich.console import Console
     from rich.table import Table
 
+    from atonce.cli.output import table_console, writing
     from atonce.studies.comparison.report import METRICS, rank
 
     table = Table(box=None, pad_edge=False)
@@ -87,4 +87,5 @@ def _print_table(report: "ComparisonReport") -> None:
         ]
         speeds = model.speeds.train_tokens_per_second, model.speeds.sentences_per_second
         table.add_row(model.name, f"{model.weights:,}", *scores, *(f"{speed:,.0f}" for speed in speeds))
-    Console(highlight=False, markup=False, soft_wrap=True).print(table)
+    with writing():
+        table_console().print(table)

@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 from atonce.errors import AtonceError, RunError
 
+NARROWEST = 40
+"""Columns that are taken for granted."""
 LONGEST_LINE = 2_000
 """Characters of a line that says what was wrong: what was given may be of any length."""
 
@@ -21,6 +23,7 @@ def main() -> None:
     """Run the command line."""
     try:
         _open_streams()
+        _give_room()
         from atonce.cli.app import UsageError, app, explained
         from atonce.disk import what_the_system_said
 
@@ -86,6 +89,15 @@ def _open_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a path may be no UTF-8
+
+
+def _give_room() -> None:
+    """Lines of some width: in $COLUMNS of 0 or 1 there would be nothing left of help and tables."""
+    if (said := os.environ.get("COLUMNS")) is None:
+        return
+    given = int(said) if said.isascii() and said.isdigit() and len(said) < 6 else 0
+    if given < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)
 
 
 def _leave_quietly(code: int) -> NoReturn:

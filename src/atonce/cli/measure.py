@@ -67,6 +67,11 @@ def measure(
     _print(found, out, json=json)
 
 
+LONGEST = 100_000
+"""Positions that something can be measured at: beyond, nothing of what is counted would be told in time."""
+MOST_LENGTHS = 100
+
+
 @contextmanager
 def _bars(*, quiet: bool) -> Iterator[Watch]:
     """A bar for each part of the work, one after another."""
@@ -117,11 +122,16 @@ def _numbers(text: str) -> list[int]:
     from atonce.errors import RecipeError
 
     try:
-        return [int(part) for part in text.split(",")]
+        lengths = [int(part) for part in text.split(",")]
+        if not (len(lengths) <= MOST_LENGTHS and all(1 <= one <= LONGEST for one in lengths)):
+            raise ValueError
     except ValueError:
         raise RecipeError(
-            f"{text!r} are no lengths", why="it takes whole numbers with commas", fix="--lengths 8,16,32,64"
+            f"{text!r} are no lengths",
+            why=f"it takes whole numbers from 1 to {LONGEST:,}, with commas, and {MOST_LENGTHS} at most",
+            fix="--lengths 8,16,32,64",
         ) from None
+    return lengths
 
 
 def _check_alone(subjects: list[str] | None, out: Path | None) -> None:
@@ -147,18 +157,20 @@ def _print_table(table: "Table") -> None:
     import rich.table
     from rich.console import Console
 
+    from atonce.cli.output import table_console, writing
+
     drawn = rich.table.Table(box=None, pad_edge=False)
     for place, column in enumerate(table.header):
         drawn.add_column(column, justify="right" if place else "left")
     for row in table.rows:
         drawn.add_row(*row)
-    console = Console(highlight=False, markup=False)
-    console.print(table.title, style="bold")
-    console.print(table.note)
-    console.print()
-    # As wide as it must be, where nobody looks at it on a terminal: no figure is cut.
-    Console(highlight=False, markup=False, width=None if console.is_terminal else 200).print(drawn)
-    console.print()
+    with writing():
+        console = Console(highlight=False, markup=False)
+        console.print(table.title, style="bold")
+        console.print(table.note)
+        console.print()
+        table_console().print(drawn)
+        console.print()
 
 
 def _check_claims(*, json: bool) -> None:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from atonce.errors import DiskError
 
+WIDEST_TABLE = 200
+"""Columns of a terminal: more than any table of ours has, but for that of `measure` at many lengths."""
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from atonce.evaluation.scores import Scores
 
 
@@ -20,13 +25,12 @@ def print_json(value: Any) -> None:
 
 def print_text(text: str) -> None:
     """Text on stdout, as it is."""
-    with _writing():
+    with writing():
         print(text, flush=True)
 
 
 def print_scores(systems: Mapping[str, "Scores"]) -> None:
     """A table of scores, one row for each system, with the signatures below it. All are of one kind."""
-    from rich.console import Console
     from rich.table import Table
 
     first = next(iter(systems.values()))
@@ -35,8 +39,8 @@ def print_scores(systems: Mapping[str, "Scores"]) -> None:
         table.add_column(column, justify="right" if column else "left")
     for name, scores in systems.items():
         table.add_row(name, *(f"{number:.1f}" for number in scores.columns.values()))
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    with _writing():
+    console = table_console()
+    with writing():
         console.print(table)
         console.print(first.scored)
         for metric, signature in first.signatures.items():
@@ -54,8 +58,17 @@ def respelt(references: int) -> str:
     )
 
 
+def table_console() -> "Console":
+    """Where tables are printed: never so narrow that a figure is cut. On a terminal, long lines wrap."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.width = max(console.width, WIDEST_TABLE)
+    return console
+
+
 @contextmanager
-def _writing() -> Iterator[None]:
+def writing() -> Iterator[None]:
     """Within the block, a full disk that stdout goes to is a DiskError."""
     try:
         yield

@@ -22,18 +22,23 @@ def serve(
     fast: Fast = False,
     threads: Threads = None,
     batch_tokens: Annotated[
-        int, typer.Option(help="Source pieces, about, that are searched together.", min=1)
+        int, typer.Option(help="Source pieces, about, that are searched together.", min=1, max=10**7)
     ] = 4096,
     wait: Annotated[
-        float, typer.Option(help="Milliseconds that a text waits for others to be searched with.", min=0)
+        float,
+        typer.Option(
+            help="Milliseconds that a text waits for others to be searched with.", min=0, max=60_000
+        ),
     ] = 2.0,
     queue: Annotated[
-        int, typer.Option(help="Texts that may wait; past it, clients are told to.", min=1)
+        int, typer.Option(help="Texts that may wait; past it, clients are told to.", min=1, max=10**6)
     ] = 2000,
-    max_body: Annotated[int, typer.Option(help="Bytes of a request.", min=1000)] = 1_000_000,
-    max_texts: Annotated[int, typer.Option(help="Texts in a request.", min=1)] = 256,
-    max_characters: Annotated[int, typer.Option(help="Characters of a text.", min=1)] = 20_000,
-    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.", min=0.1)] = 30.0,
+    max_body: Annotated[int, typer.Option(help="Bytes of a request.", min=1000, max=10**9)] = 1_000_000,
+    max_texts: Annotated[int, typer.Option(help="Texts in a request.", min=1, max=10**6)] = 256,
+    max_characters: Annotated[int, typer.Option(help="Characters of a text.", min=1, max=10**8)] = 20_000,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds that a request may take.", min=0.1, max=86_400)
+    ] = 30.0,
 ) -> None:
     """Serve models: a page to try them on, and a REST interface (its description is at /openapi.json)."""
     from atonce.errors import RunError

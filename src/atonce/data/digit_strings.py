@@ -19,12 +19,12 @@ PITCH = 11
 _ABOUT = "rows of {} to {} handwritten digits, composed of UCI's (CC BY 4.0, through scikit-learn)"
 
 
-def open_digit_strings(config: DigitStringsConfig) -> ImageCorpus:
+def open_digit_strings(config: DigitStringsConfig, *, quiet: bool = False) -> ImageCorpus:
     """As many images as `config` asks for, a pure function of its seed.
 
-    Raises DataError if scikit-learn is not installed.
+    Raises DataError if the digits cannot be had.
     """
-    digits = open_digits(DigitsConfig())
+    digits = open_digits(DigitsConfig(), quiet=quiet)
     counts = {"train": config.images, "valid": config.valid_size, "test": config.test_size}
     draws = np.random.default_rng(config.seed).spawn(len(counts))
     composed = {

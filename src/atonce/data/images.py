@@ -78,12 +78,12 @@ def open_images(config: DataConfig, *, quiet: bool = False) -> ImageCorpus:
 
     A download shows itself on stderr, unless `quiet`. Raises DataError if one fails or a file is broken.
     """
-    # Each kind is imported when it is asked for: scikit-learn takes longer to import than all the rest.
+    # Each kind is imported when it is asked for.
     match config:
         case DigitsConfig():
             from atonce.data.digits import open_digits
 
-            return open_digits(config)
+            return open_digits(config, quiet=quiet)
         case FashionMnistConfig():
             from atonce.data.fashion_mnist import open_fashion_mnist
 
@@ -91,7 +91,7 @@ def open_images(config: DataConfig, *, quiet: bool = False) -> ImageCorpus:
         case DigitStringsConfig():
             from atonce.data.digit_strings import open_digit_strings
 
-            return open_digit_strings(config)
+            return open_digit_strings(config, quiet=quiet)
     raise TypeError(f"{config.kind} is no corpus of images")
 
 

@@ -1,17 +1,13 @@
 """Strings of a user interface in many languages, read from the wheel of Home Assistant (Apache-2.0).
 
-The wheel is data to us: it is downloaded with pip, checked by its hash, and read as the zip file it is.
-Nothing in it is installed, unpacked or imported.
+The wheel is data to us (`data.wheels`).
 """
 
 import json
 import os
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
-from hashlib import file_digest
 from pathlib import Path
 
 import pooch
@@ -19,15 +15,16 @@ import pooch
 from atonce.config import nearest
 from atonce.data.config import LocalisationConfig
 from atonce.data.corpora import Corpus, Pair
-from atonce.disk import replacing, sweep_beside
-from atonce.errors import DataError, DiskError
+from atonce.data.wheels import check, downloaded, hash_of
+from atonce.disk import sweep_beside
+from atonce.errors import DataError
 from atonce.progress import progress
 
 PACKAGE, VERSION = "homeassistant", "2026.11.0"
 WHEEL = f"{PACKAGE}-{VERSION}-py3-none-any.whl"
 SHA256 = "7ca5fbde9dea879ac7723949fc84347aac5182e6309c357b2e4973fd391b00f7"
 # Without a Python new enough for it, pip silently takes an older version.
-_PIP_OPTIONS = ("--no-deps", "--only-binary=:all:", "--python-version", "3.14.9")
+_PIP_OPTIONS = ("--python-version", "3.14.9")
 _TRANSLATION = re.compile(r"homeassistant/components/[^/]+/translations/([^/]+)\.json")
 
 
@@ -65,13 +62,15 @@ def open_localisation(config: LocalisationConfig, *, quiet: bool = False) -> Cor
 def find_wheel(*, quiet: bool = False) -> Path:
     """The checked wheel: from $ATONCE_DATA, from the cache, or downloaded to the cache. Raises DataError."""
     if (folder := os.environ.get("ATONCE_DATA")) and (given := Path(folder) / WHEEL).is_file():
-        _check(
-            given, fix=f"replace it, or delete it: then it is downloaded (pip download {PACKAGE}=={VERSION})"
+        check(
+            given,
+            SHA256,
+            fix=f"replace it, or delete it: then it is downloaded (pip download {PACKAGE}=={VERSION})",
         )
         return given
     cached = Path(pooch.os_cache("atonce")) / WHEEL
     sweep_beside(cached)
-    if not cached.is_file() or _sha256(cached) != SHA256:
+    if not cached.is_file() or hash_of(cached) != SHA256:
         with progress(f"Downloading {WHEEL} (65 MB, once)", quiet=quiet):
             _download(cached)
     return cached
@@ -107,46 +106,17 @@ def flatten(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
 
 def _download(cached: Path) -> None:
     """Put the wheel into the cache: it appears there whole and checked, or not at all."""
-    try:
-        with replacing(cached) as partial:
-            _run_pip(partial.parent)
-            _check(partial, fix="try again later, or work offline: --recipe dates")
-    except DiskError as error:
-        raise _failed(f"{error.what}: {error.why}") from None
-
-
-def _run_pip(folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", *_PIP_OPTIONS, "--quiet", "-d", str(folder)]
-    finished = subprocess.run(
-        [*command, f"{PACKAGE}=={VERSION}"],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    if finished.returncode != 0 or not (folder / WHEEL).is_file():
-        said = [line for line in finished.stderr.splitlines() if line.strip()]
-        raise _failed(said[-1].strip() if said else f"pip ended with {finished.returncode}")
-
-
-def _failed(why: str) -> DataError:
-    return DataError(
-        f"the download of the corpus localisation ({PACKAGE}=={VERSION}) failed",
-        why=why,
-        fix=f"check the network, put {WHEEL} into the folder $ATONCE_DATA, or work offline: --recipe dates",
-    )
-
-
-def _check(wheel: Path, *, fix: str) -> None:
-    if (found := _sha256(wheel)) != SHA256:
-        raise DataError(
-            f"{wheel} is not the file it should be", why=f"its SHA-256 is {found}, not {SHA256}", fix=fix
-        )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    with downloaded(
+        f"{PACKAGE}=={VERSION}",
+        WHEEL,
+        SHA256,
+        options=_PIP_OPTIONS,
+        beside=cached,
+        what=f"the corpus localisation ({PACKAGE}=={VERSION})",
+        otherwise=f"put {WHEEL} into the folder $ATONCE_DATA, or work offline: --recipe dates",
+        again="try again later, or work offline: --recipe dates",
+    ) as wheel:
+        os.replace(wheel, cached)
 
 
 def _translation_files(wheel: Path) -> list[tuple[str, str]]:

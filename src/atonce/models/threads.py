@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+MOST_THREADS = 1024
+"""That a recipe can ask for."""
 SMALL_UPDATE = 1e9
 """Operations of an update below which one thread computes it: with two it gained 0 to 20 % on idle cores."""
 SMALL_MODEL = 500_000

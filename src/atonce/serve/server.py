@@ -137,10 +137,10 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError:
             listening.close()
             raise
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name that is none, or a part of it too long
         raise AtonceError(
             f"cannot serve at {host}:{port}",
-            why=error.strerror or str(error),
+            why=getattr(error, "strerror", None) or str(error),
             fix="choose another port with --port (0: any that is free), or another address with --host",
         ) from None
     return listening

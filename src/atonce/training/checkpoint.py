@@ -42,8 +42,8 @@ class Progress:
     """Steps with a loss or gradient that was not finite."""
     skipped_in_a_row: int = 0
     stopped_early: bool = False
-    threads: int | None = None
-    """With how many it is computed; None: as many as torch has, as earlier versions did."""
+    threads: int = 0
+    """With how many a CPU computes it; 0: with as many as torch has, as in earlier versions."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Progress":

@@ -14,7 +14,7 @@ from atonce.decoding.opening import model_for, system_of
 from atonce.disk import owned, place
 from atonce.errors import RunError, TrainingError
 from atonce.models.device import choose_device
-from atonce.models.threads import Threads, computing_on, training_threads
+from atonce.models.threads import MOST_THREADS, Threads, computing_on, training_threads
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, resumable, save_tensors
 from atonce.runs.recipe import Recipe
@@ -150,7 +150,7 @@ class _Training:
         self.progress = resumed or self._beginning()
         if resumed:
             began = resumed.threads
-            self.threads = None if began is None else Threads(began, "as the training began")
+            self.threads = Threads(began, "as the training began") if 1 <= began <= MOST_THREADS else None
         if ranks.is_first:
             run.rewind_log(self.progress.step)
         self.clock = Clock(self.progress.seconds + since_start.seconds)
@@ -159,7 +159,7 @@ class _Training:
 
     def _beginning(self) -> Progress:
         planned = self.config.steps or (None if self.config.minutes else DEFAULT_STEPS)
-        return Progress(planned_steps=planned, threads=self._thread_count)
+        return Progress(planned_steps=planned, threads=self._thread_count or 0)
 
     @property
     def _thread_count(self) -> int | None:
