@@ -27,7 +27,7 @@ _REPLY = struct.Struct(">cQ")
 _DONE, _FAILED, _GROWN_TOO_LARGE = b"d", b"f", b"g"
 _BEGIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from atonce.figures.drawing_process import serve; serve()"
+    "from atonce.figures.drawing_process import serve; serve(sys.argv[2] == 'ready')"
 )
 
 
@@ -48,6 +48,10 @@ class TooMuchToDraw(FigureError):
     """A figure that takes more time or memory than there is for it."""
 
 
+class DrawingDied(FigureError):
+    """The process that drew a figure died of it, or was killed."""
+
+
 class DrawingProcess:
     """The process, as the others see it. Threads may share it: it draws one figure at a time."""
 
@@ -63,10 +67,10 @@ class DrawingProcess:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start it, if it is not there, without waiting for it."""
+        """Start it, if it is not there, and have it ready itself to draw; without waiting for it."""
         if self._lock.acquire(blocking=False):  # else it is there, and drawing
             try:
-                self._started()
+                self._started(ready=True)
             finally:
                 self._lock.release()
 
@@ -148,20 +152,20 @@ class DrawingProcess:
                 fix="draw less: a shorter text, one head, words in place of pieces",
             )
         ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return FigureError(
+        return DrawingDied(
             "the process that draws figures died",
             why=f"it ended with {ended} while it drew this one; only the figure is lost",
             fix="try again, or save it as .html, which a browser draws, or as .json",
         )
 
-    def _started(self) -> "subprocess.Popen[bytes]":
-        """The process, a new one where the last has died."""
+    def _started(self, *, ready: bool = False) -> "subprocess.Popen[bytes]":
+        """The process, a new one where the last has died. `ready`: it draws something at once."""
         if self._process is not None and self._process.poll() is not None:
             self._end()
         if self._process is None:
             self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BEGIN, json.dumps(sys.path)],
+                [sys.executable, "-c", _BEGIN, json.dumps(sys.path), "ready" if ready else "asked"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
@@ -202,8 +206,11 @@ SHARED = DrawingProcess()
 """The one that all figures of a process share."""
 
 
-def serve() -> None:
-    """What the process does: draw what it is told, one after another, until nobody is there to tell it."""
+def serve(ready: bool) -> None:
+    """What the process does: draw what it is told, one after another, until nobody is there to tell it.
+
+    `ready`: begin with something small, as the first drawing takes a second more than those after it.
+    """
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever the library prints is no answer
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for who asks; it ends with them
@@ -211,6 +218,9 @@ def serve() -> None:
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as first:
         first.write("1000")  # where memory ends, this goes and not who asked
     import vl_convert
+
+    if ready:
+        vl_convert.vegalite_to_svg({"data": {"values": [{}]}, "mark": "point"})
 
     for line in asked:
         told = json.loads(line)

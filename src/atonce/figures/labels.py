@@ -6,6 +6,7 @@ U+FFFF; the libraries below end in errors, or end the process, where they meet t
 too long in the middle of a character, so nothing is left to them to cut.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -113,7 +114,7 @@ def wrapped(text: str, per_line: int) -> list[str]:
 
 def width_px(text: str, font_px: Pixels) -> float:
     """About how wide a text is: letters of East Asia are as wide as they are high, others about half."""
-    return sum(_width(cluster, font_px) for cluster in _clusters(text))
+    return math.fsum(_width(cluster, font_px) for cluster in _clusters(text))
 
 
 def fit(spec: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,22 @@
 """Figures as they are sent: to be drawn by the page, or as files."""
 
+import asyncio
 import csv
 import io
-from typing import Any, Literal
+from http import HTTPStatus
+from typing import Literal
 
 import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import Response
 
 from atonce.explain.texts.heatmap import Heatmap
+from atonce.figures.drawing import MOST_NUMBERS, check_size
+from atonce.figures.drawing_process import MIB, SHARED, DrawingDied, DrawingLimits
 from atonce.figures.style import DARK, LIGHT
+from atonce.serve.answering import Gone
+from atonce.serve.faults import Fault, too_slow
 from atonce.serve.messages import json_text
 
 Format = Literal["spec", "json", "csv", "svg", "png", "pdf", "html"]
@@ -21,34 +29,108 @@ _TYPES: dict[Format, str] = {
     "pdf": "application/pdf",
     "html": "text/html; charset=utf-8",
 }
+PICTURES = ("svg", "png", "pdf")
+"""What is drawn here, by the process that draws."""
+MOST_CELLS = 22_500
+"""Of a picture: 150 words by 150 take 0.3 GB to draw, and seconds. All else may have more."""
+MOST_WAITING = 32
+"""Figures that are made or wait for it."""
+_MEMORY = 1_100 * MIB
+"""Of the process that draws: what its library reserves at once, and 0.5 GB."""
+_DATA_AT_ONCE = 2
+_GRACE = 1.0
+"""Seconds that a drawing may go on for which nobody waits: most are done by then, and a new process takes as
+long to be ready."""
 
 
-def sent(figure: Heatmap, kind: Format) -> Response:
-    """The figure in an answer: as a file to be kept, unless the page is to draw it."""
-    headers = {} if kind == "spec" else {"Content-Disposition": f'attachment; filename="heatmap.{kind}"'}
-    return Response(_content(figure, kind), media_type=_TYPES[kind], headers=headers)
+class Drawer:
+    """Makes answers of figures: one picture at a time, within limits of time and memory."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds`: within which a request is answered. A drawing gets half: those behind it wait, too."""
+        self._seconds = seconds
+        self._limits = DrawingLimits(seconds / 2, _MEMORY)
+        self._pictures, self._data = asyncio.Semaphore(1), asyncio.Semaphore(_DATA_AT_ONCE)
+        self._drawn: asyncio.Future[bytes] | None = None
+        self._made = 0
+
+    def expect(self, kind: Format) -> None:
+        """Have the process ready by the time a figure of this kind is there."""
+        if kind in PICTURES:
+            SHARED.start()
+
+    async def sent(self, request: Request, figure: Heatmap, kind: Format) -> Response:
+        """The figure in an answer: as a file to be kept, unless the page is to draw it.
+
+        Raises Fault where too many wait, it takes too long, or the process that draws dies, FigureError where
+        the figure is too large, and Gone if who asked has left.
+        """
+        if self._made >= MOST_WAITING:
+            raise _too_many()
+        self._made += 1
+        work = asyncio.create_task(self._content(figure, kind))
+        work.add_done_callback(self._count_off)
+        gone = asyncio.create_task(_left(request))
+        try:
+            await asyncio.wait({work, gone}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise Gone if gone.done() else too_slow(self._seconds)
+        finally:
+            work.cancel()
+            gone.cancel()
+        try:
+            content = work.result()
+        except DrawingDied as error:
+            raise Fault(HTTPStatus.SERVICE_UNAVAILABLE, error.what, why=error.why, fix=error.fix) from None
+        headers = {} if kind == "spec" else {"Content-Disposition": f'attachment; filename="heatmap.{kind}"'}
+        return Response(content, media_type=_TYPES[kind], headers=headers)
+
+    async def _content(self, figure: Heatmap, kind: Format) -> bytes:
+        turn = self._pictures if kind in PICTURES else self._data
+        await turn.acquire()
+        # The thread has its turn until it is done, also where nobody waits any more.
+        made = asyncio.ensure_future(run_in_threadpool(content_of, figure, kind, self._limits))
+        made.add_done_callback(lambda _: turn.release())
+        made.add_done_callback(_heard)
+        if kind in PICTURES:
+            self._drawn = made
+        try:
+            return await asyncio.shield(made)
+        except asyncio.CancelledError:
+            if kind in PICTURES:
+                asyncio.get_running_loop().call_later(_GRACE, self._stop, made)
+            raise
+
+    def _stop(self, made: "asyncio.Future[bytes]") -> None:
+        """End the process, if it still draws this."""
+        if self._drawn is made and not made.done():
+            SHARED.kill()
+
+    def _count_off(self, work: "asyncio.Future[bytes]") -> None:
+        self._made -= 1
+        _heard(work)
 
 
-def _content(figure: Heatmap, kind: Format) -> bytes:
+def content_of(figure: Heatmap, kind: Format, limits: DrawingLimits) -> bytes:
+    """The figure as a file. Raises FigureError where it is too large, or cannot be drawn."""
     match kind:
         case "spec":
-            return json_text(spec(figure)).encode()
+            return json_text(spec(figure)).encode(errors="backslashreplace")
         case "csv":
-            return table(figure).encode()
+            check_size(figure.noun, figure.marks(), MOST_NUMBERS)
+            return table(figure).encode(errors="backslashreplace")
+        case "svg" | "png" | "pdf":
+            check_size(figure.noun, figure.marks(), MOST_CELLS)
+            return figure.rendered(f".{kind}", limits)
         case _:
             return figure.rendered(f".{kind}")
 
 
 def spec(figure: Heatmap) -> dict[str, object]:
     """What the page draws: the chart in both palettes, its data once, and the numbers for a table."""
-    charts: list[Any] = [figure.chart(palette) for palette in (LIGHT, DARK)]
-    # The cells are the same in both, and plain already: altair need not look at each of them.
-    datasets = charts[0].datasets
-    for chart in charts:
-        chart.datasets = {}
-    light, dark = (dict(chart.to_dict()) for chart in charts)
-    for one in (light, dark):
-        one.pop("datasets", None)
+    light, dark = (figure.spec(palette) for palette in (LIGHT, DARK))
+    datasets = light.pop("datasets")
+    del dark["datasets"]
     maps = figure.to_dict()["maps"]
     return {"light": light, "dark": dark, "datasets": datasets, "label": figure.label(), "maps": maps}
 
@@ -68,3 +150,25 @@ def table(figure: Heatmap) -> str:
 def _no_formula(word: str) -> str:
     """The word, marked as text where a spreadsheet would compute it."""
     return f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word
+
+
+async def _left(request: Request) -> None:
+    """Returns when who asked has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _heard(done: "asyncio.Future[bytes]") -> None:
+    """What failed and nobody waits for is no fault to write to the log."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _too_many() -> Fault:
+    return Fault(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "the server has too many figures to draw",
+        why=f"{MOST_WAITING} may wait",
+        fix="ask again in a second",
+        headers={"Retry-After": "1"},
+    )

@@ -29,6 +29,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         (415, "The body is compressed."),
         (422, "The request asks for what cannot be."),
         (429, "Too much is waiting: ask again after as many seconds as Retry-After says."),
+        (503, "The process that draws figures died."),
         (504, "The answer was not ready in time."),
     )
 }

@@ -6,11 +6,10 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from atonce.models.named import ARCHITECTURES
 from atonce.serve.answering import Answering
-from atonce.serve.drawn import Format, sent
+from atonce.serve.drawn import Drawer, Format
 from atonce.serve.faults import too_long
 from atonce.serve.histories import history
 from atonce.serve.looking import (
@@ -48,6 +47,7 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
     """What the page shows of texts, models and runs."""
     router = APIRouter(responses=REFUSALS, route_class=JsonRoute)
     ticks = cache(partial(ticks_of, models))
+    drawer = Drawer(answering.limits.seconds)
 
     async def alone(request: Request, question: Callable[[], Found], *texts: str | None) -> Found:
         """The answer to a question that goes with no other."""
@@ -58,8 +58,9 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
         return found
 
     async def drawn(request: Request, draw: Callable[[], Any], kind: Format, *texts: str | None) -> Response:
+        drawer.expect(kind)
         figure = await alone(request, draw, *texts)
-        return await run_in_threadpool(sent, figure, kind)  # to draw takes long, and no model
+        return await drawer.sent(request, figure, kind)
 
     def of_texts(name: str | None) -> Served:
         return models.of_texts(name)

@@ -1,0 +1,254 @@
+"""Whatever stands in texts, names and labels: every figure there is holds what can be drawn, and is drawn."""
+
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import atonce
+from atonce.explain.contexts.context import Context
+from atonce.explain.contexts.influence import Influence as Contextual
+from atonce.explain.contexts.uses import Use
+from atonce.explain.images.heatmap import ImageHeatmap
+from atonce.explain.images.maps import ImageAttention, Occlusion
+from atonce.explain.texts.heatmap import Heatmap
+from atonce.explain.texts.words import AttentionMap
+from atonce.figures.drawing import Drawing, TooMuchToDraw
+from atonce.figures.drawing_process import SHARED
+from atonce.figures.labels import LONGEST, width_px
+from atonce.figures.vega import vega_lite_version
+from atonce.measure.growth import Growth
+from atonce.measure.laws import law_of
+from atonce.studies.comparison.charts import (
+    Gained,
+    Whisker,
+    gains,
+    named_lines,
+    one_of_many,
+    scatter,
+    whiskers,
+)
+from atonce.studies.curves import learning_curves
+from atonce.studies.measurement.clock import Clock, Timing
+from atonce.studies.measurement.clock_figure import ClockFigure
+from atonce.studies.measurement.distance import Influence
+from atonce.studies.measurement.distance_figure import InfluenceFigure
+from atonce.studies.measurement.growth_figure import GrowthFigure
+from atonce.studies.measurement.measured import LayerRow, Measured
+from atonce.studies.measurement.measurement import Measurement
+from atonce.studies.measurement.tick_views import Row, TickView
+from atonce.studies.measurement.ticks_figure import ConesFigure, TicksFigure
+from figures.test_labels import allowed
+
+LONG = "𝔘𝔫𝔦𝔠𝔬𝔡𝔢" * 60
+AWKWARD = (
+    "plain", "bell\x07", "\x1b[31mred", "\x7f\x85", "\ufffe\uffff", "half \ud835", LONG, LONG + "2",
+    "e" + "\u0301" * 40, "שלום עולם", "\u202eover", "👩‍👩‍👧‍👦" * 50, "", "   ", "\u200b", "tab\tline\n",
+    "<b>&amp;</b> ]]> </script>", "datum.value' + \"x\" \\", "今日は" * 60, "w" * 500,
+)  # fmt: skip
+WORDS = tuple(text.replace(" ", "_") for text in AWKWARD)
+GRID = np.full((2, 2), 0.25, np.float32)
+
+
+def heat_map() -> Heatmap:
+    weights = np.full((len(WORDS), len(WORDS)), 1 / len(WORDS), np.float32)
+    maps = tuple(
+        AttentionMap(WORDS, WORDS, weights, title=f"{LONG}\x00, head {head}", rule=" ".join(AWKWARD))
+        for head in (1, 2)
+    )
+    return Heatmap(maps, " ".join(WORDS), " ".join(WORDS), model=" ".join(AWKWARD))
+
+
+def image_heat_map() -> ImageHeatmap:
+    attention = ImageAttention(
+        f"layer{LONG}\x00, head", LONG, (2, 2), AWKWARD, (0.5,) * len(AWKWARD),
+        np.stack([GRID] * len(AWKWARD)),
+    )  # fmt: skip
+    occlusion = Occlusion(f"{LONG}\x01", LONG, LONG, (2, 2), GRID)
+    image = np.zeros((4, 4), np.uint8)
+    name = " ".join(AWKWARD)
+    return ImageHeatmap(image, name, name, 0.5, name, (attention,), occlusion)
+
+
+def context() -> Context:
+    uses = tuple(Use(f"{text} word {text}", len(text) + 1, len(text) + 5, (1,), 0, 1) for text in AWKWARD)
+    vectors = {"embedding": np.random.default_rng(0).normal(size=(len(uses), 3)).astype(np.float32)}
+    name = " ".join(AWKWARD)
+    return Context(
+        name, name, 9, uses, vectors, {"embedding": Contextual(0.5, 0.1, 0.2)}, shown=("embedding",)
+    )
+
+
+def views() -> list[TickView]:
+    rows = tuple(Row(text, (1, 2), torch.eye(2, dtype=torch.bool)) for text in AWKWARD)
+    return [TickView(LONG + "\x00", "", rows, 2), TickView(LONG, "training", rows, 2)]
+
+
+def measured() -> Measured:
+    law = law_of({4: 4, 8: 8, 16: 16})
+    grown = Growth(law, law, law, law, calls={})
+    return Measured((4, 8, 16), tuple(LayerRow(one, one, grown, None, law) for one in AWKWARD), ())
+
+
+def clock() -> Clock:
+    timings = [
+        Timing(one, one, False, "forward", length, 1, 1, length / 100, None, None, None)
+        for one in AWKWARD
+        for length in (4, 8)
+    ]
+    return Clock("machine", "cpu", (1,), tuple(timings))
+
+
+FIGURES: dict[type[Drawing], Callable[[], Drawing]] = {
+    Heatmap: heat_map,
+    ImageHeatmap: image_heat_map,
+    Context: context,
+    TicksFigure: lambda: TicksFigure(views()),
+    ConesFigure: lambda: ConesFigure(views()),
+    InfluenceFigure: lambda: InfluenceFigure(
+        [Influence(one, one, False, {distance: 0.5 for distance in range(-32, 33)}) for one in AWKWARD]
+    ),
+    GrowthFigure: lambda: GrowthFigure(measured()),
+    Measurement: lambda: Measurement(measured()),
+    ClockFigure: lambda: ClockFigure(clock()),
+}
+WHISKERS = [Whisker(one, 2.0 + at, 1.0 + at, 3.0 + at, (1.5, 2.5)) for at, one in enumerate(AWKWARD)]
+LINES = {one: [(1.0, 2.0 + at), (2.0, 3.0 + at)] for at, one in enumerate(AWKWARD)}
+CHARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "whiskers": lambda: whiskers(WHISKERS, AWKWARD, x_title="x"),
+    "gains": lambda: gains(
+        [Gained(one, True, 2.0, 1.0, 3.0) for one in AWKWARD], AWKWARD, x_title=f"above {AWKWARD[1]}"
+    ),
+    "named lines": lambda: named_lines(LINES, AWKWARD, x_title="x", y_title="y"),
+    "one of many": lambda: one_of_many(
+        {one: [Whisker("< 6", 2.0, 1.0, 3.0)] for one in AWKWARD}, LONG, AWKWARD, x_title="x"
+    ),
+    "scatter": lambda: scatter(
+        {one: (2.0 + at, 3.0) for at, one in enumerate(AWKWARD)}, AWKWARD, x_title="x", y_title="y"
+    ),
+    "learning curves": lambda: learning_curves(LINES, AWKWARD, x_title="x", y_title="y"),
+}
+
+
+def kinds_of_drawings() -> set[type[Drawing]]:
+    for module in pkgutil.walk_packages(atonce.__path__, "atonce."):
+        if "figure" in module.name or "heatmap" in module.name or "measurement" in module.name:
+            importlib.import_module(module.name)
+
+    def below(kind: type[Drawing]) -> Iterator[type[Drawing]]:
+        for one in kind.__subclasses__():
+            yield one
+            yield from below(one)
+
+    own = {one for one in below(Drawing) if one.__module__.startswith("atonce.")}
+    return {one for one in own if not getattr(one, "__abstractmethods__", None)}
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for inner in value.values():
+            yield from texts_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts_in(inner)
+
+
+def check_drawn(spec: dict[str, Any], longest: float) -> str:
+    """That its texts are of XML, that it is drawn, and that no text on it is longer than so many pixels."""
+    assert all(map(allowed, "".join(texts_in(spec))))
+    assert json.loads(json.dumps(spec)) == spec
+    svg = SHARED.ask("vegalite_to_svg", vl_spec=spec, vl_version=vega_lite_version()).decode()
+    assert all(map(allowed, svg))
+    texts = re.findall(r">([^<>]+)</(?:text|tspan)>", svg)
+    assert texts
+    assert max(width_px(text, 11) for text in texts) < longest
+    return svg
+
+
+def test_no_figure_is_forgotten() -> None:
+    assert kinds_of_drawings() == set(FIGURES)
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_a_figure_of_awkward_texts_is_drawn(kind: type[Drawing]) -> None:
+    figure = FIGURES[kind]()
+    svg = check_drawn(figure.spec(), longest=1100)  # a title may be as wide as the figure
+    assert svg.count("plain") or kind is ImageHeatmap
+    for content in (figure.rendered(".json"), *([] if kind is Measurement else [figure.rendered(".html")])):
+        content.decode()
+    if kind is not Measurement:
+        page = figure.to_page()
+        before = page[: page.rindex("<script>")]
+        assert all(map(allowed, before))
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_of_awkward_names_is_drawn_and_keeps_them_apart(name: str) -> None:
+    spec = {**CHARTS[name](), "width": 300}
+    check_drawn(spec, longest=LONGEST + 20)
+    used = {
+        row[key]
+        for rows in spec["datasets"].values()
+        for row in rows
+        for key in ("model", "label", "other")
+        if key in row and row[key] != "< 6"
+    }
+    assert len(used) == len(AWKWARD)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_pictures_of_awkward_texts_are_drawn(suffix: str) -> None:
+    assert len(heat_map().rendered(suffix)) > 10_000
+
+
+def test_bands_of_words_that_look_alike_stay_apart() -> None:
+    spec = heat_map().spec()
+    words = len(WORDS)
+    assert {len(one["value"]) for one in spec["params"] if "labels" in one["name"]} == {words}
+    assert len(spec["datasets"]["cells_0"]) == words**2
+    rows = next(one["value"] for one in spec["params"] if one["name"] == "row_labels_0")
+    assert max(width_px(one, 11) for one in rows) <= LONGEST
+    whole = next(one["value"] for one in spec["params"] if one["name"] == "row_words_0")
+    assert whole[AWKWARD.index(LONG)] == LONG  # for who points at it
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf", ".html", ".json"])
+def test_a_heat_map_of_a_book_is_refused_before_it_takes_memory(suffix: str) -> None:
+    words = tuple(map(str, range(5_000)))
+    weights = np.zeros((5_000, 5_000), np.float32)
+    huge = Heatmap((AttentionMap(words, words, weights, "a", "b"),), "", "", "model")
+    with pytest.raises(TooMuchToDraw, match=r"has 25,000,000 cells or points[\s\S]*fix: take less"):
+        huge.rendered(suffix)
+    bundle = huge._repr_mimebundle_()
+    assert list(bundle) == ["text/plain"]
+    assert "the heat map is too large" in bundle["text/plain"]
+
+
+def test_what_dies_leaves_no_file_and_three_lines(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = heat_map()
+    (tmp_path / "a.svg").write_text("before")
+
+    def die(*_: Any, **__: Any) -> bytes:
+        raise SHARED._death(_Dead(), limits=None, late=False)  # type: ignore[arg-type]
+
+    class _Dead:
+        def wait(self) -> int:
+            return -6
+
+    import io
+
+    monkeypatch.setattr(SHARED, "_complaints", io.BytesIO(b"a crash"))
+    monkeypatch.setattr(SHARED, "ask", die)
+    with pytest.raises(Exception, match=r"process that draws figures died\n  why: .*SIGABRT.*\n  fix: "):
+        figure.save(tmp_path / "a.svg")
+    assert [one.name for one in tmp_path.iterdir()] == ["a.svg"]
+    assert (tmp_path / "a.svg").read_text() == "before"

@@ -1,0 +1,126 @@
+"""Figures on the server: what draws may die, hang or leave, and everything else is answered."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+
+from atonce.explain.texts.heatmap import Heatmap
+from atonce.explain.texts.words import AttentionMap
+from atonce.figures.drawing_process import SHARED, TooMuchToDraw
+from atonce.serve import drawn
+from atonce.serve.answering import Gone
+from atonce.serve.drawn import Drawer, Format
+from atonce.serve.faults import Fault
+
+ENDLESS: dict[str, Any] = {
+    "data": {"sequence": {"start": 0, "stop": 3_000_000, "as": "a"}},
+    "mark": "point",
+    "encoding": {"x": {"field": "a", "type": "quantitative"}},
+}
+BODY = {"text": "3 May 1999", "format": "svg"}
+
+
+class Endless(Heatmap):
+    def spec(self, *_: Any) -> dict[str, Any]:
+        return ENDLESS
+
+
+def figure(kind: type[Heatmap] = Heatmap, words: int = 2) -> Heatmap:
+    names = tuple(f"w{number}" for number in range(words))
+    weights = np.full((words, words), 1 / words, np.float32)
+    return kind((AttentionMap(names, names, weights, "layer", "rule"),), "a", "b", "model")
+
+
+def request(leaves_after: float | None = None) -> Request:
+    async def receive() -> dict[str, str]:
+        await asyncio.sleep(3600 if leaves_after is None else leaves_after)
+        return {"type": "http.disconnect"}
+
+    return Request({"type": "http"}, receive)
+
+
+def kill_while_drawing() -> None:
+    while not SHARED._lock.locked() or SHARED.pid is None:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    os.kill(SHARED.pid, signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_costs_one_answer(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Heatmap, "spec", Endless.spec)
+        killer = threading.Thread(target=kill_while_drawing)
+        killer.start()
+        answer = client.post("/v1/heatmap", json=BODY)
+        killer.join()
+    assert answer.status_code == 503
+    assert answer.json().keys() == {"what", "why", "fix"}
+    assert "SIGKILL" in answer.json()["why"]
+    answer = client.post("/v1/heatmap", json=BODY)
+    assert answer.status_code == 200
+    assert answer.text.startswith("<svg ")
+
+
+def test_a_picture_of_too_many_cells_is_refused_and_its_numbers_are_not(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawn, "MOST_CELLS", 1)
+    answer = client.post("/v1/heatmap", json=BODY)
+    assert answer.status_code == 422
+    assert "may have 1 in this format" in answer.json()["why"]
+    for kind in ("spec", "csv", "json"):
+        assert client.post("/v1/heatmap", json={**BODY, "format": kind}).status_code == 200
+
+
+def test_what_takes_too_long_is_stopped_and_those_behind_it_are_answered() -> None:
+    async def all_of_them() -> list[Any]:
+        drawer = Drawer(seconds=1.0)
+        slow = asyncio.create_task(drawer.sent(request(), figure(Endless), "svg"))
+        await asyncio.sleep(0.1)
+        drawer._seconds = 60.0
+        drawer._limits = drawn.DrawingLimits(60.0)
+        kinds: list[Format] = ["svg", "csv", "spec"]
+        behind = [drawer.sent(request(), figure(), kind) for kind in kinds]
+        return await asyncio.gather(slow, *behind, return_exceptions=True)
+
+    slow, *behind = asyncio.run(all_of_them())
+    assert isinstance(slow, TooMuchToDraw)
+    assert "a drawing may take 0.5 seconds" in slow.why
+    assert [answer.status_code for answer in behind] == [200] * 3
+
+
+def test_a_drawing_that_nobody_waits_for_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawn, "_GRACE", 0.1)
+
+    async def leave() -> float:
+        drawer = Drawer(seconds=60)
+        with pytest.raises(Gone):
+            await drawer.sent(request(leaves_after=0.3), figure(Endless), "svg")
+        began = time.monotonic()
+        async with drawer._pictures:
+            return time.monotonic() - began
+
+    assert asyncio.run(leave()) < 5
+
+
+def test_few_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawn, "MOST_WAITING", 3)
+
+    async def many() -> list[Any]:
+        drawer = Drawer(seconds=0.6)
+        asked = [drawer.sent(request(), figure(Endless), "svg") for _ in range(5)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    faults = asyncio.run(many())
+    assert [fault.status for fault in faults if isinstance(fault, Fault)].count(429) == 2
+    assert all(isinstance(fault, Fault | TooMuchToDraw) for fault in faults)
