@@ -22,10 +22,10 @@ from torch.utils._python_dispatch import (
 from torch.utils._pytree import tree_leaves
 
 from atonce.errors import AtonceError
+from atonce.measure.beside import beside_seen
 from atonce.measure.bodies import run_by_body
 from atonce.measure.call import Call, Waited, base_name
 from atonce.measure.chain import Chains, called_from
-from atonce.measure.outside import outside_seen
 from atonce.measure.rules import reductions
 from atonce.measure.rules.apart import taken_apart
 from atonce.measure.rules.table import Rule, rule_for
@@ -280,7 +280,7 @@ def watching(watch: Watch) -> Iterator[None]:
         Distribution.set_default_validate_args(False)
         if "torch._dynamo" in sys.modules:  # what is compiled runs as it is written
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(outside_seen(watch))
+        stack.enter_context(beside_seen(watch))
         try:
             yield
         except NotImplementedError as error:

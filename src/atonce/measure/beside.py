@@ -77,7 +77,7 @@ def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 
 @contextmanager
-def outside_seen(watch: "Watch") -> Iterator[None]:
+def beside_seen(watch: "Watch") -> Iterator[None]:
     """Within the block, `watch` sees what is done in threads that begin there, and what is read.
 
     Raises AtonceError for what is done where it sees nothing: in other processes, and while torch records.
