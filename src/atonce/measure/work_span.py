@@ -94,7 +94,8 @@ def work_span(
     chains = Chains() if follow else None
     watch = Watch(shadows, chains)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_seed(seed))
+        # Not torch.manual_seed, which without a GPU takes note of the whole stack for each kind of them.
+        torch.default_generator.manual_seed(torch_seed(seed))
         with watching(watch):
             result = function(*arguments)
     output = next((one for one in tree_leaves(result) if isinstance(one, Tensor)), None)
