@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F

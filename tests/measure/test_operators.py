@@ -210,6 +210,28 @@ def test_other_kinds_of_numbers(kind: torch.dtype) -> None:
     assert unknown <= UNKNOWN
 
 
+def test_modules_of_torchs_database() -> None:
+    """A sixth of them, each with its first input: torch's own modules are all described."""
+    from torch.testing._internal.common_modules import module_db
+
+    database()  # for what importing it does
+    tried = 0
+    for one in module_db[::6]:
+        given = one.module_inputs_func(
+            one, device="cpu", dtype=torch.float32, requires_grad=False, training=False
+        )[0]
+        module = one.module_cls(*given.constructor_input.args, **given.constructor_input.kwargs).eval()
+        if given.forward_input is not None:
+            found = work_span(
+                functools.partial(module, **given.forward_input.kwargs),
+                given.forward_input.args,
+                follow=False,
+            )
+            assert dict(found.unknown) == {}, one.name
+            tried += 1
+    assert tried > 15
+
+
 def backward(operator: Callable[..., Any]) -> Callable[..., Any]:
     """The gradient of an operator's first input."""
 

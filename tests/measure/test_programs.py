@@ -265,11 +265,22 @@ def test_a_number_that_is_as_large_as_the_mask_is_not_closed_by_it() -> None:
 
 
 def test_a_constant_by_something_is_a_constant_unless_it_is_no_number() -> None:
-    for zero in (torch.zeros(N, 1), torch.zeros(N, 1, dtype=torch.bool), torch.zeros(N, 1, dtype=torch.long)):
-        assert work_span(lambda x, zero=zero.float(): zero / x, vectors()).path == 1  # given: may be any
-        assert work_span(lambda x, zero=zero: torch.zeros_like(zero) / x, vectors()).path is None
-        whole = torch.arange(N * DIM).view(1, N, DIM)
-        assert work_span(lambda x, zero=zero: torch.zeros_like(zero) / x, whole).path == 1
+    weight = torch.zeros(N, 1)
+    assert work_span(lambda x: weight / x, vectors()).path == 1  # what is given may be any number
+    whole = torch.arange(N * DIM).view(1, N, DIM)
+    for kind in (torch.float, torch.bool, torch.long):
+        assert work_span(lambda x, kind=kind: torch.zeros(N, 1, dtype=kind) / x, vectors()).path is None
+        assert work_span(lambda x, kind=kind: torch.zeros(N, 1, dtype=kind) / x, whole).path == 1
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.AvgPool2d(2), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(2), nn.Conv2d(3, 3, 2), nn.Unfold(2)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_batch_of_nothing(layer: nn.Module) -> None:
+    found = work_span(layer, torch.randn(0, 3, 4, 4))
+    assert (found.work, dict(found.unknown), dict(found.wide)) == (0, {}, {})
 
 
 def test_what_is_compared_with_a_number_as_far_as_itself_waits_for_it() -> None:
@@ -377,6 +388,27 @@ def test_complex_numbers_are_followed_number_by_number() -> None:
     assert reached(lambda x: torch.complex(x, x).conj().mul(2).resolve_conj().imag) == EACH_ALONE
     assert reached(lambda x: torch.fft.irfft(torch.fft.rfft(x, dim=2), dim=2)) == EACH_ALONE
     assert reached(lambda x: x.view(torch.int32).view(torch.float32) + 0) == EACH_ALONE
+
+
+HALVES: dict[str, Callable[[Tensor], Tensor]] = {
+    "copied": lambda z: z.clone(),
+    "of another kind": lambda z: z.to(torch.complex128),
+    "joined": lambda z: torch.cat([z, z], 2),
+    "added": lambda z: z + z - 1,
+    "in place": lambda z: z.add_(1),
+    "with real numbers": lambda z: z + torch.ones(DIM) * 2,
+    "scaled": lambda z: z * 2.0 / torch.full((DIM,), 3.0),
+    "summed": lambda z: z.sum(-1, keepdim=True),
+    "looked up": lambda z: z[:, torch.arange(N)],
+    "chosen": lambda z: torch.where(torch.ones(N, 1, dtype=torch.bool), z, -z),
+    "conjugated": lambda z: z.conj().resolve_conj(),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_each_half_of_a_complex_number_waits_for_its_own(name: str) -> None:
+    assert reached(lambda x: HALVES[name](torch.complex(x, x.flip(1))).real * 1) == EACH_ALONE
+    assert reached(lambda x: HALVES[name](torch.complex(x.flip(1), x)).imag * 1) == EACH_ALONE
 
 
 @pytest.mark.parametrize(("cell", "path"), [(nn.GRU, "3 n + 1"), (nn.LSTM, "2 n + 5"), (nn.RNN, "3 n")])
