@@ -164,6 +164,8 @@ def test_what_cannot_be_seen_is_an_error_of_three_lines(function: Callable[[Tens
 def test_an_error_of_the_program_is_its_own() -> None:
     with pytest.raises(ZeroDivisionError):
         work_span(lambda x: x / (1 // 0), vectors())
+    with pytest.raises(RuntimeError, match="size"):
+        work_span(lambda x: x + torch.ones(DIM + 1), vectors())
 
 
 def test_a_bias_with_a_class_of_its_own() -> None:

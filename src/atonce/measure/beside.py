@@ -197,8 +197,8 @@ def _elsewhere(what: str) -> AtonceError:
 
 
 _RECORDERS = (
-    "torch.jit", "torch.export", "torch.fx.experimental", "torch._subclasses", "torch._dynamo",
-    "torch._inductor", "torch._functorch._aot_autograd", "torch.onnx",
+    "torch.jit", "torch.export", "torch.fx.experimental", "torch._subclasses", "torch._inductor",
+    "torch._functorch._aot_autograd", "torch.onnx",
 )  # fmt: skip
 
 
