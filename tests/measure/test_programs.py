@@ -135,7 +135,52 @@ MASKS: dict[str, Callable[[Tensor], Tensor]] = {
     ),
     "a factor in the sum": lambda s: torch.add(s, CLOSED, alpha=-1e9).softmax(-1),
     "whole numbers": lambda s: (s + (1 - OPEN.long()) * -10000).softmax(-1),
+    "a fused product": lambda s: torch.addcmul(s, CLOSED, torch.tensor(-1e9)).softmax(-1),
+    "a fused quotient": lambda s: torch.addcdiv(s, CLOSED, torch.ones(1), value=-1e9).softmax(-1),
+    "interpolated": lambda s: torch.lerp(s, torch.tensor(-1e9), CLOSED).softmax(-1),
+    "turned round": lambda s: (-(1e9 * CLOSED - s)).softmax(-1),
+    "least": lambda s: F.softmin(s + 1e9 * CLOSED, -1),
+    "what is open raised": lambda s: (s + 1e9 * OPEN).softmax(-1),
+    "stays on its side": lambda s: (s + CLOSED * -1e9).tanh() + 1,
+    "exponential tail": lambda s: F.elu(s + CLOSED * -1e9) + 1,
+    "logarithm of a gate": lambda s: F.logsigmoid(s + CLOSED * -1e9).softmax(-1),
+    "small slope": lambda s: F.leaky_relu(s + CLOSED * -1e9).softmax(-1),
+    "chosen and subtracted": lambda s: torch.where(OPEN, s, s - 1e9).softmax(-1),
+    "chosen twice": lambda s: torch.where(OPEN, torch.where(OPEN, s, s - 1e9), s - 1e9).softmax(-1),
+    "written by truth values": lambda s: _written(s, lambda low: low[:, ~OPEN].sub_(1e9)),
+    "written by a number": lambda s: _written(s, lambda low: torch.tensor(-1e9)),
+    "row by row": lambda s: _row_by_row(s).softmax(-1),
+    "scattered": lambda s: s.masked_scatter(~OPEN, s[:, ~OPEN] - 1e9).softmax(-1),
+    "no number replaced": lambda s: torch.nan_to_num(s + CLOSED * -1e9).softmax(-1),
+    "no more than": lambda s: torch.minimum(s, torch.where(OPEN, 1e9, -1e9)).softmax(-1),
+    "at most": lambda s: s.clamp(max=torch.where(OPEN, math.inf, -math.inf)).softmax(-1),
+    "at least nothing": lambda s: (s + CLOSED * -1e9).clamp(min=0),
+    "a threshold": lambda s: F.threshold(s + CLOSED * -1e9, -1e4, -1e4).softmax(-1),
+    "sums by place": lambda s: s.index_put(
+        (torch.zeros(15, dtype=torch.long), *torch.triu_indices(N, N, 1)), torch.tensor(-1e9), accumulate=True
+    ).softmax(-1),
+    "the greatest of two": lambda s: torch.stack([s + CLOSED * -1e9, s + CLOSED * -1e9]).amax(0).softmax(-1),
+    "the best three": lambda s: _best_three(s + CLOSED * -1e9),
 }
+
+
+def _written(scores: Tensor, low: Callable[[Tensor], Tensor]) -> Tensor:
+    scores = scores.clone()
+    scores[:, ~OPEN] = low(scores)
+    return scores.softmax(-1)
+
+
+def _row_by_row(scores: Tensor) -> Tensor:
+    scores = scores.clone()
+    for row in range(N):
+        scores[:, row, row + 1 :] -= 1e9
+    return scores
+
+
+def _best_three(scores: Tensor) -> Tensor:
+    """Attention to the best three, of those that are open."""
+    third = scores.topk(3, -1).values[..., -1:]
+    return scores.masked_fill(scores < third, -math.inf).softmax(-1)
 
 
 def _by_hand(scores: Tensor) -> Tensor:
@@ -166,6 +211,87 @@ def test_masks_of_torchs_own_attention() -> None:
     assert reached(lambda x: attention(x, x, x, attn_mask=CLOSED * -1e9)[0]) == ONLY_BEFORE
     assert reached(lambda x: F.scaled_dot_product_attention(x, x, x, CLOSED * -1e9)) == ONLY_BEFORE
     assert reached(lambda x: torch.baddbmm(CLOSED * -1e9, x, x.mT).softmax(-1) @ x) == ONLY_BEFORE
+
+
+LOST: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "a wave": (lambda s: (s + CLOSED * -1e9).sin(), "aten::sin"),
+    "taken back": (lambda s: (s + CLOSED * -1e9) - CLOSED * -1e9, "aten::sub.Tensor"),
+    "scaled by its row": (lambda s: F.layer_norm(s + CLOSED * -1e9, (N,)), "aten::native_layer_norm"),
+    "multiplied": (lambda s: (s + CLOSED * -1e9) @ torch.eye(N), "aten::mm"),
+    "summed": (lambda s: (s + CLOSED * -1e9).cumsum(-1), "aten::cumsum"),
+    "everything closed": (lambda s: (s.double() - 1e9).softmax(-1).float(), "aten::_softmax"),
+    "by chance": (lambda s: torch.where(s > 0, s, s - 1e9).softmax(-1), "aten::where.self"),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_where_a_mask_is_lost_the_report_says_so(name: str) -> None:
+    function, named = LOST[name]
+    found = work_span(lambda x: function(x @ x.mT) @ x, vectors())
+    assert f"{named} (of a mask)" in found.wide
+    assert found.connected == 1
+
+
+@pytest.mark.parametrize("kind", [torch.long, torch.float, torch.bool], ids=str)
+def test_a_mask_that_is_given_beside_the_input(kind: torch.dtype) -> None:
+    for close in (
+        lambda s, m: s.masked_fill(m == 0, -1e9),
+        lambda s, m: torch.where(m > 0, s, torch.tensor(-math.inf)),
+        lambda s, m: s + (1 - m.float()) * torch.finfo(s.dtype).min,
+        lambda s, m: _put(s, m == 0),
+    ):
+        found = work_span(
+            lambda x, m, close=close: close(x @ x.mT, m).softmax(-1) @ x, (vectors(), OPEN.to(kind))
+        )
+        assert found.paths is not None
+        assert found.paths.isfinite().tolist() == ONLY_BEFORE
+        assert dict(found.wide) == {}
+
+
+def _put(scores: Tensor, where: Tensor) -> Tensor:
+    scores = scores.clone()
+    scores[:, where] -= 1e9
+    return scores
+
+
+def test_a_number_that_is_as_large_as_the_mask_is_not_closed_by_it() -> None:
+    """What is added to the mask is no longer moderate."""
+    lowest = torch.finfo(torch.float32).min
+    found = work_span(
+        lambda x, low: x + low, (torch.full((1, N, DIM), 1e38), torch.full((DIM,), lowest)), follow=False
+    )
+    assert found.paths is not None
+    assert found.paths.isfinite().tolist() == EACH_ALONE
+
+
+def test_a_constant_by_something_is_a_constant_unless_it_is_no_number() -> None:
+    weight = torch.zeros(N, 1)
+    assert work_span(lambda x: weight / x, vectors()).path == 1  # what is given may be any number
+    whole = torch.arange(N * DIM).view(1, N, DIM)
+    for kind in (torch.float, torch.bool, torch.long):
+        assert work_span(lambda x, kind=kind: torch.zeros(N, 1, dtype=kind) / x, vectors()).path is None
+        assert work_span(lambda x, kind=kind: torch.zeros(N, 1, dtype=kind) / x, whole).path == 1
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.AvgPool2d(2), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(2), nn.Conv2d(3, 3, 2), nn.Unfold(2)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_batch_of_nothing(layer: nn.Module) -> None:
+    found = work_span(layer, torch.randn(0, 3, 4, 4))
+    assert (found.work, dict(found.unknown), dict(found.wide)) == (0, {}, {})
+
+
+def test_what_is_compared_with_a_number_as_far_as_itself_waits_for_it() -> None:
+    for function in (
+        lambda x: (x + 10000) == 10001,
+        lambda x: torch.minimum(x + 10000, torch.tensor(10001.0)),
+        lambda x: (x + 10000).clamp(max=10001),
+    ):
+        found = work_span(lambda x, function=function: function(x).float(), vectors(), follow=False).paths
+        assert found is not None
+        assert found.isfinite().tolist() == EACH_ALONE
 
 
 def test_a_mask_is_none_once_it_is_multiplied_by_what_may_be_below_zero() -> None:
@@ -262,6 +388,27 @@ def test_complex_numbers_are_followed_number_by_number() -> None:
     assert reached(lambda x: torch.complex(x, x).conj().mul(2).resolve_conj().imag) == EACH_ALONE
     assert reached(lambda x: torch.fft.irfft(torch.fft.rfft(x, dim=2), dim=2)) == EACH_ALONE
     assert reached(lambda x: x.view(torch.int32).view(torch.float32) + 0) == EACH_ALONE
+
+
+HALVES: dict[str, Callable[[Tensor], Tensor]] = {
+    "copied": lambda z: z.clone(),
+    "of another kind": lambda z: z.to(torch.complex128),
+    "joined": lambda z: torch.cat([z, z], 2),
+    "added": lambda z: z + z - 1,
+    "in place": lambda z: z.add_(1),
+    "with real numbers": lambda z: z + torch.ones(DIM) * 2,
+    "scaled": lambda z: z * 2.0 / torch.full((DIM,), 3.0),
+    "summed": lambda z: z.sum(-1, keepdim=True),
+    "looked up": lambda z: z[:, torch.arange(N)],
+    "chosen": lambda z: torch.where(torch.ones(N, 1, dtype=torch.bool), z, -z),
+    "conjugated": lambda z: z.conj().resolve_conj(),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_each_half_of_a_complex_number_waits_for_its_own(name: str) -> None:
+    assert reached(lambda x: HALVES[name](torch.complex(x, x.flip(1))).real * 1) == EACH_ALONE
+    assert reached(lambda x: HALVES[name](torch.complex(x.flip(1), x)).imag * 1) == EACH_ALONE
 
 
 @pytest.mark.parametrize(("cell", "path"), [(nn.GRU, "3 n + 1"), (nn.LSTM, "2 n + 5"), (nn.RNN, "3 n")])

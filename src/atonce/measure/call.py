@@ -90,9 +90,22 @@ class Call:
         }
         return [one for one in known.get(self.name, self.args[:1]) if isinstance(one, Tensor)]
 
+    @property
+    def is_by_halves(self) -> bool:
+        """Whether the real halves of complex results are made of real halves alone."""
+        if not self.outputs[0].is_complex() or len(self.outputs) > 1:
+            return False
+        if self.name in ("mul", "div"):
+            factors = self.args[1:] if self.name == "div" else self.args
+            complex_ones = [one for one in factors if isinstance(one, complex) or _is_complex(one)]
+            return len(complex_ones) < len(factors)
+        return self.name in _BY_HALVES or (self.name in _SUMS and self.named("alpha", 1).imag == 0)
+
     def shadow(self, value: Any) -> Int[Tensor, " channels *shape"]:
         """The shadow of an argument. A number of Python's waits for nothing."""
         if isinstance(value, Tensor):
+            if self.shadows.half == 1 and not value.is_complex() and self.name in _SUMS | _JOINS:
+                return self.nothing(value.shape)  # it goes into the real halves
             return self.shadows.of(value)
         return self.nothing(())
 
@@ -129,6 +142,20 @@ class Call:
             equal = (value.detach() == number).cpu()
             return equal & is_constant(self.shadow(value)) if equal.any() else equal
         return torch.tensor(value == number)
+
+
+_SUMS = {"add", "sub", "rsub"}
+_JOINS = {"cat", "stack", "copy", "_to_copy"}
+_BY_HALVES = _JOINS | {
+    "clone", "lift", "repeat", "flip", "roll", "rot90", "constant_pad_nd", "slice_scatter", "select_scatter",
+    "diagonal_scatter", "index", "gather", "index_select", "take", "embedding", "index_put", "scatter",
+    "scatter_add", "index_add", "index_copy", "masked_scatter", "where", "masked_fill", "neg", "sum", "mean",
+    "cumsum", "tril", "triu", "_conj_physical", "conj_physical",
+}  # fmt: skip
+
+
+def _is_complex(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_complex()
 
 
 def base_name(operation: OpOverload) -> str:

@@ -56,6 +56,8 @@ class Shadows:
         self._known: Int[Tensor, " channels"] | None = None
         self._before: dict[int, StorageWeakRef] = {}
         self._shared: dict[int, StorageWeakRef] = {}
+        self.half: int | None = None
+        """Which halves of complex numbers are asked for and written: real (0), imaginary (1), or both."""
 
     def of(self, tensor: Tensor) -> Int[Tensor, " channels *shape"]:
         """The shadow of `tensor`: to be read only, or to be written with `write`.
@@ -81,6 +83,8 @@ class Shadows:
         if kept.itemsize == tensor.itemsize:
             return self._viewed(kept.shadow, tensor)
         each = tensor.itemsize // kept.itemsize  # numbers made of several: any of them may be in it
+        if each == 2 and self.half is not None and tensor.is_complex():
+            return self._viewed(kept.shadow[:, self.half :: 2], tensor)
         whole = kept.shadow[:, : kept.shadow.shape[1] // each * each]
         return self._viewed(whole.unflatten(1, (-1, each)).amax(2), tensor)
 
@@ -104,8 +108,13 @@ class Shadows:
             kept = self._grown(tensor, kept)
         if kept.itemsize > tensor.itemsize:
             kept = self._keep(tensor, kept.shadow.repeat_interleave(kept.itemsize // tensor.itemsize, 1))
+        one_half = self.half if tensor.is_complex() else None
+        if one_half is not None and kept.itemsize == tensor.itemsize:
+            kept = self._keep(tensor, kept.shadow.repeat_interleave(2, 1), itemsize=kept.itemsize // 2)
         each = tensor.itemsize // kept.itemsize
-        if each == 1:
+        if one_half is not None and each == 2:
+            self._viewed(kept.shadow[:, one_half::2], tensor).copy_(shadow)
+        elif each == 1:
             self._viewed(kept.shadow, tensor).copy_(shadow)
         else:
             for first in range(each):

@@ -22,10 +22,10 @@ from torch.utils._python_dispatch import (
 from torch.utils._pytree import tree_leaves
 
 from atonce.errors import AtonceError
+from atonce.measure.beside import beside_seen
 from atonce.measure.bodies import run_by_body
 from atonce.measure.call import Call, Waited, base_name
 from atonce.measure.chain import Chains, called_from
-from atonce.measure.outside import outside_seen
 from atonce.measure.rules import reductions
 from atonce.measure.rules.apart import taken_apart
 from atonce.measure.rules.table import Rule, rule_for
@@ -148,9 +148,25 @@ class Watch(TorchDispatchMode):
         self._count(call, waited)
         for output, shadow in zip(call.outputs, waited.shadows, strict=True):
             self.shadows.write(output, self._after(call, shadow, waited.joined, waited.depth))
+        if plan.rule is not None and not sparse and call.is_by_halves:
+            self._write_halves(call, plan.rule)
         if waited.far is not None and call.output.is_floating_point():
             self.shadows.put_far(call.output, waited.far & is_far(call.output))
         return result
+
+    def _write_halves(self, call: Call, rule: Rule) -> None:
+        """Have each half of complex numbers wait for its own."""
+        try:
+            halves = []
+            for half in (0, 1):
+                self.shadows.half = half
+                halves.append(rule(call))
+            for half, waited in enumerate(halves):
+                self.shadows.half = half
+                shadow = self._after(call, waited.shadows[0], waited.joined, waited.depth)
+                self.shadows.write(call.output, shadow)
+        finally:
+            self.shadows.half = None
 
     def read_before(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run what reads where to look, so that what is seen there waits for it."""
@@ -227,7 +243,12 @@ class Watch(TorchDispatchMode):
         if not isinstance(value, Tensor) or value.layout is not torch.strided:
             return value
         copy = value.detach().clone()
-        self.shadows.write(copy, self.shadows.of(value))
+        try:
+            for half in (0, 1) if value.is_complex() else (None,):
+                self.shadows.half = half
+                self.shadows.write(copy, self.shadows.of(value))
+        finally:
+            self.shadows.half = None
         return copy
 
     def _floor(self, dims: int) -> Int[Tensor, " channels *ones"]:
@@ -280,7 +301,7 @@ def watching(watch: Watch) -> Iterator[None]:
         Distribution.set_default_validate_args(False)
         if "torch._dynamo" in sys.modules:  # what is compiled runs as it is written
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(outside_seen(watch))
+        stack.enter_context(beside_seen(watch))
         try:
             yield
         except NotImplementedError as error:

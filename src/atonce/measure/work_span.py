@@ -40,7 +40,8 @@ class WorkSpan:
     everything, so the span may be too long."""
     wide: Mapping[str, int]
     """Operations that a rule describes, but not number by number, and how often they ran: those of sparse
-    tensors, and those that give as many results as they find. Here, too, everything waits for everything."""
+    tensors, and those that give as many results as they find. Here, too, everything waits for everything.
+    And those in which a mask is lost, "(of a mask)": what it had put far from zero counts as open again."""
     reads: int
     """How often Python read a number that can differ from run to run. Everything after that waits for it."""
 
@@ -74,8 +75,9 @@ def work_span(
     """Call `function(*inputs)` once and measure it.
 
     It may be anything that computes with torch on the CPU, a training step with its backward pass too. It
-    runs as it is, with fused kernels taken apart. Truth values and minus infinity among the inputs and
-    weights are taken for masks, which are the same in every run; all other numbers may be anything.
+    runs as it is, with fused kernels taken apart. Truth values and what is below -5,000 among the inputs and
+    weights are taken for masks, which are the same in every run; all other numbers may be anything moderate.
+    Raises AtonceError for what is computed where it cannot be seen: in another process, while torch records.
 
     `paths`: measure the shortest chain from each position of the first tensor among the inputs to each of
     the first that comes out, which takes time and memory for each position; positions are along
@@ -94,7 +96,8 @@ def work_span(
     chains = Chains() if follow else None
     watch = Watch(shadows, chains)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_seed(seed))
+        # Not torch.manual_seed, which without a GPU takes note of the whole stack for each kind of them.
+        torch.default_generator.manual_seed(torch_seed(seed))
         with watching(watch):
             result = function(*arguments)
     output = next((one for one in tree_leaves(result) if isinstance(one, Tensor)), None)

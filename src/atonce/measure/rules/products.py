@@ -65,6 +65,8 @@ def _product(call: Call, one: Tensor, other: Tensor) -> Int[Tensor, " channels *
 def convolution(call: Call) -> Waited:
     """convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)."""
     inputs, weight, bias = call.args[:3]
+    if not call.output.numel():
+        return Waited([call.nothing(call.output.shape)], work=0)
     if call.args[6]:
         return transposed_convolution(call)
     window = Window.of(call)

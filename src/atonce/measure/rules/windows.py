@@ -26,7 +26,7 @@ def pooling(call: Call) -> Waited:
         dilation=each_dim(call.named("dilation", 1), dims), groups=1,
     )  # fmt: skip
     if not call.output.numel():
-        return Waited([call.nothing(call.output.shape)] * len(call.outputs))
+        return Waited([call.nothing(call.output.shape)] * len(call.outputs), work=0)
     planes = call.shadow(inputs).reshape(-1, 1, *inputs.shape[-dims:])
     waited = latest(window.over(planes, places=call.output.shape[-dims:]), -1)
     waited = waited.view(-1, *call.output.shape)
@@ -39,6 +39,8 @@ def linear_map(call: Call) -> Waited:
     Which neighbours go into which result is tried out, with a plane for each that is zero elsewhere.
     """
     tensor = call.args[0]
+    if not call.output.numel():
+        return Waited([call.nothing(call.output.shape)] * len(call.outputs), work=0)
     depth = math.prod(call.args[2]) if call.name == "col2im" else 1
     dims = 1 if call.name == "col2im" else _plane_dims(call)
     plane = (depth, *tensor.shape[-dims:])

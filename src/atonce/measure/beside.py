@@ -77,7 +77,7 @@ def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 
 @contextmanager
-def outside_seen(watch: "Watch") -> Iterator[None]:
+def beside_seen(watch: "Watch") -> Iterator[None]:
     """Within the block, `watch` sees what is done in threads that begin there, and what is read.
 
     Raises AtonceError for what is done where it sees nothing: in other processes, and while torch records.
@@ -197,8 +197,8 @@ def _elsewhere(what: str) -> AtonceError:
 
 
 _RECORDERS = (
-    "torch.jit", "torch.export", "torch.fx.experimental", "torch._subclasses", "torch._dynamo",
-    "torch._inductor", "torch._functorch._aot_autograd", "torch.onnx",
+    "torch.jit", "torch.export", "torch.fx.experimental", "torch._subclasses", "torch._inductor",
+    "torch._functorch._aot_autograd", "torch.onnx",
 )  # fmt: skip
 
 
