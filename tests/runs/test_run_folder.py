@@ -87,7 +87,8 @@ def test_a_broken_recipe(trained: Path, content: bytes) -> None:
 
 
 def test_no_weights_yet(trained: Path) -> None:
-    (trained / "model.safetensors").unlink()
+    for name in ("model.safetensors", "sums.json"):
+        (trained / name).unlink()
     what, _, fix = said(trained)
     assert what == f"{trained} has no weights yet"
     assert "--resume" in fix

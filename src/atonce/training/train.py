@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
+from atonce import stored
 from atonce.config import differences
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.decoding.opening import model_for, system_of
 from atonce.errors import RunError, TrainingError
 from atonce.models.device import choose_device
-from atonce.models.weights import weights_of
+from atonce.models.weights import check_weights, weights_of
 from atonce.runs.folder import RunFolder, save_tensors
 from atonce.runs.recipe import Recipe
 from atonce.seeds import torch_seed
@@ -104,6 +105,7 @@ def _prepare(run: RunFolder, *, quiet: bool) -> None:
     except BaseException:
         # Nothing was trained: leave no folder behind that would be in the way of a second try.
         (run.path / "recipe.toml").unlink()
+        stored.forget_missing(run.path)
         if not any(run.path.iterdir()):
             run.path.rmdir()
         raise
@@ -128,11 +130,24 @@ class _Training:
         self.learner = Learner(model, build_optimizers(model, self.config), average)
         self.system = system_of(model, prepared.ends, run.recipe)
         self.progress = load_checkpoint(run.checkpoints, self.learner) or self._beginning()
+        self._check_goes_on()
         if ranks.is_first:
             run.rewind_log(self.progress.step)
         self.clock = Clock(self.progress.seconds + since_start.seconds)
         self.budget = self._budget()
         self.speed = Speed()
+
+    def _check_goes_on(self) -> None:
+        """Raises RunError where the rest cannot come out as it would have."""
+        if self.config.steps is not None and self.progress.planned_steps != self.config.steps:
+            raise RunError(
+                f"the checkpoint of {self.run.path} is damaged",
+                why=f"it has planned {self.progress.planned_steps} steps, and the recipe {self.config.steps}",
+                fix="restore it from a copy, or train again in another folder",
+            )
+        if self.progress.least_cost is not None:  # a validation was the best so far
+            origin = self.run.path / "model.safetensors"
+            check_weights(self.learner.model, self.run.load_weights(), origin=origin)
 
     def _beginning(self) -> Progress:
         return Progress(planned_steps=self.config.steps or (None if self.config.minutes else DEFAULT_STEPS))
@@ -264,7 +279,7 @@ class _Training:
             update_seconds=self.budget.update_seconds,
             validation_updates=self.budget.validation_updates,
         )
-        save_checkpoint(self.run.checkpoints, self.learner, self.progress)
+        save_checkpoint(self.run.checkpoints, self.learner, self.progress, lines=self.run.sums_of_lines())
 
     def _log(self, update: Update, validation: Validation | None) -> None:
         if validation is None and update.step % LOG_EVERY and not update.skipped:
