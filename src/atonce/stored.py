@@ -2,8 +2,8 @@
 
 A folder keeps `sums.json`: length and SHA-256 of each file that is stored in it. Where a file changes, the
 new sum is written down before the file takes its place, and the old one is let go after that, so that a
-process may be killed at any moment. What has no sum, as in folders of older versions, is read without. (What a
-training goes on from is one folder, put in its place at one stroke, and keeps its own: `training.checkpoint`.)
+process may be killed at any moment. What has no sum, as in folders of older versions, is read without.
+(Checkpoints are folders that are put in their places at one stroke, and keep their sums themselves.)
 """
 
 import errno

@@ -108,7 +108,7 @@ def test_weights_cut_off(trained: Path) -> None:
 
 def test_weights_of_another_model(trained: Path) -> None:
     path = trained / "model.safetensors"
-    save_tensors(path, {"encoder.strange": torch.zeros(3)})
+    RunFolder.open(trained).save_weights({"encoder.strange": torch.zeros(3)})
     what, why, _ = said(trained)
     assert what == f"{path} is damaged"
     assert "in the recipe's model" in why
@@ -163,7 +163,9 @@ def test_sweep_takes_only_what_is_half_written(run: RunFolder) -> None:
     (run.path / ".recipe.toml.partial-1").write_bytes(b"half")
     (run.checkpoints / ".step-00000002.partial-1").mkdir()
     run.sweep()
-    assert set(tiny.everything_in(run.path)) == {"recipe.toml", "checkpoints/step-00000001/state.safetensors"}
+    assert set(tiny.everything_in(run.path)) == {
+        *("recipe.toml", "sums.json", "checkpoints/step-00000001/state.safetensors")
+    }
     assert [path.name for path in run.checkpoints.iterdir()] == ["step-00000001"]
 
 
