@@ -121,7 +121,8 @@ class RunFolder:
         path = self.path / "model.safetensors"
         if path.exists():
             return True
-        if path.is_symlink() or stored.is_wanted(self.path, path.name):
+        was_stored = path.is_symlink() or stored.is_wanted(self.path, path.name)
+        if was_stored or any("valid_loss" in entry for entry in self.read_log()):
             raise stored.damaged(path, "it is missing, and its training had stored it")
         return False
 
@@ -304,7 +305,7 @@ def sums_of_checkpoint(run: Path) -> dict[str, Any]:
     try:
         newest = max((run / "checkpoints").glob("step-*"))
         sums = stored.read_json(newest / "progress.json")["sums"]
-        return {name: one for name, one in sums.items() if isinstance(one["lines"], int)}
+        return {name: one for name, one in sums.items() if isinstance(one.get("lines"), int)}
     except (ValueError, OSError, TypeError, KeyError, AttributeError):
         return {}  # there is none, or it is damaged, which is found where it is read
 
