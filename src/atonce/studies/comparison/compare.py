@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from atonce import stored
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.disk import disk_error, write_json, write_text
 from atonce.models.named import Architecture
@@ -92,7 +91,7 @@ def compare(
     check_begun_alike(plan, folder)
     sized = named if wanted is None else [_sized(one, wanted, prepared.tokenizer.size) for one in named]
     write_text(folder / SHARED, recipes.dumps(recipe))
-    stored.write_json_with_sum(folder / PLAN, plan.model_dump(mode="json"))
+    write_json(folder / PLAN, plan.model_dump(mode="json"))
     trials = _run_all(plan, sized, folder, quiet=quiet)
     with progress("Drawing test sets", quiet=quiet):
         report = findings(plan, sized, trials, prepared, folder, baseline)

@@ -104,7 +104,7 @@ def _foreign(folder: Path) -> bool:
     """Whether there is something that no comparison left behind before it began its first training."""
     if not folder.is_dir():
         return folder.exists()
-    return any(path.name not in (DATA, SHARED, stored.SUMS) for path in folder.iterdir())
+    return any(path.name not in (DATA, SHARED) for path in folder.iterdir())
 
 
 def check_begun_alike(plan: Plan, folder: Path) -> None:
@@ -113,7 +113,6 @@ def check_begun_alike(plan: Plan, folder: Path) -> None:
     if not path.exists():
         return
     try:
-        stored.check(folder, PLAN)
         before = Plan.model_validate(stored.read_json(path))
     except (OSError, ValueError, RecursionError, OverflowError) as error:
         raise RunError(
