@@ -1,3 +1,5 @@
+import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -211,6 +213,60 @@ def test_a_damaged_model_is_an_error(dates_tokenizer: Tokenizer, tmp_path: Path)
     with pytest.raises(RunError, match="cannot read") as caught:
         Tokenizer.open(tmp_path / "gone.model")
     assert caught.value.why == "No such file or directory"
+
+
+def a_message(*fields: tuple[int, bytes | int]) -> bytes:
+    """A protocol buffer of short fields."""
+    return b"".join(
+        bytes([number << 3, value])
+        if isinstance(value, int)
+        else bytes([number << 3 | 2, len(value)]) + value
+        for number, value in fields
+    )
+
+
+@pytest.mark.parametrize(
+    ("behind", "why"),
+    [
+        (a_message((3, a_message((2, b"x" * 40)))), "table of characters"),
+        (a_message((1, a_message((1, b"\xff")))), "utf-8"),
+        (a_message((1, a_message((1, b"new"), (3, 3)))), "not what atonce makes them"),
+        (a_message((1, a_message((1, b"<pad>")))), "not what atonce makes them"),
+        (a_message((1, b"\x0a\x01n\x15\x00\x00\xc0\x7f")), "piece .* is none"),
+        (a_message((1, a_message((1, 3)))), "a number where something else belongs"),
+        (a_message((7, b"x")), "a field 7"),
+        (b"\x0a\xff", "cut off"),
+        (b"\x0a" + b"\xff" * 12, "cut off"),
+        (b"\x0c", "no protocol buffer"),
+    ],
+)
+def test_what_sentencepiece_does_not_check_is_checked(
+    dates_tokenizer: Tokenizer, tmp_path: Path, behind: bytes, why: str
+) -> None:
+    """What stands behind a model is merged into it."""
+    path = tmp_path / "tokenizer.model"
+    dates_tokenizer.save(path)
+    assert Tokenizer.open(path).size == dates_tokenizer.size
+    path.write_bytes(path.read_bytes() + behind)
+    with pytest.raises(RunError, match="cannot read the tokenizer") as caught:
+        Tokenizer.open(path)
+    assert re.search(why, caught.value.why)
+
+
+@given(data=st.data())
+def test_no_bit_of_a_model_takes_the_process_with_it(
+    dates_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("bits") / "tokenizer.model"
+    dates_tokenizer.save(path)
+    content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1) | st.integers(len(content) - 700, len(content) - 1))
+    content[at] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    with suppress(RunError):
+        opened = Tokenizer.open(path)
+        assert opened.size == dates_tokenizer.size
+        opened.decode(opened.encode("Donnerstag, 3. Mai 2001 \U0001f642"))
 
 
 def test_many_scripts(dates_tokenizer: Tokenizer) -> None:

@@ -92,7 +92,7 @@ def test_references_are_the_same_text_too_and_that_is_told(dates_run: RunFolder,
 
 @pytest.fixture
 def old_run(dates_run: RunFolder, tmp_path: Path) -> Path:
-    """As it was written when there was no normalization: no key, and no rule in the tokenizer."""
+    """As it was written when there was no normalization: no key, no rule in the tokenizer, and no sums."""
     run = tmp_path / "old"
     shutil.copytree(dates_run.path, run)
     recipe = run / "recipe.toml"
@@ -103,6 +103,7 @@ def old_run(dates_run: RunFolder, tmp_path: Path) -> Path:
     model = (run / "tokenizer.model").read_bytes()
     assert model.endswith(b"\x1a\x0c\x0a\x0aatonce-nfc")
     (run / "tokenizer.model").write_bytes(model.removesuffix(b"\x1a\x0c\x0a\x0aatonce-nfc"))
+    (run / "sums.json").unlink()
     return run
 
 

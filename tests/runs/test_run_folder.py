@@ -1,12 +1,17 @@
+import json
+import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import atonce
 import tiny
+from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.errors import DiskError, RunError
 from atonce.runs.folder import RunFolder, load_tensors, save_tensors
@@ -87,7 +92,8 @@ def test_a_broken_recipe(trained: Path, content: bytes) -> None:
 
 
 def test_no_weights_yet(trained: Path) -> None:
-    (trained / "model.safetensors").unlink()
+    for name in ("model.safetensors", "sums.json", "log.jsonl"):
+        (trained / name).unlink()
     what, _, fix = said(trained)
     assert what == f"{trained} has no weights yet"
     assert "--resume" in fix
@@ -107,7 +113,7 @@ def test_weights_cut_off(trained: Path) -> None:
 
 def test_weights_of_another_model(trained: Path) -> None:
     path = trained / "model.safetensors"
-    save_tensors(path, {"encoder.strange": torch.zeros(3)})
+    RunFolder.open(trained).save_weights({"encoder.strange": torch.zeros(3)})
     what, why, _ = said(trained)
     assert what == f"{path} is damaged"
     assert "in the recipe's model" in why
@@ -162,7 +168,9 @@ def test_sweep_takes_only_what_is_half_written(run: RunFolder) -> None:
     (run.path / ".recipe.toml.partial-1").write_bytes(b"half")
     (run.checkpoints / ".step-00000002.partial-1").mkdir()
     run.sweep()
-    assert set(tiny.everything_in(run.path)) == {"recipe.toml", "checkpoints/step-00000001/state.safetensors"}
+    assert set(tiny.everything_in(run.path)) == {
+        *("recipe.toml", "sums.json", "checkpoints/step-00000001/state.safetensors")
+    }
     assert [path.name for path in run.checkpoints.iterdir()] == ["step-00000001"]
 
 
@@ -176,3 +184,202 @@ def test_nothing_is_pickled() -> None:
 def test_no_file_of_a_run_is_a_pickle_or_an_archive(dates_run: RunFolder) -> None:
     for name, content in tiny.everything_in(dates_run.path).items():
         assert not content.startswith((b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")), name
+
+
+def flipped(path: Path, at: int, bit: int = 4) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= bit
+    path.write_bytes(content)
+
+
+def test_one_bit_of_any_file_is_found_or_means_nothing(trained: Path) -> None:
+    """The law: three lines that name the file, or what the whole run gives."""
+    texts = ["3 May 2001", "Donnerstag, 7. Juni 1990"]
+    expected = load_translator(trained).outputs(texts)
+    names = ("recipe.toml", "tokenizer.model", "model.safetensors", "sums.json", "data.json")
+    for path in (trained / name for name in names):
+        whole = path.read_bytes()
+        for at in range(0, len(whole), len(whole) // 7):
+            flipped(path, at)
+            if path.name == "data.json":  # which a translator does not read
+                assert load_translator(trained).outputs(texts) == expected
+            elif path.name == "sums.json":  # where a blank or two may be others
+                with suppress(RunError):
+                    assert load_translator(trained).outputs(texts) == expected
+            else:
+                assert str(path) in said(trained)[0]
+            path.write_bytes(whole)
+
+
+def test_one_bit_of_the_prepared_data_is_found(trained: Path) -> None:
+    for path in [trained / "data.json", *(trained / "examples").rglob("*.*")]:
+        whole = path.read_bytes()
+        for at in (0, len(whole) // 2, len(whole) - 1):
+            flipped(path, at)
+            with pytest.raises(RunError) as error:
+                open_prepared(trained)
+            assert path.name in str(error.value)
+            path.write_bytes(whole)
+    open_prepared(trained)
+
+
+def test_a_recipe_cut_short_is_no_recipe_with_defaults(trained: Path) -> None:
+    path = trained / "recipe.toml"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[: lines.index("[decoding]\n")]), encoding="utf-8")
+    what, why, fix = said(trained)
+    assert what == f"{path} is damaged"
+    assert "bytes long" in why
+    assert f"delete {trained / 'sums.json'}" in fix
+    (trained / "sums.json").unlink()
+    assert RunFolder.open(trained).recipe.decoding.beam == 4, "as it is then"
+
+
+def test_a_model_or_a_recipe_that_was_there_is_missing(trained: Path) -> None:
+    (trained / "model.safetensors").unlink()
+    assert said(trained)[0] == f"{trained / 'model.safetensors'} is damaged"
+    (trained / "recipe.toml").unlink()
+    assert said(trained)[1] == "  why: it is missing"
+
+
+def test_a_copy_under_another_name_is_as_good(trained: Path, tmp_path: Path) -> None:
+    shutil.move(trained, tmp_path / "elsewhere")
+    load_translator(tmp_path / "elsewhere")
+    open_prepared(tmp_path / "elsewhere")
+
+
+@pytest.fixture
+def old(trained: Path) -> Path:
+    """As versions before there were sums left it."""
+    (trained / "sums.json").unlink()
+    (progress,) = trained.glob("checkpoints/*/progress.json")
+    values = json.loads(progress.read_text())
+    progress.write_text(json.dumps({key: values[key] for key in values.keys() - {"sum", "sums"}}))
+    return trained
+
+
+TENSORS = {
+    "NaN": lambda one: torch.full_like(one, torch.nan),
+    "infinite": lambda one: torch.full_like(one, -torch.inf),
+    "of half precision": lambda one: one.half(),
+    "of whole numbers": lambda one: one.long(),
+    "of another shape": lambda one: one[:-1],
+    "a number": lambda one: one.sum(),
+}
+
+
+@pytest.mark.parametrize("damage", TENSORS)
+def test_an_old_run_has_weights_that_can_be(old: Path, damage: str) -> None:
+    path = old / "model.safetensors"
+    weights = load_tensors(path)
+    name = sorted(weights)[0]
+    save_tensors(path, {**weights, name: TENSORS[damage](weights[name]).clone()})
+    what, why, _ = said(old)
+    assert what == f"{path} is damaged"
+    assert name in why
+
+
+def test_an_old_run_opens_as_before(old: Path, dates_run: RunFolder) -> None:
+    assert load_translator(old).outputs(["3 May"]) == load_translator(dates_run.path).outputs(["3 May"])
+    open_prepared(old)
+    assert RunFolder.open(old).read_log() == dates_run.read_log()
+
+
+@pytest.mark.parametrize(
+    ("name", "old_text", "new"),
+    [
+        ("data.json", '"train_pairs": ', '"train_pairs": 1'),
+        ("data.json", '"about": "', '"about": 3, "x": "'),
+        ("examples/train/examples.json", '"pairs": ', '"pairs": -'),
+        ("examples/train/examples.json", "uint16", "object"),
+        ("examples/test.jsonl", '{"source": "', '{"source": 3, "x": "'),
+        ("examples/test.jsonl", '{"source": "', '{"source": "\\ud800'),
+    ],
+)
+def test_old_prepared_data_are_what_they_can_be(old: Path, name: str, old_text: str, new: str) -> None:
+    path = old / name
+    text = path.read_text(encoding="utf-8")
+    assert old_text in text
+    path.write_text(text.replace(old_text, new, 1), encoding="utf-8")
+    with pytest.raises(RunError) as error:
+        open_prepared(old)
+    assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 40, 0])
+def test_old_offsets_that_lead_elsewhere(old: Path, number: int) -> None:
+    path = old / "examples" / "train" / "offsets.bin"
+    offsets = np.fromfile(path, np.int64)
+    offsets[2] = number
+    offsets.tofile(path)
+    with pytest.raises(RunError, match="are damaged"):
+        open_prepared(old)
+
+
+def test_old_ids_that_are_no_pieces(old: Path) -> None:
+    path = old / "examples" / "train" / "pieces.bin"
+    pieces = np.fromfile(path, np.uint16)
+    pieces[3] = 60_000
+    pieces.tofile(path)
+    with pytest.raises(RunError, match="are damaged"):
+        open_prepared(old)
+
+
+STRANGE = {
+    "folder": lambda path: path.mkdir(),
+    "pipe": os.mkfifo,
+    "endless": lambda path: path.symlink_to("/dev/zero"),
+    "link to nothing": lambda path: path.symlink_to("nowhere"),
+    "terabyte": lambda path: (path.touch(), os.truncate(path, 1 << 40)),
+}
+
+
+@pytest.mark.parametrize("instead", STRANGE)
+@pytest.mark.parametrize("name", ["recipe.toml", "tokenizer.model", "model.safetensors"])
+@pytest.mark.parametrize("sums", [True, False])
+def test_what_is_no_file_is_not_waited_for(trained: Path, name: str, instead: str, sums: bool) -> None:
+    if not sums:
+        (trained / "sums.json").unlink()
+    (trained / name).unlink()
+    STRANGE[instead](trained / name)
+    with pytest.raises(RunError) as error:
+        load_translator(trained)
+    assert str(trained) in str(error.value)
+
+
+def test_a_log_that_is_not_what_was_written_by_the_last_checkpoint(trained: Path) -> None:
+    path = trained / "log.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines).replace('"loss": 4', '"loss": 5').replace('"loss": 3', '"loss": 4'))
+    with pytest.raises(RunError, match=r"log\.jsonl is damaged"):
+        RunFolder.open(trained).read_log()
+    path.write_text("".join(lines[:-1]))
+    with pytest.raises(RunError, match=r"log\.jsonl is damaged"):
+        RunFolder.open(trained).read_log()
+    path.write_text("".join([*lines, '{"step": 99, "seconds": 1e9}\n']))
+    assert len(RunFolder.open(trained).read_log()) == len(lines) + 1, "it may have grown since"
+
+
+@pytest.mark.parametrize(
+    "line", ['{"step": 1, "loss": "x"}', '{"step": true}', '{"step": 1e400}', '{"step": 1, "seconds": null}']
+)
+def test_numbers_of_a_log_are_numbers(run: RunFolder, line: str) -> None:
+    (run.path / "log.jsonl").write_text(line + "\n")
+    with pytest.raises(RunError, match=r"log\.jsonl is damaged"):
+        run.read_log()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"signatures": 3}',
+        '{"signatures": {"bleu": 1}}',
+        '{"bleu": "x", "signatures": {"bleu": "s"}}',
+        "[]",
+        "[",
+    ],
+)
+def test_scores_that_are_none(run: RunFolder, text: str) -> None:
+    (run.path / "scores.json").write_text(text)
+    with pytest.raises(RunError, match=r"scores\.json is damaged"):
+        run.read_scores()

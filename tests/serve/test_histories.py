@@ -1,7 +1,39 @@
+import shutil
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.serve.histories import POINTS, _means
+from atonce.errors import RunError
+from atonce.runs.folder import RunFolder
+from atonce.serve.histories import POINTS, _means, history
+from atonce.serve.served import Models
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "scores.json"])
+def test_what_is_damaged_is_shown_as_damaged(dates_run: RunFolder, tmp_path: Path, name: str) -> None:
+    """And the rest is shown as it is."""
+    run = RunFolder.open(shutil.copytree(dates_run.path, tmp_path / "run"))
+    whole = history("dates", run)
+    assert whole.damage is None
+    path = run.path / name
+    path.write_bytes(path.read_bytes().replace(b"5", b"6"))
+    shown = history("dates", run)
+    assert shown.damage is not None
+    assert f"{path} is damaged" in shown.damage
+    assert (shown.scores == {}) == (name == "scores.json")
+    assert (shown.curves is None) == (name == "log.jsonl")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "examples/test.jsonl"])
+def test_a_server_does_not_start_with_a_damaged_run(runs: dict[str, Path], tmp_path: Path, name: str) -> None:
+    run = Path(shutil.copytree(runs["texts"], tmp_path / "run"))
+    content = (run / name).read_bytes()
+    (run / name).write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    with pytest.raises(RunError) as error:
+        Models.open([runs["labels"], run])
+    assert str(run / name) in str(error.value)
 
 
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=700))

@@ -1,5 +1,7 @@
 import json
 import shutil
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 import tiny
 from atonce.errors import RunError
 from atonce.models.build import build_model
+from atonce.runs.folder import load_tensors, save_tensors
 from atonce.training.average import WeightAverage
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
 from atonce.training.optimizers import build_optimizers
@@ -122,6 +125,113 @@ def test_a_damaged_one_says_what_is_wrong_and_what_to_do(folder: Path, damage: s
     assert "damaged" in lines[0]
     assert "step-00000003" in lines[0]
     assert "restore it from a copy" in lines[2]
+
+
+def test_one_bit_is_found_or_means_nothing(folder: Path) -> None:
+    """The law, but for clocks: how long it took decides nothing where steps are given."""
+    for name in ("state.safetensors", "progress.json"):
+        path = folder / "step-00000003" / name
+        whole = path.read_bytes()
+        for at in range(0, len(whole), len(whole) // 40):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 2]) + whole[at + 1 :])
+            progress = None
+            with suppress(RunError):
+                progress = load_checkpoint(folder, a_learner(seed=3))
+            if progress is None:
+                continue
+            assert replace(progress, seconds=1.5) == PROGRESS
+            assert name == "progress.json"
+        path.write_bytes(whole)
+    assert load_checkpoint(folder, a_learner()) == PROGRESS
+
+
+def test_where_the_newest_is_damaged_the_one_before_is_gone_on_with(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "step-00000003", folder.parent / "kept")
+    save_checkpoint(folder, a_learner(seed=5), Progress(step=12, position=Position(3, 0)))
+    shutil.copytree(folder.parent / "kept", folder / "step-00000003")
+    _write(folder / "step-00000012" / "state.safetensors", lambda old: old[:-1] + bytes([old[-1] ^ 1]))
+    learner = a_learner(seed=2)
+    assert load_checkpoint(folder, learner) == PROGRESS
+    assert [path.name for path in folder.iterdir()] == ["step-00000003"], "the other is trained again"
+    said = capsys.readouterr().err
+    assert "step-00000012 is damaged" in said
+    assert "step-00000003" in said
+    save_checkpoint(folder.parent / "again", learner, PROGRESS)
+    one, two = (
+        tiny.tensor_bytes(at / "step-00000003" / "state.safetensors")
+        for at in (folder, folder.parent / "again")
+    )
+    assert one == two
+
+
+def test_nothing_is_removed_where_all_are_damaged(folder: Path) -> None:
+    shutil.copytree(folder / "step-00000003", folder / "step-00000012")
+    for path in folder.glob("*/state.safetensors"):
+        path.write_bytes(b"")
+    before = tiny.everything_in(folder)
+    with pytest.raises(RunError, match="step-00000012 is damaged"):
+        load_checkpoint(folder, a_learner())
+    assert tiny.everything_in(folder) == before
+
+
+@pytest.fixture
+def old(folder: Path) -> Path:
+    """A checkpoint of a version before there were sums."""
+    path = folder / "step-00000003" / "progress.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({key: values[key] for key in values if key not in ("sum", "sums")}))
+    return folder
+
+
+def test_an_old_one_is_gone_on_with(old: Path) -> None:
+    assert load_checkpoint(old, a_learner(seed=2)) == PROGRESS
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("step", -1), ("step", 3.0), ("step", "3"), ("step", True), ("step", 4), ("position", [1]),
+        ("position", [1, -2]), ("position", "12"), ("planned_steps", 0), ("planned_steps", 1.5),
+        ("seconds", None), ("seconds", "1"), ("seconds", -1), ("seconds", 1e400), ("least_cost", "x"),
+        ("stopped_early", 1), ("skipped", None), ("optimizers", {}), ("optimizers", [[{}], [{}]]),
+    ],
+)  # fmt: skip
+def test_old_progress_is_what_it_can_be(old: Path, key: str, value: object) -> None:
+    path = old / "step-00000003" / "progress.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(RunError, match="step-00000003 is damaged") as error:
+        load_checkpoint(old, a_learner())
+    assert len(str(error.value).splitlines()) == 3
+
+
+def test_old_options_of_an_optimiser_are_those_of_the_recipe(old: Path) -> None:
+    path = old / "step-00000003" / "progress.json"
+    path.write_text(path.read_text().replace('"lr": 0.015', '"lr": 0.016'))
+    with pytest.raises(RunError, match="step-00000003 is damaged"):
+        load_checkpoint(old, a_learner())
+
+
+STATES = {
+    "not finite": lambda name, one: {name: torch.full_like(one, torch.nan)},
+    "of another type": lambda name, one: {name: one.double()},
+    "of another shape": lambda name, one: {name: one.flatten()[:-1]},
+    "of no training": lambda name, one: {f"x{name}": one},
+}
+
+
+@pytest.mark.parametrize("damage", STATES)
+@pytest.mark.parametrize("part", ["model/", "average/", "optimizer/0/", "optimizer/1/"])
+def test_an_old_state_is_what_it_can_be(old: Path, part: str, damage: str) -> None:
+    path = old / "step-00000003" / "state.safetensors"
+    tensors = load_tensors(path)
+    name = next(name for name in sorted(tensors) if name.startswith(part) and tensors[name].ndim)
+    one = tensors.pop(name)
+    save_tensors(path, {**tensors, **STATES[damage](name, one)})
+    with pytest.raises(RunError, match="step-00000003 is damaged") as error:
+        load_checkpoint(old, a_learner())
+    assert len(str(error.value).splitlines()) == 3
 
 
 @pytest.mark.parametrize("other", [{"dim": 12}, {"average": False}])

@@ -60,7 +60,7 @@ def test_the_folder_says_all_about_the_run(tmp_path: Path) -> None:
     names = {path.name for path in run.path.iterdir()}
     assert names == {
         *("recipe.toml", "tokenizer.model", "model.safetensors", "log.jsonl", "data.json"),
-        *("examples", "checkpoints"),
+        *("examples", "checkpoints", "sums.json"),
     }
     assert [report.update.step for report in reports] == list(range(1, 13))
     assert [report.update.step for report in reports if report.validation] == [6, 12]

@@ -55,7 +55,7 @@ def train(
         typer.echo("Stopped. To go on, give the same command with --resume.", err=True)
         raise
     run, evaluation = experiment.run, experiment.evaluation
-    report = open_prepared(run.path).report
+    report = open_prepared(run.path, to_train=False).report
     data = {"left_out": left_out(report), **{key: report.get(key, []) for key in ("notes", "warnings")}}
     if json:
         computed = {"threads": run.read_log()[-1].get("threads")}
@@ -66,7 +66,9 @@ def train(
         print_text(respelt(evaluation.references_respelt))
     task = chosen.data.task
     file = "FILE" if task in ("reading", "classification") else "< FILE"
-    last, minutes = run.read_log()[-1], chosen.training.minutes
+    minutes, log = chosen.training.minutes, run.read_log()
     given = "" if minutes is None else f" of {minutes:g}"
-    print_text(f"\nTrained: {last['step']:,} updates in {last['seconds'] / 60:.2f}{given} minutes")
+    if log:  # it may be deleted
+        last = log[-1]
+        print_text(f"\nTrained: {last['step']:,} updates in {last['seconds'] / 60:.2f}{given} minutes")
     print_text(f"The run: {run.path}\nUse it:  atonce {COMMANDS[task]} {run.path} {file}")

@@ -1,8 +1,10 @@
 """The two ends of a model: what it reads (pieces or images) and what it writes (pieces or labels)."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from atonce import stored
 from atonce.data.images import ImageShape
 from atonce.data.labels import Labels
 from atonce.data.tokenizer import Tokenizer
@@ -42,9 +44,14 @@ class Ends:
     @classmethod
     def open(cls, folder: Path) -> "Ends":
         """What `save` wrote. Raises RunError if a file is missing or damaged."""
-        image = ImageShape.open(folder / _IMAGE) if (folder / _IMAGE).exists() else None
-        labels = Labels.open(folder / _LABELS) if (folder / _LABELS).exists() else None
+        image = ImageShape.open(folder / _IMAGE) if _is_there(folder, _IMAGE) else None
+        labels = Labels.open(folder / _LABELS) if _is_there(folder, _LABELS) else None
         if image is not None and labels is not None:
             return cls(image, labels)
         tokenizer = Tokenizer.open(folder / _TOKENIZER)
         return cls(image or tokenizer, labels or tokenizer)
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    """Whether there is such a file, or was one."""
+    return stored.is_wanted(folder, name) or os.path.lexists(folder / name)

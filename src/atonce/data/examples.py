@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from atonce import stored
 from atonce.errors import RunError
 from atonce.shapes import Bool, Int
 
@@ -68,18 +69,32 @@ class Examples:
         return Examples.open(folder)
 
     @classmethod
-    def open(cls, folder: Path) -> "Examples":
-        """Map what `write` wrote. Raises RunError if it is missing or damaged."""
+    def open(cls, folder: Path, *, trusted: bool = True, ids: int | None = None) -> "Examples":
+        """Map what `write` wrote. Raises RunError if it is missing or damaged.
+
+        `trusted`: their sums are right, or it matters little; without, all is looked at, and that ids are
+        below `ids`.
+        """
         try:
-            head = json.loads((folder / _HEAD).read_text(encoding="utf-8"))
+            head = stored.read_json(folder / _HEAD)
+            counts = [head[name] for name in ("pairs", "pieces")]
+            if not all(type(count) is int and 0 <= count < 1 << 48 for count in counts):
+                raise ValueError(f"{_HEAD} has other things than numbers of pairs and pieces")
+            if head["id_type"] not in ("uint16", "uint32"):
+                raise ValueError(f"{_HEAD} has an id_type that is not known")
             pieces, map_of_pieces = _mapped(folder / _PIECES, np.dtype(head["id_type"]), head["pieces"])
             offsets, map_of_offsets = _mapped(folder / _OFFSETS, np.dtype(np.int64), 2 * head["pairs"] + 1)
             if offsets[0] != 0 or offsets[-1] != len(pieces):
                 raise ValueError(f"{_OFFSETS} does not fit {_PIECES}")
+            if not trusted and ((offsets[1:] < offsets[:-1]).any() or (offsets[2::2] == offsets[1::2]).any()):
+                raise ValueError(f"{_OFFSETS} goes back, or has targets of no length")
+            if not trusted and ids is not None and len(pieces) and pieces.max() >= ids:
+                raise ValueError(f"{_PIECES} has ids that are not in the vocabulary")
         except (OSError, ValueError, KeyError, TypeError) as error:
+            name = Path(error.filename).name if isinstance(error, OSError) and error.filename else ""
             raise RunError(
                 f"the stored examples in {folder} are damaged",
-                why=getattr(error, "strerror", None) or str(error),
+                why=f"{name}: {stored.why(error)}" if name else str(error),
                 fix="delete the folder and prepare the data again: start the training anew",
             ) from None
         return Examples(pieces, offsets, (*map_of_pieces, *map_of_offsets))
@@ -139,8 +154,9 @@ def _flush(values: "array[int]", file: Any, dtype: np.dtype[Any]) -> None:
 
 def _mapped(path: Path, dtype: np.dtype[Any], length: int) -> tuple[np.ndarray, list[mmap.mmap]]:
     """The file as an array, and the map that it is a view of, if any. It must be exactly `length` long."""
-    if path.stat().st_size != length * dtype.itemsize:
-        raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes, not {length * dtype.itemsize:,}")
+    found = stored.check_regular(path)
+    if found != length * dtype.itemsize:
+        raise ValueError(f"{path.name} has {found:,} bytes, not {length * dtype.itemsize:,}")
     if length == 0:
         return np.zeros(0, dtype), []  # an empty file cannot be mapped
     with path.open("rb") as file:

@@ -1,6 +1,5 @@
 """Images to learn from: grey, all of one size, each with the text or the label that belongs to it."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from atonce import stored
 from atonce.data.config import DataConfig, DigitsConfig, DigitStringsConfig, FashionMnistConfig
 from atonce.data.examples import Examples
 from atonce.disk import write_json
@@ -16,6 +16,7 @@ from atonce.errors import RunError
 from atonce.shapes import Int, UInt8
 
 _PIXELS, _TARGETS = "pixels.npy", "targets"
+_MOST_PIXELS = 1 << 15
 
 
 class ImageShape(NamedTuple):
@@ -32,11 +33,17 @@ class ImageShape(NamedTuple):
     def open(cls, path: Path) -> "ImageShape":
         """What `save` wrote. Raises RunError if it is missing or damaged."""
         try:
-            return cls(**{side: int(pixels) for side, pixels in json.loads(path.read_text()).items()})
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+            stored.check(path.parent, path.name)
+            sides = stored.read_json(path)
+            if not isinstance(sides, dict) or sides.keys() != set(cls._fields):
+                raise ValueError("it does not hold a height and a width")
+            if not all(type(pixels) is int and 0 < pixels <= _MOST_PIXELS for pixels in sides.values()):
+                raise ValueError("its height and width are no numbers of pixels")
+            return cls(**sides)
+        except (OSError, ValueError) as error:
             raise RunError(
                 f"{path} is missing or damaged",
-                why=getattr(error, "strerror", None) or str(error),
+                why=stored.why(error),
                 fix="restore it from a copy, or train again",
             ) from None
 
@@ -114,17 +121,21 @@ class ImageExamples:
         return cls.open(folder)
 
     @classmethod
-    def open(cls, folder: Path) -> "ImageExamples":
-        """Map what `write` wrote. Raises RunError if it is missing or damaged."""
-        targets = Examples.open(folder / _TARGETS)
+    def open(cls, folder: Path, *, trusted: bool = True, ids: int | None = None) -> "ImageExamples":
+        """Map what `write` wrote. Raises RunError if it is missing or damaged.
+
+        `trusted`, `ids`: as `Examples.open` has them.
+        """
+        targets = Examples.open(folder / _TARGETS, trusted=trusted, ids=ids)
         try:
+            stored.check_regular(folder / _PIXELS)
             pixels = np.load(folder / _PIXELS, mmap_mode="r")
             if pixels.ndim != 3 or pixels.dtype != np.uint8 or len(pixels) != len(targets):
                 raise ValueError(f"{_PIXELS} does not fit the targets")
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
             raise RunError(
                 f"the stored images in {folder} are damaged",
-                why=getattr(error, "strerror", None) or str(error),
+                why=f"{_PIXELS}: {stored.why(error)}",
                 fix="delete the folder and prepare the data again: start the training anew",
             ) from None
         return cls(pixels.view(np.ndarray), targets)

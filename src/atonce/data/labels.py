@@ -1,9 +1,9 @@
 """The labels of a classification: what a model may answer."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from atonce import stored
 from atonce.data.normalization import normalized
 from atonce.disk import write_json
 from atonce.errors import DataError, RunError
@@ -48,13 +48,14 @@ class Labels:
     def open(cls, path: Path) -> "Labels":
         """What `save` wrote. Raises RunError if it is missing or damaged."""
         try:
-            names = json.loads(path.read_text(encoding="utf-8"))
+            stored.check(path.parent, path.name)
+            names = stored.read_json(path)
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise ValueError("it is not a list of labels")
             return cls(names)
         except (OSError, ValueError, DataError) as error:
             raise RunError(
                 f"{path} is missing or damaged",
-                why=getattr(error, "strerror", None) or str(error).partition("\n")[0],
+                why=stored.why(error).partition("\n")[0],
                 fix="restore it from a copy, or train again",
             ) from None

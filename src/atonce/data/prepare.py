@@ -5,10 +5,11 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from atonce import stored
 from atonce.data import ends
-from atonce.data.config import DataConfig, VocabularyConfig
+from atonce.data.config import DataConfig, Repeats, VocabularyConfig
 from atonce.data.corpora import Pair
 from atonce.data.ends import Ends
 from atonce.data.examples import Examples
@@ -65,7 +66,10 @@ def prepare(
             report = prepare_in(unfinished, data, vocabulary, tokenizer, quiet=quiet)
             text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
             (unfinished / _REPORT).write_text(text, encoding="utf-8")
+            sums = stored.sums_below(unfinished)
+            stored.expect(folder, sums)
             _put_in_place(unfinished, folder)
+            stored.settle(folder, sums)
             if not quiet:
                 say(*summary(report))
     except OSError as error:
@@ -77,18 +81,27 @@ def prepare(
     return open_prepared(folder)
 
 
-def open_prepared(folder: Path) -> Prepared:
-    """Open what `prepare` wrote. Raises RunError if a part is missing or damaged."""
+def open_prepared(folder: Path, *, to_train: bool = True) -> Prepared:
+    """Open what `prepare` wrote. Raises RunError if a part is missing or damaged.
+
+    Without `to_train`, what only a training reads is not compared with its sums: that takes 2 seconds a GB.
+    """
     try:
-        report = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
+        report = stored.read_json(folder / _REPORT)
+        _check_report(report)
         opened = Ends.open(folder)
+        trusted = _have_sums(folder, to_train=to_train)
         if isinstance(opened.source, Tokenizer):
-            return Prepared(opened, *stored_pairs(folder), report)
-        return Prepared(opened, *stored_images(folder, opened), report)
+            prepared = Prepared(opened, *stored_pairs(folder, opened, trusted=trusted), report)
+        else:
+            prepared = Prepared(opened, *stored_images(folder, opened, trusted=trusted), report)
+        _check_counts(prepared)
+        return prepared
     except (OSError, ValueError, TypeError, KeyError) as error:
+        of = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         raise RunError(
             f"the prepared data in {folder} are not whole",
-            why=f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error),
+            why=f"{of}{stored.why(error)}",
             fix="prepare them again: start the training anew in a fresh folder",
         ) from None
 
@@ -98,6 +111,54 @@ def remove_prepared(folder: Path) -> None:
     for part in _PARTS:
         (folder / part).unlink(missing_ok=True) if part != "examples" else None
     shutil.rmtree(folder / "examples", ignore_errors=True)
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder has, or had, what `prepare` writes. A run may be of use without."""
+    return any(os.path.lexists(folder / name) for name in (_REPORT, "examples"))
+
+
+def _have_sums(folder: Path, *, to_train: bool) -> bool:
+    """Whether there are sums, and all have theirs; without `to_train`, but for what only a training reads."""
+    names = [_REPORT, *stored.names(folder, "examples/")]
+    if not to_train:
+        names = [name for name in names if not name.startswith("examples/train/")]
+    return all([stored.check(folder, name) for name in names]) and len(names) > 1
+
+
+def _check_report(report: Any) -> None:
+    """Raises ValueError for what is no report."""
+    if not isinstance(report, dict):
+        raise ValueError(f"{_REPORT} is no JSON object")
+    for name, value in report.items():
+        if name in ("notes", "warnings"):
+            fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        elif name in ("about", "kind", "training_sha256", "normalization", "repeats"):
+            fits = isinstance(value, str)
+        elif name.startswith("pairs_") or name.endswith(("_pairs", "_pieces", "_cut", "_respelt", "_size")):
+            fits = type(value) is int and value >= 0
+        else:
+            fits = True  # of an older version
+        if not fits:
+            raise ValueError(f"{name} is {value!r:.40} in {_REPORT}")
+    if report.get("repeats", "both") not in get_args(Repeats):
+        raise ValueError(f"repeats is {report['repeats']!r:.40} in {_REPORT}")
+    for name in ("about", "train_pairs"):
+        if name not in report:
+            raise ValueError(f"{_REPORT} has no {name}")
+
+
+def _check_counts(prepared: Prepared) -> None:
+    """Raises ValueError where there are other numbers of examples than the report has."""
+    for name, found in (
+        ("train", prepared.train),
+        ("valid", prepared.valid),
+        ("valid", prepared.valid_pairs),
+        ("test", prepared.test_pairs),
+    ):
+        said = prepared.report.get(f"{name}_pairs", len(found))
+        if len(found) != said:
+            raise ValueError(f"there are {len(found):,} {name} examples, and {said:,} in {_REPORT}")
 
 
 def _put_in_place(unfinished: Path, folder: Path) -> None:

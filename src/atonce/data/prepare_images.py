@@ -32,9 +32,19 @@ def prepare_images(
     return _report(corpus, data, splits)
 
 
-def stored_images(folder: Path, ends: Ends) -> Stored:
-    """Training and validation examples, and the pairs of validation and test, as they were stored."""
-    opened = {name: ImageExamples.open(folder / "examples" / name) for name in ("train", "valid", "test")}
+def stored_images(folder: Path, ends: Ends, *, trusted: bool) -> Stored:
+    """Training and validation examples, and the pairs of validation and test, as they were stored.
+
+    `trusted`: they have their sums. Raises RunError, or ValueError where images are of another size.
+    """
+    ids = len(ends.target) if isinstance(ends.target, Labels) else ends.target.size
+    opened = {
+        name: ImageExamples.open(folder / "examples" / name, trusted=trusted, ids=ids)
+        for name in ("train", "valid", "test")
+    }
+    for name, images in opened.items():
+        if images.pixels.shape[1:] != ends.source:
+            raise ValueError(f"examples/{name} has images of another size than image.json says")
     valid, test = (_pairs(opened[name], ends.target) for name in ("valid", "test"))
     return opened["train"], opened["valid"], valid, test
 

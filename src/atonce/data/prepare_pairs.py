@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from atonce import stored
 from atonce.data.config import DataConfig, Repeats, TableConfig, VocabularyConfig
 from atonce.data.corpora import Corpus, Pair, open_corpus
 from atonce.data.ends import Ends
@@ -64,14 +65,23 @@ def prepare_pairs(
     return {**report, "warnings": warnings(report)}
 
 
-def stored_pairs(folder: Path) -> Stored:
+def stored_pairs(folder: Path, ends: Ends, *, trusted: bool) -> Stored:
     """Training and validation examples, and the pairs of validation and test, as they were stored.
 
-    Raises RunError, or OSError, ValueError, TypeError or KeyError where files are missing or damaged.
+    `trusted`: they have their sums. Raises RunError, or OSError, ValueError, TypeError or KeyError where
+    files are missing or damaged.
     """
     examples = folder / "examples"
     valid_pairs, test_pairs = (_read_pairs(examples / f"{name}.jsonl") for name in ("valid", "test"))
-    train, valid = (Examples.open(examples / name) for name in ("train", "valid"))
+    train, valid = (
+        Examples.open(examples / name, trusted=trusted, ids=ends.tokenizer.size)
+        for name in ("train", "valid")
+    )
+    if not trusted and isinstance(ends.target, Labels):
+        for one in (train, valid):
+            labels = one.pieces[one.offsets[1:-1:2]]
+            if (one.target_lengths != 1).any() or (labels >= len(ends.target)).any():
+                raise ValueError("the examples have labels that are not in labels.json")
     return train, valid, valid_pairs, test_pairs
 
 
@@ -432,8 +442,20 @@ def _write_pairs(path: Path, pairs: list[Pair]) -> None:
 
 
 def _read_pairs(path: Path) -> list[Pair]:
-    with path.open(encoding="utf-8", newline="\n") as file:
-        return [Pair(**json.loads(line)) for line in file]
+    try:
+        *lines, rest = stored.read_bytes(path).split(b"\n")
+        if rest:
+            raise ValueError("its last line is cut off")
+        return [_pair(stored.parse_json(line)) for line in lines]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _pair(values: Any) -> Pair:
+    pair = Pair(**values)
+    if not isinstance(pair.source, str) or not isinstance(pair.target, str):
+        raise TypeError("a line does not have two texts")
+    return pair
 
 
 def _changed() -> DataError:

@@ -5,16 +5,18 @@ import io
 import os
 import random
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, islice
-from math import exp, floor, log
+from math import exp, floor, inf, isfinite, log
 from pathlib import Path
 from typing import Any
 
 import sentencepiece
 
+from atonce import stored
 from atonce.data.config import Normalization, VocabularyConfig
 from atonce.data.normalization import normalized
 from atonce.disk import replacing
@@ -92,10 +94,15 @@ class Tokenizer:
     def open(cls, path: Path) -> "Tokenizer":
         """Read what `save` wrote. Raises RunError if it is missing or damaged."""
         try:
-            return Tokenizer(path.read_bytes())
+            model = stored.read_bytes(path)
+            if not stored.check(path.parent, path.name):
+                _check_model(model)
+            return Tokenizer(model)
+        except RunError as error:
+            why = error.why
         except OSError as error:
-            why = error.strerror or str(error)
-        except ValueError as error:
+            why = stored.why(error)
+        except (ValueError, OverflowError) as error:
             why = f"it is not a sentencepiece model of atonce: {error}"
         raise RunError(f"cannot read the tokenizer {path}", why=why, fix="restore the file, or train again")
 
@@ -225,6 +232,77 @@ def _mark(rule: Normalization) -> bytes:
         return b""  # as all models were before there were rules
     name = f"atonce-{rule}".encode()
     return bytes([0x1A, len(name) + 2, 0x0A, len(name)]) + name
+
+
+def _check_model(model: bytes) -> None:
+    """Raise ValueError for what sentencepiece would read, and should not: it does not check what it is given.
+
+    Of a model of ours, which has no table of characters in place of others: pieces as they must be (special
+    ones, bytes, and then texts that differ), and specifications.
+    """
+    pieces: list[tuple[str, int]] = []
+    for field, value in _fields(model):
+        if field == 1:
+            piece = dict(_fields(_text(value)))
+            score = struct.unpack("<f", piece.get(2, b"\0\0\0\0"))[0] if piece.keys() <= {1, 2, 3} else inf
+            kind = piece.get(3, 1)
+            if not isfinite(score) or not isinstance(kind, int):
+                raise ValueError(f"its piece {len(pieces)} is none")
+            pieces.append((_text(piece.get(1, b"")).decode("utf-8"), kind))
+        elif field in (3, 5):
+            if any(field in (2, 6) and value for field, value in _fields(_text(value))):
+                raise ValueError("it has a table of characters in place of others")
+        elif field == 2:
+            dict(_fields(_text(value)))
+        else:
+            raise ValueError(f"it has a field {field}, which no model of ours has")
+    kinds = [kind for _, kind in pieces]
+    wanted = [
+        _CONTROL,
+        _UNKNOWN,
+        _CONTROL,
+        _CONTROL,
+        *[_BYTE] * 256,
+        *[_NORMAL] * (len(pieces) - _META_PIECES),
+    ]
+    names = {name for name, _ in pieces}
+    if kinds != wanted or len(names) < len(pieces) or "" in names:
+        raise ValueError("its pieces are not what atonce makes them")
+
+
+_NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # kinds of pieces
+
+
+def _text(value: "int | bytes") -> bytes:
+    if isinstance(value, int):
+        raise ValueError("it has a number where something else belongs")
+    return value
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """The fields of a protocol buffer with their numbers: whole numbers, or bytes. Raises ValueError."""
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        value = shift = 0
+        while shift < 70 and at < len(message):
+            byte = message[at]
+            at, value, shift = at + 1, value | (byte & 127) << shift, shift + 7
+            if byte < 128:
+                return value
+        raise ValueError("it is cut off")
+
+    while at < len(message):
+        tag = number()
+        if tag & 7 == 0:
+            yield tag >> 3, number()
+            continue
+        length = {1: 8, 5: 4}.get(tag & 7) or (number() if tag & 7 == 2 else -1)
+        if not 0 <= length <= len(message) - at:
+            raise ValueError("it is cut off" if length >= 0 else "it is no protocol buffer")
+        at += length
+        yield tag >> 3, message[at - length : at]
 
 
 def _rule_of(model: bytes) -> Normalization:

@@ -1,11 +1,15 @@
 """Opening a run: the model it trained, as what it was trained for."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal, overload
 
 import torch
+from safetensors import SafetensorError, safe_open
 
+from atonce import stored
 from atonce.data.config import COMMANDS, Task
 from atonce.data.ends import Ends
 from atonce.data.examples import Examples
@@ -122,19 +126,45 @@ def load(
 
 
 def _lexicon(folder: RunFolder, tokenizer: Tokenizer) -> Lexicon:
-    """The run's, learned if it has none yet."""
+    """The run's, learned if it has none yet, or if what it has is damaged: it comes out the same."""
     path = folder.path / "lexicon.safetensors"
-    if path.exists():
-        tensors = load_tensors(path)
-        return Lexicon(tensors["likely"].long().numpy(), tensors["common"].long().numpy())
+    kept = _kept_lexicon(path, tokenizer.size)
+    if kept is not None:
+        return kept
     examples = open_prepared(folder.path).train
     assert isinstance(examples, Examples)
     with progress("Learning a lexicon", total=ROUNDS) as advance:
         lexicon = Lexicon.learn(examples, tokenizer.size, advance=advance)
     with suppress(DiskError):  # a run that cannot be written to is as good; it learns again next time
         found = {"likely": torch.from_numpy(lexicon.likely), "common": torch.from_numpy(lexicon.common)}
-        save_tensors(path, {name: pieces.int() for name, pieces in found.items()})
+        tensors = {name: pieces.int() for name, pieces in found.items()}
+        save_tensors(path, tensors, about={"sha256": _sum_of(tensors)})
     return lexicon
+
+
+def _kept_lexicon(path: Path, size: int) -> Lexicon | None:
+    """What was learned before, if it is whole. Without a sum (of older versions), as far as can be seen."""
+    try:
+        tensors = load_tensors(path)
+        with safe_open(path, framework="pt") as file:
+            said = (file.metadata() or {}).get("sha256")
+    except (RunError, OSError, SafetensorError):
+        return None
+    whole = tensors.keys() == {"likely", "common"} and all(
+        pieces.dtype == torch.int32 and pieces.ndim == dimensions and pieces.numel()
+        and pieces.min() >= 0 and pieces.max() < size
+        for pieces, dimensions in ((tensors["likely"], 2), (tensors["common"], 1))
+    )  # fmt: skip
+    if not whole or len(tensors["likely"]) != size:
+        return None
+    before_sums = said is None and not stored.names(path.parent, "examples/")
+    if not before_sums and said != _sum_of(tensors):
+        return None
+    return Lexicon(tensors["likely"].long().numpy(), tensors["common"].long().numpy())
+
+
+def _sum_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    return sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
 
 
 def load_translator(

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from atonce.data.examples import Examples
-from atonce.data.prepare import open_prepared
+from atonce.data.prepare import is_prepared, open_prepared
 from atonce.decoding.system import padded
 from atonce.decoding.translator import Translator
-from atonce.errors import AtonceError, RunError
+from atonce.errors import RunError
 from atonce.interop.ctranslate2_model import FEWEST_POSITIONS, installed
 from atonce.shapes import Float
 
@@ -61,10 +61,9 @@ def pairs_for(run: Path, translator: Translator) -> Pairs:
 
 def _own(run: Path) -> list[tuple[list[int], list[int]]]:
     """Validation pairs, if they are still there, no longer than the shortest table of positions."""
-    try:
-        examples = open_prepared(run).valid
-    except AtonceError:
+    if not is_prepared(run):
         return []
+    examples = open_prepared(run, to_train=False).valid
     assert isinstance(examples, Examples)
     spread = np.linspace(0, len(examples) - 1, min(OWN, len(examples))).round().astype(int).tolist()
     pairs = [examples[index] for index in spread]

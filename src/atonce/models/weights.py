@@ -17,15 +17,32 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
 @torch.no_grad()
 def set_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: Path) -> None:
     """Fill the model. Raises RunError if `weights`, read from `origin`, are not those of this model."""
+    check_weights(model, weights, origin=origin)
+    for name, parameter in model.named_parameters():
+        parameter.copy_(weights[name])
+
+
+def check_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: Path) -> None:
+    """Raise RunError unless these can be the weights of the model, as they are read from `origin`."""
     own = dict(model.named_parameters())
     for name in sorted(own.keys() | weights.keys()):
-        there = tuple(weights[name].shape) if name in weights else "absent"
-        wanted = tuple(own[name].shape) if name in own else "absent"
+        there, wanted = (
+            f"{tuple(side[name].shape)} of {side[name].dtype}".replace("torch.", "")
+            if name in side
+            else "absent"
+            for side in (weights, own)
+        )
         if there != wanted:
-            raise RunError(
-                f"{origin} is damaged",
-                why=f"{name} is {there} in the file and {wanted} in the recipe's model",
-                fix="restore the file from a copy, or train again",
+            raise _damaged(origin, f"{name} is {there} in the file and {wanted} in the recipe's model")
+    for name, weight in weights.items():
+        # A sum takes little time, but that of finite numbers may not be finite.
+        if not weight.sum().isfinite() and not weight.isfinite().all():
+            raise _damaged(
+                origin,
+                f"its weights {name} hold numbers that are not finite: they were changed, or its training "
+                "went wrong",
             )
-    for name, parameter in own.items():
-        parameter.copy_(weights[name])
+
+
+def _damaged(origin: Path, why: str) -> RunError:
+    return RunError(f"{origin} is damaged", why=why, fix="restore the file from a copy, or train again")

@@ -10,6 +10,7 @@ data.json            counts and hashes of the data
 examples/            the tokenised data, and validation and test texts
 checkpoints/         what a broken training resumes from
 .lock                while a process trains here: its number
+sums.json            length and SHA-256 of all of these, which are compared when a file is read (`stored`)
 """
 
 import json
@@ -17,8 +18,9 @@ import os
 import shlex
 import shutil
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from atonce import stored
 from atonce.disk import advising, disk_error, place, remove_partial, replacing, write_json, write_text
 from atonce.errors import RunError
 from atonce.runs.recipe import FORMAT, Recipe, dumps
+
+LOGGED = ("step", "seconds", "loss", "target_tokens_per_second", "padding_share")
+"""What each line of a log has."""
 
 
 class RunFolder:
@@ -50,7 +56,9 @@ class RunFolder:
                 why="a new one would overwrite it",
                 fix="go on with it by --resume, or choose another folder with --out",
             )
-        write_text(path / "recipe.toml", dumps(recipe))
+        stored.forget_missing(path)
+        with stored.replacing_with_sum(path / "recipe.toml") as partial:
+            partial.write_text(dumps(recipe), encoding="utf-8")
         return cls(path, recipe)
 
     @classmethod
@@ -59,8 +67,10 @@ class RunFolder:
         path = Path(path)
         recipe_path = place(path / "recipe.toml", RunError, what="cannot read")
         try:
-            values = tomllib.loads(recipe_path.read_text(encoding="utf-8"))
+            values = tomllib.loads(stored.read_bytes(recipe_path).decode("utf-8"))
         except FileNotFoundError:
+            if path.is_dir():
+                stored.check(path, recipe_path.name)  # which says so, if there was one
             raise RunError(
                 f"{path} is not a run folder",
                 why="it holds no recipe.toml" if path.is_dir() else "there is no such folder",
@@ -70,21 +80,27 @@ class RunFolder:
             raise RunError(
                 f"cannot read {recipe_path}", why=str(error.strerror), fix="check the path"
             ) from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise _damaged(recipe_path, str(error)) from None
+        except RecursionError:
+            raise stored.damaged(recipe_path, "it is nested too deeply") from None
+        except ValueError as error:  # no UTF-8, no TOML, or a number that is too long
+            raise stored.damaged(recipe_path, str(error)) from None
         written = values.get("format", FORMAT)
-        if not isinstance(written, int) or written > FORMAT:
+        if not isinstance(written, int) or isinstance(written, bool) or written > FORMAT:
             raise RunError(
                 f"{path} was written by a newer atonce",
                 why=f"its format is {written}, and this version reads up to {FORMAT}",
                 fix="pip install --upgrade atonce",
             )
         _check_readable(path)
+        stored.check(path, recipe_path.name)
         vocabulary = values.setdefault("vocabulary", {})
         before_normalization = isinstance(vocabulary, dict) and "normalization" not in vocabulary
         if before_normalization:
             vocabulary["normalization"] = "none"
-        recipe = Recipe.parse(values, origin=str(recipe_path))
+        try:
+            recipe = Recipe.parse(values, origin=str(recipe_path))
+        except (RecursionError, OverflowError) as error:
+            raise stored.damaged(recipe_path, stored.why(error)) from None
         return cls(path, recipe, before_normalization=before_normalization)
 
     def as_begun(self, recipe: Recipe) -> Recipe:
@@ -107,12 +123,19 @@ class RunFolder:
 
     @property
     def has_weights(self) -> bool:
-        """Whether it has been validated once: there are weights to load."""
-        return (self.path / "model.safetensors").exists()
+        """Whether it has been validated once: there are weights to load. Raises RunError if they are lost."""
+        path = self.path / "model.safetensors"
+        if path.exists():
+            return True
+        was_stored = path.is_symlink() or stored.is_wanted(self.path, path.name)
+        if was_stored or any("valid_loss" in entry for entry in self.read_log()):
+            raise stored.damaged(path, "it is missing, and its training had stored it")
+        return False
 
     def save_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Put these weights in place of the ones there are."""
-        save_tensors(self.path / "model.safetensors", weights)
+        with stored.replacing_with_sum(self.path / "model.safetensors") as partial:
+            _write_tensors(partial, weights)
 
     def load_weights(self) -> dict[str, Tensor]:
         """The weights by name. Raises RunError if there are none yet or the file is damaged."""
@@ -123,11 +146,31 @@ class RunFolder:
                 why="its training broke off before the first validation",
                 fix="go on with it: atonce train RECIPE --out RUN --resume",
             )
-        return load_tensors(path)
+        weights = load_tensors(path)
+        stored.check(self.path, path.name)
+        return weights
 
     def save_scores(self, scores: Mapping[str, Any]) -> None:
         """Put these scores in place of the ones there are."""
-        write_json(self.path / "scores.json", scores)
+        stored.write_json_with_sum(self.path / "scores.json", scores)
+
+    def read_scores(self) -> dict[str, Any]:
+        """What `save_scores` wrote; nothing, if there is no such file. Raises RunError if it is damaged."""
+        path = self.path / "scores.json"
+        fix = "restore it from a copy, or delete it and sums.json: it is only shown"
+        try:
+            stored.check(self.path, path.name, fix=fix)
+            scores = stored.read_json(path)
+            if not isinstance(scores, dict) or not isinstance(scores.get("signatures", {}), dict):
+                raise ValueError("it is not what `save_scores` writes")
+            for metric, signature in scores.get("signatures", {}).items():
+                if not isinstance(signature, str) or not _is_number(scores.get(metric, 0)):
+                    raise ValueError(f"{metric} has no number for a score, or no text for a signature")
+            return scores
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise stored.damaged(path, stored.why(error), fix=fix) from None
 
     @property
     def budget(self) -> "JsonLines":
@@ -136,22 +179,58 @@ class RunFolder:
 
     @property
     def _log(self) -> "JsonLines":
-        return JsonLines(self.path / "log.jsonl", required="step", if_deleted="a training goes on without")
+        return JsonLines(
+            self.path / "log.jsonl", required="step", if_deleted="a training goes on without", clocks=_CLOCKS
+        )
 
     def log(self, **entry: Any) -> None:
         """Add one line to the log."""
         self._log.append(**entry)
 
-    def read_log(self) -> list[dict[str, Any]]:
+    def read_log(self, keys: Iterable[str] = ()) -> list[dict[str, Any]]:
         """The lines of the log, if there is one. A last line cut off by a kill is left out.
 
-        Raises RunError if it is damaged.
+        `keys`: each line must have them, and there must be one. Raises RunError if it is damaged.
         """
-        return self._log.read()
+        entries = self._log.read()
+        if keys and not entries:
+            raise self._log.damaged("it has no line")
+        for entry in entries:
+            if lost := [key for key in keys if key not in entry]:
+                raise self._log.damaged(f"a line of it has no {lost[0]}")
+            for key in _NUMBERS & entry.keys():
+                if not _is_number(entry[key]) and (entry[key] is not None or key in _ALWAYS):
+                    raise self._log.damaged(f"{key} is {entry[key]!r:.40} in it, which is no number")
+        for before, after in pairwise(entries):
+            if not before["step"] < after["step"]:
+                raise self._log.damaged(f"step {after['step']} comes after step {before['step']} in it")
+            if after.get("seconds", 0) < before.get("seconds", 0) and "seconds" in after:
+                raise self._log.damaged(f"time goes back at step {after['step']} in it")
+        return entries
 
     def rewind_log(self, step: int) -> None:
-        """Forget what was logged after `step`: it will be trained again."""
+        """Forget what was logged after `step`: it will be trained again. Raises RunError if it is damaged."""
+        self.read_log()
         self._log.keep(lambda entry: bool(entry["step"] <= step))
+
+    def sums_of_lines(self) -> dict[str, dict[str, Any]]:
+        """Of the files that lines are added to, for a checkpoint."""
+        found = {lines.path.name: lines.sum() for lines in (self._log, self.budget)}
+        return {name: one for name, one in found.items() if one is not None}
+
+
+_CLOCKS = ("seconds", "target_tokens_per_second", "padding_share")  # the share is that of lately
+_ALWAYS = {"step", "seconds", "target_tokens_per_second", "padding_share"}
+_NUMBERS = _ALWAYS | {
+    *("loss", "rate_factor", "gradient_norm", "epoch", "skipped", "planned_steps", "share"),
+    *("valid_loss", "valid_chrf", "valid_accuracy", "valid_exact"),
+}
+"""What lines of a log have, all as numbers; outside of `_ALWAYS`, where it is known and finite."""
+
+
+def _is_number(value: object) -> bool:
+    # Larger ones are no float, which is what all of them become.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 @contextmanager
@@ -166,11 +245,13 @@ def resumable(folder: Path) -> Iterator[None]:
 class JsonLines:
     """A file of JSON objects, one a line, to which lines are added.
 
-    `required`: a key that every line has. `if_deleted`: what happens if a user deletes it.
+    `required`: a key that every line has. `if_deleted`: what happens if a user deletes it. `clocks`: keys of
+    what differs from one training to another that learns the same.
     """
 
-    def __init__(self, path: Path, *, required: str, if_deleted: str) -> None:
+    def __init__(self, path: Path, *, required: str, if_deleted: str, clocks: Iterable[str] = ()) -> None:
         self.path = path
+        self._clocks = frozenset(clocks)
         self._required = required
         self._if_deleted = if_deleted
 
@@ -188,12 +269,17 @@ class JsonLines:
         Raises RunError if it is damaged.
         """
         try:
-            *whole, _cut_off = self.path.read_bytes().split(b"\n")
-            entries = [json.loads(line) for line in whole]
+            kept = sums_of_checkpoint(self.path.parent).get(self.path.name)  # before: it may grow meanwhile
+            *whole, _cut_off = stored.read_bytes(self.path).split(b"\n")
+            entries = [stored.parse_json(line) for line in whole]
             if not all(isinstance(entry, dict) and self._required in entry for entry in entries):
                 raise ValueError("a line is not what a training writes")
+            if kept is not None and self._sum(entries[: kept["lines"]]) != kept:
+                raise ValueError("it does not begin with the lines that it had at the last checkpoint")
             return entries
         except FileNotFoundError:
+            if self.path.is_symlink():
+                raise self.damaged("it is a link to nothing") from None
             return []
         except OSError as error:
             raise RunError(
@@ -202,34 +288,85 @@ class JsonLines:
         except ValueError as error:
             raise self.damaged(str(error)) from None
 
+    def sum(self) -> dict[str, Any] | None:
+        """For a checkpoint: how many lines it has now, and a sum of them but for clocks; None if it has none.
+
+        Nor if it is damaged or was deleted meanwhile: a training does not stop for that.
+        """
+        try:
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())  # or a power cut might take of it what its sum says is there
+            return self._sum(self.read())
+        except (OSError, RunError):
+            return None
+
+    def _sum(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        lines = [{key: entry[key] for key in entry.keys() - self._clocks} for entry in entries]
+        return {"lines": len(lines), "sha256": stored.digest(lines)}
+
     def damaged(self, why: str) -> RunError:
         """What to tell a user whose file holds something else than was written."""
         return RunError(f"{self.path} is damaged", why=why, fix=f"delete it; {self._if_deleted}")
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
         """Leave only the lines wanted, and none that is cut off, so that others can be added."""
+        if not self.path.exists():
+            _forget_in_checkpoints(self.path)
         write_text(self.path, "".join(_line(entry) for entry in self.read() if wanted(entry)))
+
+
+def sums_of_checkpoint(run: Path) -> dict[str, Any]:
+    """What the newest checkpoint says that the files hold which lines are added to; {} if it says nothing."""
+    try:
+        newest = max((run / "checkpoints").glob("step-*"))
+        sums = stored.read_json(newest / "progress.json")["sums"]
+        return {name: one for name, one in sums.items() if isinstance(one.get("lines"), int)}
+    except (ValueError, OSError, TypeError, KeyError, AttributeError):
+        return {}  # there is none, or it is damaged, which is found where it is read
+
+
+def _forget_in_checkpoints(path: Path) -> None:
+    """A user may delete a file of lines; what comes now begins otherwise than the checkpoints say."""
+    for checkpoint in (path.parent / "checkpoints").glob("step-*/progress.json"):
+        values = stored.read_json(checkpoint)
+        if values.get("sums", {}).pop(path.name, None) is not None:
+            write_json(checkpoint, {**values, "sum": sum_of_progress(values)})
+
+
+def sum_of_progress(values: Mapping[str, Any]) -> str:
+    """Of what a checkpoint's progress.json holds: where the budget is time of all, else of all but clocks."""
+    clocks = (
+        ("seconds", "update_seconds", "validation_updates") if values["planned_steps"] is not None else ()
+    )
+    return stored.digest({key: value for key, value in values.items() if key not in ("sum", *clocks)})
 
 
 def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors into a .safetensors file, whole or not at all. Raises DiskError."""
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
+    """Put tensors into a .safetensors file, whole or not at all. Raises DiskError. `about`: texts beside."""
     with replacing(path) as partial:
-        try:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
-        except SafetensorError as error:  # it wraps what the system said, a full disk for one
-            raise OSError(None, str(error)) from error
+        _write_tensors(partial, tensors, about)
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
+    try:
+        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(whole, path, None if about is None else dict(about))
+    except SafetensorError as error:  # it wraps what the system said, a full disk for one
+        raise OSError(None, str(error)) from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """What `save_tensors` wrote. Raises RunError if it is missing or damaged."""
     try:
+        stored.check_regular(path)
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, str(error)) from None
+    # safetensors raises what torch makes of shapes that cannot be, too
+    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise stored.damaged(path, stored.why(error)) from None
 
 
 def _check_readable(run: Path) -> None:
@@ -245,7 +382,3 @@ def _check_readable(run: Path) -> None:
                         why="it is another user's, who has not given the right to read it",
                         fix=f"let them give it: chmod -R a+rX {shlex.quote(str(run))}",
                     )
-
-
-def _damaged(path: Path, why: str) -> RunError:
-    return RunError(f"{path} is damaged", why=why, fix="restore it from a copy, or train again")

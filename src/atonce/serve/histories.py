@@ -1,6 +1,5 @@
 """Runs as they are on disk: recipe, scores, and how each learned, also while it is being trained."""
 
-import json
 import time
 from typing import Any
 
@@ -20,20 +19,28 @@ _COLOURS = {"light": ["#1559a3", "#b3541e"], "dark": ["#74a4d1", "#e08a4b"]}
 
 
 def history(name: str, folder: RunFolder) -> RunMessage:
-    """What is known of a run now. A log that cannot be read is as good as none."""
+    """What is known of a run now. Of a file that is damaged, it says so, and has nothing of it."""
+    entries: list[dict[str, Any]] = []
+    scores: dict[str, ScoreMessage] = {}
+    faults = []
     try:
         entries = folder.read_log()
-    except AtonceError:
-        entries = []
+    except AtonceError as error:
+        faults.append(f"{error.what}: {error.why}")
+    try:
+        scores = _scores(folder)
+    except AtonceError as error:
+        faults.append(f"{error.what}: {error.why}")
     step = int(entries[-1]["step"]) if entries else 0
     return RunMessage(
         name=name,
         about=folder.recipe.about,
         recipe=dumps(folder.recipe),
-        scores=_scores(folder),
+        scores=scores,
         step=step,
         entries=len(entries),
         training=_is_training(folder, step, entries),
+        damage="; ".join(faults) or None,
         curves=_curves(entries),
     )
 
@@ -48,16 +55,14 @@ def _is_training(folder: RunFolder, step: int, entries: list[dict[str, Any]]) ->
 
 
 def _scores(folder: RunFolder) -> dict[str, ScoreMessage]:
-    """Those that have a signature."""
-    try:
-        found = json.loads((folder.path / "scores.json").read_text(encoding="utf-8"))
-        return {
-            metric: ScoreMessage(value=f"{found[metric]:.1f}", signature=str(signature))
-            for metric, signature in found["signatures"].items()
-            if metric in found
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    """Those that have a signature. Raises RunError if the file is damaged."""
+    found = folder.read_scores()
+    signatures = found.get("signatures", {})
+    return {
+        metric: ScoreMessage(value=f"{found[metric]:.1f}", signature=signature)
+        for metric, signature in signatures.items()
+        if metric in found
+    }
 
 
 def _curves(entries: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from atonce.config import nearest
 from atonce.data.config import COMMANDS, Task
-from atonce.data.prepare import open_prepared
+from atonce.data.prepare import is_prepared, open_prepared
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load
 from atonce.decoding.translator import Translator
-from atonce.errors import AtonceError, RecipeError
+from atonce.errors import RecipeError
 from atonce.explain.record import has_attention
 from atonce.runs.folder import RunFolder
 from atonce.serve.faults import Fault
@@ -35,6 +35,14 @@ class Served:
     name: str
     folder: RunFolder
     system: System
+    examples: tuple[str, ...] = ()
+    """Short texts that it was not trained on."""
+
+    @classmethod
+    def open(cls, name: str, folder: RunFolder, *, fast: bool = False) -> "Served":
+        """A run's model, with texts to try it on, if there are any left. Raises RunError if it is damaged."""
+        system = load(folder.path, fast=fast)
+        return cls(name, folder, system, _examples(folder.path) if isinstance(system, Translator) else ())
 
     @property
     def task(self) -> Task:
@@ -54,7 +62,7 @@ class Served:
             architecture=f"{recipe.model.encoder.kind} → {recipe.model.decoder.kind}",
             weights=sum(weight.numel() for weight in self.system.model.parameters()),
             attention=has_attention(self.system.model),
-            examples=_examples(self.folder.path) if isinstance(self.system, Translator) else [],
+            examples=list(self.examples),
         )
 
 
@@ -75,7 +83,7 @@ class Models:
         folders = {name: RunFolder.open(run) for name, run in zip(distinct_names(runs), runs, strict=True)}
         return cls(
             [
-                Served(name, folder, load(folder.path, fast=fast))
+                Served.open(name, folder, fast=fast)
                 for name, folder in folders.items()
                 if folder.has_weights or not folder.read_log()
             ],
@@ -121,15 +129,14 @@ class Models:
         return found
 
 
-def _examples(run: Path) -> list[str]:
-    """Short test texts of a run, if it still has them."""
-    try:
-        pairs = open_prepared(run).test_pairs
-    except AtonceError:
-        return []
+def _examples(run: Path) -> tuple[str, ...]:
+    """Short test texts of a run, if it still has them. Raises RunError if they are damaged."""
+    if not is_prepared(run):
+        return ()
+    pairs = open_prepared(run, to_train=False).test_pairs
     texts = (pair.source for pair in pairs if isinstance(pair.source, str))
     short = (text for text in texts if SHORT[0] <= len(text) <= SHORT[1])
-    return list(dict.fromkeys(islice(short, EXAMPLES)))
+    return tuple(dict.fromkeys(islice(short, EXAMPLES)))
 
 
 def distinct_names(runs: Sequence[Path]) -> list[str]:

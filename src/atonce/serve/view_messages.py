@@ -268,6 +268,8 @@ class RunMessage(Message):
     """Lines of the log so far."""
     training: bool
     """Whether its log has grown lately, and not to its planned end."""
+    damage: str | None
+    """What is wrong with its log or its scores, which are not shown then."""
     curves: dict[str, Any] | None
     """Learning curves, as Vega-Lite for light and dark paper; none before the second entry."""
 

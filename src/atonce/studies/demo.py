@@ -19,6 +19,7 @@ from atonce.explain.texts.translation import heatmap
 from atonce.figures.style import DARK
 from atonce.models.named import Architecture, architecture
 from atonce.runs import recipe as recipes
+from atonce.runs.folder import LOGGED
 from atonce.runs.recipe import Recipe
 from atonce.studies.evaluate import Evaluation
 from atonce.studies.experiment import Experiment, score
@@ -145,7 +146,7 @@ def _put_in_place(folder: Path, models: Iterable[Architecture]) -> None:
 
 
 def _report(base: Recipe, folder: Path, ended: list[tuple[Architecture, Experiment]]) -> DemoReport:
-    prepared = open_prepared(ended[0][1].run.path)
+    prepared = open_prepared(ended[0][1].run.path, to_train=False)
     minutes = base.training.minutes
     assert minutes is not None
     pairs = [pair for pair in prepared.test_pairs if isinstance(pair, Pair)]
@@ -159,7 +160,7 @@ def _report(base: Recipe, folder: Path, ended: list[tuple[Architecture, Experime
         pairs=prepared.report["train_pairs"],
         minutes=minutes,
         slices=slices(minutes),
-        unequal=unequal((seconds_had(experiment.run.read_log()) for _, experiment in ended), minutes),
+        unequal=unequal((seconds_had(experiment.run.read_log(LOGGED)) for _, experiment in ended), minutes),
         machine=machine(),
         date=datetime.now(UTC).strftime("%d %B %Y"),
         models=tuple(
@@ -180,7 +181,7 @@ def _model_report(
     run, evaluation = experiment.run, experiment.evaluation
     translator = load_translator(run.path)
     maps = [heatmap(translator, sentence) for sentence in shown]
-    log = run.read_log()
+    log = run.read_log(LOGGED)
     scores = evaluation.scores
     return ModelReport(
         name=model.title,

@@ -113,7 +113,7 @@ def pairs_to_score(
 ) -> list[Pair] | list[ImagePair]:
     """The test split of a run, or the pairs of two line-aligned files."""
     if source is None and reference is None:
-        return open_prepared(folder.path).test_pairs
+        return open_prepared(folder.path, to_train=False).test_pairs
     if source is None or reference is None:
         raise RecipeError(
             "only one of source and reference is given",

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atonce import stored
 from atonce.disk import replacing
 from atonce.errors import RunError
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.weights import set_weights, weights_of
-from atonce.runs.folder import load_tensors, save_tensors
+from atonce.progress import say
+from atonce.runs.folder import load_tensors, save_tensors, sum_of_progress
 from atonce.training.average import WeightAverage
 from atonce.training.loop import Update
+from atonce.training.muon import Muon
 from atonce.training.stream import Position
 
 
@@ -47,8 +51,12 @@ class Progress:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Progress":
-        """What `asdict` made of one, back from JSON."""
-        return cls(**{**values, "position": Position(*values["position"])})
+        """What `asdict` made of one, back from JSON. Raises ValueError, TypeError or KeyError for another."""
+        progress = cls(**{**values, "position": Position(*values["position"])})
+        for name, value in {**vars(progress), **progress.position._asdict()}.items():
+            if not _is_sensible(name, value):
+                raise ValueError(f"{name} is {value!r:.40} in progress.json")
+        return progress
 
     def after(self, update: Update) -> "Progress":
         """One step on."""
@@ -71,6 +79,26 @@ class Progress:
         )
 
 
+_STATE = "state.safetensors"
+_COUNTS = {"step", "epoch", "batch", "validations_since_best", "skipped", "skipped_in_a_row"}
+_MAY_BE_NONE = {"planned_steps", "update_seconds", "validation_updates", "least_cost"}
+
+
+def _is_sensible(name: str, value: object) -> bool:
+    """Whether something of `Progress` may have this value."""
+    if name == "position":
+        return isinstance(value, Position)
+    if name == "stopped_early":
+        return isinstance(value, bool)
+    if value is None:
+        return name in _MAY_BE_NONE
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if name in _COUNTS or name == "planned_steps":
+        return isinstance(value, int) and int(name == "planned_steps") <= value < 1 << 53
+    return abs(value) < 1e300 and (name == "least_cost" or value >= 0)
+
+
 @dataclass(frozen=True)
 class Learner:
     """The things that change while a model learns."""
@@ -80,14 +108,29 @@ class Learner:
     average: WeightAverage | None
 
 
-def save_checkpoint(folder: Path, learner: Learner, progress: Progress) -> None:
-    """Keep the state after `progress.step`, then let go of older ones. Raises DiskError."""
+def save_checkpoint(
+    folder: Path,
+    learner: Learner,
+    progress: Progress,
+    *,
+    lines: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Keep the state after `progress.step`, then let go of older ones. Raises DiskError.
+
+    `lines`: sums of the files of the run that lines are added to, as they are now.
+    """
     path = folder / f"step-{progress.step:08d}"
     if not path.exists():
         with replacing(path) as partial:
             partial.mkdir()
-            save_tensors(partial / "state.safetensors", _tensors(learner))
-            values = {**asdict(progress), "optimizers": [_numbers(o) for o in learner.optimizers]}
+            state = partial / _STATE
+            save_tensors(state, _tensors(learner))
+            values = {
+                **asdict(progress),
+                "optimizers": [_numbers(o) for o in learner.optimizers],
+                "sums": {_STATE: vars(stored.sum_of_file(state)), **(lines or {})},
+            }
+            values["sum"] = sum_of_progress(values)
             (partial / "progress.json").write_text(json.dumps(values, indent=2), encoding="utf-8")
     _remove_older(folder)
 
@@ -95,40 +138,80 @@ def save_checkpoint(folder: Path, learner: Learner, progress: Progress) -> None:
 def load_checkpoint(folder: Path, learner: Learner) -> Progress | None:
     """Put the newest state back into `learner`, and torch's random state too. None if there is none.
 
-    Older ones, which a kill may have left, go.
-    Raises RunError if it is damaged or of another model.
+    Older ones, which a kill may have left, go. Where the newest is damaged and an older one is whole, that
+    is gone on with, which is told on stderr: what came after it is trained again, and comes out the same.
+    Raises RunError if there is no other and it is damaged or of another model.
     """
     paths = _checkpoints(folder)
-    if not paths:
-        return None
-    path = paths[-1]
+    fault: RunError | None = None
+    for path in reversed(paths):
+        try:
+            progress = _loaded(path, learner)
+        except RunError as error:
+            fault = fault or error
+            continue
+        if fault is not None:
+            say(f"{fault.what} ({fault.why}): going on from the one before, {path.name}")
+            for damaged in paths[paths.index(path) + 1 :]:
+                _remove(damaged)
+        _remove_older(folder)
+        return progress
+    if fault is not None:
+        raise fault
+    return None
+
+
+def _loaded(path: Path, learner: Learner) -> Progress:
+    """What `save_checkpoint` wrote. Raises RunError; the learner may then be half of what it was."""
     try:
-        values = json.loads((path / "progress.json").read_text(encoding="utf-8"))
-        tensors = load_tensors(path / "state.safetensors")
-        _restore(learner, tensors, values.pop("optimizers"), path)
+        values = stored.read_json(path / "progress.json")
+        if not isinstance(values, dict):
+            raise ValueError("progress.json is no JSON object")
+        sums, own = values.pop("sums", None), values.pop("sum", None)
+        if (sums, own) != (None, None) and own != sum_of_progress({**values, "sums": sums}):
+            raise ValueError("progress.json does not have its sum")
+        numbers = values.pop("optimizers")
         progress = Progress.from_json(values)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise RunError(
-            f"the checkpoint {path} is damaged",
-            why=str(error) or type(error).__name__,
-            fix="restore it from a copy, or train again in another folder",
-        ) from None
-    _remove_older(folder)
-    return progress
+        if path.name != f"step-{progress.step:08d}":
+            raise ValueError(f"progress.json is of step {progress.step}")
+        tensors = load_tensors(path / _STATE)
+        if sums is None:  # of an older version
+            _check_finite(tensors)
+        elif vars(stored.sum_of_file(path / _STATE)) != sums[_STATE]:
+            raise ValueError(f"{_STATE} does not have the sum that progress.json has of it")
+        _restore(learner, tensors, numbers, path)
+        return progress
+    except RunError as error:
+        why = f"{error.what}: {error.why}"
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, IndexError) as error:
+        why = f"{error.filename}: {stored.why(error)}" if isinstance(error, OSError) else stored.why(error)
+    raise RunError(
+        f"the checkpoint {path} is damaged",
+        why=" ".join(why.split()),
+        fix="restore it from a copy, or train again in another folder",
+    )
 
 
 def seconds_trained(folder: Path) -> float:
     """How long the training had taken by its newest checkpoint; 0 if there is none that can be read."""
     try:
-        values = json.loads((_checkpoints(folder)[-1] / "progress.json").read_text(encoding="utf-8"))
-        return float(values["seconds"])
-    except (IndexError, OSError, ValueError, KeyError, TypeError):
+        values = stored.read_json(_checkpoints(folder)[-1] / "progress.json")
+        return Progress.from_json(
+            {key: one for key, one in values.items() if key in vars(Progress())}
+        ).seconds
+    except (IndexError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return 0.0
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     """The whole ones, oldest first."""
     return sorted(folder.glob("step-*"))
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # something else in its place
+        path.unlink(missing_ok=True)
 
 
 def _remove_older(folder: Path) -> None:
@@ -164,17 +247,65 @@ def _restore(
     def under(prefix: str) -> dict[str, Tensor]:
         return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
-    set_weights(learner.model, under("model/"), origin=path)
+    known = {"model", "average", "optimizer", "average_updates", "random", "random_cuda"}
+    if strange := [name for name in tensors if name.partition("/")[0] not in known]:
+        raise ValueError(f"state.safetensors has a tensor {strange[0]}, which is of no training")
+    set_weights(learner.model, under("model/"), origin=path / "state.safetensors")
     for number, (optimizer, groups) in enumerate(zip(learner.optimizers, numbers, strict=True)):
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in under(f"optimizer/{number}/").items():
             index, key = name.split("/")
             state.setdefault(int(index), {})[key] = value
+        _check_numbers(optimizer, groups)
+        _check_state(optimizer, state)
         optimizer.load_state_dict({"state": state, "param_groups": groups})
+    averages = under("average/")
+    if averages.keys() != (learner.average.weights.keys() if learner.average else set()):
+        raise ValueError("state.safetensors has an average of other weights than the recipe's")
     if learner.average:
         for name, weight in learner.average.weights.items():
-            weight.copy_(tensors[f"average/{name}"])
-        learner.average.updates = int(tensors["average_updates"])
+            _check_alike(f"average/{name}", averages[name], weight)
+            weight.copy_(averages[name])
+        updates = tensors["average_updates"]
+        if updates.ndim or updates.dtype != torch.int64 or updates < 0:
+            raise ValueError("average_updates is no number of updates")
+        learner.average.updates = int(updates)
     torch.set_rng_state(tensors["random"])
     if "random_cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random_cuda"])
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+
+
+def _check_alike(name: str, tensor: Tensor, like: Tensor) -> None:
+    if tensor.shape != like.shape or tensor.dtype != like.dtype:
+        raise ValueError(
+            f"{name} is {tuple(tensor.shape)} of {tensor.dtype}, and should be {tuple(like.shape)}"
+        )
+
+
+def _check_numbers(optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]]) -> None:
+    """Options are those that the recipe gives, between two updates the rate too."""
+    # As JSON has them: tuples are lists there.
+    fresh = json.loads(json.dumps(_numbers(optimizer)))
+    if groups != fresh or json.dumps(groups) != json.dumps(fresh):  # 1 is True, and 1.0
+        raise ValueError("the options of an optimiser in progress.json are not those of the recipe")
+
+
+def _check_state(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """What an optimiser knows of a weight has the weight's shape, or is a number; of all weights the same."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    if not state:
+        return  # no update has been made yet
+    keys = {"average"} if isinstance(optimizer, Muon) else {"step", "exp_avg", "exp_avg_sq"}
+    for index, known in state.items():
+        if not 0 <= index < len(weights) or known.keys() != keys:
+            raise ValueError(f"an optimiser knows {', '.join(sorted(known))} of weight {index}")
+        for key, value in known.items():
+            _check_alike(
+                f"{key} of weight {index}", value, torch.tensor(0.0) if key == "step" else weights[index]
+            )

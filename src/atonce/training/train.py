@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from atonce import stored
 from atonce.config import differences
 from atonce.data.prepare import Prepared, open_prepared, prepare, remove_prepared
 from atonce.decoding.opening import model_for, system_of
@@ -15,7 +16,7 @@ from atonce.disk import owned, place
 from atonce.errors import RunError, TrainingError
 from atonce.models.device import choose_device
 from atonce.models.threads import MOST_THREADS, Threads, computing_on, training_threads
-from atonce.models.weights import weights_of
+from atonce.models.weights import check_weights, weights_of
 from atonce.runs.folder import RunFolder, resumable, save_tensors
 from atonce.runs.recipe import Recipe
 from atonce.seeds import torch_seed
@@ -124,6 +125,7 @@ def _prepare(run: RunFolder, device: torch.device, *, quiet: bool) -> None:
         # Nothing was trained: leave no folder behind that would be in the way of a second try.
         remove_prepared(run.path)
         (run.path / "recipe.toml").unlink()
+        stored.forget_missing(run.path)
         raise
 
 
@@ -151,11 +153,24 @@ class _Training:
         if resumed:
             began = resumed.threads
             self.threads = Threads(began, "as the training began") if 1 <= began <= MOST_THREADS else None
+        self._check_goes_on()
         if ranks.is_first:
             run.rewind_log(self.progress.step)
         self.clock = Clock(self.progress.seconds + since_start.seconds)
         self.budget = self._budget()
         self.speed = Speed()
+
+    def _check_goes_on(self) -> None:
+        """Raises RunError where the rest cannot come out as it would have."""
+        if self.config.steps is not None and self.progress.planned_steps != self.config.steps:
+            raise RunError(
+                f"the checkpoint of {self.run.path} is damaged",
+                why=f"it has planned {self.progress.planned_steps} steps, and the recipe {self.config.steps}",
+                fix="restore it from a copy, or train again in another folder",
+            )
+        if self.progress.least_cost is not None:  # a validation was the best so far
+            origin = self.run.path / "model.safetensors"
+            check_weights(self.learner.model, self.run.load_weights(), origin=origin)
 
     def _beginning(self) -> Progress:
         planned = self.config.steps or (None if self.config.minutes else DEFAULT_STEPS)
@@ -305,7 +320,7 @@ class _Training:
             update_seconds=self.budget.update_seconds,
             validation_updates=self.budget.validation_updates,
         )
-        save_checkpoint(self.run.checkpoints, self.learner, self.progress)
+        save_checkpoint(self.run.checkpoints, self.learner, self.progress, lines=self.run.sums_of_lines())
 
     def _log(self, update: Update, validation: Validation | None) -> None:
         if validation is None and update.step % LOG_EVERY and not update.skipped:

@@ -42,6 +42,20 @@ def test_what_was_kept_and_is_damaged_is_compiled_again(tmp_path: Path) -> None:
     for kept in (tmp_path / "cache").rglob("*.nb[ic]"):
         kept.write_bytes(b"neither index nor code")
     assert run(tmp_path) == "3.0 0"
+    assert run(tmp_path) == "3.0 1", "and kept again"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the cache is found by HOME")
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+def test_a_single_bit_of_what_was_kept_is_enough(tmp_path: Path, suffix: str) -> None:
+    """Machine code with another bit may do anything."""
+    assert run(tmp_path) == "3.0 0"
+    for kept in (tmp_path / "cache").rglob(f"*.{suffix}"):
+        content = bytearray(kept.read_bytes())
+        content[len(content) // 2] ^= 4
+        kept.write_bytes(content)
+    assert run(tmp_path) == "3.0 0"
+    assert run(tmp_path) == "3.0 1"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such limit")

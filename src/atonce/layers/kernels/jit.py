@@ -41,8 +41,42 @@ def compiled(function: Function) -> Function:
     return made
 
 
+class _Summed(IndexDataCacheFile):
+    """numba's files, with the SHA-256 of each at its end, which it passes over. Without it none is read."""
+
+    def _load_index(self) -> Any:
+        return super()._load_index() if _has_sum(Path(self._index_path)) else {}
+
+    def _load_data(self, name: str) -> Any:
+        if not _has_sum(Path(self._data_path(name))):
+            raise FileNotFoundError(name)
+        return super()._load_data(name)
+
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[Any]:
+        with super()._open_for_write(filepath) as file:
+            yield file
+            file.flush()
+            file.write(hashlib.sha256(Path(file.name).read_bytes()).digest())
+
+
+def _has_sum(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    return content[-32:] == hashlib.sha256(content[:-32]).digest()
+
+
 class _Kept(FunctionCache):
     """numba's own way to keep code, but for faults: what cannot be read or written is compiled again."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = _Summed(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Code that was kept; None if there is none, or it is damaged."""

@@ -50,6 +50,7 @@ function facts(run) {
   return h("div", {},
     h("p", {}, run.about, run.step ? ` · step ${run.step.toLocaleString("en")}` : "",
       run.training ? h("strong", { class: "live" }, " · training now") : ""),
+    run.damage ? h("p", { class: "warning", role: "alert" }, `Damaged: ${run.damage}.`) : "",
     rows.length
       ? h("div", { class: "scroll", tabindex: "0" }, h("table", { class: "scores" }, h("tbody", {}, rows)))
       : h("p", {}, "No scores yet."));

@@ -16,7 +16,7 @@ from atonce.evaluation.intervals import SAMPLES, SEED, SystemScores
 from atonce.evaluation.resampling import Metric, Resampled
 from atonce.evaluation.words import word_count
 from atonce.models.named import Architecture
-from atonce.runs.folder import RunFolder
+from atonce.runs.folder import LOGGED, RunFolder
 from atonce.studies.comparison.plan import SHARED, Plan
 from atonce.studies.comparison.report import (
     METRICS,
@@ -65,7 +65,7 @@ def findings(
     by_length = lengths_of(sources)
     training = plan.recipe.training
     logs = [
-        RunFolder.open(folder / run_name(model, seed)).read_log()
+        RunFolder.open(folder / run_name(model, seed)).read_log(LOGGED)
         for model in models
         for seed in plan.run_seeds
     ]
@@ -130,7 +130,7 @@ def _compared(
     baseline: str,
 ) -> ComparedModel:
     runs = [folder / run_name(model, seed) for seed in plan.run_seeds]
-    logs = [RunFolder.open(run).read_log() for run in runs]
+    logs = [RunFolder.open(run).read_log(LOGGED) for run in runs]
     curves = tuple(tuple(_curve(log)) for log in logs)
     parts = [indices for _, indices in by_length]
     return ComparedModel(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from atonce import stored
 from atonce.config import Config, differences, nearest
 from atonce.disk import LOCK
 from atonce.errors import RecipeError, RunError
@@ -115,10 +116,12 @@ def check_begun_alike(plan: Plan, folder: Path) -> None:
     if not path.exists():
         return
     try:
-        before = Plan.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        before = Plan.model_validate(stored.read_json(path))
+    except (OSError, ValueError, RecursionError, OverflowError) as error:
         raise RunError(
-            f"cannot read {path}", why=str(error), fix="restore it, or begin anew in another folder"
+            f"cannot read {path}",
+            why=" ".join(stored.why(error).split()),
+            fix="restore it, or begin anew in another folder",
         ) from None
     if before != plan:
         raise RunError(

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from atonce.disk import write_json
+from atonce import stored
 from atonce.errors import AtonceError, RunError, TrainingError
 
 TRIAL = "trial.json"
@@ -73,15 +73,20 @@ def run_trial(run: Path, name: str, *, pause_at: float | None = None, quiet: boo
 def read_trial(run: Path) -> Trial:
     """What was measured of a run. Raises RunError if it is not there or damaged."""
     path = run / TRIAL
+    fix = "delete it; the comparison measures again with --resume"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Trial(**{**values, "outputs": tuple(values["outputs"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(
-            f"cannot read {path}",
-            why=str(error),
-            fix="delete it; the comparison measures again with --resume",
-        ) from None
+        stored.check(run, TRIAL, fix=fix)
+        values = stored.read_json(path)
+        trial = Trial(**{**values, "outputs": tuple(values["outputs"])})
+        if not all(isinstance(output, str) for output in trial.outputs):
+            raise TypeError("an output in it is no text")
+        for name, value in vars(trial).items():
+            known = name == "outputs" or (name == "peak_memory_bytes" and value is None)
+            if not known and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
+                raise TypeError(f"{name} is {value!r:.40} in it")
+        return trial
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RunError(f"cannot read {path}", why=stored.why(error), fix=fix) from None
 
 
 def _what_ended_it(said: str, code: int, name: str) -> AtonceError:
@@ -130,17 +135,33 @@ def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bo
         sentences_per_second=speed.together,
         sentences_per_second_alone=speed.alone,
     )
-    write_json(folder / TRIAL, asdict(trial))
+    stored.write_json_with_sum(folder / TRIAL, asdict(trial))
 
 
 def _peak_of_all_sessions(folder: Path) -> int | None:
     """The most memory of this process and of those that trained here before it and were ended."""
     path = folder / MEMORY
-    before = json.loads(path.read_text(encoding="utf-8"))["peak_bytes"] if path.exists() else None
+    before = _peak_before(path)
     peaks = [peak for peak in (before, peak_memory()) if peak is not None]
     peak = max(peaks, default=None)
-    write_json(path, {"peak_bytes": peak})
+    stored.write_json_with_sum(path, {"peak_bytes": peak})
     return peak
+
+
+def _peak_before(path: Path) -> int | None:
+    """Raises RunError if the file is damaged."""
+    if not os.path.lexists(path):
+        return None
+    fix = "delete it; then the memory that earlier sessions took is not counted"
+    try:
+        stored.check(path.parent, path.name, fix=fix)
+        values = stored.read_json(path)
+        peak: Any = values["peak_bytes"]
+        if peak is not None and (type(peak) is not int or not 0 <= peak < 1 << 60):
+            raise ValueError(f"peak_bytes is {peak!r:.40} in it")
+        return peak
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise stored.damaged(path, stored.why(error), fix=fix) from None
 
 
 def peak_memory() -> int | None:
