@@ -142,9 +142,10 @@ def fault_of_status(request: Request, error: HTTPException) -> Fault:
     if status == HTTPStatus.NOT_FOUND:
         what, why, fix = f"there is nothing at {path!r}", "no such path", "see /openapi.json for all there is"
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        # Every GET is a HEAD, too (`guard.Heads`).
+        allowed = (error.headers or {}).get("Allow", "another method").replace("GET", "GET, HEAD")
         what, why = f"{request.method[:20]} does not go with {path}", f"it takes {allowed}"
-        fix = f"use {allowed}"
+        return Fault(status, what, why=why, fix=f"use {allowed}", headers={"Allow": allowed})
     elif isinstance(error.__cause__, Fault):  # of `read_json`
         return error.__cause__
     elif isinstance(error.__cause__, UnicodeDecodeError):
