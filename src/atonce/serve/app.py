@@ -12,9 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import atonce
+from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
 from atonce.serve.answering import Answering, Gone
 from atonce.serve.batching import Batcher
+from atonce.serve.costs import fit
 from atonce.serve.faults import Fault, FaultMessage, message_of
 from atonce.serve.guard import Guard
 from atonce.serve.limits import Limits
@@ -41,6 +43,9 @@ def build_app(
 ) -> ASGIApp:
     """The app. `token`: what requests must know, if anything. `hosts`: names it goes by; None for any."""
     limits = limits or Limits()
+    for one in models.by_name.values():
+        if isinstance(one.system, Translator):
+            fit(one.system, limits)
     measures = Measures()
     batcher = Batcher(
         grant,

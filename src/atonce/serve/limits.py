@@ -14,10 +14,19 @@ class Limits(Config):
     """Texts in a request."""
     characters: int = Field(default=20_000, ge=1)
     """Characters of a text."""
+    pieces: int = Field(default=16_384, ge=1)
+    """Pieces of a text."""
+    looked: int = Field(default=512, ge=1)
+    """Pieces of a text that is looked at, and of an output that is forced: what is looked at grows with the
+    product of both."""
+    work: int = Field(default=500_000, ge=1)
+    """Pieces of all texts of a request, times the outputs that are searched for each of them."""
+    memory: int = Field(default=128, ge=1)
+    """MB that a request may need for itself, by an estimate that is made before it is begun."""
     seconds: float = Field(default=30.0, gt=0)
     """Within which a request is answered, and within which all of it must have arrived."""
     queue: int = Field(default=2_000, ge=1)
-    """Texts that may wait, of all requests together."""
+    """Texts that may wait, of all requests together: of small requests, of larger ones, of the largest."""
     batch_tokens: int = Field(default=4_096, ge=1)
     """Source pieces, about, that are searched together."""
     wait: float = Field(default=2.0, ge=0)

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from atonce.data.config import Task
 from atonce.seeds import JsonSeed
@@ -36,6 +37,17 @@ def _of_characters(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_of_characters)]
+
+
+def _rounded(weights: np.ndarray) -> list[Any]:
+    """As lists, to four digits: more are not seen, and take as many bytes again."""
+    return list(np.round(weights.astype(np.float64), 4).tolist())
+
+
+_NUMBERS = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
+# Arrays until they are sent: a number of a list takes eight times as much.
+Matrix = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema(_NUMBERS)]
+Matrices = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema({"type": "array", "items": _NUMBERS})]
 
 
 class Message(BaseModel):
@@ -109,7 +121,7 @@ class LayerMessage(Message):
     """Its name in the model."""
     role: str
     """Who looks at whom: cross, encoder-self or decoder-self."""
-    weights: list[list[list[float]]]
+    weights: Matrices
     """(heads, queries, keys), in pieces."""
 
 

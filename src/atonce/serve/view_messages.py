@@ -8,7 +8,7 @@ from pydantic import Field
 from atonce.explain.texts.translation import End
 from atonce.seeds import JsonSeed
 from atonce.serve.drawn import Format
-from atonce.serve.messages import AlternativeMessage, Beam, Message, SideMessage, Temperature, Text
+from atonce.serve.messages import AlternativeMessage, Beam, Matrix, Message, SideMessage, Temperature, Text
 
 Phase = Literal["training", "generation"]
 
@@ -48,7 +48,7 @@ class MapMessage(Message):
     """Words of the output, its end the last."""
     columns: list[str]
     """Words of the source, its end the last."""
-    weights: list[list[float]]
+    weights: Matrix
     """(rows, columns)."""
     title: str
     """Which layer and heads."""
@@ -119,7 +119,7 @@ class HeadMessage(Message):
     """What it mostly looks at in this text: diagonal, previous, next, end of sentence, or mixed."""
     entropy: float
     """How widely it looks, in bits: 0 at one piece, 1 at two alike."""
-    weights: list[list[float]]
+    weights: Matrix
     """(rows, columns), in words or pieces as asked."""
 
 
