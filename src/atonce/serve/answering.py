@@ -1,7 +1,7 @@
 """From a request's wish to its answer, within its time, or not at all if nobody waits for it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -35,19 +35,21 @@ class Answering:
 
         Raises Fault: too much is waiting, or it took too long.
         """
-        asked = asyncio.create_task(self.asked(wish, contents, work=work))
+        return await self.in_time(request, self.asked(wish, contents, work=work))
+
+    async def in_time(self, request: Request, asked: Coroutine[Any, Any, Found]) -> Found:
+        """What comes of a coroutine. It is cancelled if that takes too long (a Fault), or nobody waits."""
+        work = asyncio.create_task(asked)
         gone = asyncio.create_task(_left(request))
         try:
-            await asyncio.wait(
-                {asked, gone}, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            if asked.done():
-                return asked.result()
+            await asyncio.wait({work, gone}, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
             if gone.done():
                 raise Gone
             raise too_slow(self.limits.seconds)
         finally:
-            asked.cancel()
+            work.cancel()
             gone.cancel()
 
     async def asked(self, wish: Wish, contents: Sequence[Any], *, work: int) -> list[Any]:

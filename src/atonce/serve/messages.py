@@ -44,7 +44,10 @@ def _rounded(weights: np.ndarray) -> list[Any]:
     return list(np.round(weights.astype(np.float64), 4).tolist())
 
 
-_NUMBERS = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
+_NUMBERS = {
+    "type": "array",
+    "items": {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}},
+}
 # Arrays until they are sent: a number of a list takes eight times as much.
 Matrix = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema(_NUMBERS)]
 Matrices = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema({"type": "array", "items": _NUMBERS})]

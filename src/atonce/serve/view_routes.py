@@ -56,31 +56,34 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
     measuring = CapacityLimiter(1)
     drawing = CapacityLimiter(1)
 
-    async def alone(request: Request, view: Callable[[], View], served: Served, question: Question) -> Any:
+    async def alone(view: Callable[[], View], served: Served, question: Question) -> Any:
         """The answer to a question about one text, which goes with no other."""
         asked = view()
         texts = [text for text in (asked.text, asked.target, asked.prefix) if text is not None]
         for number, text in enumerate(texts, start=1):
             if len(text) > limits.characters:
                 raise too_long(number, len(text), limits.characters)
-        check = partial(asked.work, translator_of(served), limits)
-        work = await answering.checked(check, texts)
-        (found,) = await answering.answers(request, AloneWish(question), [None], work=work)
+        work = await answering.checked(partial(asked.work, translator_of(served), limits), texts)
+        (found,) = await answering.asked(AloneWish(question), [None], work=work)
         return found
 
     async def told(request: Request, served: Served, body: Asked, question: Question) -> Response:
         """An answer with many numbers: it becomes JSON on the thread of the models, layer by layer."""
 
         def answer() -> str:
-            return question().model_dump_json(exclude_none=isinstance(body, LookRequest))
+            return str(question().model_dump_json(exclude_none=isinstance(body, LookRequest)))
 
-        text = await alone(request, partial(view_of, served, body), served, answer)
+        view = partial(view_of, served, body)
+        text = await answering.in_time(request, alone(view, served, answer))
         return Response(text, media_type="application/json")
 
     async def drawn(request: Request, served: Served, body: Drawn, draw: Question) -> Response:
-        figure = await alone(request, partial(view_of, served, body), served, draw)
-        # To draw takes long, and no model. One at a time: a figure may take as much as a request may.
-        return await to_thread.run_sync(sent, figure, body.format, limiter=drawing)
+        async def figure() -> Response:
+            found = await alone(partial(view_of, served, body), served, draw)
+            # To draw takes long, and no model. One at a time: a figure may take as much as a request may.
+            return await to_thread.run_sync(sent, found, body.format, limiter=drawing)
+
+        return await answering.in_time(request, figure())
 
     def of_texts(name: str | None) -> Served:
         return models.of_texts(name)
@@ -130,7 +133,7 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
     async def ticks_of_model(request: Request, model: str, phase: Phase = "training") -> TicksResponse:
         """When each part of a model, or of an architecture, can be computed."""
         # On a thread of its own: it is about another model, and watched from its first operation to its last.
-        return await to_thread.run_sync(ticks, model, phase, limiter=measuring)
+        return await answering.in_time(request, to_thread.run_sync(ticks, model, phase, limiter=measuring))
 
     @router.get("/v1/runs")
     def runs() -> RunsResponse:
