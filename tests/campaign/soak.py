@@ -3,10 +3,10 @@
     python tests/campaign/soak.py --minutes 20                  with a small model that it trains first
     python tests/campaign/soak.py --run RUN --minutes 5 --phase 30
 
-Phases without hostile clients and with them take turns. Every answer to an honest client must be what the model
-gives by itself; their median latency beside the hostile ones at most `MOST_SLOWER` times that without them; the
-server's memory at most `MOST_MB` above what it was before, and flat. A line of JSON for each phase, a table at
-the end; the exit code is 1 where a promise is broken.
+Phases without hostile clients and with them take turns. Every answer to an honest client must be what the
+model gives by itself; their median latency beside the hostile ones at most `MOST_SLOWER` times that without
+them; the server's memory at most `MOST_MB` above what it was before, and flat. A line of JSON for each phase,
+a table at the end; the exit code is 1 where a promise is broken.
 """
 
 import argparse
