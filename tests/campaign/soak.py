@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ PATIENCE = 90.0
 """Seconds after which a client takes the server for dead."""
 
 Address = tuple[str, int]
+Bodies = dict[str, tuple[str, bytes]]
+"""Path and body of requests, by name."""
 
 
 # --- a server, and how much memory it has
@@ -192,7 +195,7 @@ def _equal(found: tuple[str, float], expected: tuple[str, float]) -> bool:
 # --- hostile clients
 
 
-def largest(translator: Translator, limits: Limits) -> dict[str, tuple[str, dict[str, Any]]]:
+def largest(translator: Translator, limits: Limits) -> Bodies:
     """The largest request of each kind that is not refused: path and body by name."""
 
     def view(kind: Any, outputs: int, heads: int = 1, *, prefix: bool = False) -> dict[str, str]:
@@ -222,7 +225,7 @@ def largest(translator: Translator, limits: Limits) -> dict[str, tuple[str, dict
 
     beam, heads = translator.config.beam, 8
     text_path = "/v1/translate"
-    return {
+    found: dict[str, tuple[str, dict[str, Any]]] = {
         "one long text": (text_path, {"texts": texts(beam)}),
         "many texts": (text_path, {"texts": texts(beam, each=40)}),
         "many tiny texts": (text_path, {"texts": texts(32, each=1), "nbest": 32}),
@@ -244,6 +247,7 @@ def largest(translator: Translator, limits: Limits) -> dict[str, tuple[str, dict
         "beam": ("/v1/beam", {**view("beam", 32), "beam": 32}),
         "narrow beam": ("/v1/beam", {**view("beam", 3), "beam": 3}),
     }  # fmt: skip
+    return {name: (path, json.dumps(body).encode()) for name, (path, body) in found.items()}
 
 
 def _words(count: int) -> str:
@@ -270,6 +274,7 @@ def _greatest(may: Callable[[int], bool]) -> int:
     return least
 
 
+@cache
 def odd_bodies(seed: int) -> list[tuple[str, bytes]]:
     """Bodies that no client means."""
     draw = random.Random(seed)
@@ -292,19 +297,14 @@ def odd_bodies(seed: int) -> list[tuple[str, bytes]]:
     ]
 
 
-async def be_hostile(
-    address: Address, bodies: dict[str, tuple[str, dict[str, Any]]], told: Told, seed: int, until: float
-) -> None:
+async def be_hostile(address: Address, bodies: Bodies, told: Told, seed: int, until: float) -> None:
     """Ask for as much as there is, for nonsense, slowly; leave in the middle; do not read."""
     draw = random.Random(seed)
+    odd = odd_bodies(seed % 7)
     while time.monotonic() < until:
         name = draw.choice([*bodies, "odd", "odd", "odd"])
         manner = draw.choice(["ask", "ask", "leave", "do not read", "send slowly"])
-        if name == "odd":
-            path, content = draw.choice(odd_bodies(draw.randrange(10**6)))
-        else:
-            path, body = bodies[name]
-            content = json.dumps(body).encode()
+        path, content = draw.choice(odd) if name == "odd" else bodies[name]
         try:
             async with asyncio.timeout(PATIENCE):
                 status = await _misbehave(address, path, content, manner, draw)
@@ -357,7 +357,7 @@ class Phase:
 
 
 async def phase(
-    server: Server, expected: Sequence[tuple[str, str, float]], bodies: dict[str, tuple[str, dict[str, Any]]],
+    server: Server, expected: Sequence[tuple[str, str, float]], bodies: Bodies,
     *, seconds: float, hostile: int, seed: int,
 ) -> tuple[Phase, Told]:  # fmt: skip
     """Let clients ask for so long. Each ends what it has begun."""
