@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 import atonce
 from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
+from atonce.models.device import give_memory_back
 from atonce.serve.answering import Answering, Gone
 from atonce.serve.batching import Batcher
 from atonce.serve.costs import fit
@@ -53,6 +54,7 @@ def build_app(
         wait=limits.wait / 1000,
         capacity=limits.queue,
         done=measures.count_batch,
+        tidy=give_memory_back,
     )
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ from atonce.pauses import pausing
 
 PATIENCE = 60
 """Seconds that a client is told to wait at most before it asks again."""
+TIDY_SECONDS = 1.0
 SHARES = (8, 2, 1)
 """Of the thread's time, by urgency, where all of them have work: small requests, larger ones, the largest."""
 
@@ -66,18 +67,22 @@ class Batcher:
         wait: float,
         capacity: int,
         done: Callable[[int, float], None] = lambda items, seconds: None,
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
         """`work`: gives an answer for each content of a batch, all of one key; it runs on the thread.
         An answer may be an exception, for who asked.
 
         `capacity`: items of each urgency that may wait. `done`: told of each batch how many items it had and
-        how many seconds it took.
+        how many seconds it took. `tidy`: called on the thread when large work is done, at most every
+        `TIDY_SECONDS` seconds.
         """
         self._work = work
         self._batch_size = batch_size
         self._wait = wait
         self._capacity = capacity
         self._told = done
+        self._tidy = tidy
+        self._tidied = -math.inf
         self._grown = Condition()
         """Held by whoever changes what waits."""
         self._waiting: dict[_Waiting, None] = {}  # in the order in which they came
@@ -135,7 +140,12 @@ class Batcher:
     def _run(self) -> None:
         """On the thread: batch after batch, until all is done and no more will come."""
         while batch := self._gathered():
+            is_large = batch[0].urgency > 0
             self._answer(batch)
+            del batch  # or it would be kept until the next one comes
+            if is_large and time.monotonic() - self._tidied > TIDY_SECONDS:
+                self._tidy()
+                self._tidied = time.monotonic()
 
     def _gathered(self) -> list[_Waiting]:
         """The next batch, when there is one. None when no more will come."""
