@@ -150,6 +150,28 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
                         choice["items"]["maxLength"] = limits.characters
                     elif name in ("text", "target", "prefix") and choice.get("type") == "string":
                         choice["maxLength"] = limits.characters
+        _describe_pieces(schema, limits)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _describe_pieces(schema: dict[str, Any], limits: Limits) -> None:
+    """Say what cannot be checked without the model: how many pieces, how much work, how much memory."""
+    looked = f"At most {limits.looked:,} pieces of the model's, the end included (--max-looked)."
+    long = f"At most {limits.pieces:,} pieces of the model's each (--max-pieces)"
+    work = f"the pieces of all times the outputs of each at most {limits.work:,} (--max-work)."
+    memory = f"The estimate of what the request needs is at most {limits.memory:,} MB (--max-memory)."
+    for name, message in schema["components"]["schemas"].items():
+        if not name.endswith("Request"):
+            continue
+        fields = message["properties"]
+        if name == "TextRequest":
+            said = {"texts": f"{long}; {work}", "attention": looked, "alignment": looked}
+        elif name == "LookRequest":
+            said = {"text": f"{long}; what is read at once: {looked}", "target": looked, "prefix": looked}
+        else:
+            said = {field: looked for field in ("text", "target", "prefix") if field in fields}
+        for field, sentence in said.items():
+            fields[field]["description"] = f"{fields[field].get('description', '')} {sentence}".strip()
+        message["description"] = f"{message.get('description', '')} {memory}".strip()
