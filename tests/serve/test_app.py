@@ -428,6 +428,11 @@ def test_limits_are_in_the_description(client: TestClient) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     texts = schemas["TextRequest"]["properties"]["texts"]
     assert (texts["maxItems"], texts["items"]["maxLength"]) == (8, 200)
+    assert "--max-work" in texts["description"]
+    for name in ("LookRequest", "HeatmapRequest", "InfluenceRequest", "ComparisonRequest"):
+        assert "512 pieces" in schemas[name]["properties"]["target"]["description"]
+        assert "--max-memory" in schemas[name]["description"]
+    assert "--max-looked" in schemas["BeamRequest"]["properties"]["prefix"]["description"]
 
 
 def test_names_tell_runs_apart() -> None:

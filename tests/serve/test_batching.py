@@ -1,13 +1,16 @@
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.serve.batching import PATIENCE, Batcher, Item, Overloaded
+from atonce.pauses import pause
+from atonce.serve.batching import PATIENCE, SHARES, Batcher, Item, Overloaded
 
 KEYS = "abc"
 
@@ -175,3 +178,173 @@ def test_what_was_accepted_is_done_before_the_end() -> None:
         return await asyncio.gather(*asked)
 
     assert asyncio.run(within()) == [[("a", 2)], [("b", 4)]]
+
+
+class Steps:
+    """Work of many steps of a hundredth of a second: as many as its content says. Notes who did which."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.begun = threading.Event()
+
+    def __call__(self, key: str, contents: list[int]) -> list[str]:
+        self.begun.set()
+        for _ in range(max(contents)):
+            time.sleep(0.01)
+            self.done.append(key)
+            pause()
+        return [key] * len(contents)
+
+
+def steps(work: Steps, use: Callable[[Batcher], Coroutine[Any, Any, Any]]) -> Any:
+    async def within() -> Any:
+        async with Batcher(work, batch_size=8, wait=0.0, capacity=100) as batcher:
+            return await use(batcher)
+
+    return asyncio.run(within())
+
+
+async def begun(work: Steps) -> None:
+    assert await asyncio.to_thread(work.begun.wait, 10)
+
+
+def test_what_is_more_urgent_comes_between_the_steps_of_a_long_one() -> None:
+    work = Steps()
+
+    async def use(batcher: Batcher) -> list[str]:
+        long = asyncio.create_task(batcher.ask("long", items(1_000), urgency=2))
+        await begun(work)
+        (answer,) = await batcher.ask("short", items(2), urgency=0)
+        assert not long.done()
+        long.cancel()
+        return [answer]
+
+    assert steps(work, use) == ["short"]
+    first = work.done.index("short")
+    assert work.done[first : first + 2] == ["short", "short"]
+    assert set(work.done[:first]) == {"long"}
+
+
+def test_what_is_as_urgent_waits_for_its_turn() -> None:
+    work = Steps()
+
+    async def use(batcher: Batcher) -> None:
+        long = asyncio.create_task(batcher.ask("first", items(10), urgency=1))
+        await begun(work)
+        await batcher.ask("second", items(1), urgency=1)
+        await long
+
+    steps(work, use)
+    assert work.done == ["first"] * 10 + ["second"]
+
+
+def test_work_stops_at_the_next_step_when_nobody_waits_for_it() -> None:
+    work = Steps()
+
+    async def use(batcher: Batcher) -> None:
+        leaves = asyncio.create_task(batcher.ask("left", items(100_000)))
+        await begun(work)
+        leaves.cancel()
+        await asyncio.wait([leaves])
+        assert await batcher.ask("next", items(1)) == ["next"]
+
+    steps(work, use)  # and not after a thousand seconds
+    assert work.done[-1] == "next"
+
+
+def test_work_goes_on_while_one_of_a_batch_waits_for_it() -> None:
+    work = Steps()
+
+    async def use(batcher: Batcher) -> list[str]:
+        first = asyncio.create_task(batcher.ask("a", items(3)))
+        await begun(work)
+        leaves = asyncio.create_task(batcher.ask("b", items(30)))
+        stays = asyncio.create_task(batcher.ask("b", items(30)))
+        await first
+        await asyncio.sleep(0.1)
+        leaves.cancel()
+        return await stays
+
+    assert steps(work, use) == ["b"]
+    assert work.done.count("b") == 30
+
+
+def test_long_work_keeps_its_share_when_short_work_never_ends() -> None:
+    work = Steps()
+
+    async def use(batcher: Batcher) -> None:
+        long = asyncio.create_task(batcher.ask("long", items(10), urgency=2))
+        await begun(work)
+        short = 0
+        while not long.done():
+            # Two at a time, so that one always waits.
+            await asyncio.gather(*(batcher.ask(f"short {one}", items(2), urgency=0) for one in range(2)))
+            short += 1
+        assert short > 2
+
+    steps(work, use)
+    between = sum(done != "long" for done in work.done)
+    assert 10 <= between <= 10 * SHARES[0] // SHARES[2] + 60  # each step of the long one lets eight others by
+
+
+def test_what_comes_between_knows_nothing_of_what_is_around_it() -> None:
+    """Or a translation would be watched on behalf of somebody else."""
+    watched: ContextVar[str] = ContextVar("watched", default="nobody")
+    seen: list[tuple[str, str]] = []
+    begun = threading.Event()
+
+    def work(key: str, contents: list[int]) -> list[str]:
+        if key == "outer":
+            watched.set("outer")
+        begun.set()
+        for _ in range(contents[0]):
+            seen.append((key, watched.get()))
+            time.sleep(0.01)
+            pause()
+        return [key]
+
+    async def within() -> None:
+        async with Batcher(work, batch_size=8, wait=0.0, capacity=9) as batcher:
+            long = asyncio.create_task(batcher.ask("outer", items(50), urgency=2))
+            assert await asyncio.to_thread(begun.wait, 10)
+            await batcher.ask("inner", items(1))
+            await long
+
+    asyncio.run(within())
+    assert set(seen) == {("outer", "outer"), ("inner", "nobody")}
+    assert seen[-1] == ("outer", "outer")
+
+
+def test_an_error_among_the_answers_is_of_who_asked() -> None:
+    def work(key: str, contents: list[int]) -> list[Any]:
+        return [ValueError("odd") if content % 2 else content for content in contents]
+
+    async def within() -> list[Any]:
+        async with Batcher(work, batch_size=8, wait=0.0, capacity=9) as batcher:
+            asked = [batcher.ask("a", items(number)) for number in (1, 2)]
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+    fault, answer = asyncio.run(within())
+    assert isinstance(fault, ValueError)
+    assert answer == [2]
+
+
+def test_large_requests_do_not_take_the_places_of_small_ones() -> None:
+    work = Work()
+
+    async def use(batcher: Batcher) -> list[Any]:
+        work.may_go_on.clear()
+        large = asyncio.create_task(batcher.ask("a", items(1, 2, 3), urgency=2))
+        await asyncio.sleep(0.05)
+        more = asyncio.create_task(batcher.ask("a", items(4, 5, 6), urgency=2))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await batcher.ask("a", items(7), urgency=2)
+        small = asyncio.create_task(batcher.ask("b", items(8), urgency=0))
+        await asyncio.sleep(0)
+        work.may_go_on.set()
+        await asyncio.gather(large, more)
+        return await small
+
+    assert run(work, use, capacity=3) == [("b", 16)]
+    assert work.batches.index(("b", [8])) == 1

@@ -36,6 +36,20 @@ def serve(
     max_body: Annotated[int, typer.Option(help="Bytes of a request.", min=1000, max=10**9)] = 1_000_000,
     max_texts: Annotated[int, typer.Option(help="Texts in a request.", min=1, max=10**6)] = 256,
     max_characters: Annotated[int, typer.Option(help="Characters of a text.", min=1, max=10**8)] = 20_000,
+    max_pieces: Annotated[int, typer.Option(help="Pieces of a text.", min=1, max=10**8)] = 16_384,
+    max_looked: Annotated[
+        int,
+        typer.Option(
+            help="Pieces of a text that is looked at, or of an output that is forced.", min=1, max=10**6
+        ),
+    ] = 512,
+    max_work: Annotated[
+        int,
+        typer.Option(help="Pieces of all texts of a request, times the outputs of each.", min=1, max=10**12),
+    ] = 500_000,
+    max_memory: Annotated[
+        int, typer.Option(help="MB that a request may need, as estimated.", min=1, max=10**7)
+    ] = 128,
     timeout: Annotated[
         float, typer.Option(help="Seconds that a request may take.", min=0.1, max=86_400)
     ] = 30.0,
@@ -59,7 +73,8 @@ def serve(
     limits = Limits.parse(
         dict(
             body=max_body, texts=max_texts, characters=max_characters, seconds=timeout, queue=queue,
-            batch_tokens=batch_tokens, wait=wait,
+            batch_tokens=batch_tokens, wait=wait, pieces=max_pieces, looked=max_looked, work=max_work,
+            memory=max_memory,
         ),
         origin="the options",
     )  # fmt: skip

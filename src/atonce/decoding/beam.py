@@ -11,6 +11,7 @@ from atonce.decoding.hypothesis import Hypothesis, Pieces, few_are_left, length_
 from atonce.decoding.prefix import Begun, begin, behind
 from atonce.decoding.shortlist import Candidates
 from atonce.models.interface import Decoder, Memory, Shared
+from atonce.pauses import pause
 from atonce.shapes import Bool, Float, Int
 
 
@@ -98,6 +99,7 @@ def beam_search(
             beams.totals[~torch.tensor(is_open, device=token.device)] = -torch.inf
         token = beams.pieces[:, :, -1].flatten()
         state, listed = reorder((state, listed), parents.flatten(), kept)
+        pause()
     return [sorted(hypotheses, key=lambda h: -h.score)[:width] for hypotheses in found]
 
 

@@ -15,6 +15,7 @@ from atonce.decoding.image_reader import as_source
 from atonce.decoding.search import batches_by_length
 from atonce.decoding.system import System, padded
 from atonce.models.seq2seq import Seq2Seq
+from atonce.pauses import pause
 from atonce.shapes import Bool, Float, Int
 
 POSITIONS_AT_ONCE = 8_192
@@ -56,6 +57,7 @@ class Classifier(System):
                 for index, probabilities in zip(indices, batch.tolist(), strict=True):
                     found[index] = self._classification(probabilities)
                 advance(len(indices))
+                pause()
         return [one for one in found if one is not None]
 
     @property

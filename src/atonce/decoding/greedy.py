@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from atonce.decoding.choice import Choice, likeliest
+from atonce.decoding.choice import AT_ONCE, Choice, likeliest
 from atonce.decoding.hypothesis import Hypothesis, Pieces, few_are_left, length_penalty, reorder
 from atonce.decoding.prefix import begin, behind
 from atonce.models.interface import Decoder, Memory
+from atonce.pauses import pause
 from atonce.shapes import Float, Int
 
 COLDEST, HOTTEST = 1e-30, 1e30
@@ -26,14 +27,15 @@ def greedy(
     alpha: float = 0.0,
     temperature: float = 0.0,
     prefix: Sequence[int] = (),
+    generator: torch.Generator | None = None,
     heard: Callable[[int, int], None] = lambda sentence, piece: None,
 ) -> list[Hypothesis]:
     """One hypothesis for each sentence, in order.
 
     `max_lengths`: pieces after which each output is cut off. `alpha`: length penalty in the score.
     `temperature`: 0 takes the likeliest piece; above, pieces are drawn from softmax(logits / temperature)
-    with torch's random state. `prefix`: pieces that every output begins with; at least one comes behind them.
-    `heard`: told of each piece when it is chosen, and of which sentence it is.
+    with `generator`, or torch's own. `prefix`: pieces that every output begins with; at least one comes
+    behind them. `heard`: told of each piece when it is chosen, and of which sentence it is.
     Sentences that have ended leave the batch, many at a time.
     """
     token, totals, state = begin(decoder, memory, pieces.bos, prefix)
@@ -44,7 +46,7 @@ def greedy(
     for length in range(len(prefix) + 1, max(longest) + 1):
         features, state = decoder.advance(token, state)
         if temperature > 0:
-            choice = _drawn(decoder.logits(features), totals, never, temperature)
+            choice = _drawn(decoder, features, totals, never, temperature, generator)
         else:
             choice = likeliest(decoder, features, totals, never, 1)
         token, totals = choice.pieces[:, 0], choice.totals
@@ -58,6 +60,7 @@ def greedy(
                 found[sentence] = Hypothesis(tuple(outputs[sentence]), total, score)
         if len(found) == len(outputs):
             break
+        pause()
         if few_are_left(len(outputs) - len(found), len(sentences)):
             open_rows = [row for row, sentence in enumerate(sentences) if sentence not in found]
             sentences = [sentences[row] for row in open_rows]
@@ -67,13 +70,33 @@ def greedy(
 
 
 def _drawn(
+    decoder: Decoder,
+    features: Float[Tensor, "batch dim"],
+    totals: Float[Tensor, "batch 1"],
+    never: Int[Tensor, " forbidden"],
+    temperature: float,
+    generator: torch.Generator | None,
+) -> Choice:
+    """A piece for each row, drawn at random. Log-probabilities are the same at any temperature.
+
+    Some rows at a time: five tables of all scores would exist at once.
+    """
+    parts = [
+        _drawn_of(decoder.logits(rows), before, never, temperature, generator)
+        for rows, before in zip(features.split(AT_ONCE), totals.split(AT_ONCE), strict=True)
+    ]
+    return Choice(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def _drawn_of(
     logits: Float[Tensor, "batch vocab"],
     totals: Float[Tensor, "batch 1"],
     never: Int[Tensor, " forbidden"],
     temperature: float,
+    generator: torch.Generator | None,
 ) -> Choice:
-    """A piece for each row, drawn at random. Log-probabilities are the same at any temperature."""
     gains = logits.log_softmax(-1).index_fill_(1, never, -torch.inf)
     behind_best = gains - gains.amax(-1, keepdim=True)  # or a tiny temperature would make infinities of all
-    token = torch.multinomial((behind_best / min(max(temperature, COLDEST), HOTTEST)).softmax(-1), 1)
+    shares = (behind_best / min(max(temperature, COLDEST), HOTTEST)).softmax(-1)
+    token = torch.multinomial(shares, 1, generator=generator)
     return Choice(totals + gains.gather(1, token), torch.zeros_like(token), token)

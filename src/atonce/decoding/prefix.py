@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from atonce.models.interface import Decoder, Memory, State
+from atonce.pauses import pause
 from atonce.shapes import Float, Int
 
 
@@ -30,6 +31,7 @@ def begin(decoder: Decoder, memory: Memory, bos: int, prefix: Sequence[int] = ()
         logits, state = decoder.step(token, state)
         totals = totals + logits.log_softmax(-1)[:, piece, None]
         token = torch.full_like(token, piece)
+        pause()
     return Begun(token, totals, state)
 
 

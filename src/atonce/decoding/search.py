@@ -25,6 +25,7 @@ def search(
     draws: int = 1,
     candidates: Candidates | None = None,
     prefix: Sequence[int] = (),
+    generator: torch.Generator | None = None,
     watch: Callable[[Growth], None] | None = None,
     heard: Callable[[int, int], None] = lambda sentence, piece: None,
 ) -> list[list[Hypothesis]]:
@@ -32,8 +33,8 @@ def search(
     drawn.
 
     `longest`: pieces after which each output is cut off. `alpha`: length penalty. `temperature`: above 0,
-    pieces are drawn from the softmax of the scores divided by it (torch's random state), `draws` times for
-    each row, each by itself: outputs may be equal, and stay in the order in which they were drawn.
+    pieces are drawn from the softmax of the scores divided by it (with `generator`, or torch's own), `draws`
+    times for each row, each by itself: outputs may be equal, and stay in the order in which they were drawn.
     `candidates`: pieces that beam search alone looks at. `prefix`: pieces that every output begins with.
     `watch`: told of each step of beam search; with it, a `width` of 1 is beam search too. `heard`: told of
     each piece that is chosen where `width` is 1, and of its row.
@@ -45,6 +46,7 @@ def search(
             memory, max_lengths = repeated(memory, draws), max_lengths.repeat_interleave(draws)
         drawn = greedy(
             model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature, prefix=prefix,
+            generator=generator,
         )  # fmt: skip
         return [drawn[first : first + draws] for first in range(0, len(drawn), draws)]
     if watch is None and width == 1:

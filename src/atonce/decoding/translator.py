@@ -21,6 +21,7 @@ from atonce.decoding.system import System, padded
 from atonce.errors import AtonceError, RecipeError
 from atonce.models.interface import Memory, Searched, stacked
 from atonce.models.seq2seq import Seq2Seq
+from atonce.pauses import pause
 from atonce.runs.recipe import WIDEST_BEAM, DecodingConfig
 from atonce.shapes import Bool, Int
 
@@ -107,15 +108,16 @@ class Translator(System):
         nbest: int = 1,
         temperature: float = 0.0,
         prefix: str | Sequence[int] = (),
+        generator: torch.Generator | None = None,
         advance: Callable[[int], None] = lambda _: None,
     ) -> list[Translation]:
         """Translate (or summarise) each text; an empty one stays empty.
 
         `beam`: hypotheses kept at each step (the recipe's by default; 1 is greedy). `nbest`: alternatives
         wanted; the beam is at least as wide. `temperature`: above 0, draw pieces at random instead
-        (torch's random state); then `nbest` outputs are drawn, each by itself, so that likely ones may come
-        twice. `prefix`: a text, or pieces by number, that every output begins with. `advance` is called with
-        the number of segments done since the last call.
+        (with `generator`, or torch's own); then `nbest` outputs are drawn, each by itself, so
+        that likely ones may come twice. `prefix`: a text, or pieces by number, that every output begins
+        with. `advance` is called with the number of segments done since the last call.
 
         Raises RecipeError for a temperature below 0, or a beam beside one: what is drawn is not searched for;
         and for a beam or `nbest` below 1.
@@ -134,7 +136,10 @@ class Translator(System):
         if begun and max(map(len, parts), default=0) > 1:
             raise self._too_long()
         with self.evaluating():
-            found = iter(self._search(sources, width, temperature, advance, prefix=begun, draws=draws or 1))
+            searched = self._search(
+                sources, width, temperature, advance, prefix=begun, draws=draws or 1, generator=generator
+            )
+        found = iter(searched)
         return [
             replace(self._joined([next(found) for _ in text_parts], nbest, draws), origin=(self, text))
             for text, text_parts in zip(texts, parts, strict=True)
@@ -147,6 +152,7 @@ class Translator(System):
         beam: int | None = None,
         temperature: float = 0.0,
         draws: int = 1,
+        generator: torch.Generator | None = None,
         prefix: str | Sequence[int] = (),
         without: Collection[int] = (),
         watch: Callable[[Growth], None] | None = None,
@@ -154,9 +160,9 @@ class Translator(System):
         """The best outputs for one text as pieces, at most `beam` of them, best first.
 
         With a `temperature`, as many as `draws` says are drawn instead; they may be equal. `beam`,
-        `temperature`, `prefix`: see `translate`; `without`: see `source_pieces`; `watch`: see `beam_search`,
-        which is used for a beam of 1 too, then. Raises RecipeError as these do. A blank text is no exception
-        here: the model reads the end of the sentence and writes what it will.
+        `temperature`, `generator`, `prefix`: see `translate`; `without`: see `source_pieces`; `watch`: see
+        `beam_search`, which is used for a beam of 1 too, then. Raises RecipeError as these do. A blank text
+        is no exception here: the model reads the end of the sentence and writes what it will.
         """
         check_outputs(beam, draws)
         check_drawing(temperature, beam)
@@ -164,7 +170,7 @@ class Translator(System):
         with self.evaluating():
             found = self._search(
                 [source], beam or self.config.beam, temperature, lambda _: None,
-                prefix=self.prefix_pieces(prefix), watch=watch, draws=draws,
+                prefix=self.prefix_pieces(prefix), watch=watch, draws=draws, generator=generator,
             )[0]  # fmt: skip
         return sorted(found, key=lambda one: -one.score)
 
@@ -192,6 +198,10 @@ class Translator(System):
     def in_segments(self, text: str) -> bool:
         """Whether a text is too long to be read at once, and goes in segments."""
         return not self.whole and len(self.tokenizer.encode(text)) >= self.longest_source
+
+    def longest_output(self, source: int) -> int:
+        """Pieces after which an output is cut off, of a source of so many."""
+        return int(self.config.max_length_ratio * source) + 10
 
     def prefix_pieces(self, prefix: str | Sequence[int]) -> list[int]:
         """The pieces of a prefix, a text or pieces by number: see `translate`."""
@@ -280,10 +290,12 @@ class Translator(System):
         prefix: Sequence[int] = (),
         watch: Callable[[Growth], None] | None = None,
         draws: int = 1,
+        generator: torch.Generator | None = None,
     ) -> list[list[Hypothesis]]:
         """The best hypotheses for each source, in order."""
         found: list[list[Hypothesis]] = [[] for _ in sources]
-        lengths = [len(source) + 1 for source in sources]
+        # Of very short sources, what is kept grows with the outputs, which may be many times as long.
+        lengths = [max(len(source) + 1, self.longest_output(len(source)) // 3) for source in sources]
         model = self.searched
         at_once = min(self.config.batch_tokens, model.batch_tokens or self.config.batch_tokens)
         batches = list(batches_by_length(lengths, at_once // width))
@@ -296,11 +308,12 @@ class Translator(System):
         @torch.inference_mode()  # which holds for this thread alone
         def of(indices: list[int]) -> list[list[Hypothesis]]:
             batch = [sources[index] for index in indices]
-            longest = [int(self.config.max_length_ratio * len(source)) + 10 for source in batch]
+            longest = [self.longest_output(len(source)) for source in batch]
             return search(
                 model, self._memory(model, batch), self.tokenizer, longest, width=width,
                 temperature=temperature, draws=draws, alpha=self.config.length_penalty, prefix=prefix,
-                watch=watch, heard=heard, candidates=self._candidates(batch) if is_listed else None,
+                generator=generator, watch=watch, heard=heard,
+                candidates=self._candidates(batch) if is_listed else None,
             )  # fmt: skip
 
         # Side by side, batches would draw their random numbers in any order.
@@ -309,6 +322,7 @@ class Translator(System):
             for index, one in zip(indices, hypotheses, strict=True):
                 found[index] = one
             advance(len(indices))
+            pause()
         return found
 
     def _known(self, pieces: Sequence[int]) -> list[int]:
@@ -340,12 +354,11 @@ class Translator(System):
         if self.device.type != "cpu":
             return model.encode(*self.read(batch))
         lengths = [len(source) + 1 for source in batch]
-        return stacked(
-            [
-                model.encode(*self.read([batch[index] for index in few]))
-                for few in batches_by_length(lengths, ENCODED_AT_ONCE)
-            ]
-        )
+        memories = []
+        for few in batches_by_length(lengths, ENCODED_AT_ONCE):
+            memories.append(model.encode(*self.read([batch[index] for index in few])))
+            pause()
+        return stacked(memories)
 
     def _candidates(self, batch: list[list[int]]) -> Candidates | None:
         """What each source may become, where there is a short list. What is forced need not be on it.

@@ -1,19 +1,22 @@
 """From a request's wish to its answer, within its time, or not at all if nobody waits for it."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from atonce.serve.batching import Batcher, Item, Overloaded
+from atonce.serve.costs import CHARACTERS_PER_PIECE, urgency
 from atonce.serve.faults import overloaded, too_slow
 from atonce.serve.limits import Limits
 from atonce.serve.wishes import Wish
 
 Found = TypeVar("Found")
-CHARACTERS_PER_PIECE = 3
-"""About. To count pieces would hold everybody up while a long text is cut."""
+
+MANY_CHARACTERS = 10_000
+"""Of texts whose pieces are counted beside the event loop, which would stand still meanwhile."""
 
 
 class Gone(Exception):
@@ -27,9 +30,12 @@ class Answering:
         self._batcher = batcher
         self.limits = limits
 
-    async def answers(self, request: Request, wish: Wish, contents: Sequence[Any]) -> list[Any]:
-        """An answer to each content. Raises Fault: too much is waiting, or it took too long."""
-        return await self.in_time(request, self.asked(wish, contents))
+    async def answers(self, request: Request, wish: Wish, contents: Sequence[Any], *, work: int) -> list[Any]:
+        """An answer to each content. `work`: how much it is, in pieces times outputs, about.
+
+        Raises Fault: too much is waiting, or it took too long.
+        """
+        return await self.in_time(request, self.asked(wish, contents, work=work))
 
     async def in_time(self, request: Request, asked: Coroutine[Any, Any, Found]) -> Found:
         """What comes of a coroutine. It is cancelled if that takes too long (a Fault), or nobody waits."""
@@ -46,12 +52,19 @@ class Answering:
             work.cancel()
             gone.cancel()
 
-    async def asked(self, wish: Wish, contents: Sequence[Any]) -> list[Any]:
+    async def asked(self, wish: Wish, contents: Sequence[Any], *, work: int) -> list[Any]:
         """An answer to each content, whenever it comes. Raises Fault if too much is waiting."""
+        items = [Item(content, _size(content)) for content in contents]
         try:
-            return await self._batcher.ask(wish, [Item(content, _size(content)) for content in contents])
+            return await self._batcher.ask(wish, items, urgency=urgency(work))
         except Overloaded as error:
             raise overloaded(error.retry_after) from None
+
+    async def checked(self, check: Callable[[], Found], texts: Sequence[str]) -> Found:
+        """What `check` says of texts that it cuts into pieces."""
+        if sum(map(len, texts)) <= MANY_CHARACTERS:
+            return check()
+        return await run_in_threadpool(check)
 
 
 def _size(content: Any) -> int:

@@ -12,9 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import atonce
+from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
+from atonce.models.device import give_memory_back
 from atonce.serve.answering import Answering, Gone
 from atonce.serve.batching import Batcher
+from atonce.serve.costs import fit
 from atonce.serve.faults import Fault, FaultMessage, message_of
 from atonce.serve.guard import Guard, Heads
 from atonce.serve.limits import Limits
@@ -41,6 +44,9 @@ def build_app(
 ) -> ASGIApp:
     """The app. `token`: what requests must know, if anything. `hosts`: names it goes by; None for any."""
     limits = limits or Limits()
+    for one in models.by_name.values():
+        if isinstance(one.system, Translator):
+            fit(one.system, limits)
     measures = Measures()
     batcher = Batcher(
         grant,
@@ -48,6 +54,7 @@ def build_app(
         wait=limits.wait / 1000,
         capacity=limits.queue,
         done=measures.count_batch,
+        tidy=give_memory_back,
     )
 
     @asynccontextmanager
@@ -152,6 +159,28 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
                         choice["items"]["maxLength"] = limits.characters
                     elif name in ("text", "target", "prefix") and choice.get("type") == "string":
                         choice["maxLength"] = limits.characters
+        _describe_pieces(schema, limits)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _describe_pieces(schema: dict[str, Any], limits: Limits) -> None:
+    """Say what cannot be checked without the model: how many pieces, how much work, how much memory."""
+    looked = f"At most {limits.looked:,} pieces of the model's, the end included (--max-looked)."
+    long = f"At most {limits.pieces:,} pieces of the model's each (--max-pieces)"
+    work = f"the pieces of all times the outputs of each at most {limits.work:,} (--max-work)."
+    memory = f"The estimate of what the request needs is at most {limits.memory:,} MB (--max-memory)."
+    for name, message in schema["components"]["schemas"].items():
+        if not name.endswith("Request"):
+            continue
+        fields = message["properties"]
+        if name == "TextRequest":
+            said = {"texts": f"{long}; {work}", "attention": looked, "alignment": looked}
+        elif name == "LookRequest":
+            said = {"text": f"{long}; what is read at once: {looked}", "target": looked, "prefix": looked}
+        else:
+            said = {field: looked for field in ("text", "target", "prefix") if field in fields}
+        for field, sentence in said.items():
+            fields[field]["description"] = f"{fields[field].get('description', '')} {sentence}".strip()
+        message["description"] = f"{message.get('description', '')} {memory}".strip()

@@ -1,6 +1,7 @@
 """What the page shows of one text, or of one model, computed on the thread of the models."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 
@@ -21,7 +22,10 @@ from atonce.explain.texts.translation import Side, attention_maps, attention_of,
 from atonce.explain.texts.words import AttentionMap
 from atonce.measure.work_span import work_span
 from atonce.models.named import ARCHITECTURES, architecture
+from atonce.pauses import pause
+from atonce.serve.costs import Sizes, View, pieces_of
 from atonce.serve.faults import Fault
+from atonce.serve.limits import Limits
 from atonce.serve.messages import AlternativeMessage
 from atonce.serve.served import Models, Served
 from atonce.serve.view_messages import (
@@ -42,10 +46,12 @@ from atonce.serve.view_messages import (
     RowMessage,
     TicksResponse,
 )
-from atonce.serve.wishes import begin_drawing, rounded, side_message
+from atonce.serve.wishes import random_numbers, side_message
 from atonce.studies.measurement.phases import generation, sentences, small, teacher_forced, vocab_of
 from atonce.studies.measurement.subjects import Model
 from atonce.studies.measurement.tick_views import LENGTH, tick_views
+
+Asked = LookRequest | BeamRequest | InfluenceRequest | HeatmapRequest | ComparisonRequest
 
 
 def translator_of(served: Served) -> Translator:
@@ -54,14 +60,39 @@ def translator_of(served: Served) -> Translator:
     return served.system
 
 
-def look(served: Served, asked: LookRequest) -> LookResponse:
+def view_of(served: Served, asked: Asked) -> View:
+    """What is asked for, as far as it matters how much that takes."""
+    translator = translator_of(served)
+    match asked:
+        case LookRequest():
+            outputs = max(asked.nbest or 1, 1 if asked.temperature else asked.beam or translator.config.beam)
+            return View("look", asked.text, asked.target, asked.prefix, outputs)
+        case BeamRequest():
+            return View("beam", asked.text, prefix=asked.prefix, outputs=asked.beam)
+        case InfluenceRequest():
+            return View(asked.measure, asked.text, asked.target, outputs=translator.config.beam)
+        case HeatmapRequest():
+            heads = Sizes(translator.model).heads if asked.head == "all" else 1
+            return View("heatmap", asked.text, asked.target, outputs=translator.config.beam, heads=heads)
+        case ComparisonRequest():
+            return View("comparison", asked.text, asked.target, outputs=translator.config.beam, heads=3)
+
+
+def _output(served: Served, view: View, limits: Limits) -> str:
+    """The output that is looked at: what is forced, or the model's own. Raises Fault if it is too much."""
+    translator = translator_of(served)
+    output = view.target if view.target is not None else translator.translate([view.text])[0].text
+    view.check(translator, pieces_of(translator, output), limits)
+    pause()
+    return output
+
+
+def look(served: Served, asked: LookRequest, limits: Limits) -> LookResponse:
     """A text, what became of it, and what belongs to what; also with words hidden, or heads dropped."""
     translator = translator_of(served)
     model, tokenizer = translator.model, translator.tokenizer
     read = side_of(tokenizer, asked.text)
     check_drawing(asked.temperature, asked.beam)
-    if asked.temperature > 0:
-        begin_drawing(asked.seed)
     if translator.is_blank(asked.text) or translator.in_segments(asked.text):
         return _unlooked(served, asked, read)
     without = read.places(_words(asked.hidden, len(read.words) - 1))
@@ -71,9 +102,12 @@ def look(served: Served, asked: LookRequest) -> LookResponse:
         found = translator.hypotheses(
             asked.text, beam=None if asked.temperature else width, prefix=asked.prefix or (), without=without,
             temperature=asked.temperature, draws=asked.nbest or 1,
+            generator=random_numbers(translator, asked.seed) if asked.temperature else None,
         )  # fmt: skip
         target = found[0].pieces if asked.target is None else asked.target
+        view_of(served, asked).check(translator, len(translator.target_pieces(target)), limits)
         sure = confidence(translator, asked.text, target, without=without)
+        pause()
         seen = attention_of(translator, asked.text, target, without=without) if has_attention(model) else None
     outputs = (
         translator.drawn_of(found)
@@ -101,8 +135,9 @@ def _unlooked(served: Served, asked: LookRequest, read: Side) -> LookResponse:
     """Of a text that is blank, or translated in segments, which have no attention in common."""
     translator = translator_of(served)
     (found,) = translator.translate(
-        [asked.text], beam=asked.beam, nbest=asked.nbest or 1, temperature=asked.temperature
-    )
+        [asked.text], beam=asked.beam, nbest=asked.nbest or 1, temperature=asked.temperature,
+        generator=random_numbers(translator, asked.seed) if asked.temperature else None,
+    )  # fmt: skip
     target = found.text if asked.target is None else asked.target
     return LookResponse(
         model=served.name,
@@ -137,44 +172,50 @@ def beam(served: Served, asked: BeamRequest) -> BeamResponse:
     )
 
 
-def drawn_influence(served: Served, asked: InfluenceRequest) -> Heatmap:
+def drawn_influence(served: Served, asked: InfluenceRequest, limits: Limits) -> Heatmap:
     """What made each word of the output likely."""
     translator = translator_of(served)
+    target = translator.hypotheses(asked.text)[0].pieces if asked.target is None else asked.target
+    view_of(served, asked).check(translator, len(translator.target_pieces(target)), limits)
+    pause()
     measured = {"gradient": gradient_influence, "occlusion": occlusion_influence}[asked.measure]
-    one = measured(translator, asked.text, asked.target)
+    one = measured(translator, asked.text, target)
     output = " ".join(one.rows[:-1]) if asked.target is None else asked.target
     return Heatmap((one,), source=asked.text, output=output, model=served.name)
 
 
-def heads(served: Served, asked: HeatmapRequest) -> HeadsResponse:
+def heads(served: Served, asked: HeatmapRequest, limits: Limits) -> HeadsResponse:
     """All heads of a layer."""
-    seen = attention_of(translator_of(served), asked.text, asked.target)
+    view = replace(view_of(served, asked), kind="heads")
+    seen = attention_of(translator_of(served), asked.text, _output(served, view, limits))
     chosen = seen.choose(asked.layer)
     maps = attention_maps(seen, layer=asked.layer, head="all", words=asked.words, end=asked.end)
     return HeadsResponse(
         layer=chosen.layer,
         layers=_layers(seen.record),
         heads=[
-            HeadMessage(
-                head=number, kind=kind.label, entropy=round(kind.entropy, 3), weights=rounded(one.weights)
-            )
+            HeadMessage(head=number, kind=kind.label, entropy=round(kind.entropy, 3), weights=one.weights)
             for number, (one, kind) in enumerate(zip(maps, kinds_of_layer(chosen), strict=True), start=1)
         ],
     )
 
 
-def drawn_heatmap(served: Served, asked: HeatmapRequest) -> Heatmap:
+def drawn_heatmap(served: Served, asked: HeatmapRequest, limits: Limits) -> Heatmap:
     """The heat map asked for."""
     return heatmap(
-        translator_of(served), asked.text, target=asked.target, layer=asked.layer, head=asked.head,
-        words=asked.words, end=asked.end,
+        translator_of(served), asked.text, target=_output(served, view_of(served, asked), limits),
+        layer=asked.layer, head=asked.head, words=asked.words, end=asked.end,
     )  # fmt: skip
 
 
-def drawn_comparison(one: Served, other: Served, asked: ComparisonRequest) -> Heatmap:
+def drawn_comparison(one: Served, other: Served, asked: ComparisonRequest, limits: Limits) -> Heatmap:
     """The maps of both, and their difference."""
+    output = _output(one, view_of(one, asked), limits)
+    view_of(other, asked).check(
+        translator_of(other), pieces_of(translator_of(other), output), limits
+    )  # its pieces may be others
     return compare_heatmap(
-        translator_of(one), translator_of(other), asked.text, target=asked.target, words=asked.words
+        translator_of(one), translator_of(other), asked.text, target=output, words=asked.words
     )
 
 
@@ -214,9 +255,7 @@ def ticks_of(models: Models, name: str, phase: Phase) -> TicksResponse:
 
 def map_message(one: AttentionMap) -> MapMessage:
     """A map, to be sent."""
-    return MapMessage(
-        rows=list(one.rows), columns=list(one.columns), weights=rounded(one.weights), title=one.title
-    )
+    return MapMessage(rows=list(one.rows), columns=list(one.columns), weights=one.weights, title=one.title)
 
 
 def alternatives_of(found: Translation) -> list[AlternativeMessage]:

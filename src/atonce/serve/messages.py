@@ -4,6 +4,7 @@ import json
 from math import isfinite
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -12,6 +13,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     Strict,
+    WithJsonSchema,
 )
 
 from atonce.data.config import Task
@@ -89,6 +91,24 @@ def _with_nulls(data: Any) -> Any:
     return data
 
 
+def _rounded(weights: np.ndarray) -> list[Any]:
+    """As lists, to four digits: more are not seen, and take as many bytes again. None: not finite."""
+    found: np.ndarray = np.round(weights.astype(np.float64), 4)
+    if not np.isfinite(found).all():
+        missing, found = ~np.isfinite(found), found.astype(object)
+        found[missing] = None
+    return list(found.tolist())
+
+
+_NUMBERS = {
+    "type": "array",
+    "items": {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}},
+}
+# Arrays until they are sent: a number of a list takes eight times as much.
+Matrix = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema(_NUMBERS)]
+Matrices = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema({"type": "array", "items": _NUMBERS})]
+
+
 class Message(BaseModel):
     """Frozen, and merciless with unknown fields."""
 
@@ -160,7 +180,7 @@ class LayerMessage(Message):
     """Its name in the model."""
     role: str
     """Who looks at whom: cross, encoder-self or decoder-self."""
-    weights: list[list[list[float | None]]]
+    weights: Matrices
     """(heads, queries, keys), in pieces."""
 
 

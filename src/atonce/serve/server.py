@@ -20,13 +20,19 @@ KEEP_ALIVE_SECONDS = 30
 MOST_CONNECTIONS = 2_000
 """More are closed as they come."""
 BACKLOG = 2_048
+UNREAD_SECONDS = 30.0
+"""Within which an answer is to be read, or the connection is closed."""
+MOST_UNREAD = 64 * 2**20
+"""Bytes of answers that wait to be read, of all connections; past it, that of which most waits is closed."""
 
 
 class PatientProtocol(H11Protocol):
     """HTTP/1.1, with an end to the patience with who sends half a head, or nothing (a slow loris)."""
 
     seconds = HEADER_SECONDS
+    unread_seconds = UNREAD_SECONDS
     _patience: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for the first head."""
@@ -45,6 +51,7 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_waiting()
+        self._stop_waiting_for_reader()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -68,6 +75,25 @@ class PatientProtocol(H11Protocol):
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()
+
+    def pause_writing(self) -> None:
+        """More is there than is read. It is waited for, but not for ever, and not for all who do not read."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.unread_seconds, self.transport.abort)
+        others = {one: one.transport.get_write_buffer_size() for one in self.connections if one.transport}
+        if sum(others.values()) > MOST_UNREAD:
+            max(others, key=lambda one: others[one]).transport.abort()
+
+    def resume_writing(self) -> None:
+        """It is read."""
+        super().resume_writing()
+        self._stop_waiting_for_reader()
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -1,16 +1,19 @@
 """Translating, summarising, classifying: texts in, texts or labels out."""
 
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
 
 from atonce.data.config import Task
 from atonce.data.images import ImageShape
-from atonce.decoding.translator import check_drawing
+from atonce.decoding.translator import Translator, check_drawing
 from atonce.serve.answering import Answering
+from atonce.serve.costs import CHARACTERS_PER_PIECE, check_texts_work
 from atonce.serve.faults import Fault, too_long, too_many_texts
 from atonce.serve.limits import Limits
 from atonce.serve.messages import (
@@ -47,9 +50,9 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
     async def translate(body: TextRequest, request: Request) -> TranslateResponse | Response:
         """Translate texts, each by itself, in batches with those of other requests."""
         found = await made_of_texts(body, request, "translation")
-        return (
-            found if isinstance(found, Response) else TranslateResponse(model=found[0], translations=found[1])
-        )
+        if isinstance(found, Response):
+            return found
+        return await told(body, TranslateResponse(model=found[0], translations=found[1]))
 
     @router.post(
         "/v1/summarize",
@@ -60,22 +63,25 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
     async def summarize(body: TextRequest, request: Request) -> SummarizeResponse | Response:
         """Summarise texts, each by itself, in batches with those of other requests."""
         found = await made_of_texts(body, request, "summarisation")
-        return found if isinstance(found, Response) else SummarizeResponse(model=found[0], summaries=found[1])
+        if isinstance(found, Response):
+            return found
+        return await told(body, SummarizeResponse(model=found[0], summaries=found[1]))
 
     async def made_of_texts(
         body: TextRequest, request: Request, task: Task
     ) -> Response | tuple[str, list[Any]]:
         served = models.choose(body.model, task)
         check_texts(body.texts, answering.limits)
+        work = await answering.checked(partial(work_of, served, body, answering.limits), body.texts)
         if body.stream:
-            return event_stream(answering, served, body)
-        wish = TextWish(served, body.beam, body.nbest, body.alignment, body.attention)
+            return event_stream(answering, served, body, work=work)
+        wish = TextWish(served, body.beam, body.nbest, body.alignment, body.attention, answering.limits)
         if body.temperature > 0:
             check_drawing(body.temperature, body.beam)
             drawn = DrawnWish(wish, body.temperature, body.seed)
-            (outputs,) = await answering.answers(request, drawn, [tuple(body.texts)])
+            (outputs,) = await answering.answers(request, drawn, [tuple(body.texts)], work=work)
             return served.name, outputs
-        return served.name, await answering.answers(request, wish, body.texts)
+        return served.name, await answering.answers(request, wish, body.texts, work=work)
 
     @router.post("/v1/classify")
     async def classify(body: ClassifyRequest, request: Request) -> ClassifyResponse:
@@ -84,16 +90,37 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
         if (shape := image_shape(served)) is None:
             texts = wanted(body.texts, "texts", served.name, instead=body.images)
             check_texts(texts, answering.limits)
-            labels = await answering.answers(request, LabelWish(served), texts)
+            work = sum(map(len, texts)) // CHARACTERS_PER_PIECE
+            labels = await answering.answers(request, LabelWish(served), texts, work=work)
         else:
             given = wanted(body.images, "images", served.name, instead=body.texts)
             labels = await answering.in_time(request, of_images(served, given, shape))
         return ClassifyResponse(model=served.name, labels=labels)
 
     async def of_images(served: Served, given: Sequence[str], shape: ImageShape) -> list[Any]:
-        return await answering.asked(LabelWish(served), await pictures.images(given, shape))
+        work = shape.width * len(given)
+        return await answering.asked(LabelWish(served), await pictures.images(given, shape), work=work)
 
     return router
+
+
+def work_of(served: Served, body: TextRequest, limits: Limits) -> int:
+    """What texts take, in pieces times outputs. Raises Fault if that is too much."""
+    translator = served.system
+    assert isinstance(translator, Translator)
+    beam = 1 if body.stream or body.temperature > 0 else body.beam or translator.config.beam
+    return check_texts_work(
+        translator, body.texts, max(beam, body.nbest), limits,
+        alignment=body.alignment, attention=body.attention,
+    )  # fmt: skip
+
+
+async def told(body: TextRequest, found: TranslateResponse | SummarizeResponse) -> Any:
+    """An answer. One with many numbers becomes JSON at once, layer by layer, and beside the event loop."""
+    if not body.attention:
+        return found
+    text = await run_in_threadpool(found.model_dump_json, exclude_none=True)
+    return Response(text, media_type="application/json")
 
 
 def check_texts(texts: Sequence[str], limits: Limits) -> None:

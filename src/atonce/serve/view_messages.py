@@ -13,6 +13,7 @@ from atonce.serve.messages import (
     Beam,
     Finite,
     Flag,
+    Matrix,
     Message,
     Place,
     SideMessage,
@@ -22,8 +23,6 @@ from atonce.serve.messages import (
 
 Phase = Literal["training", "generation"]
 Heads = Annotated[tuple[Annotated[Place, Field(ge=1)], ...], Field(fail_fast=True)]
-Weights = list[list[float | None]]
-"""A number that is not finite is null."""
 
 
 class _OneText(Message):
@@ -61,7 +60,7 @@ class MapMessage(Message):
     """Words of the output, its end the last."""
     columns: list[str]
     """Words of the source, its end the last."""
-    weights: Weights
+    weights: Matrix
     """(rows, columns)."""
     title: str
     """Which layer and heads."""
@@ -132,7 +131,7 @@ class HeadMessage(Message):
     """What it mostly looks at in this text: diagonal, previous, next, end of sentence, or mixed."""
     entropy: Finite
     """How widely it looks, in bits: 0 at one piece, 1 at two alike."""
-    weights: Weights
+    weights: Matrix
     """(rows, columns), in words or pieces as asked."""
 
 

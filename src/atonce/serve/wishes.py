@@ -4,14 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from atonce.decoding.classifier import Classification, Classifier
 from atonce.decoding.translator import Translation, Translator
+from atonce.errors import AtonceError
 from atonce.explain.texts.alignment import pharaoh, word_links
 from atonce.explain.texts.translation import Side, TranslationAttention, attention_of
+from atonce.pauses import pause
 from atonce.seeds import torch_seed
+from atonce.serve.costs import NUMBER, Sizes, check_memory, check_pieces, pieces_of
+from atonce.serve.limits import Limits
 from atonce.serve.messages import (
     AlternativeMessage,
     AttentionMessage,
@@ -32,21 +35,25 @@ class TextWish:
     nbest: int
     alignment: bool
     attention: bool
+    limits: Limits
 
-    def granted(self, texts: list[str]) -> list[OutputMessage]:
+    def granted(self, texts: list[str]) -> list[OutputMessage | Exception]:
         """What becomes of each text."""
         translator = self.served.system
         assert isinstance(translator, Translator)
         found = translator.translate(texts, beam=self.beam, nbest=self.nbest)
         return [self.told(translator, text, one) for text, one in zip(texts, found, strict=True)]
 
-    def told(self, translator: Translator, text: str, found: Translation) -> OutputMessage:
-        """What is said of one."""
-        seen = (
-            attention_of(translator, text, found.text)
-            if (self.alignment or self.attention) and not translator.is_blank(text)
-            else None
-        )
+    def told(self, translator: Translator, text: str, found: Translation) -> OutputMessage | Exception:
+        """What is said of one, or why that would be too much."""
+        seen = None
+        if (self.alignment or self.attention) and not translator.is_blank(text):
+            pause()
+            try:
+                self._check(translator, text, found.text)
+                seen = attention_of(translator, text, found.text)
+            except AtonceError as error:
+                return error
         best = [AlternativeMessage(text=one.text, score=one.score) for one in found.alternatives]
         return OutputMessage(
             text=found.text,
@@ -55,6 +62,15 @@ class TextWish:
             alignment=(pharaoh(word_links(seen)) if seen else "") if self.alignment else None,
             attention=attention_message(seen) if self.attention and seen else None,
         )
+
+    def _check(self, translator: Translator, text: str, output: str) -> None:
+        sizes, source, target = (
+            Sizes(translator.model),
+            *(pieces_of(translator, one) for one in (text, output)),
+        )
+        check_pieces("an output", target, self.limits, looked_at=True)
+        needed = sizes.record(source, target) + self.attention * NUMBER * sizes.weights(source, target)
+        check_memory("attention", needed, self.limits)
 
 
 @dataclass(frozen=True)
@@ -65,24 +81,36 @@ class DrawnWish:
     temperature: float
     seed: int | None
 
-    def granted(self, requests: list[tuple[str, ...]]) -> list[list[OutputMessage]]:
+    def granted(self, requests: list[tuple[str, ...]]) -> list[Sequence[OutputMessage] | Exception]:
         """What becomes of the texts of each request."""
         return [self._drawn(texts) for texts in requests]
 
-    def _drawn(self, texts: tuple[str, ...]) -> list[OutputMessage]:
+    def _drawn(self, texts: tuple[str, ...]) -> Sequence[OutputMessage] | Exception:
         translator = self.wish.served.system
         assert isinstance(translator, Translator)
-        begin_drawing(self.seed)
-        found = translator.translate(texts, nbest=self.wish.nbest, temperature=self.temperature)
-        return [self.wish.told(translator, text, one) for text, one in zip(texts, found, strict=True)]
+        found = translator.translate(
+            texts,
+            nbest=self.wish.nbest,
+            temperature=self.temperature,
+            generator=random_numbers(translator, self.seed),
+        )
+        told: list[OutputMessage] = []
+        for text, one in zip(texts, found, strict=True):
+            said = self.wish.told(translator, text, one)
+            if isinstance(said, Exception):
+                return said
+            told.append(said)
+        return told
 
 
-def begin_drawing(seed: int | None) -> None:
-    """Draw anew from a seed; without one, nobody knows from where."""
+def random_numbers(translator: Translator, seed: int | None) -> torch.Generator:
+    """Of one request alone, from its seed; without one, nobody knows from where."""
+    generator = torch.Generator(translator.device)
     if seed is None:
-        torch.seed()
+        generator.seed()
     else:
-        torch.manual_seed(torch_seed(seed))
+        generator.manual_seed(torch_seed(seed))
+    return generator
 
 
 @dataclass(frozen=True)
@@ -128,8 +156,9 @@ Wish = TextWish | DrawnWish | LabelWish | StreamWish | AloneWish
 
 
 def grant(wish: Wish, contents: list[Any]) -> Sequence[Any]:
-    """The work of a batch."""
-    return wish.granted(contents)
+    """The work of a batch. It may come between the steps of another, whose ways of torch are not its own."""
+    with torch.inference_mode(False), torch.enable_grad():
+        return wish.granted(contents)
 
 
 def label_message(found: Classification) -> LabelMessage:
@@ -143,9 +172,7 @@ def attention_message(found: TranslationAttention) -> AttentionMessage:
         source=side_message(found.source),
         target=side_message(found.target),
         layers=[
-            LayerMessage(
-                layer=one.layer, role=one.role, weights=rounded(one.weights[0].float().cpu().numpy())
-            )
+            LayerMessage(layer=one.layer, role=one.role, weights=one.weights[0].float().cpu().numpy())
             for one in found.record.values()
         ],
     )
@@ -159,12 +186,3 @@ def side_message(side: Side) -> SideMessage:
         words=list(side.words),
         word_of_piece=list(side.word_of_piece),
     )
-
-
-def rounded(weights: np.ndarray) -> list[Any]:
-    """Weights as lists, to four digits: more are not seen, and take as many bytes again. None: not finite."""
-    found: np.ndarray = np.round(weights.astype(np.float64), 4)
-    if not np.isfinite(found).all():
-        missing, found = ~np.isfinite(found), found.astype(object)
-        found[missing] = None
-    return list(found.tolist())

@@ -16,6 +16,7 @@ from atonce.errors import RunError
 from atonce.explain.texts.forced import Forced, forced, log_probabilities
 from atonce.explain.texts.words import AttentionMap
 from atonce.figures.drawing import plain
+from atonce.pauses import pause
 from atonce.shapes import Float
 
 CAVEAT = (
@@ -34,7 +35,7 @@ OCCLUSION_RULE = (
     "out. Falls below zero count as none; each row is scaled to sum to one."
 )
 
-_POSITIONS_AT_ONCE = 2_048
+POSITIONS_AT_ONCE = 512
 """Of outputs whose scores of all pieces exist at once."""
 
 
@@ -91,12 +92,13 @@ def gradient_influence(
         vectors, real = model.source.read(*translator.read([given.read]))
         belongs = torch.from_numpy(_membership(given)).to(vectors.dtype).to(vectors.device)
         # A row of the batch for each word: then one step back gives the gradients of all of them.
-        for words in belongs.split(max(1, _POSITIONS_AT_ONCE // len(given.written))):
+        for words in belongs.split(max(1, POSITIONS_AT_ONCE // len(given.written))):
             embedded = vectors.detach().expand(len(words), -1, -1).clone().requires_grad_()
             memory = model.encoder(embedded, real.expand(len(words), -1))
             of_pieces = log_probabilities(model, memory, given.written)
             (slope,) = torch.autograd.grad((of_pieces * words).sum(), embedded)
             found.append((slope * embedded.detach()).norm(dim=-1).cpu().double().numpy())
+            pause()
     of_source_pieces = np.concatenate(found)
     raw = np.zeros((len(of_source_pieces), len(given.source.words)))
     np.add.at(raw.T, np.array(given.source.word_of_piece, dtype=np.intp), of_source_pieces.T)
@@ -130,12 +132,13 @@ def _by_source(
     translator: Translator, sources: Sequence[tuple[int, ...]], written: Sequence[int]
 ) -> Float[np.ndarray, "sources target_len"]:
     """The log-probabilities of one output given each source."""
-    rows = max(1, _POSITIONS_AT_ONCE // max(len(written), len(sources[0]) + 1))
+    rows = max(1, POSITIONS_AT_ONCE // max(len(written), len(sources[0]) + 1))
     found = []
     with translator.evaluating():
         for start in range(0, len(sources), rows):
             memory = translator.model.encode(*translator.read(sources[start : start + rows]))
             found.append(log_probabilities(translator.model, memory, written).cpu().double().numpy())
+            pause()
     return np.concatenate(found)
 
 

@@ -75,7 +75,9 @@ def attention_of(
     Raises RunError if the model has no attention, RecipeError for pieces that there are not.
     """
     tokenizer = translator.tokenizer
-    source = translator.source_pieces(text, without=without) if without else tokenizer.encode(text)
+    # A text that search reads in segments is looked at as one; of one that is read up to a place, no more is.
+    reads_as_search = bool(without) or translator.whole
+    source = translator.source_pieces(text, without=without) if reads_as_search else tokenizer.encode(text)
     if target is None and without:
         target = translation_of(translator.hypotheses(text, without=without), tokenizer, 1).text
     elif target is None:

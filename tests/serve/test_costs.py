@@ -1,0 +1,234 @@
+"""What a request may take: refused in pieces before anything is allocated, stopped when nobody waits."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+import atonce.pauses
+from atonce.decoding.translator import Translator
+from atonce.errors import RecipeError
+from atonce.explain.record import recorded_attention
+from atonce.explain.texts.beam_tree import beam_tree
+from atonce.explain.texts.influence import gradient_influence, occlusion_influence
+from atonce.pauses import pausing
+from atonce.serve.app import build_app
+from atonce.serve.costs import MB, Sizes, View, fit, urgency
+from atonce.serve.limits import Limits
+from atonce.serve.served import Models
+
+LONG = "1 May 2000 " * 40
+
+
+def translator_of(models: Models) -> Translator:
+    system = models.choose(None, "translation").system
+    assert isinstance(system, Translator)
+    return system
+
+
+@pytest.fixture
+def own(runs: dict[str, Path]) -> Models:
+    """Models that a test may change."""
+    return Models.open([runs["texts"]])
+
+
+def refusal(models: Models, limits: Limits, path: str, body: dict[str, Any]) -> str:
+    """All that is said of a request that is too much."""
+    with TestClient(build_app(models, limits)) as client:
+        answer = client.post(path, json=body)
+        assert client.post("/v1/translate", json={"texts": ["a"]}).status_code == 200
+    assert answer.status_code == 422, answer.text
+    return " ".join(answer.json().values())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/v1/translate", {"texts": ["a", LONG]}, "text 2 has"),
+        ("/v1/translate", {"texts": [LONG], "stream": True}, "text 1 has"),
+        ("/v1/translate", {"texts": [LONG], "temperature": 1.0}, "text 1 has"),
+        ("/v1/look", {"text": LONG}, "the text has"),
+    ],
+)
+def test_texts_of_too_many_pieces_are_refused(
+    models: Models, path: str, body: dict[str, Any], said: str
+) -> None:
+    found = refusal(models, Limits(pieces=100, looked=50), path, body)
+    assert said in found
+    assert "--max-pieces" in found or "--max-looked" in found
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/v1/translate", {"texts": ["a", LONG], "attention": True}, "text 2 has"),
+        ("/v1/translate", {"texts": [LONG], "alignment": True}, "text 1 has"),
+        ("/v1/look", {"text": "a", "target": LONG}, "the target has"),
+        ("/v1/look", {"text": "a", "prefix": LONG}, "the prefix has"),
+        ("/v1/look", {"text": " ", "target": LONG}, "the target has"),
+        ("/v1/heads", {"text": "a", "target": LONG}, "the target has"),
+        ("/v1/heatmap", {"text": LONG}, "the text has"),
+        ("/v1/heatmap", {"text": "a", "target": LONG, "format": "csv"}, "the target has"),
+        ("/v1/comparison", {"text": "a", "models": ["dates", "dates"], "target": LONG}, "the target has"),
+        ("/v1/influence", {"text": LONG}, "the text has"),
+        ("/v1/influence", {"text": "a", "target": LONG, "measure": "occlusion"}, "the target has"),
+        ("/v1/beam", {"text": LONG}, "the text has"),
+        ("/v1/beam", {"text": "a", "prefix": LONG}, "the prefix has"),
+    ],
+)
+def test_what_is_looked_at_is_short(models: Models, path: str, body: dict[str, Any], said: str) -> None:
+    found = refusal(models, Limits(looked=50), path, body)
+    assert said in found
+    assert "50" in found
+    assert "--max-looked" in found
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"texts": ["1 May 2000"] * 40, "beam": 4},
+        {"texts": ["1 May 2000"] * 10, "nbest": 16, "temperature": 1},
+    ],
+)
+def test_work_is_pieces_times_outputs_of_all_texts(models: Models, body: dict[str, Any]) -> None:
+    assert "--max-work" in refusal(models, Limits(work=1_000), "/v1/translate", body)
+    with TestClient(build_app(models, Limits(work=1_000))) as client:
+        few = {**body, "texts": body["texts"][:2]}
+        assert client.post("/v1/translate", json=few).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/translate", {"texts": [LONG[:200]] * 9, "attention": True}),
+        ("/v1/heads", {"text": LONG[:200], "target": LONG}),
+        ("/v1/heatmap", {"text": LONG[:200], "target": LONG, "head": "all"}),
+        ("/v1/influence", {"text": LONG[:200], "target": LONG}),
+        ("/v1/beam", {"text": LONG[:200], "beam": 32}),
+    ],
+)
+def test_memory_is_estimated_before_it_is_taken(models: Models, path: str, body: dict[str, Any]) -> None:
+    assert "--max-memory" in refusal(models, Limits(memory=1), path, body)
+
+
+def test_an_output_that_turns_out_too_long_is_refused_and_no_other_suffers(models: Models) -> None:
+    """What a text becomes is known when it is there: then, and before it is looked at."""
+    translator = translator_of(models)
+    long, short = "1 May 2000 31 December 1999", "a"
+    pieces = len(translator.tokenizer.encode(translator.translate([long])[0].text)) + 1
+    read = len(translator.tokenizer.encode(long)) + 1
+    assert pieces > read - 12  # an output of some length
+    with TestClient(build_app(models, Limits(looked=max(read, 3), memory=1))) as client:
+        answers = [
+            client.post("/v1/translate", json={"texts": [text], "alignment": True}) for text in (long, short)
+        ]
+    assert {answer.status_code for answer in answers} <= {200, 422}
+    assert answers[1].status_code == 200
+
+
+def test_weights_are_counted_as_the_record_has_them(models: Models) -> None:
+    translator = translator_of(models)
+    source, target = torch.tensor([[5] * 7]), torch.tensor([[6] * 4])
+    with torch.inference_mode(), recorded_attention(translator.model) as record:
+        translator.model(source, torch.ones_like(source, dtype=torch.bool), target)
+    counted = sum(layer.weights.numel() for layer in record.values())
+    assert Sizes(translator.model).weights(7, 4) == counted
+
+
+def test_a_small_budget_of_memory_makes_smaller_batches_and_the_same_outputs(own: Models) -> None:
+    translator = translator_of(own)
+    texts = [f"{day} May 2000" for day in range(1, 29)]
+    before = [one.text for one in translator.translate(texts, beam=4)]
+    translator.config = translator.config.model_copy(update={"batch_tokens": 10**9})
+    fit(translator, Limits(memory=1))
+    assert translator.config.batch_tokens * 3 * Sizes(translator.model).of_position <= MB
+    assert [one.text for one in translator.translate(texts, beam=4)] == before
+
+
+def test_small_requests_come_first() -> None:
+    assert [urgency(work) for work in (1, 2_000, 2_001, 20_000, 20_001)] == [0, 0, 1, 1, 2]
+
+
+LOOKED_AT: dict[str, Callable[[Translator, str], object]] = {
+    "greedy": lambda translator, text: translator.translate([text], beam=1),
+    "beam": lambda translator, text: translator.translate([text], beam=4),
+    "drawn": lambda translator, text: translator.translate([text], nbest=3, temperature=1.0),
+    "prefix": lambda translator, text: translator.hypotheses(text, prefix=text),
+    "segments": lambda translator, text: translator.translate([text * 200]),
+    "stream": lambda translator, text: translator.stream(text, lambda _: None),
+    "tree": lambda translator, text: beam_tree(translator, text, beam=3),
+    "gradient": lambda translator, text: gradient_influence(translator, text, text * 20),
+    "occlusion": lambda translator, text: occlusion_influence(translator, text, text * 20),
+}
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_all_long_work_pauses_and_can_be_ended(models: Models, name: str) -> None:
+    translator, paused = translator_of(models), 0
+
+    def stop() -> None:
+        nonlocal paused
+        paused += 1
+        if paused == 2:
+            raise RecipeError("enough", why="it was the second pause", fix="none")
+
+    with pytest.raises(RecipeError, match="enough"), pausing(stop):
+        LOOKED_AT[name](translator, "1 May 2000 ")
+    assert paused == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/translate", {"texts": [LONG], "attention": False}),
+        ("/v1/translate", {"texts": [LONG], "stream": True}),
+        ("/v1/translate", {"texts": [LONG], "temperature": 1.0, "nbest": 9}),
+        ("/v1/look", {"text": "1 May 2000", "target": LONG}),
+        ("/v1/influence", {"text": "1 May 2000", "target": LONG}),
+        ("/v1/influence", {"text": "1 May 2000", "target": LONG, "measure": "occlusion"}),
+        ("/v1/beam", {"text": "1 May 2000 31 March 1999", "beam": 9}),
+    ],
+)
+def test_after_its_time_a_request_stops_at_the_next_step(
+    models: Models, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    """Steps are made slow, so that none of these would end within a minute."""
+    last = [time.monotonic()]
+    stopped = Event()
+
+    def slow() -> None:
+        meanwhile = atonce.pauses._meanwhile.get()
+        time.sleep(0.1)
+        last[0] = time.monotonic()
+        assert meanwhile is not None
+        try:
+            meanwhile()
+        except BaseException:
+            stopped.set()
+            raise
+
+    for module in ("decoding.beam", "decoding.greedy", "decoding.prefix", "decoding.translator",
+                   "explain.texts.influence", "serve.looking", "serve.wishes"):  # fmt: skip
+        monkeypatch.setattr(f"atonce.{module}.pause", slow)
+    with TestClient(build_app(models, Limits(seconds=0.15))) as client:
+        answer = client.post(path, json=body)
+        assert answer.status_code == 504 or "not ready in time" in answer.text
+        assert stopped.wait(10)
+        ended = last[0]
+        time.sleep(0.25)
+        assert last[0] == ended  # and no step was made after it
+
+
+def test_views_estimate_more_for_longer_texts(models: Models) -> None:
+    translator, limits = translator_of(models), Limits()
+    for kind in ("look", "heads", "heatmap", "comparison", "gradient", "occlusion", "beam"):
+        short, long = (
+            View(kind, text, None if kind == "beam" else text).work(translator, limits)
+            for text in ("1 May", "1 May 2000 31 March 1999")
+        )
+        assert 0 < short < long
