@@ -197,7 +197,7 @@ def _bounds_at(configs: list[type[Config]], path: list[int | str]) -> list[Bound
     if not path or not configs:
         return []
     first, *rest = path
-    fields = [config.model_fields[first] for config in configs if first in config.model_fields]  # type: ignore[index]
+    fields = [config.model_fields[first] for config in configs if first in config.model_fields]
     if not fields:  # a tag
         chosen = [one for one in configs if first in get_args(one.model_fields["kind"].annotation)]
         return _bounds_at(chosen, rest)
