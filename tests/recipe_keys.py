@@ -23,6 +23,7 @@ SECTIONS: dict[str, object] = {
 }
 HEAD = """# The keys of a recipe
 
+<!-- held by: tests/runs/test_recipe.py -->
 A recipe is a TOML file (UTF-8, at most 1 MiB) with the sections below; `atonce recipes` lists those that
 ship, and `--set training.steps=2000` changes one key. Every number has bounds, which are checked before
 anything is read or allocated; they are wide, and leave out what no experiment needs.
@@ -40,11 +41,21 @@ A key that several kinds have means the same in each. This page is made of the p
 """
 
 
+HELD = "<!-- held by: tests/runs/test_recipe.py -->"
+
+
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
     for section, config in SECTIONS.items():
-        parts += ["", f"## [{section}]", "", "| key | of kinds | value | default | |", f"|{' --- |' * 5}"]
+        parts += [
+            "",
+            f"## [{section}]",
+            "",
+            HELD,
+            "| key | of kinds | value | default | |",
+            f"|{' --- |' * 5}",
+        ]
         parts += _rows([*_configs(config)])
     return "\n".join(parts) + "\n"
 

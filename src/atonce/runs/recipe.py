@@ -57,7 +57,7 @@ class TrainingConfig(Config):
     """Decay of the running average of the weights, which is what is validated and kept; 0: no average."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the model's matrix products. auto: bfloat16 where the device has hardware for them. Muon's own are
-    in bfloat16 there in any case (`training.muon`)."""
+    in bfloat16 there in any case (training/muon.py)."""
     validate_every: int | None = Field(default=None, ge=1, le=10**9)
     """Updates between validations; without it, eight times in the run, less often in under two minutes."""
     validation_sentences: int = Field(default=200, ge=1, le=10**7)
