@@ -405,6 +405,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for number, one in rounds(name, numbers, given.seed, Path(folder).resolve() / name):
                 played.append(one)
+                print("F" if one.faults else ".", end="", file=sys.stderr, flush=True)
                 if one.faults:
                     print(json.dumps({"kind": name, "round": number, **vars(one)}), flush=True)
         right = sum(not one.faults for one in played)
