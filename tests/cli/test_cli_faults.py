@@ -236,13 +236,12 @@ def commands(run: Path, odd: str, folder: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("number", range(len(commands(Path(), "", Path()))))
 def test_a_path_that_cannot_be(atonce: Command, dates_run: RunFolder, tmp_path: Path, number: int) -> None:
-    """A zero byte, a name that is too long, a link to itself, a file where a folder should be."""
+    """A name that is too long, a link to itself, a file where a folder should be."""
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "file").write_text("before")
-    for odd in ("a\0b", "n" * 300, "loop/inner", "file/inner"):
+    for odd in ("n" * 300, "loop/inner", "file/inner"):
         command = commands(dates_run.path, f"{tmp_path}/{odd}", tmp_path)[number]
-        fault = atonce(*command).fault
-        assert "\0" not in "".join(fault), command
+        assert atonce(*command).fault, command
         assert tiny.everything_in(tmp_path) == {"file": b"before"}, command
 
 
