@@ -37,6 +37,8 @@ IMPORTED = ("altair", "babel", "jinja2", *(f"atonce.studies.{name}" for name in 
     "demo", "distill", "comparison.compare", "comparison.trial",
 )))  # fmt: skip
 """Beside what every campaign imports before it forks. Not what is compiled: that decides where it is kept."""
+MOST_ATTEMPTS = 10
+"""At a round: a command may end before it is killed, as it does not take as long each time."""
 MOST_KILLS = 4
 """In a round."""
 LONGEST = 600.0
@@ -383,8 +385,14 @@ def rounds(name: str, numbers: list[int], seed: int, base: Path) -> Iterator[tup
     whole = undisturbed(kind, base / "round")  # the same: recipes name paths
     print(f"{name}: undisturbed {whole.seconds:.1f} s, {whole.points} changes of files", flush=True)
     for number in numbers:
-        draw = random.Random(f"{name}-{seed}-{number}")
-        yield number, play(kind, base / "round", whole, draw, at_points=bool(number % 2))
+        for attempt in range(MOST_ATTEMPTS):
+            draw = random.Random(f"{name}-{seed}-{number}-{attempt}")
+            one = play(kind, base / "round", whole, draw, at_points=bool(number % 2))
+            if one.kills or one.faults:
+                break
+        else:
+            one = Round([], left=False, faults=["it ended each time before it was killed"])
+        yield number, one
 
 
 def main() -> None:
@@ -405,6 +413,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for number, one in rounds(name, numbers, given.seed, Path(folder).resolve() / name):
                 played.append(one)
+                print("F" if one.faults else ".", end="", file=sys.stderr, flush=True)
                 if one.faults:
                     print(json.dumps({"kind": name, "round": number, **vars(one)}), flush=True)
         right = sum(not one.faults for one in played)

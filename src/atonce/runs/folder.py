@@ -238,7 +238,7 @@ def resumable(folder: Path) -> Iterator[None]:
     """Within the block, in which `folder` is trained, a full disk is told with the command to go on by."""
     recipe, out = (shlex.quote(str(path)) for path in (folder / "recipe.toml", folder))
     command = f"atonce train {recipe} --out {out} --resume"
-    with advising(f"go on: {command}", only_if=(folder / "recipe.toml").exists):
+    with advising(f"go on: {command}", only_if=lambda: os.path.exists(folder / "recipe.toml")):
         yield
 
 

@@ -1,5 +1,7 @@
 """Compiled code is kept where an outdated one is never found, and nowhere if there is no place."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,11 +22,29 @@ print(greatest(np.array([1, 3, 2], np.float32)), sum(greatest.stats.cache_hits.v
 """
 
 
-def run(home: Path, program: str = PROGRAM) -> str:
+DIES = """
+import os, signal
+from pathlib import Path
+move = Path.replace
+def dying(path, target):
+    if target.suffix == ".nbc":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return move(path, target)
+Path.replace = dying
+"""
+
+
+def ended(home: Path, program: str) -> "subprocess.CompletedProcess[str]":
     environment = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "PATH": "/usr/bin:/bin"}
-    return subprocess.run(
-        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    if "PYTHONPATH" in os.environ:
+        environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+
+
+def run(home: Path, program: str = PROGRAM) -> str:
+    done = ended(home, program)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the cache is found by HOME")
@@ -55,6 +75,16 @@ def test_a_single_bit_of_what_was_kept_is_enough(tmp_path: Path, suffix: str) ->
         content[len(content) // 2] ^= 4
         kept.write_bytes(content)
     assert run(tmp_path) == "3.0 0"
+    assert run(tmp_path) == "3.0 1"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the cache is found by HOME")
+def test_a_kill_leaves_nothing_that_the_next_process_does_not_remove(tmp_path: Path) -> None:
+    assert ended(tmp_path, DIES + PROGRAM).returncode == -signal.SIGKILL
+    (folder,) = (tmp_path / "cache" / "atonce" / "kernels").iterdir()
+    assert list(folder.glob(".*.partial-*"))
+    assert run(tmp_path) == "3.0 0"
+    assert {path.suffix for path in folder.iterdir()} == {".nbi", ".nbc"}
     assert run(tmp_path) == "3.0 1"
 
 
