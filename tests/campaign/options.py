@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tiny
-from campaign.forked import run_forked
+from campaign.forked import GIB, run_forked
 from campaign.outcome import Outcome
 
 NUMBERS = (
@@ -122,7 +122,10 @@ def run(folder: Path, seed: int, numbers: Sequence[int]) -> Iterator[Outcome]:
         place = folder / f"case-{number}"
         _lay(place)
         try:
-            ended = run_forked(words, place, seconds=120, environment=environment)
+            # The drawing library reserves address space for more than it uses.
+            drawn = any(".svg" in word or ".png" in word for word in words)
+            limit = (64 if drawn else 8) * GIB
+            ended = run_forked(words, place, seconds=120, memory=limit, environment=environment)
             done = (
                 f"{' '.join(f'{name}={value}' for name, value in environment.items())} atonce {shown(words)}"
             )
