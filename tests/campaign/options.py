@@ -5,7 +5,6 @@ Without `--fast`, whose code takes half a minute to compile where nothing is kep
 
 import random
 import shutil
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -169,7 +168,6 @@ def _make(runs: Path) -> None:
     """A tiny run of dates."""
     from atonce.studies.experiment import train
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     runs.mkdir(parents=True)
     tiny.write_recipe(runs.parent / "recipe.toml", training={"steps": 1, "validate_every": 1})
     train(runs.parent / "recipe.toml", runs / "texts", quiet=True)
