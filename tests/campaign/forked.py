@@ -22,7 +22,8 @@ os.environ.setdefault(
 
 PRELOADED = (
     "torch", "torch._dynamo", "numpy", "sacrebleu", "sentencepiece", "safetensors.torch",
-    "atonce.cli.main", "atonce.cli.lines", "atonce.studies.experiment", "atonce.studies.evaluate",
+    "atonce.cli.main", "atonce.cli.app", "atonce.cli.lines",
+    "atonce.studies.experiment", "atonce.studies.evaluate",
     "atonce.training.train", "atonce.decoding.opening", "atonce.explain.looking",
 )  # fmt: skip
 GIB = 1 << 30

@@ -5,12 +5,11 @@ Without `--fast`, whose code takes half a minute to compile where nothing is kep
 
 import random
 import shutil
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tiny
-from campaign.forked import run_forked
+from campaign.forked import GIB, run_forked
 from campaign.outcome import Outcome
 
 NUMBERS = (
@@ -122,7 +121,10 @@ def run(folder: Path, seed: int, numbers: Sequence[int]) -> Iterator[Outcome]:
         place = folder / f"case-{number}"
         _lay(place)
         try:
-            ended = run_forked(words, place, seconds=120, environment=environment)
+            # The drawing library reserves address space for more than it uses.
+            drawn = any(".svg" in word or ".png" in word for word in words)
+            limit = (64 if drawn else 8) * GIB
+            ended = run_forked(words, place, seconds=120, memory=limit, environment=environment)
             done = (
                 f"{' '.join(f'{name}={value}' for name, value in environment.items())} atonce {shown(words)}"
             )
@@ -166,7 +168,6 @@ def _make(runs: Path) -> None:
     """A tiny run of dates."""
     from atonce.studies.experiment import train
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     runs.mkdir(parents=True)
     tiny.write_recipe(runs.parent / "recipe.toml", training={"steps": 1, "validate_every": 1})
     train(runs.parent / "recipe.toml", runs / "texts", quiet=True)

@@ -335,7 +335,7 @@ def test_a_command_line_that_cannot_be(atonce: Command, arguments: list[str], wh
     assert atonce(*arguments).fault[0] == what
 
 
-@pytest.mark.parametrize("text", ["-5 degrees", "-5", "-", "-hello", "--text"])
+@pytest.mark.parametrize("text", ["-5 degrees", "-5", "-", "-hello", "--greetings"])
 def test_a_text_that_begins_with_a_dash(
     atonce: Command, dates_run: RunFolder, tmp_path: Path, text: str
 ) -> None:
@@ -346,7 +346,7 @@ def test_a_text_that_begins_with_a_dash(
 
 def test_what_is_said_of_odd_input_is_three_lines_and_does_nothing_to_a_terminal(atonce: Command) -> None:
     fault = atonce("translate", "\x1b[31m\n\u202e" + "x" * 5000).fault
-    assert fault[0].startswith(r"\x1b[31m \u202exxx")
+    assert r"\x1b[31m \u202exxx" in fault[0]
     assert fault[0].endswith("x…")
 
 
@@ -364,6 +364,7 @@ def test_ctrl_c_is_130_wherever_it_comes(atonce: Command, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr("atonce.runs.recipe.load", load)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # this process is to be interrupted as before
     said = atonce("recipes")
     assert (said.code, said.out, said.err) == (130, "", "")
 

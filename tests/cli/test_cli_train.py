@@ -35,6 +35,7 @@ def test_json_is_one_object_and_nothing_else(atonce: Command, recipe: Path, tmp_
     answer = json.loads(said.out)
     assert answer.pop("run") == str(tmp_path / "run")
     assert answer.pop("data")["left_out"]["leaking"] == 0
+    assert answer.pop("threads") == 1  # conftest.py says so
     assert set(answer) == SCORES
     assert json.loads((tmp_path / "run" / "scores.json").read_text()) == answer
 

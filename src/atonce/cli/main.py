@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 from atonce.errors import AtonceError, RunError
 
-NARROWEST = 40
-"""Columns that are taken for granted."""
+NARROWEST, USUAL = 40, "80"
+"""Columns of $COLUMNS that can be meant, and what is taken instead of fewer."""
 LONGEST_LINE = 2_000
 """Characters of a line that says what was wrong: what was given may be of any length."""
 
@@ -97,7 +97,7 @@ def _give_room() -> None:
         return
     given = int(said) if said.isascii() and said.isdigit() and len(said) < 6 else 0
     if given < NARROWEST:
-        os.environ["COLUMNS"] = str(NARROWEST)
+        os.environ["COLUMNS"] = USUAL
 
 
 def _leave_quietly(code: int) -> NoReturn:
