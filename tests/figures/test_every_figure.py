@@ -1,6 +1,8 @@
 """Whatever stands in texts, names and labels: every figure there is holds what can be drawn, and is drawn."""
 
+import html
 import importlib
+import io
 import json
 import pkgutil
 import re
@@ -168,7 +170,7 @@ def check_drawn(spec: dict[str, Any], longest: float) -> str:
     assert json.loads(json.dumps(spec)) == spec
     svg = SHARED.ask("vegalite_to_svg", vl_spec=spec, vl_version=vega_lite_version()).decode()
     assert all(map(allowed, svg))
-    texts = re.findall(r">([^<>]+)</(?:text|tspan)>", svg)
+    texts = [html.unescape(text) for text in re.findall(r">([^<>]+)</(?:text|tspan)>", svg)]
     assert texts
     assert max(width_px(text, 11) for text in texts) < longest
     return svg
@@ -243,8 +245,6 @@ def test_what_dies_leaves_no_file_and_three_lines(tmp_path: Any, monkeypatch: py
     class _Dead:
         def wait(self) -> int:
             return -6
-
-    import io
 
     monkeypatch.setattr(SHARED, "_complaints", io.BytesIO(b"a crash"))
     monkeypatch.setattr(SHARED, "ask", die)

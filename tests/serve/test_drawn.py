@@ -48,9 +48,10 @@ def request(leaves_after: float | None = None) -> Request:
 
 
 def kill_while_drawing() -> None:
-    while not SHARED._lock.locked() or SHARED.pid is None:
+    drawing = 0  # times seen in a row: to start it takes the lock, too, for a moment
+    while drawing < 20 or SHARED.pid is None:
+        drawing = drawing + 1 if SHARED._lock.locked() else 0
         time.sleep(0.01)
-    time.sleep(0.2)
     os.kill(SHARED.pid, signal.SIGKILL)
 
 
@@ -84,10 +85,10 @@ def test_a_picture_of_too_many_cells_is_refused_and_its_numbers_are_not(
 
 def test_what_takes_too_long_is_stopped_and_those_behind_it_are_answered() -> None:
     async def all_of_them() -> list[Any]:
-        drawer = Drawer(seconds=1.0)
+        drawer = Drawer(seconds=60.0)
+        drawer._limits = drawn.DrawingLimits(0.5)
         slow = asyncio.create_task(drawer.sent(request(), figure(Endless), "svg"))
         await asyncio.sleep(0.1)
-        drawer._seconds = 60.0
         drawer._limits = drawn.DrawingLimits(60.0)
         kinds: list[Format] = ["svg", "csv", "spec"]
         behind = [drawer.sent(request(), figure(), kind) for kind in kinds]
@@ -103,7 +104,7 @@ def test_a_drawing_that_nobody_waits_for_ends_soon(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(drawn, "_GRACE", 0.1)
 
     async def leave() -> float:
-        drawer = Drawer(seconds=60)
+        drawer = Drawer(seconds=60.0)
         with pytest.raises(Gone):
             await drawer.sent(request(leaves_after=0.3), figure(Endless), "svg")
         began = time.monotonic()
