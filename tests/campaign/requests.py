@@ -12,13 +12,16 @@ from campaign.served import Watched, client_of, fault_in, runs
 
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAIAQAAAADsdIMmAAAAEElEQVR4nGNoYGhgOAAGAAzpAwFjX3m2AAAAAElFTkSuQmCC"
 TEXT = {"text": "Monday, 3 May 1999", "model": "dates", "target": "1999-05-03"}
-DRAWN = {**TEXT, "layer": "-1", "head": "mean", "words": True, "end": "shown", "format": "spec"}
+DRAWN = {**TEXT, "layer": "1", "head": "mean", "words": True, "end": "shown", "format": "spec"}
 POSTED: dict[str, dict[str, Any]] = {
     "/v1/translate": {
         "texts": ["3 May 1999", "7. Juli 2021"], "model": "dates", "beam": 2, "nbest": 2, "temperature": 0,
         "seed": 7, "alignment": True, "attention": True, "stream": False,
     },
+    "/v1/translate?drawn": {"texts": ["3 May 1999"], "temperature": 0.5, "nbest": 2, "seed": 7},
+    "/v1/translate?stream": {"texts": ["3 May 1999"], "stream": True, "beam": 1},
     "/v1/summarize": {"texts": ["3 May 1999"], "beam": 2},
+    "/v1/look?drawn": {"text": "3 May 1999", "temperature": 0.5, "nbest": 2, "seed": 7},
     "/v1/classify": {"images": [PICTURE], "model": "labels"},
     "/v1/look": {
         **TEXT, "beam": 2, "nbest": 2, "temperature": 0, "seed": 7, "prefix": "1", "hidden": [0],

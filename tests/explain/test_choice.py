@@ -50,3 +50,15 @@ def test_all_heads_are_what_each_alone_is() -> None:
         assert torch.equal(alone[1], weights)
     torch.testing.assert_close(choose_heads(layer, "mean")[0][1], (every[0][1] + every[1][1]) / 2)
     torch.testing.assert_close(choose_heads(layer, "max")[0][1], torch.maximum(every[0][1], every[1][1]))
+
+
+@pytest.mark.parametrize("given", ["1" * 5_000, "-1", "²", "0", " 1", "1e9", ""])
+def test_what_is_no_number_of_a_layer_or_head_is_told_in_a_line(given: str) -> None:
+    """Python reads no number of more than 4,300 digits."""
+    for choose in (
+        lambda: choose_layer(RECORD, given),
+        lambda: choose_heads(choose_layer(RECORD, None), given),
+    ):
+        with pytest.raises(RecipeError) as refusal:
+            choose()
+        assert len(refusal.value.what) < 200

@@ -2,8 +2,10 @@ import base64
 import csv
 import io
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
+from pydantic import ValidationError
 
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.translator import Translator
@@ -21,8 +24,16 @@ from atonce.seeds import torch_seed
 from atonce.serve.app import build_app
 from atonce.serve.guard import HEADERS
 from atonce.serve.limits import Limits
+from atonce.serve.messages import (
+    AlternativeMessage,
+    ClassifyRequest,
+    OutputMessage,
+    TextRequest,
+    json_text,
+)
 from atonce.serve.served import Models, distinct_names
-from atonce.serve.wishes import StreamWish, TextWish
+from atonce.serve.view_messages import ComparisonRequest, LookRequest
+from atonce.serve.wishes import StreamWish, TextWish, rounded
 
 DATES = ["Monday, 3 May 1999", "7. Juli 2021", "", "2 janvier 1950"]
 HOSTILE = [
@@ -368,6 +379,150 @@ def test_a_page_from_elsewhere_gets_no_answer(models: Models, host: str, status:
     app = build_app(models, hosts=("localhost", "127.0.0.1", "[::1]"))
     with TestClient(app) as client:
         assert client.get("/v1/models", headers={"Host": host}).status_code == status
+
+
+def as_json(text: str) -> str:
+    """A field of a request, as JSON spells it, beside a text."""
+    return f'{{"texts": ["a"], "text": "a", {text}}}'
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+DEEPER = '{"a": ' * 99_999 + "1" + "}" * 99_999
+
+
+@pytest.mark.parametrize("path", ["/v1/translate", "/v1/look", "/v1/heatmap", "/v1/classify", "/v1/beam"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"beam": 1e999', '"temperature": 1e999', '"temperature": -1e400', '"temperature": NaN',
+        '"x": Infinity', '"seed": -Infinity', f'"nbest": 1{"0" * 400}', f'"hidden": [1{"0" * 4_200}]',
+        f'"beam": {"9" * 5_000}', '"x": 1e999', f'"x": {DEEP}', f'"texts": {DEEP}', f'"dropped": {DEEPER}',
+        '"beam": true', '"beam": "2"', '"nbest": 2.5', '"temperature": "0.5"', '"words": 1',
+        '"alignment": "yes"', '"beam": 2, "beam": 3', '"dropped": {"a": [1], "a": [2]}', '"hidden": [true]',
+        f'"layer": "{"1" * 5_000}"', f'"head": "{"1" * 5_000}"', '"layer": "\\ud800"',
+        '"x": {' + ", ".join(f'"{number}": 1' for number in range(1_001)) + "}",
+    ],
+)  # fmt: skip
+def test_what_is_no_sound_value_is_refused(models: Models, path: str, field: str) -> None:
+    """Each in the way of requests that have such a field; to others it is unknown, which is refused, too."""
+    client = _large_client(models)
+    answer = client.post(path, content=as_json(field), headers={"Content-Type": "application/json"})
+    assert len(str(refused(answer, 422))) < 1_000
+
+
+@cache
+def _large_client(models: Models) -> TestClient:
+    return TestClient(build_app(models, Limits(body=2_000_000)), raise_server_exceptions=False)
+
+
+def test_a_list_is_refused_for_its_first_fault() -> None:
+    """Not for half a million, each of which would be told of."""
+    for request, body in (
+        (TextRequest, {"texts": [1] * 1_000}),
+        (ClassifyRequest, {"images": [1] * 1_000}),
+        (LookRequest, {"text": "a", "hidden": [-1] * 1_000}),
+        (LookRequest, {"text": "a", "dropped": {"a": [0] * 1_000}}),
+        (ComparisonRequest, {"text": "a", "models": [1] * 1_000}),
+    ):
+        with pytest.raises(ValidationError) as refusal:
+            request.model_validate(body)
+        assert refusal.value.error_count() == 1
+
+
+@pytest.mark.parametrize("value", [float("-inf"), float("inf"), float("nan")])
+def test_what_is_no_finite_number_is_null_in_answers(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    def granted(self: Any, texts: list[str]) -> list[OutputMessage]:
+        best = [AlternativeMessage(text="a", score=value)]
+        return [OutputMessage(text="a", score=value, alternatives=best) for _ in texts]
+
+    for wish in (TextWish, StreamWish):
+        monkeypatch.setattr(wish, "granted", granted)
+    answer = client.post("/v1/translate", json={"texts": ["a"]})
+    (found,) = json.loads(answer.text, parse_constant=pytest.fail)["translations"]
+    assert found["score"] is None
+    assert found["alternatives"][0]["score"] is None
+    streamed = client.post("/v1/translate", json={"texts": ["a"], "stream": True}).text
+    assert '"score": null' in streamed
+    assert json_text({"a": [value, (1, {"b": value})]}) == '{"a": [null, [1, {"b": null}]]}'
+    assert rounded(np.array([[value, 0.12345]])) == [[None, 0.1234]]
+
+
+def test_a_picture_is_base64_in_any_of_its_forms(client: TestClient) -> None:
+    signs = _picture(Image.effect_noise((40, 40), 90))
+    answers = [
+        client.post("/v1/classify", json={"images": [form]})
+        for form in (
+            signs, signs.rstrip("="), signs.replace("+", "-").replace("/", "_"),
+            f"data:image/png;base64,{signs}",
+            "\r\n".join(signs[place : place + 76] for place in range(0, len(signs), 76)),
+        )
+    ]  # fmt: skip
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert len({answer.text for answer in answers}) == 1
+    for wrong in ("", "%", "a", signs[:-7] + "é", "data:image/png," + signs, "=" + signs):
+        refused(client.post("/v1/classify", json={"images": [wrong]}), 422)
+
+
+def test_pictures_are_bounded_in_number_and_in_pixels(models: Models) -> None:
+    """Too many are not told to come back."""
+    few = _picture(Image.new("L", (100, 100)))
+    limits = Limits(texts=300, queue=200, pixels=1_500_000)
+    with TestClient(build_app(models, limits)) as client:
+        assert "201 images" in refused(client.post("/v1/classify", json={"images": [few] * 201}), 422)["what"]
+        assert client.post("/v1/classify", json={"images": [few] * 140}).status_code == 200
+        assert "pixels" in refused(client.post("/v1/classify", json={"images": [few] * 151}), 422)["what"]
+        large = _picture(Image.new("L", (1_100, 1_000)))
+        assert client.post("/v1/classify", json={"images": [large]}).status_code == 200
+        huge = _picture(Image.new("1", (2_000, 1_000)))
+        assert "pixels" in refused(client.post("/v1/classify", json={"images": [huge]}), 422)["what"]
+        schema = client.get("/openapi.json").json()["components"]["schemas"]["ClassifyRequest"]
+        assert schema["properties"]["images"]["anyOf"][0]["maxItems"] == 200
+    assert "more than images" in refused(_classify(models, {"images": [few], "texts": ["a"]}), 422)["what"]
+
+
+def _classify(models: Models, body: dict[str, Any]) -> Any:
+    return _large_client(models).post("/v1/classify", json=body)
+
+
+def test_pictures_are_read_within_the_time_of_a_request(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def slow(content: bytes, shape: Any, *, name: str) -> Any:
+        read.append(name)
+        time.sleep(0.3)
+        return np.zeros(shape, np.uint8)
+
+    monkeypatch.setattr("atonce.serve.pictures.image_of", slow)
+    few = _picture(Image.new("L", (10, 10)))
+    with TestClient(build_app(models, Limits(seconds=0.2))) as client:
+        refused(client.post("/v1/classify", json={"images": [few] * 20}), 504)
+        assert client.get("/health").status_code == 200
+        time.sleep(0.5)
+    assert len(read) <= 3  # it stopped at the next
+
+
+def _picture(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "png")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def test_lengths_are_described_of_requests_alone(client: TestClient) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    sent = {name for name in schemas if name.endswith("Request")}
+    assert len(sent) == 7
+    for name, schema in schemas.items():
+        if name not in sent:
+            assert not {"maxLength", "maxItems", "maximum"} & set(re.findall(r"\w+", json.dumps(schema)))
+    for name in ("LookRequest", "BeamRequest"):
+        (text,) = (one for one in [schemas[name]["properties"]["text"]])
+        assert text["maxLength"] == 200
+    score = schemas["OutputMessage"]["properties"]["score"]
+    assert {one["type"] for one in score["anyOf"]} == {"number", "null"}
 
 
 def test_a_full_queue_says_when_to_come_back(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,10 @@ def read_image(path: Path, shape: ImageShape) -> UInt8[np.ndarray, "height width
 def image_of(content: bytes, shape: ImageShape, *, name: str) -> UInt8[np.ndarray, "height width"]:
     """As `read_image`, of the content of a picture file; `name`: what messages call it."""
     try:
-        grey = _grey(opened(content, name=name))
+        picture = opened(content, name=name)
+        if picture.format == "PNG":  # its sums tell of damage, at which pillow does not look while it decodes
+            opened(content, name=name).verify()
+        grey = _grey(picture)
     except DataError:
         raise
     except Exception as error:  # what decoders raise for broken files is any of a dozen types

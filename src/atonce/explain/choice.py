@@ -7,7 +7,16 @@ from atonce.explain.record import AttentionRecord, LayerAttention
 from atonce.layers.attention import Role
 from atonce.shapes import Float
 
+_SHOWN = 100
+"""Characters of what was given that a message repeats."""
+_DIGITS = 9
+"""Of a number that could be of a layer or head. Python reads none of some thousand digits."""
 _LOOKS_AT_SOURCE = {"cross": "looks at the source", "encoder-self": "looks from the source at itself"}
+
+
+def number_of(text: str) -> int | None:
+    """The number that a text of digits says; None for any other, and for one of too many digits."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def choose_layer(record: AttentionRecord, layer: str | None, role: Role = "cross") -> LayerAttention:
@@ -31,11 +40,11 @@ def choose_layer(record: AttentionRecord, layer: str | None, role: Role = "cross
     if layer == "mean":
         mean = torch.stack([one.weights for one in found]).mean(0)
         return LayerAttention(f"mean of {len(found)} layers", role, mean)
-    if layer.isdecimal() and 1 <= int(layer) <= len(found):
-        return found[int(layer) - 1]
+    if (number := number_of(layer)) is not None and 1 <= number <= len(found):
+        return found[number - 1]
     looks = _LOOKS_AT_SOURCE[role].replace("looks", "look" if len(found) > 1 else "looks")
     raise RecipeError(
-        f"there is no attention layer {layer!r}",
+        f"there is no attention layer {layer[:_SHOWN]!r}",
         why=f"{len(found)} layer{'s' if len(found) > 1 else ''} {looks}",
         fix=f"give a number from 1 to {len(found)}, mean, or one of: {', '.join(record)}",
     )
@@ -56,10 +65,12 @@ def choose_heads(
         return [(title, weights.mean(0) if head == "mean" else weights.amax(0))]
     if head == "all":
         return [(f"{layer.layer}, head {n} of {count}", one) for n, one in enumerate(weights, start=1)]
-    if str(head).isdecimal() and 1 <= int(head) <= count:
-        return [(f"{layer.layer}, head {head} of {count}", weights[int(head) - 1])]
+    number = head if isinstance(head, int) else number_of(head)
+    if number is not None and 1 <= number <= count:
+        return [(f"{layer.layer}, head {number} of {count}", weights[number - 1])]
+    shown = head[:_SHOWN] if isinstance(head, str) else max(-1, min(head, 10**_DIGITS))
     raise RecipeError(
-        f"there is no head {head!r}",
+        f"there is no head {shown!r}",
         why=f"{layer.layer} has {count} head{'s' if count > 1 else ''}",
         fix=f"give a number from 1 to {count}, mean, max or all",
     )

@@ -22,6 +22,7 @@ from atonce.serve.messages import (
 )
 
 Phase = Literal["training", "generation"]
+Name = Annotated[Text, Field(max_length=200)]
 Heads = Annotated[tuple[Annotated[Place, Field(ge=1)], ...], Field(fail_fast=True)]
 
 
@@ -49,7 +50,7 @@ class LookRequest(_OneText):
     """What the output must begin with."""
     hidden: Annotated[tuple[Place, ...], Field(fail_fast=True)] = ()
     """Source words that are left out, counted from 0, as if the text did not have them."""
-    dropped: Mapping[Text, Heads] = Field(default_factory=dict)
+    dropped: Mapping[Name, Heads] = Field(default_factory=dict)
     """Heads of attention that mix nothing: numbers from 1 by the name of their layer."""
 
 
@@ -110,9 +111,9 @@ class LookResponse(Message):
 class HeatmapRequest(_OneText):
     """A heat map of one text."""
 
-    layer: Text | None = None
+    layer: Name | None = None
     """Its name, its number among those that look at the source, or mean; the last of these without it."""
-    head: Text = "mean"
+    head: Name = "mean"
     """A number from 1, mean, max, or all."""
     words: Flag = True
     """Merge pieces to words."""

@@ -17,6 +17,7 @@ from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load
 from atonce.decoding.translator import Translator
 from atonce.errors import DataError, RecipeError, RunError
+from atonce.explain.choice import number_of
 from atonce.explain.contexts.figure import area, context_figure
 from atonce.explain.contexts.influence import Influence, influences
 from atonce.explain.contexts.states import word_vectors
@@ -231,10 +232,10 @@ def _shown(layer: str | None, names: list[str]) -> tuple[str, ...]:
         return tuple(names)
     if layer in names:
         return (layer,)
-    if layer.isdecimal() and int(layer) < len(names):
-        return (names[int(layer)],)
+    if (number := number_of(layer)) is not None and number < len(names):
+        return (names[number],)
     raise RecipeError(
-        f"there is no layer {layer!r}",
+        f"there is no layer {layer[:100]!r}",
         why=f"the encoder has {len(names) - 1}",
         fix=f"give a number from 0 (embedding) to {len(names) - 1}, or one of: {', '.join(names)}",
     )
