@@ -252,16 +252,18 @@ class View:
         """Raise Fault if it takes too much memory with an output of so many pieces."""
         check_pieces("the output", target, limits, looked_at=True)
         sizes, source = Sizes(translator.model), self.source(translator)
-        pairs = max(source, target) ** 2
+        crossing, pairs = source * target, max(source, target) ** 2  # self-attention may be chosen
         match self.kind:
             case "gradient":
-                needed = sizes.gradient(source, target, POSITIONS_AT_ONCE) + CELL * pairs
+                needed = sizes.gradient(source, target, POSITIONS_AT_ONCE) + CELL * crossing
             case "occlusion":
-                needed = sizes.occlusion(source, target, POSITIONS_AT_ONCE) + CELL * pairs
+                needed = sizes.occlusion(source, target, POSITIONS_AT_ONCE) + CELL * crossing
             case "heads":
                 needed = sizes.record(source, target) + NUMBER * sizes.heads * pairs
             case "look":
-                needed = sizes.record(source, target) + NUMBER * pairs
+                needed = sizes.record(source, target) + NUMBER * crossing
+            case "comparison":
+                needed = sizes.record(source, target) + CELL * self.heads * crossing
             case "beam":
                 return
             case _:
