@@ -50,6 +50,8 @@ PATIENCE = 90.0
 Address = tuple[str, int]
 Bodies = dict[str, tuple[str, bytes]]
 """Path and body of requests, by name."""
+Expected = tuple[str, tuple[str, float], tuple[str, float]]
+"""A text, and what becomes of it by beam and by greedy search: output and score."""
 
 
 # --- a server, and how much memory it has
@@ -157,22 +159,19 @@ class Told:
 
 
 async def be_honest(
-    address: Address, expected: Sequence[tuple[str, str, float]], told: Told, seed: int, until: float
+    address: Address, expected: Sequence[Expected], told: Told, seed: int, until: float
 ) -> None:
-    """Ask for translations, and see whether they are right. `expected`: text, output, score."""
+    """Ask for translations, and see whether they are right."""
     draw = random.Random(seed)
     while time.monotonic() < until:
-        text, output, score = draw.choice(expected)
+        text, by_beam, greedily = draw.choice(expected)
         kind = draw.choice(["translate", "translate", "translate", "look", "stream"])
         body = {"text": text} if kind == "look" else {"texts": [text], "stream": kind == "stream"}
-        if kind == "stream":
-            output, score = "", 0.0  # it is another search: what it found is compared with itself
         began = time.monotonic()
         status, answer = await ask(address, "/v1/look" if kind == "look" else "/v1/translate", body)
-        if kind != "stream":
-            told.seconds.append(time.monotonic() - began)
+        told.seconds.append(time.monotonic() - began)
         found = _found(kind, status, answer)
-        if found is None or (kind != "stream" and not _equal(found, (output, score))):
+        if found is None or not _equal(found, greedily if kind == "stream" else by_beam):
             told.wrong.append(f"{kind} {text!r}: {status} {answer[:200]!r}")
         await asyncio.sleep(draw.uniform(0, 0.4))
 
@@ -181,7 +180,9 @@ def _found(kind: str, status: int, answer: bytes) -> tuple[str, float] | None:
     if status != 200:
         return None
     if kind == "stream":
-        return ("", 0.0) if b"event: done" in answer else None
+        done = re.search(rb"event: done\ndata: (.*)\n", answer)
+        told = json.loads(done[1]) if done else {}
+        return (told["text"], told["score"]) if told else None
     body = json.loads(answer)
     if kind == "look":
         return body["alternatives"][0]["text"], body["alternatives"][0]["score"]
@@ -357,7 +358,7 @@ class Phase:
 
 
 async def phase(
-    server: Server, expected: Sequence[tuple[str, str, float]], bodies: Bodies,
+    server: Server, expected: Sequence[Expected], bodies: Bodies,
     *, seconds: float, hostile: int, seed: int,
 ) -> tuple[Phase, Told]:  # fmt: skip
     """Let clients ask for so long. Each ends what it has begun."""
@@ -385,9 +386,10 @@ async def soak(run: Path, *, minutes: float, seconds: float, seed: int) -> list[
     """Phase after phase; gives the promises that were broken."""
     translator = load_translator(run)
     texts = [f"{day} {month} {1900 + day}" for day in range(1, 29) for month in ("May", "July", "March")]
-    expected = [
-        (text, one.text, one.score) for text, one in zip(texts, translator.translate(texts), strict=True)
-    ]
+    by_beam, greedily = (
+        [(one.text, one.score) for one in translator.translate(texts, beam=beam)] for beam in (None, 1)
+    )
+    expected = list(zip(texts, by_beam, greedily, strict=True))
     phases: list[Phase] = []
     broken: list[str] = []
     statuses: Counter[str] = Counter()

@@ -22,7 +22,7 @@ from atonce.serve.limits import Limits
 SMALL, LARGE = 2_000, 20_000
 """Pieces times outputs: up to the first, a request is small; beyond the second, it waits for all others."""
 CHARACTERS_PER_PIECE = 3
-"""About. To count pieces would hold everybody up while a long text is cut."""
+"""About: for how much of a batch a text takes up."""
 FLOAT = 4
 OPEN = 5
 """Tables of its size that a layer of attention has at once which is watched: scores, masks, weights."""
@@ -191,7 +191,7 @@ def check_texts_work(
     alignment: bool = False,
     attention: bool = False,
 ) -> int:
-    """Check the texts of a request that are to become others; gives pieces times outputs, about.
+    """Check the texts of a request that are to become others; gives pieces times outputs.
 
     `outputs`: searched for each, side by side. `alignment`, `attention`: whether they are looked at, too, and
     whether all of that is sent. Raises Fault.
@@ -200,14 +200,10 @@ def check_texts_work(
     sizes = Sizes(translator.model)
     total = longest = numbers = 0
     for number, text in enumerate(texts, start=1):
-        # A character is at most twenty pieces: as it is spelt out by the widest normalization, in bytes.
-        if looked_at or 20 * len(text) > min(limits.pieces, translator.longest_source):
-            pieces = pieces_of(translator, text)
-            check_pieces(f"text {number}", pieces, limits, looked_at=looked_at)
-            if attention:
-                numbers += sizes.weights(pieces, min(translator.longest_output(pieces), limits.looked))
-        else:
-            pieces = 1 + len(text) // CHARACTERS_PER_PIECE
+        pieces = pieces_of(translator, text)
+        check_pieces(f"text {number}", pieces, limits, looked_at=looked_at)
+        if attention:
+            numbers += sizes.weights(pieces, min(translator.longest_output(pieces), limits.looked))
         total, longest = total + pieces, max(longest, pieces)
     check_work(total, outputs, limits)
     check_memory("attention", NUMBER * numbers, limits)
@@ -256,16 +252,18 @@ class View:
         """Raise Fault if it takes too much memory with an output of so many pieces."""
         check_pieces("the output", target, limits, looked_at=True)
         sizes, source = Sizes(translator.model), self.source(translator)
-        pairs = max(source, target) ** 2
+        crossing, pairs = source * target, max(source, target) ** 2  # self-attention may be chosen
         match self.kind:
             case "gradient":
-                needed = sizes.gradient(source, target, POSITIONS_AT_ONCE) + CELL * pairs
+                needed = sizes.gradient(source, target, POSITIONS_AT_ONCE) + CELL * crossing
             case "occlusion":
-                needed = sizes.occlusion(source, target, POSITIONS_AT_ONCE) + CELL * pairs
+                needed = sizes.occlusion(source, target, POSITIONS_AT_ONCE) + CELL * crossing
             case "heads":
                 needed = sizes.record(source, target) + NUMBER * sizes.heads * pairs
             case "look":
-                needed = sizes.record(source, target) + NUMBER * pairs
+                needed = sizes.record(source, target) + NUMBER * crossing
+            case "comparison":
+                needed = sizes.record(source, target) + CELL * self.heads * crossing
             case "beam":
                 return
             case _:
