@@ -138,6 +138,23 @@ def settle(folder: Path, new: Mapping[str, Sum]) -> None:
     _write(folder, _read(folder) | {name: [one] for name, one in new.items()})
 
 
+def settle_all(folder: Path) -> None:
+    """Files are what they are: let go of what others would have been that a process was killed over.
+
+    Only for who writes in this folder.
+    """
+    before = _read(folder)
+    after: Sums = {}
+    for name, sums in before.items():
+        found = _found(folder / name, None) if len(sums) > 1 else None
+        if len(sums) == 1 or (found is not None and found not in sums):
+            after[name] = sums
+        elif found is not None:
+            after[name] = [found]
+    if after != before:
+        _write(folder, after)
+
+
 def forget_missing(folder: Path) -> None:
     """Keep no sums of files that are not there: what was in a folder before says nothing of what comes.
 

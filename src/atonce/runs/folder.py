@@ -63,7 +63,7 @@ class RunFolder:
         path = Path(path)
         recipe_path = path / "recipe.toml"
         try:
-            values = tomllib.loads(stored.read_bytes(recipe_path).decode("utf-8"))
+            values = tomllib.loads(stored.read_bytes(recipe_path).decode("utf-8-sig"))
         except FileNotFoundError:
             if path.is_dir():
                 stored.check(path, recipe_path.name)  # which says so, if there was one
@@ -109,6 +109,7 @@ class RunFolder:
         """Remove what was being written when a training was killed. Only for who trains in this folder."""
         for folder in (self.path, self.checkpoints):
             remove_partial(folder)
+        stored.settle_all(self.path)
 
     @property
     def checkpoints(self) -> Path:

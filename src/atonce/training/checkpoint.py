@@ -50,7 +50,8 @@ class Progress:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Progress":
         """What `asdict` made of one, back from JSON. Raises ValueError, TypeError or KeyError for another."""
-        progress = cls(**{**values, "position": Position(*values["position"])})
+        epoch, batch = values["position"]
+        progress = cls(**{**values, "position": Position(epoch, batch)})
         for name, value in {**vars(progress), **progress.position._asdict()}.items():
             if not _is_sensible(name, value):
                 raise ValueError(f"{name} is {value!r:.40} in progress.json")
