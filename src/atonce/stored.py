@@ -135,7 +135,10 @@ def expect(folder: Path, new: Mapping[str, Sum]) -> None:
 
 def settle(folder: Path, new: Mapping[str, Sum]) -> None:
     """Files are what was expected."""
-    _write(folder, _read(folder) | {name: [one] for name, one in new.items()})
+    files = _read(folder)
+    for name, one in new.items():
+        files[name] = [one]
+    _write(folder, files)
 
 
 def settle_all(folder: Path) -> None:

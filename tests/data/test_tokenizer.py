@@ -3,7 +3,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atonce.data import tokenizer as tokenizer_module
@@ -253,6 +253,7 @@ def test_what_sentencepiece_does_not_check_is_checked(
     assert re.search(why, caught.value.why)
 
 
+@settings(max_examples=40)
 @given(data=st.data())
 def test_no_bit_of_a_model_takes_the_process_with_it(
     dates_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
