@@ -186,6 +186,11 @@ def old(folder: Path) -> Path:
     return folder
 
 
+def test_a_loss_that_was_not_finite_is_no_damage(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, a_learner(), replace(PROGRESS, least_cost=float("inf")))
+    assert load_checkpoint(tmp_path, a_learner()) == replace(PROGRESS, least_cost=float("inf"))
+
+
 def test_an_old_one_is_gone_on_with(old: Path) -> None:
     assert load_checkpoint(old, a_learner(seed=2)) == PROGRESS
 

@@ -305,7 +305,7 @@ def sums_of_checkpoint(run: Path) -> dict[str, Any]:
     """What the newest checkpoint says that the files hold which lines are added to; {} if it says nothing."""
     try:
         newest = max((run / "checkpoints").glob("step-*"))
-        sums = stored.read_json(newest / "progress.json")["sums"]
+        sums = stored.read_json(newest / "progress.json", finite=False)["sums"]
         return {name: one for name, one in sums.items() if isinstance(one.get("lines"), int)}
     except (ValueError, OSError, TypeError, KeyError, AttributeError):
         return {}  # there is none, or it is damaged, which is found where it is read
@@ -314,7 +314,7 @@ def sums_of_checkpoint(run: Path) -> dict[str, Any]:
 def _forget_in_checkpoints(path: Path) -> None:
     """A user may delete a file of lines; what comes now begins otherwise than the checkpoints say."""
     for checkpoint in (path.parent / "checkpoints").glob("step-*/progress.json"):
-        values = stored.read_json(checkpoint)
+        values = stored.read_json(checkpoint, finite=False)
         if values.get("sums", {}).pop(path.name, None) is not None:
             write_json(checkpoint, {**values, "sum": sum_of_progress(values)})
 
