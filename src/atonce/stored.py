@@ -46,16 +46,19 @@ def read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file. Raises OSError as `read_bytes`, or ValueError for what is not JSON."""
-    return parse_json(read_bytes(path))
+def read_json(path: Path, *, finite: bool = True) -> Any:
+    """The value in a JSON file. Raises OSError as `read_bytes`, or ValueError as `parse_json`."""
+    return parse_json(read_bytes(path), finite=finite)
 
 
-def parse_json(content: bytes) -> Any:
-    """Raises ValueError for what is not UTF-8 or not JSON: NaN is not, nor half a character; or too deep."""
+def parse_json(content: bytes, *, finite: bool = True) -> Any:
+    """Raises ValueError for what is not UTF-8, is nested too deeply, or is not JSON.
+
+    Half a character is not, nor is NaN, but for Python, and where `finite` is false.
+    """
     text = content.decode("utf-8")
     try:
-        value = json.loads(text, parse_constant=_no_number)
+        value = json.loads(text, parse_constant=_no_number) if finite else json.loads(text)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
@@ -135,7 +138,27 @@ def expect(folder: Path, new: Mapping[str, Sum]) -> None:
 
 def settle(folder: Path, new: Mapping[str, Sum]) -> None:
     """Files are what was expected."""
-    _write(folder, _read(folder) | {name: [one] for name, one in new.items()})
+    files = _read(folder)
+    for name, one in new.items():
+        files[name] = [one]
+    _write(folder, files)
+
+
+def settle_all(folder: Path) -> None:
+    """Files are what they are: let go of what others would have been that a process was killed over.
+
+    Only for who writes in this folder.
+    """
+    before = _read(folder)
+    after: Sums = {}
+    for name, sums in before.items():
+        found = _found(folder / name, None) if len(sums) > 1 else None
+        if len(sums) == 1 or (found is not None and found not in sums):
+            after[name] = sums
+        elif found is not None:
+            after[name] = [found]
+    if after != before:
+        _write(folder, after)
 
 
 def forget_missing(folder: Path) -> None:

@@ -3,7 +3,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atonce.data import tokenizer as tokenizer_module
@@ -246,13 +246,13 @@ def test_what_sentencepiece_does_not_check_is_checked(
     """What stands behind a model is merged into it."""
     path = tmp_path / "tokenizer.model"
     dates_tokenizer.save(path)
-    assert Tokenizer.open(path).size == dates_tokenizer.size
     path.write_bytes(path.read_bytes() + behind)
     with pytest.raises(RunError, match="cannot read the tokenizer") as caught:
         Tokenizer.open(path)
     assert re.search(why, caught.value.why)
 
 
+@settings(max_examples=8)
 @given(data=st.data())
 def test_no_bit_of_a_model_takes_the_process_with_it(
     dates_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

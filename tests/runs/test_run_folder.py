@@ -350,7 +350,8 @@ def test_what_is_no_file_is_not_waited_for(trained: Path, name: str, instead: st
 def test_a_log_that_is_not_what_was_written_by_the_last_checkpoint(trained: Path) -> None:
     path = trained / "log.jsonl"
     lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(lines).replace('"loss": 4', '"loss": 5').replace('"loss": 3', '"loss": 4'))
+    first = json.loads(lines[0])
+    path.write_text("".join([json.dumps({**first, "loss": first["loss"] + 1e-4}) + "\n", *lines[1:]]))
     with pytest.raises(RunError, match=r"log\.jsonl is damaged"):
         RunFolder.open(trained).read_log()
     path.write_text("".join(lines[:-1]))

@@ -132,7 +132,7 @@ def test_one_bit_is_found_or_means_nothing(folder: Path) -> None:
     for name in ("state.safetensors", "progress.json"):
         path = folder / "step-00000003" / name
         whole = path.read_bytes()
-        for at in range(0, len(whole), len(whole) // 40):
+        for at in range(0, len(whole), len(whole) // 15):
             path.write_bytes(whole[:at] + bytes([whole[at] ^ 2]) + whole[at + 1 :])
             progress = None
             with suppress(RunError):
@@ -148,9 +148,10 @@ def test_one_bit_is_found_or_means_nothing(folder: Path) -> None:
 def test_where_the_newest_is_damaged_the_one_before_is_gone_on_with(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(folder / "step-00000003", folder.parent / "kept")
+    kept = folder.with_name("kept-until-the-next")
+    shutil.copytree(folder / "step-00000003", kept)
     save_checkpoint(folder, a_learner(seed=5), Progress(step=12, position=Position(3, 0)))
-    shutil.copytree(folder.parent / "kept", folder / "step-00000003")
+    shutil.copytree(kept, folder / "step-00000003")
     _write(folder / "step-00000012" / "state.safetensors", lambda old: old[:-1] + bytes([old[-1] ^ 1]))
     learner = a_learner(seed=2)
     assert load_checkpoint(folder, learner) == PROGRESS
@@ -183,6 +184,11 @@ def old(folder: Path) -> Path:
     values = json.loads(path.read_text())
     path.write_text(json.dumps({key: values[key] for key in values if key not in ("sum", "sums")}))
     return folder
+
+
+def test_a_loss_that_was_not_finite_is_no_damage(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, a_learner(), replace(PROGRESS, least_cost=float("inf")))
+    assert load_checkpoint(tmp_path, a_learner()) == replace(PROGRESS, least_cost=float("inf"))
 
 
 def test_an_old_one_is_gone_on_with(old: Path) -> None:

@@ -76,7 +76,7 @@ class Examples:
         below `ids`.
         """
         try:
-            head = stored.read_json(folder / _HEAD)
+            head = _read_head(folder)
             counts = [head[name] for name in ("pairs", "pieces")]
             if not all(type(count) is int and 0 <= count < 1 << 48 for count in counts):
                 raise ValueError(f"{_HEAD} has other things than numbers of pairs and pieces")
@@ -145,6 +145,16 @@ class Examples:
     def target_lengths(self) -> Int[np.ndarray, " pairs"]:
         """Pieces of each target, `eos` included."""
         return (self.offsets[2::2] - self.offsets[1::2]).astype(np.int32)
+
+
+def _read_head(folder: Path) -> dict[str, Any]:
+    try:
+        head = stored.read_json(folder / _HEAD)
+    except ValueError as error:
+        raise ValueError(f"{_HEAD}: {error}") from None
+    if not isinstance(head, dict) or not {"pairs", "pieces", "id_type"} <= head.keys():
+        raise ValueError(f"{_HEAD} is not what was written")
+    return head
 
 
 def _flush(values: "array[int]", file: Any, dtype: np.dtype[Any]) -> None:

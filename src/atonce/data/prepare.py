@@ -87,7 +87,7 @@ def open_prepared(folder: Path, *, to_train: bool = True) -> Prepared:
     Without `to_train`, what only a training reads is not compared with its sums: that takes 2 seconds a GB.
     """
     try:
-        report = stored.read_json(folder / _REPORT)
+        report = _read_report(folder)
         _check_report(report)
         opened = Ends.open(folder)
         trusted = _have_sums(folder, to_train=to_train)
@@ -124,6 +124,13 @@ def _have_sums(folder: Path, *, to_train: bool) -> bool:
     if not to_train:
         names = [name for name in names if not name.startswith("examples/train/")]
     return all([stored.check(folder, name) for name in names]) and len(names) > 1
+
+
+def _read_report(folder: Path) -> Any:
+    try:
+        return stored.read_json(folder / _REPORT)
+    except ValueError as error:
+        raise ValueError(f"{_REPORT}: {error}") from None
 
 
 def _check_report(report: Any) -> None:

@@ -67,7 +67,7 @@ class RunFolder:
         path = Path(path)
         recipe_path = place(path / "recipe.toml", RunError, what="cannot read")
         try:
-            values = tomllib.loads(stored.read_bytes(recipe_path).decode("utf-8"))
+            values = tomllib.loads(stored.read_bytes(recipe_path).decode("utf-8-sig"))
         except FileNotFoundError:
             if path.is_dir():
                 stored.check(path, recipe_path.name)  # which says so, if there was one
@@ -115,6 +115,7 @@ class RunFolder:
         for folder in (self.path, self.checkpoints):
             remove_partial(folder)
         shutil.rmtree(self.path / ".preparing", ignore_errors=True)  # of an earlier version
+        stored.settle_all(self.path)
 
     @property
     def checkpoints(self) -> Path:
@@ -319,7 +320,7 @@ def sums_of_checkpoint(run: Path) -> dict[str, Any]:
     """What the newest checkpoint says that the files hold which lines are added to; {} if it says nothing."""
     try:
         newest = max((run / "checkpoints").glob("step-*"))
-        sums = stored.read_json(newest / "progress.json")["sums"]
+        sums = stored.read_json(newest / "progress.json", finite=False)["sums"]
         return {name: one for name, one in sums.items() if isinstance(one.get("lines"), int)}
     except (ValueError, OSError, TypeError, KeyError, AttributeError):
         return {}  # there is none, or it is damaged, which is found where it is read
@@ -328,7 +329,7 @@ def sums_of_checkpoint(run: Path) -> dict[str, Any]:
 def _forget_in_checkpoints(path: Path) -> None:
     """A user may delete a file of lines; what comes now begins otherwise than the checkpoints say."""
     for checkpoint in (path.parent / "checkpoints").glob("step-*/progress.json"):
-        values = stored.read_json(checkpoint)
+        values = stored.read_json(checkpoint, finite=False)
         if values.get("sums", {}).pop(path.name, None) is not None:
             write_json(checkpoint, {**values, "sum": sum_of_progress(values)})
 

@@ -52,7 +52,8 @@ class Progress:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Progress":
         """What `asdict` made of one, back from JSON. Raises ValueError, TypeError or KeyError for another."""
-        progress = cls(**{**values, "position": Position(*values["position"])})
+        epoch, batch = values["position"]
+        progress = cls(**{**values, "position": Position(epoch, batch)})
         for name, value in {**vars(progress), **progress.position._asdict()}.items():
             if not _is_sensible(name, value):
                 raise ValueError(f"{name} is {value!r:.40} in progress.json")
@@ -96,7 +97,7 @@ def _is_sensible(name: str, value: object) -> bool:
         return False
     if name in _COUNTS or name == "planned_steps":
         return isinstance(value, int) and int(name == "planned_steps") <= value < 1 << 53
-    return abs(value) < 1e300 and (name == "least_cost" or value >= 0)
+    return name == "least_cost" or 0 <= value < 1e300
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def load_checkpoint(folder: Path, learner: Learner) -> Progress | None:
 def _loaded(path: Path, learner: Learner) -> Progress:
     """What `save_checkpoint` wrote. Raises RunError; the learner may then be half of what it was."""
     try:
-        values = stored.read_json(path / "progress.json")
+        values = stored.read_json(path / "progress.json", finite=False)  # a loss may not be
         if not isinstance(values, dict):
             raise ValueError("progress.json is no JSON object")
         sums, own = values.pop("sums", None), values.pop("sum", None)
@@ -195,7 +196,7 @@ def _loaded(path: Path, learner: Learner) -> Progress:
 def seconds_trained(folder: Path) -> float:
     """How long the training had taken by its newest checkpoint; 0 if there is none that can be read."""
     try:
-        values = stored.read_json(_checkpoints(folder)[-1] / "progress.json")
+        values = stored.read_json(_checkpoints(folder)[-1] / "progress.json", finite=False)
         return Progress.from_json(
             {key: one for key, one in values.items() if key in vars(Progress())}
         ).seconds
