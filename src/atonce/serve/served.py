@@ -13,7 +13,8 @@ from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load
 from atonce.decoding.translator import Translator
-from atonce.errors import RecipeError
+from atonce.disk import place
+from atonce.errors import RecipeError, RunError
 from atonce.explain.record import has_attention
 from atonce.runs.folder import RunFolder
 from atonce.serve.faults import Fault
@@ -144,7 +145,7 @@ def distinct_names(runs: Sequence[Path]) -> list[str]:
 
     Raises RecipeError if one is given twice.
     """
-    resolved = [run.resolve() for run in runs]
+    resolved = [place(run, RunError, what="cannot read").resolve() for run in runs]
     for number, run in enumerate(resolved):
         if run in resolved[:number]:
             raise RecipeError(

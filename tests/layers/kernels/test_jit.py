@@ -82,9 +82,9 @@ def test_a_single_bit_of_what_was_kept_is_enough(tmp_path: Path, suffix: str) ->
 def test_a_kill_leaves_nothing_that_the_next_process_does_not_remove(tmp_path: Path) -> None:
     assert ended(tmp_path, DIES + PROGRAM).returncode == -signal.SIGKILL
     (folder,) = (tmp_path / "cache" / "atonce" / "kernels").iterdir()
-    assert list(folder.glob(".*.partial-*"))
+    assert list(folder.rglob(".*.partial-*"))
     assert run(tmp_path) == "3.0 0"
-    assert {path.suffix for path in folder.iterdir()} == {".nbi", ".nbc"}
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".nbi", ".nbc"}
     assert run(tmp_path) == "3.0 1"
 
 

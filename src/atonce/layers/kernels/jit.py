@@ -110,5 +110,6 @@ def _folder() -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
-    remove_partial(folder)
+    for inner in folder.iterdir():  # numba makes one for each place of sources
+        remove_partial(inner)
     return folder if os.access(folder, os.W_OK) else None
