@@ -25,6 +25,9 @@ _GROWN = 300 * MIB
 """A process that has held more is replaced: the library gives little of it back."""
 _REPLY = struct.Struct(">cQ")
 _DONE, _FAILED, _GROWN_TOO_LARGE = b"d", b"f", b"g"
+_WANTS_MEMORY = (b"out of memory", b"memory allocation of", b"Check failed: (result.ptr) != nullptr")
+"""What V8 and the allocator of the library say when they die for want of memory: of the heap, of a vector, of a
+buffer."""
 _BEGIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from atonce.figures.drawing_process import serve; serve(sys.argv[2] == 'ready')"
@@ -239,8 +242,8 @@ def serve(ready: bool) -> None:
 
 
 def _wants_memory(complaint: bytes) -> bool:
-    """Whether V8, or the allocator of the library, says that it died for want of memory."""
-    return b"out of memory" in complaint or b"memory allocation of" in complaint
+    """Whether the process said that it died for want of memory."""
+    return any(said in complaint for said in _WANTS_MEMORY)
 
 
 def _made(draw: Callable[..., str | bytes], what: Mapping[str, Any]) -> bytes:
