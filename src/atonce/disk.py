@@ -157,6 +157,23 @@ def owned(folder: Path, doing: str) -> Iterator[None]:
         _remove_empty(made)
 
 
+def is_owned(folder: Path) -> bool:
+    """Whether a process has `folder` now."""
+    from filelock import Timeout
+
+    if not (folder / LOCK).exists():
+        return False
+    lock = _lock(folder / LOCK, seconds=0.0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except OSError:  # not ours to lock
+        return False
+    lock.release()
+    return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Put `text` into the file `path`, whole or not at all."""
     with replacing(path) as partial:

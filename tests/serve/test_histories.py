@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atonce.disk import owned
 from atonce.errors import RunError
 from atonce.runs.folder import RunFolder
 from atonce.serve.histories import POINTS, _means, history
@@ -34,6 +36,24 @@ def test_a_server_does_not_start_with_a_damaged_run(runs: dict[str, Path], tmp_p
     with pytest.raises(RunError) as error:
         Models.open([runs["labels"], run])
     assert str(run / name) in str(error.value)
+
+
+def test_a_run_is_trained_while_a_process_has_it_or_its_comparison(
+    dates_run: RunFolder, tmp_path: Path
+) -> None:
+    run = RunFolder.open(shutil.copytree(dates_run.path, tmp_path / "comparison" / "run"))
+    assert not history("run", run).training
+    with owned(run.path, "trains"):
+        assert not history("run", run).training  # it has made all its steps: others look at it
+    entries = run.read_log()
+    with (run.path / "log.jsonl").open("w") as log:
+        log.writelines(json.dumps({**entry, "planned_steps": 10_000}) + "\n" for entry in entries)
+    shutil.rmtree(run.checkpoints)
+    assert not history("run", run).training
+    for folder in (run.path, run.path.parent):
+        with owned(folder, "trains"):
+            assert history("run", run).training
+        assert not history("run", run).training
 
 
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=700))

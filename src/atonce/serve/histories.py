@@ -1,8 +1,8 @@
 """Runs as they are on disk: recipe, scores, and how each learned, also while it is being trained."""
 
-import time
 from typing import Any
 
+from atonce.disk import is_owned
 from atonce.errors import AtonceError
 from atonce.figures.style import DARK, LIGHT, Palette
 from atonce.runs.folder import RunFolder
@@ -10,8 +10,6 @@ from atonce.runs.recipe import dumps
 from atonce.serve.view_messages import RunMessage, ScoreMessage
 from atonce.studies.curves import Line, learning_curves
 
-LATELY = 120.0
-"""Seconds. A training writes to its log more often than this."""
 POINTS = 60
 """Of a learning curve, at most: a longer one shows means of as many neighbours as it takes."""
 _CURVES = {"loss": "training loss", "valid_loss": "validation loss"}
@@ -46,12 +44,10 @@ def history(name: str, folder: RunFolder) -> RunMessage:
 
 
 def _is_training(folder: RunFolder, step: int, entries: list[dict[str, Any]]) -> bool:
+    """Whether a process trains it, or has its comparison, in which it may wait for its turn."""
     planned = entries[-1].get("planned_steps") if entries else None
-    try:
-        age = time.time() - (folder.path / "log.jsonl").stat().st_mtime
-    except OSError:
-        return False
-    return age < LATELY and (planned is None or step < planned)
+    has_owner = is_owned(folder.path) or is_owned(folder.path.parent)
+    return has_owner and (planned is None or step < planned)
 
 
 def _scores(folder: RunFolder) -> dict[str, ScoreMessage]:
