@@ -26,7 +26,7 @@ _GROWN = 300 * MIB
 _REPLY = struct.Struct(">cQ")
 _DONE, _FAILED, _GROWN_TOO_LARGE = b"d", b"f", b"g"
 _WANTS_MEMORY = (b"out of memory", b"memory allocation of", b"Check failed: (result.ptr) != nullptr")
-"""Said as it dies for want of memory, by V8 or the allocator of the library: for a heap, a vector, a buffer."""
+"""Said as it dies for want of memory, by V8 or the library's allocator: for a heap, a vector, a buffer."""
 _BEGIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from atonce.figures.drawing_process import serve; serve(sys.argv[2] == 'ready')"
