@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from atonce.cli import fast
+from atonce.cli import options
 
 
 @pytest.mark.parametrize(
@@ -22,5 +22,5 @@ def test_who_asks_for_speed_on_a_terminal_hears_what_would_help(
     monkeypatch.setattr("atonce.layers.kernels.can_be_used", lambda: able and installed)
     monkeypatch.setattr("atonce.layers.eight_bits.can_multiply_eight_bits", lambda: able)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    assert fast._hint(asked) is asked
+    assert options._hint(asked) is asked
     assert ("pip install 'atonce[fast]'" in capsys.readouterr().err) is hint

@@ -20,8 +20,8 @@ SURFACE = {
     "read": "--beam --json --nbest --threads FILES RUN",
     "recipes": "--json",
     "serve": (
-        "--batch-tokens --fast --host --max-body --max-characters --max-texts --port --queue --threads "
-        "--timeout --token-file --wait RUNS"
+        "--batch-tokens --fast --host --max-body --max-characters --max-looked --max-memory --max-pieces "
+        "--max-texts --max-work --port --queue --threads --timeout --token-file --wait RUNS"
     ),
     "summarize": "--beam --fast --json --nbest --sample --seed --threads FILE RUN",
     "train": "--json --minutes --model --out --resume --set --threads RECIPE",

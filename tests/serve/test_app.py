@@ -29,11 +29,12 @@ from atonce.serve.messages import (
     ClassifyRequest,
     OutputMessage,
     TextRequest,
+    _rounded,
     json_text,
 )
 from atonce.serve.served import Models, distinct_names
 from atonce.serve.view_messages import ComparisonRequest, LookRequest
-from atonce.serve.wishes import StreamWish, TextWish, rounded
+from atonce.serve.wishes import StreamWish, TextWish
 
 DATES = ["Monday, 3 May 1999", "7. Juli 2021", "", "2 janvier 1950"]
 HOSTILE = [
@@ -446,7 +447,7 @@ def test_what_is_no_finite_number_is_null_in_answers(
     streamed = client.post("/v1/translate", json={"texts": ["a"], "stream": True}).text
     assert '"score": null' in streamed
     assert json_text({"a": [value, (1, {"b": value})]}) == '{"a": [null, [1, {"b": null}]]}'
-    assert rounded(np.array([[value, 0.12345]])) == [[None, 0.1234]]
+    assert _rounded(np.array([[value, 0.12345]])) == [[None, 0.1234]]
 
 
 def test_a_picture_is_base64_in_any_of_its_forms(client: TestClient) -> None:

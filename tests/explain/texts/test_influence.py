@@ -108,7 +108,7 @@ def test_in_many_batches_it_is_the_same(
     translator: Translator, kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = kind(translator, TEXT, TARGET)
-    monkeypatch.setattr(influence, "_POSITIONS_AT_ONCE", 1)
+    monkeypatch.setattr(influence, "POSITIONS_AT_ONCE", 1)
     np.testing.assert_allclose(kind(translator, TEXT, TARGET).raw, whole.raw)
 
 
