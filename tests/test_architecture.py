@@ -26,6 +26,22 @@ def floors() -> dict[str, int]:
     }
 
 
+UNCHECKED = {"beside", "bodies", "call", "chain", "rules", "shadows", "watch"}
+"""Of atonce.measure: what is called for each operation that is measured, hundreds of thousands of times."""
+
+
+def test_shapes_are_checked_under_test_but_in_the_inner_loop_of_measuring() -> None:
+    options = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]["addopts"]
+    (packages,) = (one.partition("=")[2] for one in options if one.startswith("--jaxtyping-packages="))
+    *checked, _ = packages.split(",")
+    measure = {path.name.removesuffix(".py") for path in (ROOT / "measure").iterdir()}
+    measure -= {"__pycache__", "__init__", *UNCHECKED}
+    parts = {part_of(path) for path in FILES} - DOORS - {"measure"}
+    assert sorted(checked) == sorted(
+        {f"atonce.{part}" for part in parts} | {f"atonce.measure.{name}" for name in measure}
+    )
+
+
 def part_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
