@@ -99,6 +99,17 @@ def test_a_process_that_has_grown_is_replaced(
     draws(process)
 
 
+def test_what_another_process_held_is_no_growth() -> None:
+    """Else it would be replaced after every figure of a large server."""
+    program = (
+        "from atonce.figures.drawing_process import DrawingProcess, _GROWN; large = b'x' * (_GROWN + 2**24);"
+        "one = DrawingProcess(); one.ask('svg_to_png', svg='<svg xmlns=\"http://www.w3.org/2000/svg\"/>');"
+        "print(one.pid is not None); one.close()"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout == "True\n"
+
+
 def test_threads_may_share_it(process: DrawingProcess) -> None:
     texts = [f"text {number}" for number in range(8)]
     found: dict[str, str] = {}
