@@ -20,6 +20,8 @@ KEEP_ALIVE_SECONDS = 30
 MOST_CONNECTIONS = 2_000
 """More are closed as they come."""
 BACKLOG = 2_048
+READ_AT_ONCE = 16 * 2**10
+"""Bytes: asyncio reads 256 KiB, of all that send before any of it is looked at, and h11 copies it twice."""
 UNREAD_SECONDS = 30.0
 """Within which an answer is to be read, or the connection is closed."""
 MOST_UNREAD = 64 * 2**20
@@ -37,6 +39,7 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for the first head."""
         super().connection_made(transport)
+        transport.max_size = READ_AT_ONCE  # type: ignore[attr-defined]
         if len(self.connections) > MOST_CONNECTIONS:
             transport.close()
         self._wait()
