@@ -160,7 +160,6 @@ MASKS: dict[str, Callable[[Tensor], Tensor]] = {
         (torch.zeros(15, dtype=torch.long), *torch.triu_indices(N, N, 1)), torch.tensor(-1e9), accumulate=True
     ).softmax(-1),
     "the greatest of two": lambda s: torch.stack([s + CLOSED * -1e9, s + CLOSED * -1e9]).amax(0).softmax(-1),
-    "the best three": lambda s: _best_three(s + CLOSED * -1e9),
 }
 
 
@@ -177,12 +176,6 @@ def _row_by_row(scores: Tensor) -> Tensor:
     return scores
 
 
-def _best_three(scores: Tensor) -> Tensor:
-    """Attention to the best three, of those that are open."""
-    third = scores.topk(3, -1).values[..., -1:]
-    return scores.masked_fill(scores < third, -math.inf).softmax(-1)
-
-
 def _by_hand(scores: Tensor) -> Tensor:
     weights = (scores - scores.amax(-1, keepdim=True)).exp()
     return weights / weights.sum(-1, keepdim=True)
@@ -191,6 +184,20 @@ def _by_hand(scores: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", MASKS)
 def test_a_mask_is_a_mask_however_it_is_made(name: str) -> None:
     assert reached(lambda x: MASKS[name](x @ x.mT) @ x) == ONLY_BEFORE
+
+
+def test_the_best_three_of_those_that_are_open() -> None:
+    """Where fewer than three are open, closed ones are compared with a closed one: that is said."""
+
+    def best_three(x: Tensor) -> Tensor:
+        scores = x @ x.mT + CLOSED * -1e9
+        third = scores.topk(3, -1).values[..., -1:]
+        return scores.masked_fill(scores < third, -math.inf).softmax(-1) @ x
+
+    found = work_span(best_three, vectors(), follow=False)
+    assert found.paths is not None
+    assert found.paths.isfinite().tolist() == ONLY_BEFORE
+    assert found.wide.keys() == {"aten::lt.Tensor (of a mask)", "aten::masked_fill.Scalar (of a mask)"}
 
 
 def test_a_mask_that_leaves_something_to_be_seen_is_none() -> None:
