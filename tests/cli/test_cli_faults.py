@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import tiny
+from atonce.cli import main
 from atonce.errors import AtonceError
 from atonce.runs.folder import RunFolder
 from atonce.serve.server import listen
@@ -315,6 +316,7 @@ def test_a_file_of_a_run_that_another_user_keeps_back_is_not_called_damaged(
         (["train", "dates", "--out", "x", "--minutes", "-1"], "invalid value for --minutes"),
         (["train", "dates", "--out", "x", "--threads", "100000"], "--threads cannot be 100000"),
         (["translate", ""], "RUN is empty"),
+        (["translate", "run", "--sample", "1", "--seed="], "--seed is empty"),
         (["translate", "x", "--beam", "0"], "invalid value for --beam"),
         (["translate", "x", "--beam", "9" * 5000], "invalid value for --beam"),
         (["translate", "x", "--sample", "nan"], "invalid value for --sample"),
@@ -346,8 +348,9 @@ def test_a_text_that_begins_with_a_dash(
 
 def test_what_is_said_of_odd_input_is_three_lines_and_does_nothing_to_a_terminal(atonce: Command) -> None:
     fault = atonce("translate", "\x1b[31m\n\u202e" + "x" * 5000).fault
-    assert r"\x1b[31m \u202exxx" in fault[0]
+    assert r"\x1b[31m\n\u202exxx" in fault[0]
     assert fault[0].endswith("x…")
+    assert main._line("\x1b[31m\n\u202e" + "x" * 5000) == (r"\x1b[31m \u202e" + "x" * 5000)[:2000] + "…"
 
 
 @pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])

@@ -116,7 +116,7 @@ def test_any_whole_number_of_64_bits_is_a_seed(atonce: Command, run: Path, seed:
     assert said.out == translator.translate(["3 May 2001"], temperature=1.0)[0].text + "\n"
 
 
-@pytest.mark.parametrize("seed", ["-1", "18446744073709551616", "1.5", "abc", "", "1e3", "²"])
+@pytest.mark.parametrize("seed", ["-1", "18446744073709551616", "1.5", "abc", " ", "1e3", "²"])
 def test_what_is_no_seed_is_refused(atonce: Command, run: Path, seed: str) -> None:
     what, why, _ = atonce("translate", run, "--sample", "1", f"--seed={seed}").fault
     assert what.startswith("seed cannot be")

@@ -13,6 +13,7 @@ from atonce.decoding.search import search_bytes
 from atonce.decoding.segments import segments
 from atonce.decoding.translator import Alternative, Translation, Translator
 from atonce.errors import RecipeError, RunError
+from atonce.models.device import in_units
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import DecodingConfig, Recipe
@@ -236,7 +237,8 @@ def run(tmp_path: Path, dates_tokenizer: Tokenizer, translator: Translator) -> P
     )
     folder = RunFolder.create(tmp_path / "run", recipe)
     dates_tokenizer.save(folder.path / "tokenizer.model")
-    folder.save_weights(weights_of(translator.model))
+    single = {name: weight.float() for name, weight in weights_of(translator.model).items()}
+    folder.save_weights(single)  # as trainings do: of other precision they would be refused
     return folder.path
 
 
@@ -289,7 +291,10 @@ def test_what_would_take_more_memory_than_there_is_is_refused(
         RecipeError, match=r"this search takes at least .* GiB of memory, and 4.0 GiB"
     ) as told:
         translator.translate(["mai"], **asked)
-    assert told.value.why.startswith(f"{told.value.what.split()[5]} GiB for the scores of 1,000,000")
+    needed = search_bytes(translator.tokenizer.size, 8, width=10**6)
+    assert f"at least {in_units(sum(needed.values()))} of memory" in told.value.what
+    scores = needed["the scores of 1,000,000 beginnings"]
+    assert told.value.why.startswith(f"{in_units(scores)} for the scores of 1,000,000 beginnings")
     fits = told.value.fix.removeprefix(f"lower {named} to ").removesuffix(" or less").replace(",", "")
     assert sum(search_bytes(translator.tokenizer.size, 8, width=int(fits)).values()) <= 2**32
 
