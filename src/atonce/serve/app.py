@@ -146,6 +146,8 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
     most = {"maxItems": limits.texts_of_a_request}
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:  # FastAPI keeps it: as it was described below
+            return app.openapi_schema
         schema = described()
         for message, described_as in schema["components"]["schemas"].items():
             if not message.endswith("Request"):
