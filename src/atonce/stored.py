@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atonce.disk import replacing, write_json
+from atonce.disk import LOCK, replacing, write_json
 from atonce.errors import RunError
 
 SUMS = "sums.json"
@@ -122,8 +122,8 @@ def write_json_with_sum(path: Path, value: Any) -> None:
 
 
 def sums_below(folder: Path) -> dict[str, Sum]:
-    """Of every file in a folder, by its path in there."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    """Of every file in a folder, by its path in there; but for its lock, which is not stored."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / LOCK)
     return {path.relative_to(folder).as_posix(): sum_of_file(path) for path in files}
 
 

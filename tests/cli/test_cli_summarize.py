@@ -7,6 +7,7 @@ import pytest
 from atonce.decoding.opening import load_translator
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe, dumps
+from atonce.stored import replacing_with_sum
 from command import Command
 
 TEXTS = ["3 May 2001", "", "word " * 3000 + "end", "2001年5月3日"]
@@ -17,7 +18,8 @@ def run(dates_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that says of itself that it summarises."""
     folder = Path(shutil.copytree(dates_run.path, tmp_path_factory.mktemp("summaries") / "run"))
     values = {**dates_run.recipe.model_dump(), "data": {"kind": "docstrings"}}
-    (folder / "recipe.toml").write_text(dumps(Recipe.parse(values, origin="a test")), encoding="utf-8")
+    with replacing_with_sum(folder / "recipe.toml") as partial:
+        partial.write_text(dumps(Recipe.parse(values, origin="a test")), encoding="utf-8")
     return folder
 
 

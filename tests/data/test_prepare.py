@@ -105,7 +105,9 @@ def test_preparing_twice_gives_the_same_bytes(small_dates: DatesConfig, tmp_path
     for name in ("a", "b"):
         prepare(small_dates, VOCABULARY, tmp_path / name)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
-    assert len(files) == 10
+    assert len(files) == 11
+    stored = json.loads((tmp_path / "a" / "sums.json").read_text())["files"]
+    assert stored.keys() == {file.as_posix() for file in files if file.name != "sums.json"}
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
@@ -319,8 +321,14 @@ def test_missing_parts_are_errors(small_dates: DatesConfig, tmp_path: Path, part
 
 
 def test_damaged_texts_are_errors(small_dates: DatesConfig, tmp_path: Path) -> None:
+    """Without sums, as earlier versions stored them, too."""
     prepare(small_dates, VOCABULARY, tmp_path)
     path = tmp_path / "examples" / "valid.jsonl"
+    whole = path.read_text()
+    path.write_text(whole.replace("1", "2", 1))
+    with pytest.raises(RunError, match=r"valid\.jsonl is damaged"):
+        open_prepared(tmp_path)
+    (tmp_path / "sums.json").unlink()
     for damaged in ('{"source": "half', '{"source": "no target"}\n', "[]\n", "3\n"):
         path.write_text(damaged)
         with pytest.raises(RunError, match="not whole") as caught:

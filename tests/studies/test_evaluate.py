@@ -82,5 +82,8 @@ def test_a_run_without_its_data_scores_other_texts(dates_run: RunFolder, tmp_pat
     shutil.rmtree(run / "examples")
     (tmp_path / "text").write_text("3 May 2001\n")
     evaluate(run, source=tmp_path / "text", reference=tmp_path / "text")
+    with pytest.raises(RunError, match=r"test\.jsonl is damaged\s+why: it is missing"):
+        evaluate(run)
+    (run / "sums.json").unlink()  # as runs of earlier versions
     with pytest.raises(RunError, match="not whole"):
         evaluate(run)

@@ -21,8 +21,8 @@ from atonce.runs import folder
 _, name, *sys.argv = sys.argv
 save_file = folder.save_file
 
-def dying(tensors, path):
-    save_file(tensors, path)
+def dying(tensors, path, about):
+    save_file(tensors, path, about)
     if name in path.name:
         os.truncate(path, path.stat().st_size // 2)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -100,11 +100,14 @@ def _find(name: str, *, quiet: bool) -> Path:
     sweep_beside(cache / name)
     if (cache / name).is_file():
         return cache / name
+    with progress(f"Downloading {name} (once)", quiet=quiet), replacing(cache / name) as partial:
+        _download(name, partial.parent)
+    return cache / name
+
+
+def _download(name: str, folder: Path) -> None:
     try:
-        with progress(f"Downloading {name} (once)", quiet=quiet):
-            with replacing(cache / name) as partial:
-                pooch.retrieve(f"{URL}/{name}", known_hash=None, path=partial.parent, fname=name)
-            return cache / name
+        pooch.retrieve(f"{URL}/{name}", known_hash=None, path=folder, fname=name)
     except Exception as error:  # pooch passes on whatever its downloader raises
         raise DataError(
             f"the download of {URL}/{name} failed",

@@ -29,8 +29,8 @@ _SHOWS = {
     Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.__repr__, Tensor.__format__,
     Tensor.data_ptr, Tensor.untyped_storage, Tensor.storage, Tensor.apply_, Tensor.map_, Tensor.map2_,
 }  # fmt: skip
-"""What shows the numbers of a tensor to Python, or to another library, without an operation. Through their
-storage `torch.save` and pickle see them."""
+"""What shows the numbers of a tensor to Python, or to another library, without an operation. What writes
+tensors to files sees them through their storage."""
 
 _MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
 """What reads the numbers of tensors in a list, and makes a tensor of them."""

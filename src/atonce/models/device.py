@@ -39,7 +39,6 @@ def give_memory_back() -> None:
         trim(0)
 
 
-@cache
 def _of_glibc(name: str) -> Any:
     """A function of glibc; None where the C library is another."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

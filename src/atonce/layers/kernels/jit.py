@@ -35,14 +35,16 @@ def compiled(function: Function) -> Function:
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
         made._cache = _Kept(made.py_func)
-        made._cache._cache_file.__class__ = _Files
     finally:
         config.CACHE_DIR = before
     return made
 
 
 class _Summed(IndexDataCacheFile):
-    """numba's files, with the SHA-256 of each at its end, which it passes over. Without it none is read."""
+    """numba's files, with the SHA-256 of each at its end, which it passes over. Without it none is read.
+
+    They appear as all others do: what numba leaves when it is killed has no owner.
+    """
 
     def _load_index(self) -> Any:
         return super()._load_index() if _has_sum(Path(self._index_path)) else {}
@@ -53,11 +55,11 @@ class _Summed(IndexDataCacheFile):
         return super()._load_data(name)
 
     @contextmanager
-    def _open_for_write(self, filepath: str) -> Iterator[Any]:
-        with super()._open_for_write(filepath) as file:
+    def _open_for_write(self, filepath: str) -> Iterator[IO[bytes]]:
+        with replacing(Path(filepath)) as partial, partial.open("wb") as file:
             yield file
             file.flush()
-            file.write(hashlib.sha256(Path(file.name).read_bytes()).digest())
+            file.write(hashlib.sha256(partial.read_bytes()).digest())
 
 
 def _has_sum(path: Path) -> bool:
@@ -89,15 +91,6 @@ class _Kept(FunctionCache):
         """Keep code, if it can be."""
         with suppress(Exception):  # the disk may be full, the index damaged
             super().save_overload(sig, data)
-
-
-class _Files(IndexDataCacheFile):
-    """numba's own files, which appear as all others do: what it leaves when it is killed has no owner."""
-
-    @contextmanager
-    def _open_for_write(self, filepath: str) -> Iterator[IO[bytes]]:
-        with replacing(Path(filepath)) as partial, partial.open("wb") as file:
-            yield file
 
 
 @cache
