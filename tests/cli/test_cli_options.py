@@ -1,5 +1,8 @@
 """The surface, frozen: an argument or option comes or goes only where this list is changed too."""
 
+import re
+from pathlib import Path
+
 import typer.main
 
 from atonce.cli.app import app
@@ -40,6 +43,19 @@ def test_commands_arguments_and_options() -> None:
         ]
         found[name] = " ".join(sorted(parameters))
     assert found == SURFACE
+
+
+def test_the_document_says_what_serve_allows_by_default() -> None:
+    document = (Path(__file__).parents[2] / "docs/serve.md").read_text(encoding="utf-8")
+    table = "".join(line.split("|")[1] for line in document.splitlines() if line.startswith("| `--"))
+    said = {
+        name: float(number.replace(",", ""))
+        for name, number in re.findall(r"`(--\S+)` ([\d,.]+\d|\d)", table)
+    }
+    serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    allowed = {one.opts[0]: one.default for one in serve.params if one.opts[0] in said}
+    assert said == allowed
+    assert {name for name in SURFACE["serve"].split() if name.startswith("--max")} <= said.keys()
 
 
 def test_every_one_is_explained() -> None:

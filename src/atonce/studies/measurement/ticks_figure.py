@@ -3,7 +3,7 @@
 import html
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,8 @@ class GridFigure(Drawing):
             x=alt.X("position:O", title=None, axis=alt.Axis(labelAngle=0, labelColor=palette.faint)),
             y=alt.Y("row:O", title=None, sort=[names[row.name] for row in reversed(view.rows)]),
         )
-        title = label(self.panel_title(view), max(LONGEST, positions * _CELL), 12)
+        named = replace(view, title=label(view.title, 2 * LONGEST, 12))  # what follows is there whole
+        title = self.panel_title(named)
         heading = alt.Title(title, fontSize=12, frame="group", offset=6)
         return alt.layer(*self.drawn(base, palette, last)).properties(
             width=positions * _CELL, height=len(view.rows) * _LINE, title=heading
