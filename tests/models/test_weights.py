@@ -40,7 +40,7 @@ def test_weights_are_copies_and_a_shared_table_is_one() -> None:
             lambda weights: weights.update(
                 {"decoder.layers.0.feed_forward.hidden.weight": torch.ones(12, 9)}
             ),
-            r"decoder\.layers\.0\.feed_forward\.hidden\.weight is \(12, 9\) of .* in the file and \(12, 8\) of",
+            r"decoder\.layers\.0\.feed_forward\.hidden\.weight is \(12, 9\) .* in the file and \(12, 8\) of",
         ),
     ],
     ids=["missing", "surplus", "of another shape"],
