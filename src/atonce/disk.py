@@ -52,7 +52,8 @@ def place(path: str | Path, kind: type[AtonceError] = DiskError, *, what: str = 
         raise kind(
             f"{what} {shown if len(shown) < 300 else f'{shown[:300]}…'}",
             why=(error.strerror if isinstance(error, OSError) else None) or str(error),
-            fix="check the path, and that its folders may be opened",
+            fix="check the path, and that its folders may be opened"
+            + (", or choose another place" if kind is DiskError else ""),
         ) from None
     return Path(path)
 
