@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import tiny
+from atonce.disk import owned
 from atonce.serve.app import build_app
 from atonce.serve.limits import Limits
 from atonce.serve.served import Models
@@ -308,9 +309,10 @@ def test_a_running_training_moves(open_page: Callable, trained: list[Path], scre
     last = json.loads(before.splitlines()[-1])
     try:
         more = {**last, "step": last["step"] + 11, "planned_steps": last["step"] + 100}
-        log.write_text(before + json.dumps(more) + "\n")
-        api.expect(run).to_contain_text(f"step {last['step'] + 11}")
-        api.expect(run).to_contain_text("training now")
+        with owned(trained[1], "training"):  # as a process that trains it has it
+            log.write_text(before + json.dumps(more) + "\n")
+            api.expect(run).to_contain_text(f"step {last['step'] + 11}")
+            api.expect(run).to_contain_text("training now")
     finally:
         log.write_text(before)
 
