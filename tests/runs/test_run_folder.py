@@ -275,7 +275,7 @@ def test_an_old_run_has_weights_that_can_be(old: Path, damage: str) -> None:
     name = sorted(weights)[0]
     save_tensors(path, {**weights, name: TENSORS[damage](weights[name]).clone()})
     what, why, _ = said(old)
-    assert what == f"{path} is damaged"
+    assert what in (f"{path} is damaged", f"{path} is damaged, or recipe.toml beside it")
     assert name in why
 
 

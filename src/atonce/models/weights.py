@@ -33,7 +33,11 @@ def check_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: Pa
             for side in (weights, own)
         )
         if there != wanted:
-            raise _damaged(origin, f"{name} is {there} in the file and {wanted} in the recipe's model")
+            raise RunError(
+                f"{origin} is damaged, or recipe.toml beside it",
+                why=f"{name} is {there} in the file and {wanted} in the recipe's model",
+                fix="restore both from a copy, or train again",
+            )
     for name, weight in weights.items():
         # A sum takes little time, but that of finite numbers may not be finite.
         if not weight.sum().isfinite() and not weight.isfinite().all():
