@@ -115,7 +115,7 @@ def test_weights_of_another_model(trained: Path) -> None:
     path = trained / "model.safetensors"
     RunFolder.open(trained).save_weights({"encoder.strange": torch.zeros(3)})
     what, why, _ = said(trained)
-    assert what == f"{path} is damaged"
+    assert what == f"{path} is damaged, or recipe.toml beside it"
     assert "in the recipe's model" in why
 
 
