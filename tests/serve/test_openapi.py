@@ -16,6 +16,8 @@ LONG = {"/v1/ticks", "/v1/heatmap", "/v1/comparison", "/v1/influence"}
 EXCEPT = [schemathesis.checks.positive_data_acceptance]
 
 
+# schemathesis itself draws now and then by Python's `random`, which hypothesis warns of.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize(
     ("path", "mode"), [(path, mode) for path in ASKED for mode in ("positive", "negative")]
     + [(path, "positive") for path in READ],
