@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from starlette.requests import Request
 
 from atonce.explain.texts.heatmap import Heatmap
 from atonce.explain.texts.words import AttentionMap
 from atonce.figures.drawing_process import SHARED, TooMuchToDraw
-from atonce.serve import drawn
-from atonce.serve.answering import Gone
+from atonce.serve import drawn, view_routes
+from atonce.serve.app import build_app
 from atonce.serve.drawn import Drawer, Format
 from atonce.serve.faults import Fault
+from atonce.serve.limits import Limits
+from atonce.serve.served import Models
 
 ENDLESS: dict[str, Any] = {
     "data": {"sequence": {"start": 0, "stop": 3_000_000, "as": "a"}},
@@ -37,14 +38,6 @@ def figure(kind: type[Heatmap] = Heatmap, words: int = 2) -> Heatmap:
     names = tuple(f"w{number}" for number in range(words))
     weights = np.full((words, words), 1 / words, np.float32)
     return kind((AttentionMap(names, names, weights, "layer", "rule"),), "a", "b", "model")
-
-
-def request(leaves_after: float | None = None) -> Request:
-    async def receive() -> dict[str, str]:
-        await asyncio.sleep(3600 if leaves_after is None else leaves_after)
-        return {"type": "http.disconnect"}
-
-    return Request({"type": "http"}, receive)
 
 
 def kill_while_drawing() -> None:
@@ -83,15 +76,32 @@ def test_a_picture_of_too_many_cells_is_refused_and_its_numbers_are_not(
         assert client.post("/v1/heatmap", json={**BODY, "format": kind}).status_code == 200
 
 
+def test_finding_a_figure_and_drawing_it_have_the_time_of_one_request(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drawing may take half of it; what was found late is not drawn for so long as well."""
+    found = view_routes.drawn_heatmap
+
+    def late(*given: Any) -> Heatmap:
+        time.sleep(1.6)
+        return found(*given)
+
+    monkeypatch.setattr(Heatmap, "spec", Endless.spec)
+    monkeypatch.setattr(view_routes, "drawn_heatmap", late)
+    with TestClient(build_app(models, Limits(seconds=2.0))) as client:
+        answer = client.post("/v1/heatmap", json=BODY)
+    assert (answer.status_code, answer.json()["why"]) == (504, "a request may take 2 seconds")
+
+
 def test_what_takes_too_long_is_stopped_and_those_behind_it_are_answered() -> None:
     async def all_of_them() -> list[Any]:
         drawer = Drawer(seconds=60.0)
         drawer._limits = drawn.DrawingLimits(0.5)
-        slow = asyncio.create_task(drawer.sent(request(), figure(Endless), "svg"))
+        slow = asyncio.create_task(drawer.sent(figure(Endless), "svg"))
         await asyncio.sleep(0.1)
         drawer._limits = drawn.DrawingLimits(60.0)
         kinds: list[Format] = ["svg", "csv", "spec"]
-        behind = [drawer.sent(request(), figure(), kind) for kind in kinds]
+        behind = [drawer.sent(figure(), kind) for kind in kinds]
         return await asyncio.gather(slow, *behind, return_exceptions=True)
 
     slow, *behind = asyncio.run(all_of_them())
@@ -105,8 +115,8 @@ def test_a_drawing_that_nobody_waits_for_ends_soon(monkeypatch: pytest.MonkeyPat
 
     async def leave() -> float:
         drawer = Drawer(seconds=60.0)
-        with pytest.raises(Gone):
-            await drawer.sent(request(leaves_after=0.3), figure(Endless), "svg")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(drawer.sent(figure(Endless), "svg"), 0.3)
         began = time.monotonic()
         async with drawer._pictures:
             return time.monotonic() - began
@@ -119,9 +129,9 @@ def test_few_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def many() -> list[Any]:
         drawer = Drawer(seconds=0.6)
-        asked = [drawer.sent(request(), figure(Endless), "svg") for _ in range(5)]
+        asked = [asyncio.wait_for(drawer.sent(figure(Endless), "svg"), 0.6) for _ in range(5)]
         return await asyncio.gather(*asked, return_exceptions=True)
 
     faults = asyncio.run(many())
     assert [fault.status for fault in faults if isinstance(fault, Fault)].count(429) == 2
-    assert all(isinstance(fault, Fault | TooMuchToDraw) for fault in faults)
+    assert all(isinstance(fault, Fault | TooMuchToDraw | TimeoutError) for fault in faults)

@@ -8,15 +8,13 @@ from typing import Literal
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
 from starlette.responses import Response
 
 from atonce.explain.texts.heatmap import Heatmap
 from atonce.figures.drawing import MOST_NUMBERS, check_size
 from atonce.figures.drawing_process import MIB, SHARED, DrawingDied, DrawingLimits
 from atonce.figures.style import DARK, LIGHT
-from atonce.serve.answering import Gone
-from atonce.serve.faults import Fault, too_slow
+from atonce.serve.faults import Fault, too_many_figures
 from atonce.serve.messages import json_text
 
 Format = Literal["spec", "json", "csv", "svg", "png", "pdf", "html"]
@@ -48,7 +46,6 @@ class Drawer:
 
     def __init__(self, seconds: float) -> None:
         """`seconds`: within which a request is answered. A drawing gets half: those behind it wait, too."""
-        self._seconds = seconds
         self._limits = DrawingLimits(seconds / 2, _MEMORY)
         self._pictures, self._data = asyncio.Semaphore(1), asyncio.Semaphore(_DATA_AT_ONCE)
         self._drawn: asyncio.Future[bytes] | None = None
@@ -59,29 +56,21 @@ class Drawer:
         if kind in PICTURES:
             SHARED.start()
 
-    async def sent(self, request: Request, figure: Heatmap, kind: Format) -> Response:
+    async def sent(self, figure: Heatmap, kind: Format) -> Response:
         """The figure in an answer: as a file to be kept, unless the page is to draw it.
 
-        Raises Fault where too many wait, it takes too long, or the process that draws dies, FigureError where
-        the figure is too large, and Gone if who asked has left.
+        If it is cancelled, as nobody waits for it any more, the drawing ends soon. Raises Fault where too
+        many wait or the process that draws dies, and FigureError where it takes too long or is too large.
         """
         if self._made >= MOST_WAITING:
-            raise _too_many()
+            raise too_many_figures(MOST_WAITING)
         self._made += 1
-        work = asyncio.create_task(self._content(figure, kind))
-        work.add_done_callback(self._count_off)
-        gone = asyncio.create_task(_left(request))
         try:
-            await asyncio.wait({work, gone}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise Gone if gone.done() else too_slow(self._seconds)
-        finally:
-            work.cancel()
-            gone.cancel()
-        try:
-            content = work.result()
+            content = await self._content(figure, kind)
         except DrawingDied as error:
             raise Fault(HTTPStatus.SERVICE_UNAVAILABLE, error.what, why=error.why, fix=error.fix) from None
+        finally:
+            self._made -= 1
         headers = {} if kind == "spec" else {"Content-Disposition": f'attachment; filename="heatmap.{kind}"'}
         return Response(content, media_type=_TYPES[kind], headers=headers)
 
@@ -105,10 +94,6 @@ class Drawer:
         """End the process, if it still draws this."""
         if self._drawn is made and not made.done():
             SHARED.kill()
-
-    def _count_off(self, work: "asyncio.Future[bytes]") -> None:
-        self._made -= 1
-        _heard(work)
 
 
 def content_of(figure: Heatmap, kind: Format, limits: DrawingLimits) -> bytes:
@@ -152,23 +137,7 @@ def _no_formula(word: str) -> str:
     return f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word
 
 
-async def _left(request: Request) -> None:
-    """Returns when who asked has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 def _heard(done: "asyncio.Future[bytes]") -> None:
     """What failed and nobody waits for is no fault to write to the log."""
     if not done.cancelled():
         done.exception()
-
-
-def _too_many() -> Fault:
-    return Fault(
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "the server has too many figures to draw",
-        why=f"{MOST_WAITING} may wait",
-        fix="ask again in a second",
-        headers={"Retry-After": "1"},
-    )

@@ -104,6 +104,17 @@ def too_many_bodies() -> Fault:
     )
 
 
+def too_many_figures(most: int) -> Fault:
+    """More figures than may wait to be drawn."""
+    return Fault(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "the server has too many figures to draw",
+        why=f"{most} may wait",
+        fix="ask again in a second",
+        headers={"Retry-After": "1"},
+    )
+
+
 def compressed(encoding: str) -> Fault:
     """A body that would have to be unpacked."""
     return Fault(

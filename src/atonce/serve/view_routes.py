@@ -79,9 +79,12 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
         return Response(text, media_type="application/json")
 
     async def drawn(request: Request, served: Served, body: Drawn, draw: Question) -> Response:
+        async def sent() -> Response:
+            figure = await alone(partial(view_of, served, body), served, draw)
+            return await drawer.sent(figure, body.format)
+
         drawer.expect(body.format)
-        figure = await answering.in_time(request, alone(partial(view_of, served, body), served, draw))
-        return await drawer.sent(request, figure, body.format)
+        return await answering.in_time(request, sent())
 
     def of_texts(name: str | None) -> Served:
         return models.of_texts(name)
