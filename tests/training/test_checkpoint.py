@@ -59,6 +59,15 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert any(name.startswith("optimizer/1/") for name in one)
 
 
+def test_another_version_of_torch_may_know_other_options(tmp_path: Path) -> None:
+    """What has its sum is what was written: that an optimiser has more options since is no damage."""
+    learner = a_learner()
+    for optimizer in learner.optimizers:
+        optimizer.param_groups[0]["of_another_version"] = True
+    save_checkpoint(tmp_path, learner, PROGRESS)
+    assert load_checkpoint(tmp_path, a_learner(seed=2)) == PROGRESS
+
+
 def test_no_folder_and_an_empty_one_hold_no_checkpoint(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "missing", a_learner()) is None
     assert load_checkpoint(tmp_path, a_learner()) is None

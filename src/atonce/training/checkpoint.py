@@ -180,7 +180,7 @@ def _loaded(path: Path, learner: Learner) -> Progress:
             _check_finite(tensors)
         elif vars(stored.sum_of_file(path / _STATE)) != sums[_STATE]:
             raise ValueError(f"{_STATE} does not have the sum that progress.json has of it")
-        _restore(learner, tensors, numbers, path)
+        _restore(learner, tensors, numbers, path, is_summed=sums is not None)
         return progress
     except RunError as error:
         why = f"{error.what}: {error.why}"
@@ -243,7 +243,12 @@ def _numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 
 
 def _restore(
-    learner: Learner, tensors: Mapping[str, Tensor], numbers: list[list[dict[str, Any]]], path: Path
+    learner: Learner,
+    tensors: Mapping[str, Tensor],
+    numbers: list[list[dict[str, Any]]],
+    path: Path,
+    *,
+    is_summed: bool,
 ) -> None:
     def under(prefix: str) -> dict[str, Tensor]:
         return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
@@ -257,8 +262,9 @@ def _restore(
         for name, value in under(f"optimizer/{number}/").items():
             index, key = name.split("/")
             state.setdefault(int(index), {})[key] = value
-        _check_numbers(optimizer, groups)
-        _check_state(optimizer, state)
+        if not is_summed:  # else they may be those of another version of torch, but not damaged
+            _check_numbers(optimizer, groups)
+            _check_state(optimizer, state)
         optimizer.load_state_dict({"state": state, "param_groups": groups})
     averages = under("average/")
     if averages.keys() != (learner.average.weights.keys() if learner.average else set()):
