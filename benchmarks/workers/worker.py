@@ -54,7 +54,7 @@ def serve(step: Callable[[], dict[str, int]], about: str) -> None:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process has held. On Linux, getrusage begins at the peak of who started it."""
+    """The most memory that this process has held. Linux begins getrusage at the peak of who started it."""
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text().splitlines()
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
