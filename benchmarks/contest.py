@@ -1,6 +1,7 @@
 """Contests: all in turn on the same machine in the same minutes, so that their ratios can be trusted."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -14,7 +15,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-WORKERS = Path(__file__).parent / "workers"
+ROOT = Path(__file__).parents[1]
+WORKERS = ROOT / "benchmarks/workers"
+
+
+def environment_of(checkout: Path) -> Mapping[str, str]:
+    """In which `import atonce` finds that of a checkout."""
+    return os.environ if checkout == ROOT else {**os.environ, "PYTHONPATH": str(checkout / "src")}
 
 
 @dataclass
@@ -27,12 +34,19 @@ class Contestant:
     rounds: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def start(cls, name: str, python: str, script: str, *arguments: str) -> "Contestant":
-        """Start `workers/script` with this python, and wait until it is ready. Raises RuntimeError."""
-        command = [python, str(WORKERS / script), *arguments]
+    def start(
+        cls, name: str, python: str, script: str, *arguments: str, checkout: Path = ROOT
+    ) -> "Contestant":
+        """Start `workers/script` with this python, and wait until it is ready. Raises RuntimeError.
+
+        `checkout`: whose script, and whose atonce.
+        """
+        command = [python, str(checkout / "benchmarks/workers" / script), *arguments]
         # Threads wait as everybody's do. Told to sleep (OMP_WAIT_POLICY=PASSIVE), small operations on two
         # threads take three times as long here: nobody would run them so.
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment_of(checkout)
+        )
         contestant = cls(name, process)
         contestant.about = contestant._hear()["ready"]
         return contestant

@@ -86,9 +86,10 @@ class Crowd:
 
 
 @contextmanager
-def server(run: Path, *options: str) -> Iterator[Server]:
+def server(run: Path, *options: str, checkout: Path = contest.ROOT) -> Iterator[Server]:
     command = [sys.executable, "-m", "atonce", "serve", str(run), "--port", "0", *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    environment = contest.environment_of(checkout)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     said = process.stderr.readline()
     address = urlsplit(said.removeprefix("serving at ").strip())

@@ -23,9 +23,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +137,12 @@ def head(path: str, content: bytes, *, length: int | None = None) -> bytes:
 
 
 def _unchunked(body: bytes) -> bytes:
-    parts = []
-    while body:
-        size, _, body = body.partition(b"\r\n")
-        parts.append(body[: int(size, 16)])
-        body = body[int(size, 16) + 2 :]
+    parts, begin = [], 0
+    while begin < len(body):
+        end = body.index(b"\r\n", begin)
+        size = int(body[begin:end], 16)
+        parts.append(body[end + 2 : end + 2 + size])
+        begin = end + 2 + size + 2
     return b"".join(parts)
 
 
@@ -193,7 +196,18 @@ def _equal(found: tuple[str, float], expected: tuple[str, float]) -> bool:
     return found[0] == expected[0] and abs(found[1] - expected[1]) < 1e-3
 
 
-# --- hostile clients
+# --- hostile clients: in a process of their own, so that what they do with answers holds up nobody
+
+
+def hostile_clients(address: Address, bodies: Bodies, seeds: Sequence[int], until: float) -> Told:
+    """Have as many clients as seeds ask until then; what became of that."""
+
+    async def all_of_them() -> Told:
+        told = Told()
+        await asyncio.gather(*(be_hostile(address, bodies, told, seed, until) for seed in seeds))
+        return told
+
+    return asyncio.run(all_of_them())
 
 
 def largest(translator: Translator, limits: Limits) -> Bodies:
@@ -359,18 +373,23 @@ class Phase:
 
 async def phase(
     server: Server, expected: Sequence[Expected], bodies: Bodies,
-    *, seconds: float, hostile: int, seed: int,
+    *, seconds: float, hostile: int, seed: int, others: Executor,
 ) -> tuple[Phase, Told]:  # fmt: skip
-    """Let clients ask for so long. Each ends what it has begun."""
+    """Let clients ask for so long, hostile ones in another process. Each ends what it has begun."""
     told, until = Told(), time.monotonic() + seconds
     clients = [be_honest(server.address, expected, told, seed + n, until) for n in range(HONEST)]
-    clients += [be_hostile(server.address, bodies, told, seed - 1 - n, until) for n in range(hostile)]
-    running = asyncio.gather(*clients)
+    seeds = [seed - 1 - n for n in range(hostile)]
+    beside = asyncio.get_running_loop().run_in_executor(
+        others, hostile_clients, server.address, bodies, seeds, until
+    )
+    running = asyncio.gather(beside, *clients)
     most = server.megabytes()
     while not running.done():
         await asyncio.wait([running], timeout=0.5)
         most = max(most, server.megabytes())
     running.result()
+    told.wrong += beside.result().wrong
+    told.statuses += beside.result().statuses
     times = sorted(1000 * one for one in told.seconds)
     return Phase(
         hostile > 0,
@@ -393,18 +412,23 @@ async def soak(run: Path, *, minutes: float, seconds: float, seed: int) -> list[
     phases: list[Phase] = []
     broken: list[str] = []
     statuses: Counter[str] = Counter()
-    async with served(run) as server:
-        bodies = largest(translator, Limits())
-        await phase(server, expected, bodies, seconds=3, hostile=0, seed=seed)  # to warm up
-        idle, ends = server.megabytes(), time.monotonic() + 60 * minutes
-        while time.monotonic() < ends:
-            for hostile in (0, HOSTILE):
-                seed += 1000
-                one, told = await phase(server, expected, bodies, seconds=seconds, hostile=hostile, seed=seed)
-                phases.append(one)
-                statuses += told.statuses
-                broken += [f"a wrong answer: {wrong}" for wrong in told.wrong[:3]]
-                print(json.dumps(vars(one)), flush=True)
+    with ProcessPoolExecutor(1, get_context("spawn")) as others:
+        async with served(run) as server:
+            bodies = largest(translator, Limits())
+            await phase(
+                server, expected, bodies, seconds=3, hostile=0, seed=seed, others=others
+            )  # to warm up
+            idle, ends = server.megabytes(), time.monotonic() + 60 * minutes
+            while time.monotonic() < ends:
+                for hostile in (0, HOSTILE):
+                    seed += 1000
+                    one, told = await phase(
+                        server, expected, bodies, seconds=seconds, hostile=hostile, seed=seed, others=others
+                    )
+                    phases.append(one)
+                    statuses += told.statuses
+                    broken += [f"a wrong answer: {wrong}" for wrong in told.wrong[:3]]
+                    print(json.dumps(vars(one)), flush=True)
     without, beside = ([one for one in phases if one.hostile is hostile] for hostile in (False, True))
     slower = statistics.median(one.median for one in beside) / statistics.median(
         one.median for one in without

@@ -239,6 +239,41 @@ def test_where_a_mask_is_lost_the_report_says_so(name: str) -> None:
     assert found.connected == 1
 
 
+NAMED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "one-hot": (lambda s: F.one_hot(s.argmax(-1), N).float(), "aten::eq"),
+    "scattered": (lambda s: torch.zeros_like(s).scatter(-1, s.topk(1, -1)[1], 1.0), "aten::scatter"),
+    "sorted": (lambda s: torch.zeros_like(s).scatter(-1, s.sort(-1)[1][..., -1:], 1.0), "aten::scatter"),
+    "straight through": (lambda s: F.gumbel_softmax(s, hard=True), "aten::scatter"),
+    "compared": (lambda s: (s.max(-1)[1][..., None] == torch.arange(N)).float(), "aten::eq"),
+    "drawn": (lambda s: F.one_hot(s[0].softmax(-1).multinomial(1), N)[:, 0].float()[None], "aten::eq"),
+    "counted": (lambda s: F.one_hot((s.argmax(-1) + N) % N, N).float(), "aten::eq"),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_is_written_where_a_masked_score_is_greatest_is_named(name: str) -> None:
+    """A closed place is never written to. That is not followed, so it is said."""
+    function, named = NAMED[name]
+    masked = work_span(lambda x: function((x @ x.mT).masked_fill(CLOSED > 0, -math.inf)) @ x, vectors())
+    assert any(one.startswith(named) and one.endswith("(of a mask)") for one in masked.wide), masked.wide
+    assert dict(work_span(lambda x: function(x @ x.mT) @ x, vectors()).wide) == {}
+
+
+def test_where_a_masked_score_is_greatest_may_be_looked_up() -> None:
+    table, weight = torch.randn(11, DIM), torch.randn(DIM, 11)
+    banned = torch.arange(11) > 8
+
+    def writing(start: Tensor) -> Tensor:
+        token, tokens, is_done = start[:, 0], [], torch.zeros(1, dtype=torch.bool)
+        for _ in range(start.shape[1]):
+            token = torch.where(is_done, 0, (table[token] @ weight).masked_fill(banned, -math.inf).argmax(-1))
+            is_done = is_done | (token == 1)
+            tokens.append(token)
+        return torch.stack(tokens, 1)
+
+    assert dict(work_span(writing, torch.randint(11, (1, N))).wide) == {}
+
+
 @pytest.mark.parametrize("kind", [torch.long, torch.float, torch.bool], ids=str)
 def test_a_mask_that_is_given_beside_the_input(kind: torch.dtype) -> None:
     for close in (
@@ -409,6 +444,8 @@ HALVES: dict[str, Callable[[Tensor], Tensor]] = {
     "looked up": lambda z: z[:, torch.arange(N)],
     "chosen": lambda z: torch.where(torch.ones(N, 1, dtype=torch.bool), z, -z),
     "conjugated": lambda z: z.conj().resolve_conj(),
+    "turned four times": lambda z: z * 1j / -2j * (1j * 2j),
+    "turned and added": lambda z: z.imag * 1j + z.real,
 }
 
 
@@ -416,6 +453,13 @@ HALVES: dict[str, Callable[[Tensor], Tensor]] = {
 def test_each_half_of_a_complex_number_waits_for_its_own(name: str) -> None:
     assert reached(lambda x: HALVES[name](torch.complex(x, x.flip(1))).real * 1) == EACH_ALONE
     assert reached(lambda x: HALVES[name](torch.complex(x.flip(1), x)).imag * 1) == EACH_ALONE
+
+
+def test_what_is_multiplied_by_the_imaginary_unit_swaps_its_halves() -> None:
+    assert reached(lambda x: (torch.complex(x, x.flip(1)) * 1j).imag * 1) == EACH_ALONE
+    assert reached(lambda x: (torch.complex(x.flip(1), x) / 1j).real * 1) == EACH_ALONE
+    assert reached(lambda x: (x + 1j * x.flip(1)).real * 1) == EACH_ALONE
+    assert reached(lambda x: (torch.complex(x, x.flip(1)) * (1 + 1j)).imag * 1) != EACH_ALONE
 
 
 @pytest.mark.parametrize(("cell", "path"), [(nn.GRU, "3 n + 1"), (nn.LSTM, "2 n + 5"), (nn.RNN, "3 n")])

@@ -97,15 +97,34 @@ class Call:
             return False
         if self.name in ("mul", "div"):
             factors = self.args[1:] if self.name == "div" else self.args
-            complex_ones = [one for one in factors if isinstance(one, complex) or _is_complex(one)]
-            return len(complex_ones) < len(factors)
+            return any(_is_real(one) or self.is_imaginary(one) for one in factors)
         return self.name in _BY_HALVES or (self.name in _SUMS and self.named("alpha", 1).imag == 0)
+
+    @property
+    def swaps_halves(self) -> bool:
+        """Whether real halves are made of imaginary ones: of a product with 1j."""
+        return self.name in ("mul", "div") and sum(map(self.is_imaginary, self.args)) % 2 == 1
+
+    @property
+    def _has_no_other_half(self) -> bool:
+        """Whether a real argument goes into one half of the result alone."""
+        if self.name in _SUMS | _JOINS:
+            return True
+        return self.swaps_halves and all(_is_real(one) or self.is_imaginary(one) for one in self.args)
+
+    def is_imaginary(self, value: Any) -> bool:
+        """Whether an argument has no real half in any run."""
+        if isinstance(value, complex):
+            return value.real == 0 != value.imag
+        if not _is_complex(value) or not bool((value.detach().real == 0).all()):
+            return False
+        return bool(is_constant(self.shadows.of(value)).all())
 
     def shadow(self, value: Any) -> Int[Tensor, " channels *shape"]:
         """The shadow of an argument. A number of Python's waits for nothing."""
         if isinstance(value, Tensor):
-            if self.shadows.half == 1 and not value.is_complex() and self.name in _SUMS | _JOINS:
-                return self.nothing(value.shape)  # it goes into the real halves
+            if self.shadows.half == 1 and not value.is_complex() and self._has_no_other_half:
+                return self.nothing(value.shape)
             return self.shadows.of(value)
         return self.nothing(())
 
@@ -156,6 +175,10 @@ _BY_HALVES = _JOINS | {
 
 def _is_complex(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_complex()
+
+
+def _is_real(value: Any) -> bool:
+    return value.imag == 0 if isinstance(value, complex) else not _is_complex(value)
 
 
 def base_name(operation: OpOverload) -> str:

@@ -56,6 +56,7 @@ class Shadows:
         self._known: Int[Tensor, " channels"] | None = None
         self._before: dict[int, StorageWeakRef] = {}
         self._shared: dict[int, StorageWeakRef] = {}
+        self._choices: dict[int, StorageWeakRef] = {}
         self.half: int | None = None
         """Which halves of complex numbers are asked for and written: real (0), imaginary (1), or both."""
 
@@ -153,6 +154,19 @@ class Shadows:
         if kept is None or kept.itemsize != tensor.itemsize:
             return None
         return self._viewed(kept.shadow, tensor)[0].clone()
+
+    def put_choice(self, tensor: Tensor) -> None:
+        """Take note that `tensor` holds places among which some are never named, as a mask has closed them."""
+        storage = tensor.untyped_storage()
+        self._choices[storage._cdata] = StorageWeakRef(storage)
+        if len(self._choices) > 64:
+            self._choices = {key: one for key, one in self._choices.items() if not one.expired()}
+
+    def is_choice(self, tensor: Tensor) -> bool:
+        """Whether it is, or is a view of one."""
+        if not self._choices or tensor.layout is not torch.strided:
+            return False
+        return tensor.untyped_storage()._cdata in self._choices
 
     def know(self, known: Int[Tensor, " channels"]) -> None:
         """Take note of how long what Python has read had to wait.

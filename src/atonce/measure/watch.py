@@ -26,7 +26,7 @@ from atonce.measure.beside import beside_seen
 from atonce.measure.bodies import run_by_body
 from atonce.measure.call import Call, Waited, base_name
 from atonce.measure.chain import Chains, called_from
-from atonce.measure.rules import reductions
+from atonce.measure.rules import masks, reductions
 from atonce.measure.rules.apart import taken_apart
 from atonce.measure.rules.table import Rule, rule_for
 from atonce.measure.shadows import (
@@ -152,13 +152,15 @@ class Watch(TorchDispatchMode):
             self._write_halves(call, plan.rule)
         if waited.far is not None and call.output.is_floating_point():
             self.shadows.put_far(call.output, waited.far & is_far(call.output))
+        for choice in masks.choices(call):
+            self.shadows.put_choice(choice)
         return result
 
     def _write_halves(self, call: Call, rule: Rule) -> None:
         """Have each half of complex numbers wait for its own."""
         try:
             halves = []
-            for half in (0, 1):
+            for half in (1, 0) if call.swaps_halves else (0, 1):
                 self.shadows.half = half
                 halves.append(rule(call))
             for half, waited in enumerate(halves):
@@ -193,7 +195,7 @@ class Watch(TorchDispatchMode):
                 return reductions.everything(call)
             if waited.wide:
                 self.wide[call.operation.name()] += 1
-            elif waited.loses or (waited.loses is None and self._has_mask(call)):
+            elif waited.loses or (waited.loses is None and self._has_mask(call)) or masks.loses_choice(call):
                 self.wide[f"{call.operation.name()} (of a mask)"] += 1
             return waited
         if sparse:

@@ -6,12 +6,12 @@ told from the names of operations but tried out: each is run again with other nu
 that may be others.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from atonce.measure.call import Call
 from atonce.measure.shadows import FAR, NOTHING, is_constant, is_far, is_unmarked, latest
@@ -217,3 +217,37 @@ class Groups(NamedTuple):
 def spread(places: Places, call: Call) -> Places | None:
     """Over all of a result; None if nowhere."""
     return places.expand(call.output.shape) if places.any() else None
+
+
+_CHOOSE = {"argmax", "argmin", "max", "min", "sort", "topk", "multinomial", "kthvalue", "median", "nanmedian"}
+_CARRY = {"clone", "_to_copy", "copy", "cat", "stack", "repeat", "flip", "roll", "constant_pad_nd", "where"}
+_LOOK_UP = {"embedding", "gather", "index_select", "take", "index", "_unsafe_index"}
+
+
+def choices(call: Call) -> Iterator[Tensor]:
+    """Results that are places among numbers of which a mask has closed some: those are never named."""
+    whole = [one for one in call.outputs if one.dtype == torch.int64]
+    if not whole:
+        return
+    if call.name in _CHOOSE and call.args[0].is_floating_point():
+        shadow = call.shadow(call.args[0])
+        closed = is_constant(shadow)
+        masked = call.masked(call.args[0])
+        closed = closed if masked is None else closed | masked
+        if closed.any() and not closed.all():
+            yield from whole
+    elif call.name in _CARRY | _LOOK_UP or torch.Tag.pointwise in call.operation.tags:
+        places = call.args[1:] if call.name in _LOOK_UP else ()
+        of = [one for one in call.tensors if not any(one is place for place in tree_leaves(places))]
+        if any(call.shadows.is_choice(one) for one in of):
+            yield from whole
+
+
+def loses_choice(call: Call) -> bool:
+    """Whether more becomes of such places than is looked up there, so that what is never named waits, too."""
+    chosen = [one for one in call.tensors if call.shadows.is_choice(one)]
+    if not chosen or call.name in _CARRY | _LOOK_UP:
+        return False
+    if torch.Tag.pointwise in call.operation.tags:  # each for itself; or compared with all that there are
+        return call.output.numel() > max(one.numel() for one in chosen)
+    return True
