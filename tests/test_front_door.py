@@ -116,3 +116,8 @@ def test_what_measures_is_a_folder_that_comes_when_asked() -> None:
     assert said == ""
     assert "torch" in modules
     assert atonce.measure.__all__ == ["Growth", "Law", "WorkSpan", "growth", "work_span"]
+
+
+def test_a_notebook_completes_the_public_names_and_no_others() -> None:
+    shown = {name for name in dir(atonce) if not name.startswith("_")}
+    assert shown == {*atonce.__all__, "measure"}

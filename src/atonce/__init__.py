@@ -69,3 +69,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'atonce' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What a notebook completes."""
+    return [*__all__, "measure", *(name for name in globals() if name.startswith("__"))]

@@ -27,7 +27,7 @@ POSTED: dict[str, dict[str, Any]] = {
         **TEXT, "beam": 2, "nbest": 2, "temperature": 0, "seed": 7, "prefix": "1", "hidden": [0],
         "dropped": {"decoder.layers.0.cross_attention": [1]},
     },
-    "/v1/heads": DRAWN,
+    "/v1/heads": {key: value for key, value in DRAWN.items() if key not in ("head", "format")},
     "/v1/heatmap": DRAWN,
     "/v1/influence": {**TEXT, "measure": "gradient", "format": "csv"},
     "/v1/beam": {"text": "3 May 1999", "model": "dates", "beam": 2, "prefix": "1"},

@@ -515,7 +515,7 @@ def _picture(picture: Image.Image) -> str:
 def test_lengths_are_described_of_requests_alone(client: TestClient) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     sent = {name for name in schemas if name.endswith("Request")}
-    assert len(sent) == 7
+    assert len(sent) == 8
     for name, schema in schemas.items():
         if name not in sent:
             assert not {"maxLength", "maxItems", "maximum"} & set(re.findall(r"\w+", json.dumps(schema)))
@@ -585,7 +585,7 @@ def test_limits_are_in_the_description(client: TestClient) -> None:
     texts = schemas["TextRequest"]["properties"]["texts"]
     assert (texts["maxItems"], texts["items"]["maxLength"]) == (8, 200)
     assert "--max-work" in texts["description"]
-    for name in ("LookRequest", "HeatmapRequest", "InfluenceRequest", "ComparisonRequest"):
+    for name in ("LookRequest", "HeadsRequest", "HeatmapRequest", "InfluenceRequest", "ComparisonRequest"):
         assert "512 pieces" in schemas[name]["properties"]["target"]["description"]
         assert "--max-memory" in schemas[name]["description"]
     assert "--max-looked" in schemas["BeamRequest"]["properties"]["prefix"]["description"]
@@ -594,3 +594,10 @@ def test_limits_are_in_the_description(client: TestClient) -> None:
 def test_names_tell_runs_apart() -> None:
     assert distinct_names([Path("/x/a"), Path("/y/b")]) == ["a", "b"]
     assert distinct_names([Path("/x/a"), Path("/y/a"), Path("/y/b")]) == ["x/a", "y/a", "b"]
+
+
+def test_what_heads_do_not_know_is_refused(client: TestClient) -> None:
+    """Which head is a heat map's to ask: here there are all."""
+    assert client.post("/v1/heads", json={"text": "a", "layer": "1"}).status_code == 200
+    for unknown in ({"head": "mean"}, {"head": "no head"}, {"format": "png"}):
+        refused(client.post("/v1/heads", json={"text": "a", **unknown}), 422)

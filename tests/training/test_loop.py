@@ -188,3 +188,16 @@ def test_nothing_is_done_when_the_budget_is_used_up() -> None:
     assert not list(
         updates(model, build_optimizers(model, options), None, source, options, StepBudget(9), done=9)
     )
+
+
+def test_each_group_of_an_optimizer_follows_the_schedule_from_its_own_peak() -> None:
+    model, options = a_model(), config(steps=2, warmup=4)
+    first, *others = model.parameters()
+    optimizer = torch.optim.SGD([{"params": [first], "lr": 0.4}, {"params": others, "lr": 0.8}])
+    rates: list[list[float]] = []
+    optimizer.register_step_pre_hook(
+        lambda one, *_: rates.append([group["lr"] for group in one.param_groups])
+    )
+    made = list(updates(model, [optimizer], None, stream(a_batch(2, 5, 1)), options, StepBudget(2)))
+    assert rates == [[0.4 * one.rate_factor, 0.8 * one.rate_factor] for one in made]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.4, 0.8]

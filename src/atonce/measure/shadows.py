@@ -156,7 +156,7 @@ class Shadows:
         return self._viewed(kept.shadow, tensor)[0].clone()
 
     def put_choice(self, tensor: Tensor) -> None:
-        """Take note that `tensor` holds places among which some are never named, as a mask has closed them."""
+        """Take note that `tensor` holds places, of which some are never named: a mask has closed them."""
         storage = tensor.untyped_storage()
         self._choices[storage._cdata] = StorageWeakRef(storage)
         if len(self._choices) > 64:

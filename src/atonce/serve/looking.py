@@ -1,7 +1,6 @@
 """What the page shows of one text, or of one model, computed on the thread of the models."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 
@@ -34,6 +33,7 @@ from atonce.serve.view_messages import (
     ComparisonRequest,
     ConfidenceMessage,
     HeadMessage,
+    HeadsRequest,
     HeadsResponse,
     HeatmapRequest,
     InfluenceRequest,
@@ -51,7 +51,8 @@ from atonce.studies.measurement.phases import generation, sentences, small, teac
 from atonce.studies.measurement.subjects import Model
 from atonce.studies.measurement.tick_views import LENGTH, tick_views
 
-Asked = LookRequest | BeamRequest | InfluenceRequest | HeatmapRequest | ComparisonRequest
+Asked = LookRequest | BeamRequest | InfluenceRequest | HeadsRequest | ComparisonRequest
+"""A heat map is asked for as heads are, and which of them."""
 
 
 def translator_of(served: Served) -> Translator:
@@ -74,6 +75,8 @@ def view_of(served: Served, asked: Asked) -> View:
         case HeatmapRequest():
             heads = Sizes(translator.model).heads if asked.head == "all" else 1
             return View("heatmap", asked.text, asked.target, outputs=translator.config.beam, heads=heads)
+        case HeadsRequest():
+            return View("heads", asked.text, asked.target, outputs=translator.config.beam)
         case ComparisonRequest():
             return View("comparison", asked.text, asked.target, outputs=translator.config.beam, heads=3)
 
@@ -184,10 +187,9 @@ def drawn_influence(served: Served, asked: InfluenceRequest, limits: Limits) -> 
     return Heatmap((one,), source=asked.text, output=output, model=served.name)
 
 
-def heads(served: Served, asked: HeatmapRequest, limits: Limits) -> HeadsResponse:
+def heads(served: Served, asked: HeadsRequest, limits: Limits) -> HeadsResponse:
     """All heads of a layer."""
-    view = replace(view_of(served, asked), kind="heads")
-    seen = attention_of(translator_of(served), asked.text, _output(served, view, limits))
+    seen = attention_of(translator_of(served), asked.text, _output(served, view_of(served, asked), limits))
     chosen = seen.choose(asked.layer)
     maps = attention_maps(seen, layer=asked.layer, head="all", words=asked.words, end=asked.end)
     return HeadsResponse(

@@ -108,17 +108,22 @@ class LookResponse(Message):
     """Pairs "source-output" of words, counted from 0."""
 
 
-class HeatmapRequest(_OneText):
-    """A heat map of one text."""
+class HeadsRequest(_OneText):
+    """All heads of a layer, on one text."""
 
     layer: Name | None = None
     """Its name, its number among those that look at the source, or mean; the last of these without it."""
-    head: Name = "mean"
-    """A number from 1, mean, max, or all."""
     words: Flag = True
     """Merge pieces to words."""
     end: End = "shown"
     """The column of the end of the sentence: hidden, or left out and the rest renormalised."""
+
+
+class HeatmapRequest(HeadsRequest):
+    """A heat map of one text."""
+
+    head: Name = "mean"
+    """A number from 1, mean, max, or all."""
     format: Format = "spec"
     """How it is sent; spec: Vega-Lite for light and dark paper."""
 

@@ -34,6 +34,7 @@ from atonce.serve.view_messages import (
     BeamRequest,
     BeamResponse,
     ComparisonRequest,
+    HeadsRequest,
     HeadsResponse,
     HeatmapRequest,
     InfluenceRequest,
@@ -96,7 +97,7 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
         return await told(request, served, body, lambda: look(served, body, limits))
 
     @router.post("/v1/heads", response_model=HeadsResponse)
-    async def heads_of(body: HeatmapRequest, request: Request) -> Response:
+    async def heads_of(body: HeadsRequest, request: Request) -> Response:
         """All heads of a layer of attention."""
         served = of_texts(body.model)
         return await told(request, served, body, lambda: heads(served, body, limits))

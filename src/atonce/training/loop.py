@@ -61,7 +61,8 @@ def updates(
     together, each from its share of every batch.
     """
     device = next(model.parameters()).device
-    peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    peaks = [group["lr"] for group in groups]
     clock = clock or Clock()
     step = done
     while not budget.is_over(step):
@@ -69,8 +70,8 @@ def updates(
         began = clock.seconds
         planned = budget.planned_steps(step)
         factor = rate_factor(step, schedule=config.schedule, warmup=config.warmup, steps=planned)
-        for optimizer, peak in zip(optimizers, peaks, strict=True):
-            optimizer.param_groups[0]["lr"] = peak * factor
+        for group, peak in zip(groups, peaks, strict=True):
+            group["lr"] = peak * factor
 
         read = [next(stream) for _ in range(config.accumulate)]
         batches = tuple(batch.to(device) for batch, _ in read)
@@ -92,8 +93,9 @@ def updates(
                     average.update(model)
         model.zero_grad()
 
-        for optimizer, peak in zip(optimizers, peaks, strict=True):
-            optimizer.param_groups[0]["lr"] = peak
+        # A checkpoint that is saved now holds the peak: a resumed training scales it again.
+        for group, peak in zip(groups, peaks, strict=True):
+            group["lr"] = peak
         seconds = clock.seconds
         budget.observe(step, seconds, seconds - began)
         padding = sum(batch.padding_share for batch in batches) / len(batches)

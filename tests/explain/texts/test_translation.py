@@ -52,6 +52,15 @@ def test_without_a_target_it_is_the_models_own_translation(recurrent: Translator
     assert shown.to_dict() == heatmap(recurrent, TEXT, target=shown.output).to_dict()
 
 
+def test_a_model_in_training_stays_in_training(recurrent: Translator) -> None:
+    recurrent.model.train()
+    shown = heatmap(recurrent, TEXT, target=TARGET)
+    assert all(module.training for module in recurrent.model.modules())
+    recurrent.model.eval()
+    assert shown.to_dict() == heatmap(recurrent, TEXT, target=TARGET).to_dict()
+    assert not recurrent.model.training
+
+
 @pytest.mark.parametrize(("text", "target"), [("", ""), ("mai", ""), ("", "mai"), ("日本 ", " x")])
 def test_little_text_can_be_shown_too(transformer: Translator, text: str, target: str) -> None:
     (one,) = heatmap(transformer, text, target=target).maps

@@ -83,9 +83,9 @@ def attention_of(
     elif target is None:
         target = translator.translate([text])[0].text
     written = translator.target_pieces(target)
-    model = translator.model.eval()
+    model = translator.model
     target_in = torch.tensor([[tokenizer.bos, *written[:-1]]], device=translator.device)
-    with torch.inference_mode(), recorded_attention(model) as record:
+    with translator.evaluating(), torch.inference_mode(), recorded_attention(model) as record:
         model(*translator.read([source]), target_in)
     read = side_of(tokenizer, [*source, tokenizer.eos])
     return TranslationAttention(read, side_of(tokenizer, written), record)

@@ -17,14 +17,15 @@ export function attentionView(place, page) {
     h("em", {}, "Attention is a hint at what mattered, no explanation."));
   place.append(controls, figure.place, caveat, heads);
 
-  const wanted = () => ({
-    text: state.text, model: state.model, layer: state.layer || null, head: state.head,
+  const layerWanted = () => ({
+    text: state.text, model: state.model, layer: state.layer || null,
     words: state.tokens === "words", end: state.end, ...(state.target ? { target: state.target } : {}),
   });
+  const wanted = () => ({ ...layerWanted(), head: state.head });
 
   async function draw() {
     const found = await page.daring(() => ask(async (signal) => ({
-      heads: await post("/v1/heads", wanted(), signal),
+      heads: await post("/v1/heads", layerWanted(), signal),
       figure: await post("/v1/heatmap", { ...wanted(), format: "spec" }, signal),
     })));
     if (!found) return;
