@@ -57,9 +57,10 @@ _HOMES = {
 
 # A thread of torch that waits for another does so in a loop of 300,000 pauses, 5 ms on our Xeon and thus
 # longer than the system gives a thread at a time. On a busy machine hardly anything else would be done
-# (`models.threads`). With 1,000 it is as fast on idle cores. libgomp reads this once, when torch is imported.
+# (`models.threads`). With 10,000 it is as fast on idle cores, with 1,000 not (benchmarks/spin.py). libgomp
+# reads this once, when torch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def __getattr__(name: str) -> object:

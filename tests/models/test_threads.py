@@ -105,7 +105,7 @@ def test_a_training_of_an_earlier_version_goes_on_as_it_was(prepared_dates: Path
 
 @pytest.mark.parametrize(
     ("environment", "count"),
-    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
 )
 def test_threads_wait_for_one_another_a_short_time(environment: dict[str, str], count: str) -> None:
     code = "import atonce, os; print(os.environ.get('GOMP_SPINCOUNT'))"
