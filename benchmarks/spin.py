@@ -1,10 +1,10 @@
 """How long threads should wait for one another in a busy loop: libgomp's GOMP_SPINCOUNT, in turn.
 
     python benchmarks/spin.py                                  on idle cores
-    python benchmarks/spin.py --busy 2 --model rnn-128         beside so many processes that compute without an end
+    python benchmarks/spin.py --busy 2 --model rnn-128         beside two that compute without an end
 
-What is timed is an update of training.py's models. The last count is what the others are compared with: 300,000
-is libgomp's own, 10,000 what `atonce/__init__.py` sets.
+What is timed is an update of training.py's models. The last count is what the others are compared with:
+300,000 is libgomp's own, 10,000 what `atonce/__init__.py` sets.
 """
 
 import argparse
