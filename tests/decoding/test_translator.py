@@ -66,6 +66,32 @@ def test_what_is_encoded_together_changes_nothing(
     assert [one.score for one in apart] == pytest.approx([one.score for one in together], rel=1e-9)
 
 
+@every_part
+def test_each_text_gets_its_own_output(
+    dates_tokenizer: Tokenizer, config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also short texts, of several lengths: their outputs may be far longer than they are, and as long."""
+    monkeypatch.setattr("atonce.decoding.translator.ENCODED_AT_ONCE", 12)
+    translator = translator_of(dates_tokenizer, config, beam=1, max_length_ratio=2.0)
+    texts = [
+        "1 m",
+        "mai",
+        "3. Mai 99",
+        "4",
+        "10. Januar 2024",
+        "5. mai",
+        "6 ma",
+        "日",
+        "7 m 8",
+        "x y z 9",
+        "0",
+    ]
+    together, alone = translator.translate(texts), [translator.translate([text])[0] for text in texts]
+    assert texts_of(together) == texts_of(alone)
+    assert [one.score for one in together] == pytest.approx([one.score for one in alone], rel=1e-9)
+    assert len({one.score for one in alone}) == len(texts)
+
+
 @pytest.mark.parametrize("longest_source", [256, 12])
 def test_a_stream_grows_to_what_greedy_search_gives(dates_tokenizer: Tokenizer, longest_source: int) -> None:
     config = config_of("bigru", "gru_additive")

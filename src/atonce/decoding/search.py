@@ -111,3 +111,17 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[lis
         batch.append(index)
     if batch:
         yield batch
+
+
+def consecutive(sources: Sequence[list[int]], most: int) -> Iterator[list[list[int]]]:
+    """Sources a few at a time, in order: rows times the longest, its end included, within `most`."""
+    few: list[list[int]] = []
+    longest = 0
+    for source in sources:
+        longest = max(longest, len(source) + 1)
+        if few and (len(few) + 1) * longest > most:
+            yield few
+            few, longest = [], len(source) + 1
+        few.append(source)
+    if few:
+        yield few

@@ -14,7 +14,13 @@ from atonce.data.config import Normalization
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.beam import Growth
 from atonce.decoding.hypothesis import Hypothesis
-from atonce.decoding.search import batches_by_length, check_search_fits, never_written, search
+from atonce.decoding.search import (
+    batches_by_length,
+    check_search_fits,
+    consecutive,
+    never_written,
+    search,
+)
 from atonce.decoding.segments import segments
 from atonce.decoding.shortlist import Candidates, Shortlist
 from atonce.decoding.system import System, padded
@@ -298,7 +304,9 @@ class Translator(System):
         lengths = [max(len(source) + 1, self.longest_output(len(source)) // 3) for source in sources]
         model = self.searched
         at_once = min(self.config.batch_tokens, model.batch_tokens or self.config.batch_tokens)
-        batches = list(batches_by_length(lengths, at_once // width))
+        order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
+        planned = batches_by_length([lengths[index] for index in order], at_once // width)
+        batches = [[order[place] for place in places] for places in planned]
 
         is_listed = width > 1 and temperature == 0 and not prefix
         if batches:
@@ -347,16 +355,16 @@ class Translator(System):
         )
 
     def _memory(self, model: Searched, batch: list[list[int]]) -> Memory:
-        """What the encoder makes of a batch, whose longest sources come first.
+        """What the encoder makes of a batch, in order.
 
-        On a CPU a few of like length at a time: with little padding, and what is computed stays in caches.
+        On a CPU a few at a time, of like length where the batch is sorted: with little padding, and what is
+        computed stays in caches.
         """
         if self.device.type != "cpu":
             return model.encode(*self.read(batch))
-        lengths = [len(source) + 1 for source in batch]
         memories = []
-        for few in batches_by_length(lengths, ENCODED_AT_ONCE):
-            memories.append(model.encode(*self.read([batch[index] for index in few])))
+        for few in consecutive(batch, ENCODED_AT_ONCE):
+            memories.append(model.encode(*self.read(few)))
             pause()
         return stacked(memories)
 
