@@ -196,15 +196,6 @@ def disk_error(path: Path, error: OSError) -> DiskError:
     )
 
 
-def what_the_system_said(error: OSError) -> DiskError:
-    """What to tell a user of a file or folder that the system refused, wherever that was."""
-    return DiskError(
-        f"cannot use {error.filename}",
-        why=error.strerror or str(error),
-        fix="check that it is there, of the right kind, and that it and its folders may be used by you",
-    )
-
-
 @contextmanager
 def advising(fix: str, *, only_if: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Within the block, a DiskError says how to go on here, once there is room: by `fix`."""

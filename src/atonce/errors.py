@@ -43,3 +43,24 @@ class FigureError(AtonceError):
 
 class DiskError(AtonceError):
     """A file could not be written. What was there before is still there."""
+
+
+def of_the_system(error: OSError | MemoryError | RuntimeError) -> AtonceError | None:
+    """What to tell a user of a file or memory that the system refused; None for any other fault."""
+    if isinstance(error, OSError):
+        if error.filename is None:  # not about a file
+            return None
+        return DiskError(
+            f"cannot use {error.filename}",
+            why=error.strerror or str(error),
+            fix="check that it is there, of the right kind, and that it and its folders may be used by you",
+        )
+    said = str(error)
+    known = "can't allocate memory" in said or "out of memory" in said.lower()
+    if isinstance(error, RuntimeError) and not known:
+        return None
+    return RunError(
+        "there is not enough memory",
+        why=said.splitlines()[0] if said else "the system gives no more",
+        fix="ask for less at a time: a smaller model, beam or batch, or shorter texts",
+    )

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import importlib
 import json
+import mmap
 import os
 import random
 import shutil
@@ -35,15 +36,24 @@ from campaign.forked import preload, start_forked
 
 IMPORTED = ("altair", "babel", "jinja2", *(f"atonce.studies.{name}" for name in (
     "demo", "distill", "comparison.compare", "comparison.trial",
-)))  # fmt: skip
+)), "ctranslate2", "atonce.interop.ctranslate2")  # fmt: skip
 """Beside what every campaign imports before it forks. Not what is compiled: that decides where it is kept."""
 MOST_ATTEMPTS = 10
 """At a round: a command may end before it is killed, as it does not take as long each time."""
+EARLIER = "an earlier figure"
 MOST_KILLS = 4
 """In a round."""
+ADDRESSES = 1 << 40
+"""Bytes of address space that a command may take: what draws reserves far more than it uses."""
 LONGEST = 600.0
 """Seconds that a command may take that nobody kills."""
 TRAINING = {**tiny.TRAINING, "steps": 24, "save_every": 3, "validate_every": 8}
+HASHED = (
+    ".safetensors", ".model", ".source", ".target", ".toml", ".bin", ".npy", "data.json", "examples.json",
+    "scores.json", "test.jsonl", "valid.jsonl", "plan.json", "config.json", "shared_vocabulary.json",
+    "README.md",
+)  # fmt: skip
+"""Endings or names of files that are the same to the byte."""
 CHANGING = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link")
 """Events of Python's audit hooks, beside files that are opened to be written."""
 
@@ -70,19 +80,55 @@ class Kind:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def fingerprint(folder: Path) -> dict[str, str]:
+def fingerprint(folder: Path) -> dict[str, Any]:
     """All names below a folder, with what must not depend on how often a training was killed."""
-    found = {}
+    found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.name == "log.jsonl":
-            steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
-            found[name] = str(steps)
-        elif path.suffix in (".safetensors", ".model", ".source", ".target", ".toml", ".bin", ".npy"):
+        if path.name in ("log.jsonl", "progress.json"):
+            lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+            found[name] = [unclocked(json.loads(line)) for line in lines]
+        elif path.name == "sums.json":
+            found[name] = {of: len(sums) for of, sums in json.loads(path.read_text())["files"].items()}
+        elif path.suffix in HASHED or path.name in HASHED:
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         else:
             found[name] = "there"
     return found
+
+
+def unclocked(entry: dict[str, Any]) -> dict[str, Any]:
+    """A line of a log, or how far a training is, but for how long it took; sums are also of that."""
+    return {name: value for name, value in entry.items() if name not in (*tiny._CLOCKED, "sums", "sum")}
+
+
+def unsettled(folder: Path) -> list[str]:
+    """Faults of runs and data below a folder when a command has ended: each opens, with one sum of a file."""
+    faults = []
+    for path in sorted(folder.rglob("sums.json")):
+        home = str(path.parent.relative_to(folder))
+        sums = json.loads(path.read_text())["files"]
+        if several := [name for name, of in sums.items() if len(of) != 1 or None in of]:
+            faults.append(f"{home} has not just one sum of {several}")
+        try:
+            open_all(path.parent)
+        except Exception as error:
+            faults.append(f"{home} does not open: {error}")
+    return faults
+
+
+def open_all(folder: Path) -> None:
+    """Look at every file that has a sum, at the data and at the model."""
+    from atonce import stored
+    from atonce.data.prepare import open_prepared
+    from atonce.decoding.opening import load
+
+    for name in stored.names(folder, ""):
+        stored.check(folder, name)
+    if (folder / "data.json").exists():
+        open_prepared(folder)
+    if (folder / "recipe.toml").exists():
+        load(folder)
 
 
 def names(folder: Path) -> list[str]:
@@ -195,12 +241,37 @@ def a_demo(base: Path) -> Kind:
     )  # fmt: skip
 
 
+def an_export(base: Path) -> Kind:
+    command = ["export", str(trained(base)), "exported", "--to", "ctranslate2"]
+    return Kind(command, command, "exported", same=lambda folder: fingerprint(folder / "exported"))
+
+
+def a_figure(base: Path) -> Kind:
+    """Takes the place of an earlier one. It is drawn by a process of its own, and written by this one."""
+    command = ["heatmap", str(trained(base)), "3 May 2001", "--out", "map.svg"]
+
+    def whole(folder: Path) -> list[str]:
+        there = (folder / "map.svg").read_text(encoding="utf-8")
+        is_whole = there == EARLIER or there.rstrip().endswith("</svg>")
+        return [] if is_whole else [f"map.svg is neither the earlier one nor a new one: {there[-60:]!r}"]
+
+    return Kind(
+        command, command, "map.svg", whole=whole,
+        before=lambda folder: (folder / "map.svg").write_text(EARLIER) and None,
+        same=lambda folder: (folder / "map.svg").read_bytes(),
+    )  # fmt: skip
+
+
 def a_compilation(base: Path) -> Kind:
     run = trained(base)
     (base / "text").write_text("3 May 2001\n4 June 1999\n", encoding="utf-8")
     command = ["translate", str(run), str(base / "text"), "--fast"]
+
+    def compile_faster() -> None:
+        os.environ["NUMBA_OPT"] = "1"  # three quarters of the time; with 0, half of it cannot be kept
+
     return Kind(
-        command, command, "cache",
+        command, command, "cache", patch=compile_faster,
         same=lambda folder: ((folder / ".stdout").read_text(), names(folder)),
         environment={"XDG_CACHE_HOME": "cache"},
     )  # fmt: skip
@@ -211,6 +282,8 @@ KINDS = {
     "compare": a_comparison,
     "distill": a_distillation,
     "demo": a_demo,
+    "export": an_export,
+    "heatmap": a_figure,
     "compile": a_compilation,
 }
 
@@ -227,19 +300,23 @@ def trained(base: Path) -> Path:
 
 
 def start(kind: Kind, command: list[str], folder: Path, *, killed_at: int | None = None) -> int:
-    """Start a command; it counts the changes it makes to files below `folder`, and may be killed at one."""
+    """Start a command; it counts the changes it makes to files below `folder`, and may be killed at one.
+
+    Changes of its forks are counted with its own; killed is the one that makes the change.
+    """
+    counted = memoryview(mmap.mmap(-1, 8)).cast("q")  # shared with forks
 
     def run() -> None:
-        count, began = 0, not kind.points_after
+        began = not kind.points_after
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            nonlocal count, began
+            nonlocal began
             path = changed(event, arguments)
             if path is None or not os.path.abspath(path).startswith(f"{folder}{os.sep}"):
                 return
             began = began or kind.points_after in path
-            count += began
-            if count == killed_at:
+            counted[0] += began
+            if counted[0] == killed_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         kind.patch()
@@ -249,11 +326,11 @@ def start(kind: Kind, command: list[str], folder: Path, *, killed_at: int | None
         try:
             main()
         finally:
-            points, count = count, -1_000_000
+            points, counted[0] = counted[0], -1_000_000
             (folder / ".points").write_text(str(points))
 
     environment = {name: str(folder / value) for name, value in kind.environment.items()}
-    return start_forked(command, folder, environment=environment, run=run)
+    return start_forked(command, folder, memory=ADDRESSES, environment=environment, run=run)
 
 
 def changed(event: str, arguments: tuple[Any, ...]) -> str | None:
@@ -342,13 +419,14 @@ def play(kind: Kind, folder: Path, whole: Undisturbed, draw: random.Random, *, a
             kill(pid, group=draw.random() < 0.5)
             code = -signal.SIGKILL
             kills.append(f"after {moment:.2f} s")
-        elif code == -signal.SIGKILL:
-            kills.append(f"at change {point}")
         elif code is None:
             kill(pid, group=True)
             return Round(kills, left, [*faults, "it did not end"])
         said = (folder / ".stderr").read_text()
-        if code == -signal.SIGKILL or (number == 0 and code == 2 and "SIGKILL" in said) or "signal 9" in said:
+        fork_was_killed = code == 2 and point is not None and "signal 9 ended its process" in said
+        if point is not None and (code == -signal.SIGKILL or fork_was_killed):
+            kills.append(f"{'a process of it ' if fork_was_killed else ''}at change {point}")
+        if code == -signal.SIGKILL or fork_was_killed:
             left = left or any(".partial-" in name for name in names(folder))
             faults += kind.whole(folder)
             command = kind.again if (folder / kind.result).exists() else kind.first
@@ -357,6 +435,7 @@ def play(kind: Kind, folder: Path, whole: Undisturbed, draw: random.Random, *, a
         if not finished:
             faults.append(f"exit code {code}: {said[-600:]}")
         break
+    faults += unsettled(folder)
     if not faults and kind.same(folder) != whole.same:
         faults.append(f"the end is another: {unlike(kind.same(folder), whole.same)}")
     if not faults and names(folder) != whole.names and kind.result != "demo":

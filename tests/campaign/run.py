@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import cast
 
@@ -40,33 +41,37 @@ def tally(outcomes: Sequence[Outcome]) -> dict[str, int]:
 
 
 def run_area(name: str, numbers: Sequence[int], *, seed: int, processes: int) -> list[Outcome]:
-    """Run the cases, spread over processes."""
+    """Run the cases, spread over processes. Those of one that is killed are missing."""
     context = multiprocessing.get_context("fork")
-    queue: multiprocessing.SimpleQueue[Outcome | None] = context.SimpleQueue()
 
-    def work(mine: Sequence[int]) -> None:
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                for outcome in area(name).run(Path(folder), seed, mine):
-                    queue.put(outcome)
-        finally:
-            queue.put(None)
+    def work(mine: Sequence[int], sender: Connection) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for outcome in area(name).run(Path(folder), seed, mine):
+                sender.send(outcome)
 
-    workers = [context.Process(target=work, args=(numbers[first::processes],)) for first in range(processes)]
-    for worker in workers:
+    workers = {}
+    for first in range(processes):
+        receiver, sender = context.Pipe(duplex=False)
+        worker = context.Process(target=work, args=(numbers[first::processes], sender))
         worker.start()
+        sender.close()
+        workers[receiver] = worker
     outcomes: list[Outcome] = []
-    ended = 0
-    while ended < processes:
-        outcome = queue.get()
-        if outcome is None:
-            ended += 1
-            continue
-        outcomes.append(outcome)
-        if not outcome.fine:
-            print(json.dumps({"area": name, "seed": seed, **vars(outcome)}, ensure_ascii=False), flush=True)
-    for worker in workers:
-        worker.join()
+    while workers:
+        for receiver in wait(list(workers), timeout=1.0):
+            try:
+                outcome = receiver.recv()
+            except (EOFError, OSError):  # it has ended
+                workers.pop(receiver).join()
+                continue
+            outcomes.append(outcome)
+            if not outcome.fine:
+                print(
+                    json.dumps({"area": name, "seed": seed, **vars(outcome)}, ensure_ascii=False), flush=True
+                )
+        for receiver, worker in [*workers.items()]:  # what it started may live on, with the other end
+            if not worker.is_alive() and not receiver.poll():
+                del workers[receiver]
     return outcomes
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from atonce.data import image_files
 from atonce.data.image_files import image_of, read_image
 from atonce.data.images import ImageShape
 from atonce.errors import DataError
@@ -186,6 +187,46 @@ def test_a_jpeg_of_many_scans_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     of(picture, "JPEG")
     with pytest.raises(DataError, match="scans"):
         of(picture, "JPEG", progressive=True)
+
+
+def _jpeg(side: int = 64, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((side, side), 50).convert("RGB").save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_what_is_in_or_behind_a_jpeg_and_looks_like_scans_is_none(progressive: bool) -> None:
+    """A film of two seconds behind a photograph, a thumbnail within its head."""
+    content, like_scans = _jpeg(progressive=progressive, restart_marker_rows=1), b"\xff\xda\0\2" * 500
+    segment = b"\xff\xe1" + struct.pack(">H", len(like_scans) + 2) + like_scans
+    expected = image_of(content, SHAPE, name="it")
+    for more in (
+        content + like_scans,
+        content[:2] + segment + content[2:],
+        content[:2] + b"\xff" + content[2:],
+    ):
+        assert np.array_equal(image_of(more, SHAPE, name="it"), expected)
+
+
+def test_scans_are_counted_behind_restarts_and_whatever_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = _jpeg(progressive=True, restart_marker_rows=1)
+    first = content.index(b"\xff\xda")
+    monkeypatch.setattr("atonce.data.image_files.MOST_SCANS", 9)
+    tiny_segments = b"\xff\xe5\0\2" * 20_000
+    for between in (b"", b"junk\xff\0\xff\xff\xff\0", b"\xff\xd0", b"\xff\xff\xff", tiny_segments):
+        with pytest.raises(DataError, match="more than 9 scans"):
+            image_of(content[:first] + between + content[first:], SHAPE, name="it")
+
+
+def test_a_large_jpeg_is_walked_through_at_once() -> None:
+    content = _jpeg(8)
+    for long in (b"\xff" * 20_000_000, b"\xff\xe5\0\2" * 2_500_000, b"\xff\0" * 10_000_000):
+        began = time.monotonic()
+        image_files._scans(content[:-2] + long + content[-2:])
+        assert time.monotonic() - began < 2
 
 
 def test_a_large_file_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from atonce.data.corpora import Corpus, Pair, open_corpus
 from atonce.data.examples import Examples
 from atonce.data.labels import Labels
 from atonce.data.left_out import left_out
-from atonce.data.prepare import Prepared, open_prepared, prepare
+from atonce.data.prepare import Prepared, is_prepared, open_prepared, prepare
 from atonce.data.splits import Hashes, sharing
 from atonce.data.tokenizer import Tokenizer
 from atonce.errors import DataError, DiskError, RunError
@@ -99,6 +99,18 @@ def test_what_is_prepared_can_be_opened_again(small_dates: DatesConfig, tmp_path
     assert (one.valid_pairs, one.test_pairs) == (other.valid_pairs, other.test_pairs)
     assert one.tokenizer.encode("Thursday 日") == other.tokenizer.encode("Thursday 日")
     assert all((left == right).all() for left, right in zip(one.train[5], other.train[5], strict=True))
+
+
+def test_without_its_examples_a_folder_is_not_prepared(small_dates: DatesConfig, tmp_path: Path) -> None:
+    """They are large, and the report alone is kept by who deletes them."""
+    assert not is_prepared(tmp_path)
+    prepare(small_dates, VOCABULARY, tmp_path)
+    assert is_prepared(tmp_path)
+    (tmp_path / "data.json").unlink()
+    assert is_prepared(tmp_path), "it had them, and they are not whole"
+    prepare(small_dates, VOCABULARY, tmp_path)
+    shutil.rmtree(tmp_path / "examples")
+    assert not is_prepared(tmp_path)
 
 
 def test_preparing_twice_gives_the_same_bytes(small_dates: DatesConfig, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -361,6 +362,13 @@ class TestFolder:
         with pytest.raises(RunError, match="is there already"):
             export(dates_run.path, folder, quantization="int8")
         assert tiny.everything_in(folder) == before
+
+    def test_a_run_without_its_examples_is_compared_on_random_pieces(
+        self, dates_run: RunFolder, tmp_path: Path
+    ) -> None:
+        run = Path(shutil.copytree(dates_run.path, tmp_path / "run"))
+        shutil.rmtree(run / "examples")
+        assert "random pairs" in (export(run, tmp_path / "out") / "README.md").read_text()
 
     def test_somebody_else_was_faster(
         self, dates_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

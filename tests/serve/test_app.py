@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -594,6 +595,13 @@ def test_limits_are_in_the_description(client: TestClient) -> None:
 def test_names_tell_runs_apart() -> None:
     assert distinct_names([Path("/x/a"), Path("/y/b")]) == ["a", "b"]
     assert distinct_names([Path("/x/a"), Path("/y/a"), Path("/y/b")]) == ["x/a", "y/a", "b"]
+
+
+def test_a_run_without_its_examples_is_served(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(runs["texts"], tmp_path / "run"))
+    assert Models.open([run]).by_name["run"].examples
+    shutil.rmtree(run / "examples")
+    assert not Models.open([run]).by_name["run"].examples
 
 
 def test_what_heads_do_not_know_is_refused(client: TestClient) -> None:

@@ -1,9 +1,11 @@
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tiny
@@ -96,6 +98,42 @@ def test_a_folder_that_is_there_is_left_alone(dates_run: RunFolder, tmp_path: Pa
     with pytest.raises(RunError, match="there already"):
         distill(dates_run.path, tmp_path, quiet=True)
     assert tiny.everything_in(tmp_path) == {"mine": b"precious"}
+
+
+@pytest.mark.parametrize("folder", [".", "/", "..", "./"])
+def test_a_folder_without_a_name_is_there_already(
+    dates_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(RunError, match="is there already"):
+        distill(dates_run.path, folder, quiet=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]
+
+
+def test_a_run_whose_report_has_no_sum_of_its_text(
+    dates_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the stored examples tell it from another text."""
+    monkeypatch.setattr(module, "AT_ONCE", 50)
+    run = tmp_path / "run"
+    shutil.copytree(dates_run.path, run)
+    (run / "sums.json").unlink()
+    report = json.loads((run / "data.json").read_text())
+    del report["training_sha256"]
+    (run / "data.json").write_text(json.dumps(report))
+    with monkeypatch.context() as patched:
+        killed_after(100, patched)
+        with pytest.raises(Killed):
+            distill(run, tmp_path / "text", beam=1, quiet=True)
+    pieces = run / "examples" / "train" / "pieces.bin"
+    ids = np.fromfile(pieces, np.uint16)
+    ids[0] = ids[1]
+    ids.tofile(pieces)
+    with monkeypatch.context() as patched:
+        translated = killed_after(10**9, patched)
+        distill(run, tmp_path / "text", beam=1, quiet=True)
+    assert sum(translated) == len(open_prepared(run).train), "another text is begun anew"
 
 
 def test_only_texts_of_texts(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any, NoReturn
 
-from atonce.errors import AtonceError, RunError
+from atonce.errors import AtonceError, of_the_system
 
 NARROWEST, USUAL = 40, "80"
 """Columns of $COLUMNS that can be meant, and what is taken instead of fewer."""
@@ -25,22 +25,15 @@ def main() -> None:
         _open_streams()
         _give_room()
         from atonce.cli.app import UsageError, app, explained
-        from atonce.disk import what_the_system_said
 
         try:
             code = app(prog_name="atonce", standalone_mode=False)
         except UsageError as error:
             raise explained(error) from None
-        except OSError as error:
-            if error.filename is None:  # not about a file
+        except (OSError, MemoryError, RuntimeError) as error:
+            if (said := of_the_system(error)) is None:
                 raise
-            raise what_the_system_said(error) from error
-        except MemoryError as error:
-            raise _out_of_memory(error) from error
-        except RuntimeError as error:
-            if "can't allocate memory" not in str(error) and "out of memory" not in str(error).lower():
-                raise
-            raise _out_of_memory(error) from error
+            raise said from error
         sys.exit(code if isinstance(code, int) else 0)
     except AtonceError as error:
         lines = (f"error: {_line(error.what)}", f"  why: {_line(error.why)}", f"  fix: {_line(error.fix)}")
@@ -113,12 +106,3 @@ def _line(text: str) -> str:
     line = " ".join(text.splitlines())
     shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
     return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]}…"
-
-
-def _out_of_memory(error: BaseException) -> RunError:
-    said = str(error).splitlines()
-    return RunError(
-        "there is not enough memory",
-        why=said[0] if said else "the system gives no more",
-        fix="ask for less at a time: a smaller model, beam or batch, or shorter texts",
-    )

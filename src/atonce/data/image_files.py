@@ -1,6 +1,7 @@
 """Images from the user's files, made like those that a model was trained on."""
 
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,11 @@ MOST_BYTES = 250_000_000
 MOST_SCANS = 100
 """Of a JPEG, which are about ten: each goes over all pixels, and a megabyte has room for ten thousand."""
 
+_SCAN, _END = 0xDA, 0xD9
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+"""Of a JPEG, but for those that may stand within a scan: 0xFF itself, and restarts."""
+_MOST_SEGMENTS = 10_000
+"""Of a JPEG, that are walked through: the longest profiles have some thousand."""
 _GIVE = "give a PNG, JPEG, WebP or GIF file"
 _STRIP = 1_000_000
 """Pixels that are laid on paper at a time."""
@@ -108,14 +114,28 @@ def opened(content: bytes, *, name: str) -> "ImageFile":
         raise _too_large(name, f"{width:,} × {height:,}")
     if width < 1 or height < 1:
         raise DataError(f"{name} is no picture", why=f"it has {width} × {height} pixels", fix=_GIVE)
-    # Within what is compressed 0xFF is followed by 0: these bytes begin scans, of it or of a thumbnail.
-    if picture.format in ("JPEG", "MPO") and content.count(b"\xff\xda") > MOST_SCANS:
+    if picture.format in ("JPEG", "MPO") and _scans(content) > MOST_SCANS:
         raise DataError(
             f"{name} takes too long to read",
             why=f"it is a JPEG of more than {MOST_SCANS} scans, each of which goes over all pixels",
             fix="save it again as a baseline JPEG, or as PNG",
         )
     return picture
+
+
+def _scans(content: bytes) -> int:
+    """How many scans a JPEG has: those that its decoder comes across, and not those of a thumbnail within a
+    segment, or of what is appended. More where it has far too many segments. Stops at the first too many."""
+    scans, at = 0, 0
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(content, at)
+        if found is None or found[0][1] == _END or scans > MOST_SCANS:
+            return scans
+        at = found.end()
+        if at > 2:  # else it is the beginning, which alone has no length
+            scans += found[0][1] == _SCAN
+            at += max(2, int.from_bytes(content[at : at + 2], "big"))
+    return scans + content.count(b"\xff\xda", at)
 
 
 def _too_large(name: str, pixels: str) -> DataError:

@@ -114,8 +114,8 @@ def remove_prepared(folder: Path) -> None:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether a folder has, or had, what `prepare` writes. A run may be of use without."""
-    return any(os.path.lexists(folder / name) for name in (_REPORT, "examples"))
+    """Whether a folder has the examples that `prepare` writes, whole or not. A run may be of use without."""
+    return os.path.lexists(folder / "examples")
 
 
 def _have_sums(folder: Path, *, to_train: bool) -> bool:

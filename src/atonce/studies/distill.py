@@ -14,6 +14,7 @@ import torch
 
 from atonce.data.config import FilesConfig, Repeats
 from atonce.data.examples import Examples
+from atonce.data.images import ImageExamples
 from atonce.data.lines import read_lines
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.opening import load_translator
@@ -81,6 +82,8 @@ def distill(
     by = run if by is None else by
     _check_task(run, by)
     folder = place(folder)
+    if not folder.name:  # "." or "/": nothing can lie beside it
+        raise _there_already(folder)
     unfinished = hidden(folder, "unfinished")
     again = advising("run the same command again: it goes on where it was")
     with _emptied(unfinished), again, owned(unfinished, "distills"):
@@ -89,11 +92,7 @@ def distill(
         if folder.exists():
             if not (unfinished / CORPUS).exists():  # it was killed when all was done
                 (unfinished / KEPT).unlink(missing_ok=True)
-            raise RunError(
-                f"{folder} is there already",
-                why="what is in it would be mixed with the new text",
-                fix="name a new folder",
-            )
+            raise _there_already(folder)
         teacher = load_translator(by, fast=fast)
         prepared = open_prepared(Path(run))
         assert isinstance(prepared.train, Examples)  # a translator has no images
@@ -111,6 +110,14 @@ def distill(
         move(text.corpus, folder)
         text.kept.unlink()
     return folder / "recipe.toml"
+
+
+def _there_already(folder: Path) -> RunError:
+    return RunError(
+        f"{folder} is there already",
+        why="what is in it would be mixed with the new text",
+        fix="name a new folder",
+    )
 
 
 @contextmanager
@@ -292,13 +299,21 @@ def _what_it_is_of(
     return {
         "teacher": teacher,
         "teacher_recipe": dumps(RunFolder.open(by).recipe),
-        "training_text": prepared.report["training_sha256"],
+        "training_text": prepared.report.get("training_sha256") or _sum_of(prepared.train),
         "further_text": sha256("\n".join(further).encode(errors="surrogatepass")).hexdigest(),
         "beam": beam,
         "fast": fast,
         "at_once": AT_ONCE,
         "torch": torch.__version__,
     }
+
+
+def _sum_of(examples: Examples | ImageExamples) -> str:
+    """Of a run whose report has no sum of its text, which nothing holds it to where it keeps no sums."""
+    assert isinstance(examples, Examples)
+    digest = sha256(examples.pieces.data)
+    digest.update(examples.offsets.data)
+    return digest.hexdigest()
 
 
 def _one_line(text: str) -> str:

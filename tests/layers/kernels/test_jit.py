@@ -1,9 +1,11 @@
 """Compiled code is kept where an outdated one is never found, and nowhere if there is no place."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
 
@@ -106,6 +108,17 @@ def test_other_sources_have_another_folder(tmp_path: Path, monkeypatch: pytest.M
     for source in copied.glob("*.py"):
         source.write_text(source.read_text() + "# changed")
         assert before != (before := folder())
+
+
+def test_a_place_that_cannot_be_listed_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one that was made with sudo, for its owner alone."""
+
+    def refused(folder: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+    monkeypatch.setattr(jit.pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert jit._folder.__wrapped__() is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the cache is found by HOME")

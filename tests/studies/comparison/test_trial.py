@@ -1,6 +1,7 @@
 """A run in a process of its own leaves what was measured, and its faults come back as what they were."""
 
 import contextlib
+import errno
 import io
 import json
 import subprocess
@@ -74,6 +75,38 @@ def test_a_fault_comes_back_as_what_it_was(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run folder") as caught:
         run_trial(tmp_path / "none", "a trial", quiet=True)
     assert "atonce train" in caught.value.fix
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        (MemoryError(), "there is not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/file"), "cannot use a/file"),
+    ],
+)
+def test_what_the_system_refuses_comes_back_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, what: str
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(module, "measure", refused)
+    with pytest.raises(TrainingError) as caught:
+        run_trial(tmp_path, "a trial", quiet=True)
+    assert caught.value.what == what
+    assert caught.value.fix.endswith("then go on with --resume")
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_fault_of_ours_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(module, "measure", wrong)
+    with pytest.raises(RuntimeError, match="shapes"):
+        run_trial(tmp_path, "a trial", quiet=True)
 
 
 @pytest.mark.usefixtures("in_this_process")

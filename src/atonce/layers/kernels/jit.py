@@ -95,14 +95,14 @@ class _Kept(FunctionCache):
 
 @cache
 def _folder() -> Path | None:
-    """Where compiled code is kept; None if nothing can be written there."""
+    """Where compiled code is kept; None if nothing can be read or written there."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     folder = Path(pooch.os_cache("atonce")) / "kernels" / digest
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for inner in folder.iterdir():  # numba makes one for each place of sources
+            remove_partial(inner)
     except OSError:
         return None
-    for inner in folder.iterdir():  # numba makes one for each place of sources
-        remove_partial(inner)
     return folder if os.access(folder, os.W_OK) else None

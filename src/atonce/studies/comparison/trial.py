@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from atonce import stored
-from atonce.errors import AtonceError, RunError, TrainingError
+from atonce.errors import AtonceError, RunError, TrainingError, of_the_system
 
 TRIAL = "trial.json"
 MEMORY = "memory.json"
@@ -49,7 +49,8 @@ def run_trial(run: Path, name: str, *, pause_at: float | None = None, quiet: boo
     """Bring a run to its end, or to the second `pause_at` of its training, unless it was there already.
 
     `name`: what progress bars say.
-    Raises what the training raises, and TrainingError if its process was ended by something else.
+    Raises what the training raises, and TrainingError if the system refused it a file or memory, or if its
+    process was ended by something else.
     """
     from atonce.training.checkpoint import seconds_trained
 
@@ -195,12 +196,22 @@ def _main(arguments: list[str]) -> int:
     try:
         measure(given.folder, given.name, pause_at=given.pause_at, quiet=given.quiet)
     except AtonceError as error:
-        said: dict[str, Any] = {"kind": type(error).__name__, "what": error.what, "why": error.why}
-        print(json.dumps({**said, "fix": error.fix}))
+        _say(error, type(error), error.fix)
+        return 2
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (said := of_the_system(error)) is None:
+            raise
+        # No DiskError, of which the comparison would say that there must be room.
+        _say(said, TrainingError, f"{said.fix}; then go on with --resume")
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _say(error: AtonceError, kind: type[AtonceError], fix: str) -> None:
+    """Tell who started this process."""
+    print(json.dumps({"kind": kind.__name__, "what": error.what, "why": error.why, "fix": fix}))
 
 
 def _end_with_the_other() -> None:
