@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -91,6 +92,25 @@ def test_a_broken_recipe(trained: Path, content: bytes) -> None:
     assert said(trained)[0] == f"{trained / 'recipe.toml'} is damaged"
 
 
+@pytest.mark.parametrize("sums", [True, False])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"a." * 500 + b"b = 1", "it goes deeper than 16 sections"),
+        (b"a = " + b"[" * 100 + b"]" * 100, "it goes deeper than 16 sections"),
+        (b"a = 1" + b"0" * 30, "more than 20 digits"),
+        (b"# as long as no recipe\n" * 100_000, "it has 2,300,000 bytes"),
+    ],
+)
+def test_a_recipe_that_would_take_the_memory(trained: Path, content: bytes, why: str, sums: bool) -> None:
+    (trained / "recipe.toml").write_bytes(content)
+    if not sums:
+        (trained / "sums.json").unlink()
+    what, said_why, _ = said(trained)
+    assert what == f"{trained / 'recipe.toml'} is damaged"
+    assert why in said_why
+
+
 def test_no_weights_yet(trained: Path) -> None:
     for name in ("model.safetensors", "sums.json", "log.jsonl"):
         (trained / name).unlink()
@@ -109,6 +129,23 @@ def test_weights_cut_off(trained: Path) -> None:
     path = trained / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     assert said(trained)[0] == f"{path} is damaged"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
+        (lambda whole: whole.replace(b"\n", b"\r\n"), "CRLF"),
+    ],
+)
+def test_what_git_made_of_weights_is_told(trained: Path, change: Callable[[bytes], bytes], why: str) -> None:
+    path = trained / "model.safetensors"
+    RunFolder.open(trained).save_weights({"weight": torch.full((3,), 10, dtype=torch.uint8)})  # line ends
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(RunError) as caught:
+        RunFolder.open(trained).load_weights()
+    assert caught.value.what == f"{path} is damaged"
+    assert why in caught.value.why
 
 
 def test_weights_of_another_model(trained: Path) -> None:
@@ -166,12 +203,14 @@ def test_sweep_takes_only_what_is_half_written(run: RunFolder) -> None:
     keep.parent.mkdir(parents=True)
     keep.write_bytes(b"whole")
     (run.path / ".recipe.toml.partial-1").write_bytes(b"half")
+    (keep.parent / ".progress.json.partial-1-1").mkdir()
     (run.checkpoints / ".step-00000002.partial-1").mkdir()
     run.sweep()
     assert set(tiny.everything_in(run.path)) == {
         *("recipe.toml", "sums.json", "checkpoints/step-00000001/state.safetensors")
     }
     assert [path.name for path in run.checkpoints.iterdir()] == ["step-00000001"]
+    assert [path.name for path in keep.parent.iterdir()] == ["state.safetensors"]
 
 
 def test_nothing_is_pickled() -> None:
@@ -240,6 +279,25 @@ def test_a_model_or_a_recipe_that_was_there_is_missing(trained: Path) -> None:
     assert said(trained)[0] == f"{trained / 'model.safetensors'} is damaged"
     (trained / "recipe.toml").unlink()
     assert said(trained)[1] == "  why: it is missing"
+
+
+def test_what_else_lies_in_the_folder_may_be_kept_from_us(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to nothing, for which no right can be had, or what a mount's root has."""
+    (trained / "notes").symlink_to("/gone")
+    (trained / "lost+found").mkdir()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, rights: "lost" not in str(path) and real(path, rights))
+    load_translator(trained)
+    open_prepared(trained)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.model", "recipe.toml"])
+def test_a_link_to_nothing_is_not_called_another_users(trained: Path, name: str) -> None:
+    (trained / name).unlink()
+    (trained / name).symlink_to("/gone")
+    assert "another user" not in " ".join(said(trained))
 
 
 def test_a_copy_under_another_name_is_as_good(trained: Path, tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ sums.json            length and SHA-256 of all of these, which are compared when
 
 import json
 import os
+import re
 import shlex
 import shutil
-import tomllib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from torch import Tensor
 from atonce import stored
 from atonce.disk import advising, disk_error, place, remove_partial, replacing, write_json, write_text
 from atonce.errors import RunError
-from atonce.runs.recipe import FORMAT, Recipe, dumps
+from atonce.runs.recipe import FORMAT, LONGEST_FILE, Recipe, dumps, values_of
 
 LOGGED = ("step", "seconds", "loss", "target_tokens_per_second", "padding_share")
 """What each line of a log has."""
@@ -67,7 +68,7 @@ class RunFolder:
         path = Path(path)
         recipe_path = place(path / "recipe.toml", RunError, what="cannot read")
         try:
-            values = tomllib.loads(stored.read_bytes(recipe_path).decode("utf-8-sig"))
+            values = values_of(stored.read_bytes(recipe_path, most=LONGEST_FILE).decode("utf-8"))
         except FileNotFoundError:
             if path.is_dir():
                 stored.check(path, recipe_path.name)  # which says so, if there was one
@@ -76,14 +77,8 @@ class RunFolder:
                 why="it holds no recipe.toml" if path.is_dir() else "there is no such folder",
                 fix="check the path, or train a run with: atonce train RECIPE --out RUN",
             ) from None
-        except OSError as error:
-            raise RunError(
-                f"cannot read {recipe_path}", why=str(error.strerror), fix="check the path"
-            ) from None
-        except RecursionError:
-            raise stored.damaged(recipe_path, "it is nested too deeply") from None
-        except ValueError as error:  # no UTF-8, no TOML, or a number that is too long
-            raise stored.damaged(recipe_path, str(error)) from None
+        except (OSError, ValueError) as error:  # ValueError: no UTF-8, no TOML, or what no recipe has
+            raise stored.fault(recipe_path, error) from None
         written = values.get("format", FORMAT)
         if not isinstance(written, int) or isinstance(written, bool) or written > FORMAT:
             raise RunError(
@@ -112,7 +107,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove what was being written when a training was killed. Only for who trains in this folder."""
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints, *checkpoints_in(self.checkpoints)):
             remove_partial(folder)
         shutil.rmtree(self.path / ".preparing", ignore_errors=True)  # of an earlier version
         stored.settle_all(self.path)
@@ -147,9 +142,8 @@ class RunFolder:
                 why="its training broke off before the first validation",
                 fix="go on with it: atonce train RECIPE --out RUN --resume",
             )
-        weights = load_tensors(path)
-        stored.check(self.path, path.name)
-        return weights
+        stored.check(self.path, path.name)  # which says what became of it
+        return load_tensors(path)
 
     def save_scores(self, scores: Mapping[str, Any]) -> None:
         """Put these scores in place of the ones there are."""
@@ -171,7 +165,7 @@ class RunFolder:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise stored.damaged(path, stored.why(error), fix=fix) from None
+            raise stored.fault(path, error, fix=fix) from None
 
     @property
     def budget(self) -> "JsonLines":
@@ -319,19 +313,35 @@ class JsonLines:
 def sums_of_checkpoint(run: Path) -> dict[str, Any]:
     """What the newest checkpoint says that the files hold which lines are added to; {} if it says nothing."""
     try:
-        newest = max((run / "checkpoints").glob("step-*"))
+        newest = checkpoints_in(run / "checkpoints")[-1]
         sums = stored.read_json(newest / "progress.json", finite=False)["sums"]
         return {name: one for name, one in sums.items() if isinstance(one.get("lines"), int)}
-    except (ValueError, OSError, TypeError, KeyError, AttributeError):
+    except (IndexError, ValueError, OSError, TypeError, KeyError, AttributeError, stored.Unreadable):
         return {}  # there is none, or it is damaged, which is found where it is read
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The whole ones, oldest first. Raises `stored.Unreadable` where the folder may not be looked into."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise stored.fault(folder, error) from None
+    steps = {name: int(found[1]) for name in names if (found := _CHECKPOINT.fullmatch(name))}
+    return [folder / name for name in sorted(steps, key=lambda name: steps[name])]
+
+
+_CHECKPOINT = re.compile(r"step-([0-9]{8,18})")  # the numbers are of eight digits, or as many as it takes
 
 
 def _forget_in_checkpoints(path: Path) -> None:
     """A user may delete a file of lines; what comes now begins otherwise than the checkpoints say."""
-    for checkpoint in (path.parent / "checkpoints").glob("step-*/progress.json"):
-        values = stored.read_json(checkpoint, finite=False)
+    for checkpoint in checkpoints_in(path.parent / "checkpoints"):
+        path_of_progress = checkpoint / "progress.json"
+        values = stored.read_json(path_of_progress, finite=False)
         if values.get("sums", {}).pop(path.name, None) is not None:
-            write_json(checkpoint, {**values, "sum": sum_of_progress(values)})
+            write_json(path_of_progress, {**values, "sum": sum_of_progress(values)})
 
 
 def sum_of_progress(values: Mapping[str, Any]) -> str:
@@ -361,25 +371,46 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """What `save_tensors` wrote. Raises RunError if it is missing or damaged."""
+    """What `save_tensors` wrote. Raises RunError if it is missing or damaged, `stored.Unreadable` if the
+    system does not give it."""
     try:
         stored.check_regular(path)
         return load_file(path)
     # safetensors raises what torch makes of shapes that cannot be, too
     except (OSError, SafetensorError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise stored.damaged(path, stored.why(error)) from None
+        raise stored.fault(path, error) from None
+
+
+_READ = (
+    *("recipe.toml", stored.SUMS, "model.safetensors", "tokenizer.model", "labels.json", "image.json"),
+    *("data.json", "log.jsonl", "budget.jsonl", "scores.json", "lexicon.safetensors"),
+    *("examples", "examples/train", "examples/valid", "examples/test"),
+    *("examples/valid.jsonl", "examples/test.jsonl"),
+)
+"""What is read of a run; what else is in its folder is nobody's business. Checkpoints are looked at by who
+goes on from them."""
 
 
 def _check_readable(run: Path) -> None:
-    """Raise RunError for a file that is another's: it is not damaged, and training again would not help."""
+    """Raise RunError for a file that may not be read: it is not damaged, and training again is no help."""
     real = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
-    for folder in (run, run / "examples"):
-        with suppress(OSError):  # there is none, or it may be used and not listed
-            for path in folder.iterdir():
-                rights = os.R_OK | (os.X_OK if path.is_dir() else 0)
-                if not path.name.startswith(".") and not os.access(path, rights, **real):
-                    raise RunError(
-                        f"cannot read {path}",
-                        why="it is another user's, who has not given the right to read it",
-                        fix=f"let them give it: chmod -R a+rX {shlex.quote(str(run))}",
-                    )
+    for path in (run / name for name in _READ):
+        if not os.path.exists(path):  # or a link to nothing, which is told where it is read
+            continue
+        if os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0), **real):
+            continue
+        if path.stat().st_uid == _user():
+            why, fix = (
+                "it is yours, and its rights do not let you read it",
+                "give yourself the right: chmod -R u+rX",
+            )
+        else:
+            why, fix = (
+                "it is another user's, who has not given the right to read it",
+                "let them give it: chmod -R a+rX",
+            )
+        raise RunError(f"cannot read {path}", why=why, fix=f"{fix} {shlex.quote(str(run))}")
+
+
+def _user() -> int | None:
+    return None if sys.platform == "win32" else os.geteuid()

@@ -148,7 +148,7 @@ class _Training:
         self.learner = Learner(model, build_optimizers(model, self.config), average)
         self.system = system_of(model, prepared.ends, run.recipe)
         self.threads = self._threads()
-        resumed = load_checkpoint(run.checkpoints, self.learner)
+        resumed = load_checkpoint(run.checkpoints, self.learner, tidy=ranks.is_first)
         self.progress = resumed or self._beginning()
         if resumed:
             began = resumed.threads
