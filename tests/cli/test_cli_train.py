@@ -58,6 +58,18 @@ def test_set_and_resume(atonce: Command, recipe: Path, tmp_path: Path) -> None:
     assert tiny.everything_in(tmp_path / "run") == before
 
 
+def test_a_log_that_was_deleted_does_not_end_in_a_traceback(
+    atonce: Command, recipe: Path, tmp_path: Path
+) -> None:
+    options = ("--out", tmp_path / "run", "--set", "training.steps=3", "--resume")
+    assert atonce("train", recipe, *options).code == 0
+    (tmp_path / "run" / "log.jsonl").unlink()
+    said = atonce("train", recipe, *options, "--json")
+    assert (said.code, said.err) == (0, "")
+    assert json.loads(said.out)["threads"] is None
+    assert atonce("train", recipe, *options).code == 0
+
+
 def test_minutes_take_the_place_of_steps(
     atonce: Command, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

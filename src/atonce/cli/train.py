@@ -58,7 +58,7 @@ def train(
     report = open_prepared(run.path, to_train=False).report
     data = {"left_out": left_out(report), **{key: report.get(key, []) for key in ("notes", "warnings")}}
     if json:
-        computed = {"threads": run.read_log()[-1].get("threads")}
+        computed = {"threads": next(iter(run.read_log()[-1:]), {}).get("threads")}  # it may be deleted
         print_json({"run": str(run.path), "data": data, **computed, **evaluation.as_dict()})
         return
     print_scores({run.path.name: evaluation.scores, **evaluation.baselines})

@@ -49,7 +49,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, recipe: Recipe) -> "RunFolder":
-        """A new run in `path`, which must not hold one yet. Raises RunError if it does."""
+        """A new run in `path`, which must not hold one yet. Raises RunError if it does.
+
+        Nor what is left of one; but prepared data may be there, for it to be trained on.
+        """
         path = place(path)
         if (path / "recipe.toml").exists():
             raise RunError(
@@ -57,6 +60,9 @@ class RunFolder:
                 why="a new one would overwrite it",
                 fix="go on with it by --resume, or choose another folder with --out",
             )
+        for name in ("checkpoints", "model.safetensors", "log.jsonl"):
+            if os.path.lexists(path / name):
+                raise without_recipe(path, name)
         stored.forget_missing(path)
         with stored.replacing_with_sum(path / "recipe.toml") as partial:
             partial.write_text(dumps(recipe), encoding="utf-8")
@@ -226,6 +232,15 @@ _NUMBERS = _ALWAYS | {
 def _is_number(value: object) -> bool:
     # Larger ones are no float, which is what all of them become.
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def without_recipe(folder: Path, left: str) -> RunError:
+    """What to tell a user who would train in a folder where `left` is of another training."""
+    return RunError(
+        f"{folder} holds a run whose recipe.toml is missing",
+        why=f"{left} is there: a training would go on from what was done by another recipe, or replace it",
+        fix="restore recipe.toml from a copy, and go on with --resume; or choose another folder with --out",
+    )
 
 
 @contextmanager
