@@ -27,8 +27,8 @@ MOST_OF_JSON = 1 << 26
 """Bytes of a JSON file: a million labels have a third of that."""
 MOST_VALUES = 4_000_000
 """In JSON that is read at once: as objects, each takes up to a hundred bytes, and of text two or three."""
-LONGEST_LINE = 1 << 24
-"""Bytes of a line that is read, as of a corpus."""
+LONGEST_LINE = 1 << 26
+"""Bytes of a line that is read: two texts, as long as lines of a corpus may be, fit in."""
 _TRIES = 5
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LFS = b"version https://git-lfs"
@@ -55,6 +55,19 @@ def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
 def read_json(path: Path, *, finite: bool = True) -> Any:
     """The value in a JSON file. Raises OSError as `read_bytes`, or ValueError as `parse_json`."""
     return parse_json(read_bytes(path, most=MOST_OF_JSON), finite=finite)
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, with their ends; it may be of any length, of which little is in memory at once.
+
+    Raises OSError for what is no regular file, and ValueError for a line that is far too long.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        while line := file.readline(LONGEST_LINE):
+            if len(line) == LONGEST_LINE:
+                raise ValueError(f"it has a line of {LONGEST_LINE:,} bytes or more")
+            yield line
 
 
 def parse_json(content: bytes, *, finite: bool = True) -> Any:

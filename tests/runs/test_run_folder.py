@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import re
@@ -12,10 +13,11 @@ import torch
 
 import atonce
 import tiny
+from atonce import stored
 from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.errors import DiskError, RunError
-from atonce.runs.folder import RunFolder, load_tensors, save_tensors
+from atonce.runs.folder import JsonLines, RunFolder, load_tensors, save_tensors
 from atonce.runs.recipe import FORMAT, dumps
 
 RECIPE = tiny.recipe()
@@ -178,6 +180,57 @@ def test_the_log(run: RunFolder) -> None:
     assert run.read_log() == [{"step": step, "text": "é"} for step in (1, 2, 3)]
     run.rewind_log(2)
     assert [entry["step"] for entry in run.read_log()] == [1, 2]
+
+
+def test_the_sum_of_a_log_is_that_of_all_its_lines(run: RunFolder) -> None:
+    """As in the checkpoints of earlier versions, which read all lines for it."""
+    assert run.sums_of_lines() == {}
+    run.rewind_log(0)
+    for count in range(4):
+        entries = [{"step": step, "loss": step / 3, "text": "é"} for step in range(count)]
+        assert run.sums_of_lines()["log.jsonl"] == {"lines": count, "sha256": stored.digest(entries)}
+        assert RunFolder.open(run.path).sums_of_lines() == run.sums_of_lines()
+        run.log(step=count, loss=count / 3, text="é", seconds=count * 0.1)
+
+
+def test_a_checkpoint_does_not_read_the_log_again(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.log(step=1)
+    run.rewind_log(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(stored, "lines", lambda _: pytest.fail("it was read"))
+        run.log(step=2)
+        assert run.sums_of_lines()["log.jsonl"]["lines"] == 2
+    (run.path / "log.jsonl").write_text('{"step": 3}\n')
+    found = {"lines": 1, "sha256": stored.digest([{"step": 3}])}
+    assert run.sums_of_lines()["log.jsonl"] == found, "somebody else wrote there"
+    (run.path / "log.jsonl").write_text('{"step": 3}\n{"st')
+    assert run.sums_of_lines()["log.jsonl"] == found
+    (run.path / "log.jsonl").write_text("{}\n")
+    assert run.sums_of_lines() == {}
+
+
+def test_a_log_may_be_of_any_length(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "MOST_BYTES", 1000)
+    monkeypatch.setattr("atonce.runs.folder.MOST_LISTED", 1000)
+    for step in range(1, 1001):
+        run.log(step=step, loss=1.5)
+    steps = [entry["step"] for entry in run.read_log(["loss"])]
+    assert 15 < len(steps) < 60
+    assert (steps[0], steps[-1]) == (1, 1000)
+    assert len({after - before for before, after in itertools.pairwise(steps[:-1])}) == 1
+    run.rewind_log(700)
+    assert run.read_log()[-1]["step"] == 700
+    assert run.sums_of_lines()["log.jsonl"]["lines"] == 700
+    with pytest.raises(RunError, match="more than 1,000 bytes"):
+        JsonLines(run.path / "log.jsonl", required="step", if_deleted="").read()
+
+
+def test_a_line_without_an_end_is_not_read(run: RunFolder) -> None:
+    (run.path / "log.jsonl").touch()
+    os.truncate(run.path / "log.jsonl", 1 << 40)
+    with pytest.raises(RunError, match=r"log\.jsonl is damaged") as caught:
+        run.read_log()
+    assert "it has a line of 67,108,864 bytes or more" in caught.value.why
 
 
 @pytest.mark.parametrize("cut_off", ['{"step": 3', "{", '{"step": 3}'])

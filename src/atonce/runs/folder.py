@@ -13,7 +13,9 @@ checkpoints/         what a broken training resumes from
 sums.json            length and SHA-256 of all of these, which are compared when a file is read (`stored`)
 """
 
+import hashlib
 import json
+import math
 import os
 import re
 import shlex
@@ -21,7 +23,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import pairwise
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from atonce import stored
-from atonce.disk import advising, disk_error, place, remove_partial, replacing, write_json, write_text
+from atonce.disk import advising, disk_error, place, remove_partial, replacing, write_json
 from atonce.errors import RunError
 from atonce.runs.recipe import FORMAT, LONGEST_FILE, Recipe, dumps, values_of
 
+MOST_LISTED = 1 << 25
+"""Bytes of a log that are in memory at once: as objects they take up to thirty times as much."""
 LOGGED = ("step", "seconds", "loss", "target_tokens_per_second", "padding_share")
 """What each line of a log has."""
 
@@ -130,7 +134,7 @@ class RunFolder:
         if path.exists():
             return True
         was_stored = path.is_symlink() or stored.is_wanted(self.path, path.name)
-        if was_stored or any("valid_loss" in entry for entry in self.read_log()):
+        if was_stored or any("valid_loss" in entry for entry, _ in self._checked_log()):
             raise stored.damaged(path, "it is missing, and its training had stored it")
         return False
 
@@ -173,12 +177,12 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise stored.fault(path, error, fix=fix) from None
 
-    @property
+    @cached_property
     def budget(self) -> "JsonLines":
         """How the minutes of a training are used (`training.budget`)."""
         return JsonLines(self.path / "budget.jsonl", required="first", if_deleted="the rest is planned anew")
 
-    @property
+    @cached_property
     def _log(self) -> "JsonLines":
         return JsonLines(
             self.path / "log.jsonl", required="step", if_deleted="a training goes on without", clocks=_CLOCKS
@@ -191,27 +195,44 @@ class RunFolder:
     def read_log(self, keys: Iterable[str] = ()) -> list[dict[str, Any]]:
         """The lines of the log, if there is one. A last line cut off by a kill is left out.
 
-        `keys`: each line must have them, and there must be one. Raises RunError if it is damaged.
+        `keys`: each line must have them, and there must be one. Of a log of more than `MOST_LISTED` bytes, it
+        is every second line, or fourth, and so on, and the last. Raises RunError if it is damaged.
         """
-        entries = self._log.read()
+        entries: list[dict[str, Any]] = []
+        last, every, listed = None, 1, 0
+        for number, (last, length) in enumerate(self._checked_log(keys)):
+            if number % every:
+                continue
+            entries.append(last)
+            listed += length
+            if listed > MOST_LISTED:
+                entries, every, listed = entries[::2], 2 * every, listed // 2
+        if last is not None and entries[-1] is not last:
+            entries.append(last)
         if keys and not entries:
             raise self._log.damaged("it has no line")
-        for entry in entries:
+        return entries
+
+    def _checked_log(self, keys: Iterable[str] = ()) -> Iterator[tuple[dict[str, Any], int]]:
+        """Each line of the log, and how many bytes it has. Raises RunError as `read_log`."""
+        before = None
+        for entry, length in self._log.each():
             if lost := [key for key in keys if key not in entry]:
                 raise self._log.damaged(f"a line of it has no {lost[0]}")
             for key in _NUMBERS & entry.keys():
                 if not _is_number(entry[key]) and (entry[key] is not None or key in _ALWAYS):
                     raise self._log.damaged(f"{key} is {entry[key]!r:.40} in it, which is no number")
-        for before, after in pairwise(entries):
-            if not before["step"] < after["step"]:
-                raise self._log.damaged(f"step {after['step']} comes after step {before['step']} in it")
-            if after.get("seconds", 0) < before.get("seconds", 0) and "seconds" in after:
-                raise self._log.damaged(f"time goes back at step {after['step']} in it")
-        return entries
+            if before is not None and not before["step"] < entry["step"]:
+                raise self._log.damaged(f"step {entry['step']} comes after step {before['step']} in it")
+            if before is not None and entry.get("seconds", math.inf) < before.get("seconds", 0):
+                raise self._log.damaged(f"time goes back at step {entry['step']} in it")
+            yield entry, length
+            before = entry
 
     def rewind_log(self, step: int) -> None:
         """Forget what was logged after `step`: it will be trained again. Raises RunError if it is damaged."""
-        self.read_log()
+        for _ in self._checked_log():
+            pass  # before anything is changed
         self._log.keep(lambda entry: bool(entry["step"] <= step))
 
     def sums_of_lines(self) -> dict[str, dict[str, Any]]:
@@ -253,7 +274,7 @@ def resumable(folder: Path) -> Iterator[None]:
 
 
 class JsonLines:
-    """A file of JSON objects, one a line, to which lines are added.
+    """A file of JSON objects, one a line, to which lines are added. It may be of any length.
 
     `required`: a key that every line has. `if_deleted`: what happens if a user deletes it. `clocks`: keys of
     what differs from one training to another that learns the same.
@@ -264,33 +285,51 @@ class JsonLines:
         self._clocks = frozenset(clocks)
         self._required = required
         self._if_deleted = if_deleted
+        self._sum: _SumOfLines | None = None  # of the whole file, as far as it is known
 
     def append(self, **entry: Any) -> None:
         """Add one line. Raises DiskError."""
+        line = _line(entry)
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(_line(entry))
+            with self.path.open("ab") as file:
+                file.write(line)
         except OSError as error:
             raise disk_error(self.path, error) from error
+        if self._sum is not None:
+            self._sum.add(json.loads(line), len(line))
 
     def read(self) -> list[dict[str, Any]]:
         """All lines; none, if there is no file. A last line cut off by a kill is left out.
 
-        Raises RunError if it is damaged.
+        Raises RunError if it is damaged, or has more than `MOST_LISTED` bytes.
         """
+        entries, listed = [], 0
+        for entry, length in self.each():
+            listed += length
+            if listed > MOST_LISTED:
+                raise self.damaged(f"it has more than {MOST_LISTED:,} bytes")
+            entries.append(entry)
+        return entries
+
+    def each(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """Each line, and how many bytes it has. Raises RunError as `read`, at the end for what is lost."""
         try:
             kept = sums_of_checkpoint(self.path.parent).get(self.path.name)  # before: it may grow meanwhile
-            *whole, _cut_off = stored.read_bytes(self.path).split(b"\n")
-            entries = [stored.parse_json(line) for line in whole]
-            if not all(isinstance(entry, dict) and self._required in entry for entry in entries):
-                raise ValueError("a line is not what a training writes")
-            if kept is not None and self._sum(entries[: kept["lines"]]) != kept:
+            found = _SumOfLines(self._clocks)
+            for line in stored.lines(self.path):
+                if not line.endswith(b"\n"):
+                    break
+                entry = stored.parse_json(line)
+                if not isinstance(entry, dict) or self._required not in entry:
+                    raise ValueError("a line is not what a training writes")
+                if kept is not None and found.lines < kept["lines"]:
+                    found.add(entry, len(line))
+                yield entry, len(line)
+            if kept is not None and found.value != kept:
                 raise ValueError("it does not begin with the lines that it had at the last checkpoint")
-            return entries
         except FileNotFoundError:
             if self.path.is_symlink():
                 raise self.damaged("it is a link to nothing") from None
-            return []
         except OSError as error:
             raise RunError(
                 f"cannot read {self.path}", why=str(error.strerror), fix="check the path"
@@ -301,18 +340,22 @@ class JsonLines:
     def sum(self) -> dict[str, Any] | None:
         """For a checkpoint: how many lines it has now, and a sum of them but for clocks; None if it has none.
 
-        Nor if it is damaged or was deleted meanwhile: a training does not stop for that.
+        Nor if it is damaged or was deleted meanwhile: a training does not stop for that. The file is read
+        where it has another length than it was left with.
         """
         try:
             with self.path.open("rb") as file:
                 os.fsync(file.fileno())  # or a power cut might take of it what its sum says is there
-            return self._sum(self.read())
+                length = os.fstat(file.fileno()).st_size
+            if self._sum is None or self._sum.bytes != length:
+                self._sum = None
+                found = _SumOfLines(self._clocks)
+                for entry, size in self.each():
+                    found.add(entry, size)
+                self._sum = found
+            return self._sum.value
         except (OSError, RunError):
             return None
-
-    def _sum(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
-        lines = [{key: entry[key] for key in entry.keys() - self._clocks} for entry in entries]
-        return {"lines": len(lines), "sha256": stored.digest(lines)}
 
     def damaged(self, why: str) -> RunError:
         """What to tell a user whose file holds something else than was written."""
@@ -322,7 +365,38 @@ class JsonLines:
         """Leave only the lines wanted, and none that is cut off, so that others can be added."""
         if not self.path.exists():
             _forget_in_checkpoints(self.path)
-        write_text(self.path, "".join(_line(entry) for entry in self.read() if wanted(entry)))
+        kept = _SumOfLines(self._clocks)
+        with replacing(self.path) as partial, partial.open("wb") as file:
+            for entry, _ in self.each():
+                if wanted(entry):
+                    line = _line(entry)
+                    file.write(line)
+                    kept.add(entry, len(line))
+        self._sum = kept
+
+
+class _SumOfLines:
+    """What `stored.digest` gives of a list of entries without their clocks, one entry after the other."""
+
+    def __init__(self, clocks: frozenset[str]) -> None:
+        self.lines, self.bytes = 0, 0
+        self._clocks = clocks
+        self._digest = hashlib.sha256(b"[")
+
+    def add(self, entry: Mapping[str, Any], length: int) -> None:
+        """One more, whose line has so many bytes."""
+        timeless = {key: entry[key] for key in entry.keys() - self._clocks}
+        before = ", " if self.lines else ""
+        self._digest.update((before + json.dumps(timeless, sort_keys=True)).encode())
+        self.lines += 1
+        self.bytes += length
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """As a checkpoint keeps it."""
+        digest = self._digest.copy()
+        digest.update(b"]")
+        return {"lines": self.lines, "sha256": digest.hexdigest()}
 
 
 def sums_of_checkpoint(run: Path) -> dict[str, Any]:
@@ -367,8 +441,8 @@ def sum_of_progress(values: Mapping[str, Any]) -> str:
     return stored.digest({key: value for key, value in values.items() if key not in ("sum", *clocks)})
 
 
-def _line(entry: Mapping[str, Any]) -> str:
-    return json.dumps(entry, ensure_ascii=False) + "\n"
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return (json.dumps(entry, ensure_ascii=False) + "\n").encode()
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
