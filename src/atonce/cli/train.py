@@ -42,10 +42,12 @@ def train(
     chosen = load(recipe, [*(set_ or ()), *options], model=model)
 
     from atonce.data.prepare import open_prepared
+    from atonce.models.threads import use_threads
     from atonce.studies.experiment import train as run_training
     from atonce.training.distributed import is_first
     from atonce.training.train import train as only_learn
 
+    use_threads(threads)  # for the scoring too; the training keeps what its recipe says
     if not is_first():
         only_learn(chosen, out, resume=resume, quiet=True)
         return

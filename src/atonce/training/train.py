@@ -194,8 +194,7 @@ class _Training:
         """What a CPU is to compute with; on a GPU it does not matter."""
         if self.ranks.device.type != "cpu":
             return None
-        pieces = self.config.batch_tokens * self.config.accumulate
-        return training_threads(self.learner.model, pieces, self.config.threads)
+        return training_threads(self.learner.model, self.config.batch_tokens, self.config.threads)
 
     def _budget(self) -> Budget:
         # The minutes of an older version became steps once and for all, and these are kept to.
