@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from atonce import disk
-from atonce.disk import LOCK, owned, place, remove_partial, replacing, write_json, write_text
+from atonce.disk import LOCK, is_owned, owned, place, remove_partial, replacing, write_json, write_text
 from atonce.errors import DataError, DiskError, RunError
 
 
@@ -193,6 +193,28 @@ def test_a_folder_has_one_owner_until_that_is_killed(tmp_path: Path, monkeypatch
         assert str(os.getpid()) in (folder / LOCK).read_text()
         (folder / "inner" / "kept").touch()
     assert [path.relative_to(folder).as_posix() for path in folder.rglob("*")] == ["inner", "inner/kept"]
+
+
+def test_who_asks_whether_a_folder_has_an_owner_leaves_nothing_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_owned(tmp_path)
+    with other_process("owned(Path(sys.argv[1]), 'trains')", tmp_path):
+        assert is_owned(tmp_path)
+    (tmp_path / LOCK).unlink()
+    monkeypatch.setattr(Path, "exists", lambda _: True)  # it was given free in between
+    assert not is_owned(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_may_ask_at_once_whether_a_folder_has_an_owner(tmp_path: Path) -> None:
+    """Neither takes the other for one."""
+    import fcntl
+
+    (tmp_path / LOCK).touch()
+    with (tmp_path / LOCK).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        assert not is_owned(tmp_path)
 
 
 def test_a_folder_that_was_made_to_be_owned_is_gone_if_nothing_is_in_it(tmp_path: Path) -> None:

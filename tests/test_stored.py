@@ -168,6 +168,23 @@ def test_what_is_not_json_is_a_value_error(content: bytes) -> None:
         stored.parse_json(content)
 
 
+def test_json_that_would_take_far_more_memory_than_its_text_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for content in (b"[" + b"[]," * 2_000_001 + b"[]]", b"[" + b"{}," * 2_000_001 + b"{}]"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="more than 4,000,000 values"):
+            stored.read_json(path)
+    os.truncate(path, stored.MOST_OF_JSON + 1)
+    with pytest.raises(OSError, match="it has 67,108,865 bytes"):
+        stored.read_json(path)
+
+
+def test_a_list_of_many_texts_is_read(tmp_path: Path) -> None:
+    labels = [f"a label as long as any, and number {number}" for number in range(300_000)]
+    (tmp_path / "labels.json").write_text(json.dumps(labels, indent=2))
+    assert stored.read_json(tmp_path / "labels.json") == labels
+
+
 def test_json_is_read(tmp_path: Path) -> None:
     value = {"a": [1, 2.5, None, "\U0001f600"], "b": {}}
     for ascii_only in (False, True):  # a character is two escapes then

@@ -159,12 +159,28 @@ def owned(folder: Path, doing: str) -> Iterator[None]:
 
 
 def is_owned(folder: Path) -> bool:
-    """Whether a process has `folder` now."""
+    """Whether a process has `folder` now. Who asks writes nothing there, and is in nobody's way."""
+    if sys.platform == "win32":
+        return _is_locked(folder / LOCK)
+    import fcntl
+
+    try:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:  # there is none, or it is not ours to read; or the disk has no locks but files
+        return error.errno == errno.ENOSYS
+    return False
+
+
+def _is_locked(path: Path) -> bool:
+    """Where locks cannot be shared."""
     from filelock import Timeout
 
-    if not (folder / LOCK).exists():
+    if not path.exists():
         return False
-    lock = _lock(folder / LOCK, seconds=0.0)
+    lock = _lock(path, seconds=0.0)
     try:
         lock.acquire()
     except Timeout:

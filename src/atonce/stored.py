@@ -23,6 +23,12 @@ from atonce.errors import RunError
 SUMS = "sums.json"
 MOST_BYTES = 1 << 30
 """Of a file that is read as a whole: none that a training writes has as many."""
+MOST_OF_JSON = 1 << 26
+"""Bytes of a JSON file: a million labels have a third of that."""
+MOST_VALUES = 4_000_000
+"""In JSON that is read at once: as objects, each takes up to a hundred bytes, and of text two or three."""
+LONGEST_LINE = 1 << 26
+"""Bytes of a line that is read: two texts, as long as lines of a corpus may be, fit in."""
 _TRIES = 5
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LFS = b"version https://git-lfs"
@@ -40,22 +46,37 @@ Sums = dict[str, list[Sum | None]]
 """Of each file by name: the sums it may have, the newest last; None where it need not be there."""
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
     """A whole file. Raises OSError, too, for what is no regular file (it may be endless) or far too long."""
-    check_regular(path, most=MOST_BYTES)
+    check_regular(path, most=most)
     return path.read_bytes()
 
 
 def read_json(path: Path, *, finite: bool = True) -> Any:
     """The value in a JSON file. Raises OSError as `read_bytes`, or ValueError as `parse_json`."""
-    return parse_json(read_bytes(path), finite=finite)
+    return parse_json(read_bytes(path, most=MOST_OF_JSON), finite=finite)
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, with their ends; it may be of any length, of which little is in memory at once.
+
+    Raises OSError for what is no regular file, and ValueError for a line that is far too long.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        while line := file.readline(LONGEST_LINE):
+            if len(line) == LONGEST_LINE:
+                raise ValueError(f"it has a line of {LONGEST_LINE:,} bytes or more")
+            yield line
 
 
 def parse_json(content: bytes, *, finite: bool = True) -> Any:
-    """Raises ValueError for what is not UTF-8, is nested too deeply, or is not JSON.
+    """Raises ValueError for what is not UTF-8, is nested too deeply, has too many values, or is not JSON.
 
     Half a character is not, nor is NaN, but for Python, and where `finite` is false.
     """
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES:,} values")
     text = content.decode("utf-8")
     try:
         value = json.loads(text, parse_constant=_no_number) if finite else json.loads(text)
@@ -69,6 +90,36 @@ def parse_json(content: bytes, *, finite: bool = True) -> Any:
 def damaged(path: Path, why: str, *, fix: str = "restore it from a copy, or train again") -> RunError:
     """What to tell a user whose file is not what was stored."""
     return RunError(f"{path} is damaged", why=" ".join(why.split()) or "it cannot be read", fix=fix)
+
+
+_OF_CONTENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP}
+_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "out of memory")
+
+
+class Unreadable(RunError):
+    """The system does not give a file now, which says nothing of what it holds: it may be whole."""
+
+
+def fault(path: Path, error: Exception, *, fix: str = "restore it from a copy, or train again") -> RunError:
+    """What to tell a user whose file could not be read. Raises MemoryError where there is not enough."""
+    if ran_out_of_memory(error):
+        raise MemoryError(why(error)) from error
+    if isinstance(error, OSError) and error.errno not in {*_OF_CONTENT, None}:
+        return Unreadable(
+            f"cannot read {path}",
+            why=f"{why(error)}; that says nothing of what it holds",
+            fix="check the disk and your rights, then run the same command again",
+        )
+    return damaged(path, why(error), fix=fix)
+
+
+def ran_out_of_memory(error: Exception) -> bool:
+    """Whether that is what an error of the system, of Python or of torch says."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = str(error).lower()
+    in_torch = isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
+    return in_torch or isinstance(error, MemoryError)
 
 
 def why(error: Exception) -> str:
@@ -202,7 +253,7 @@ def _found(path: Path, lengths: set[int] | None) -> Sum | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise damaged(path, why(error)) from None
+        raise fault(path, error) from None
 
 
 def _sum_of(content: bytes) -> Sum:
@@ -234,7 +285,7 @@ def _read(folder: Path) -> Sums:
     except NotADirectoryError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise damaged(path, why(error), fix=_WITHOUT) from None
+        raise fault(path, error, fix=_WITHOUT) from None
 
 
 _WITHOUT = "restore it from a copy, or delete it; then files are read without being compared with their sums"

@@ -303,6 +303,8 @@ def _rewritten(path: Path, draw: random.Random) -> str:
             ("deep", b"[" * 100_000),
             ("deep objects", b'{"a":' * 100_000),
             ("deep TOML", b"a = " + b"[" * 5_000),
+            ("a deep key", b"a." * 50_000 + b"b = 1"),
+            ("many values", b"[" + b"[]," * (1 << 25) + b"[]]"),
             ("a long number", b"1" * 5_000),
             ("a long number in TOML", b"a = " + b"1" * 5_000),
             ("NaN", b"NaN"),

@@ -295,10 +295,16 @@ def test_a_file_of_a_run_that_another_user_keeps_back_is_not_called_damaged(
 ) -> None:
     path = dates_run.path / kept_back
     monkeypatch.setattr(os, "access", lambda one, _: Path(one) != path)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
     what, why, fix = atonce("evaluate", dates_run.path).fault
     assert what == f"cannot read {path}"
     assert "another user's" in why
     assert fix == f"let them give it: chmod -R a+rX {dates_run.path}"
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid)
+    what, why, fix = atonce("evaluate", dates_run.path).fault
+    assert what == f"cannot read {path}"
+    assert why == "it is yours, and its rights do not let you read it"
+    assert fix == f"give yourself the right: chmod -R u+rX {dates_run.path}"
 
 
 @pytest.mark.parametrize(

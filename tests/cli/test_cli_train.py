@@ -1,12 +1,15 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import tiny
 from atonce.errors import TrainingError
 from atonce.runs.recipe import load
+from atonce.studies import experiment
 from command import Command
 
 SCORES = {"bleu", "chrf", "ter", "exact", "signatures", "sentences", "beam", "language", "notes"}
@@ -56,6 +59,39 @@ def test_set_and_resume(atonce: Command, recipe: Path, tmp_path: Path) -> None:
     assert "model.dim (8 before, 16 now)" in why
     assert "training.steps (3 before, 12 now)" in why
     assert tiny.everything_in(tmp_path / "run") == before
+
+
+def test_a_log_that_was_deleted_does_not_end_in_a_traceback(
+    atonce: Command, recipe: Path, tmp_path: Path
+) -> None:
+    options = ("--out", tmp_path / "run", "--set", "training.steps=3", "--resume")
+    assert atonce("train", recipe, *options).code == 0
+    (tmp_path / "run" / "log.jsonl").unlink()
+    said = atonce("train", recipe, *options, "--json")
+    assert (said.code, said.err) == (0, "")
+    assert json.loads(said.out)["threads"] is None
+    assert atonce("train", recipe, *options).code == 0
+
+
+def test_threads_are_those_of_the_scoring_too(
+    atonce: Command, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atonce.models.threads._told", [])
+    before, used = torch.get_num_threads(), []
+    score = experiment.evaluate
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        used.append(torch.get_num_threads())
+        return score(*arguments, **options)
+
+    monkeypatch.setattr(experiment, "evaluate", counting)
+    try:
+        options = ("--out", tmp_path / "run", "--set", "training.steps=2", "--threads", "2", "--json")
+        said = atonce("train", recipe, *options)
+    finally:
+        torch.set_num_threads(before)
+    assert json.loads(said.out)["threads"] == 2
+    assert used == [2]
 
 
 def test_minutes_take_the_place_of_steps(

@@ -90,6 +90,16 @@ def test_a_training_goes_on_with_as_many_as_it_began_with(
 
 
 @pytest.mark.usefixtures("two_threads")
+def test_batches_that_are_accumulated_are_no_more_to_share(prepared_dates: Path, tmp_path: Path) -> None:
+    recipe = tiny.recipe(training={"steps": 1, "accumulate": 100})
+    run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
+    used = []
+    train(recipe, run, resume=True, watch=lambda report: used.append(str(report.threads)))
+    (said,) = used
+    assert said.startswith("1 thread, as a batch is about 0.0")
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_a_training_of_an_earlier_version_goes_on_as_it_was(prepared_dates: Path, tmp_path: Path) -> None:
     recipe = tiny.recipe(training={"steps": 4, "validate_every": 2})
     run = tiny.begun(tmp_path / "run", recipe, prepared_dates)

@@ -1,7 +1,9 @@
+import itertools
 import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,10 +13,11 @@ import torch
 
 import atonce
 import tiny
+from atonce import stored
 from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.errors import DiskError, RunError
-from atonce.runs.folder import RunFolder, load_tensors, save_tensors
+from atonce.runs.folder import JsonLines, RunFolder, load_tensors, save_tensors
 from atonce.runs.recipe import FORMAT, dumps
 
 RECIPE = tiny.recipe()
@@ -91,6 +94,25 @@ def test_a_broken_recipe(trained: Path, content: bytes) -> None:
     assert said(trained)[0] == f"{trained / 'recipe.toml'} is damaged"
 
 
+@pytest.mark.parametrize("sums", [True, False])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"a." * 500 + b"b = 1", "it goes deeper than 16 sections"),
+        (b"a = " + b"[" * 100 + b"]" * 100, "it goes deeper than 16 sections"),
+        (b"a = 1" + b"0" * 30, "more than 20 digits"),
+        (b"# as long as no recipe\n" * 100_000, "it has 2,300,000 bytes"),
+    ],
+)
+def test_a_recipe_that_would_take_the_memory(trained: Path, content: bytes, why: str, sums: bool) -> None:
+    (trained / "recipe.toml").write_bytes(content)
+    if not sums:
+        (trained / "sums.json").unlink()
+    what, said_why, _ = said(trained)
+    assert what == f"{trained / 'recipe.toml'} is damaged"
+    assert why in said_why
+
+
 def test_no_weights_yet(trained: Path) -> None:
     for name in ("model.safetensors", "sums.json", "log.jsonl"):
         (trained / name).unlink()
@@ -109,6 +131,23 @@ def test_weights_cut_off(trained: Path) -> None:
     path = trained / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     assert said(trained)[0] == f"{path} is damaged"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
+        (lambda whole: whole.replace(b"\n", b"\r\n"), "CRLF"),
+    ],
+)
+def test_what_git_made_of_weights_is_told(trained: Path, change: Callable[[bytes], bytes], why: str) -> None:
+    path = trained / "model.safetensors"
+    RunFolder.open(trained).save_weights({"weight": torch.full((3,), 10, dtype=torch.uint8)})  # line ends
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(RunError) as caught:
+        RunFolder.open(trained).load_weights()
+    assert caught.value.what == f"{path} is damaged"
+    assert why in caught.value.why
 
 
 def test_weights_of_another_model(trained: Path) -> None:
@@ -143,6 +182,57 @@ def test_the_log(run: RunFolder) -> None:
     assert [entry["step"] for entry in run.read_log()] == [1, 2]
 
 
+def test_the_sum_of_a_log_is_that_of_all_its_lines(run: RunFolder) -> None:
+    """As in the checkpoints of earlier versions, which read all lines for it."""
+    assert run.sums_of_lines() == {}
+    run.rewind_log(0)
+    for count in range(4):
+        entries = [{"step": step, "loss": step / 3, "text": "é"} for step in range(count)]
+        assert run.sums_of_lines()["log.jsonl"] == {"lines": count, "sha256": stored.digest(entries)}
+        assert RunFolder.open(run.path).sums_of_lines() == run.sums_of_lines()
+        run.log(step=count, loss=count / 3, text="é", seconds=count * 0.1)
+
+
+def test_a_checkpoint_does_not_read_the_log_again(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.log(step=1)
+    run.rewind_log(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(stored, "lines", lambda _: pytest.fail("it was read"))
+        run.log(step=2)
+        assert run.sums_of_lines()["log.jsonl"]["lines"] == 2
+    (run.path / "log.jsonl").write_text('{"step": 3}\n')
+    found = {"lines": 1, "sha256": stored.digest([{"step": 3}])}
+    assert run.sums_of_lines()["log.jsonl"] == found, "somebody else wrote there"
+    (run.path / "log.jsonl").write_text('{"step": 3}\n{"st')
+    assert run.sums_of_lines()["log.jsonl"] == found
+    (run.path / "log.jsonl").write_text("{}\n")
+    assert run.sums_of_lines() == {}
+
+
+def test_a_log_may_be_of_any_length(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "MOST_BYTES", 1000)
+    monkeypatch.setattr("atonce.runs.folder.MOST_LISTED", 1000)
+    for step in range(1, 1001):
+        run.log(step=step, loss=1.5)
+    steps = [entry["step"] for entry in run.read_log(["loss"])]
+    assert 15 < len(steps) < 60
+    assert (steps[0], steps[-1]) == (1, 1000)
+    assert len({after - before for before, after in itertools.pairwise(steps[:-1])}) == 1
+    run.rewind_log(700)
+    assert run.read_log()[-1]["step"] == 700
+    assert run.sums_of_lines()["log.jsonl"]["lines"] == 700
+    with pytest.raises(RunError, match="more than 1,000 bytes"):
+        JsonLines(run.path / "log.jsonl", required="step", if_deleted="").read()
+
+
+def test_a_line_without_an_end_is_not_read(run: RunFolder) -> None:
+    (run.path / "log.jsonl").touch()
+    os.truncate(run.path / "log.jsonl", 1 << 40)
+    with pytest.raises(RunError, match=r"log\.jsonl is damaged") as caught:
+        run.read_log()
+    assert "it has a line of 67,108,864 bytes or more" in caught.value.why
+
+
 @pytest.mark.parametrize("cut_off", ['{"step": 3', "{", '{"step": 3}'])
 def test_a_last_line_that_was_cut_off_is_left_out(run: RunFolder, cut_off: str) -> None:
     run.log(step=2)
@@ -166,12 +256,14 @@ def test_sweep_takes_only_what_is_half_written(run: RunFolder) -> None:
     keep.parent.mkdir(parents=True)
     keep.write_bytes(b"whole")
     (run.path / ".recipe.toml.partial-1").write_bytes(b"half")
+    (keep.parent / ".progress.json.partial-1-1").mkdir()
     (run.checkpoints / ".step-00000002.partial-1").mkdir()
     run.sweep()
     assert set(tiny.everything_in(run.path)) == {
         *("recipe.toml", "sums.json", "checkpoints/step-00000001/state.safetensors")
     }
     assert [path.name for path in run.checkpoints.iterdir()] == ["step-00000001"]
+    assert [path.name for path in keep.parent.iterdir()] == ["state.safetensors"]
 
 
 def test_nothing_is_pickled() -> None:
@@ -240,6 +332,25 @@ def test_a_model_or_a_recipe_that_was_there_is_missing(trained: Path) -> None:
     assert said(trained)[0] == f"{trained / 'model.safetensors'} is damaged"
     (trained / "recipe.toml").unlink()
     assert said(trained)[1] == "  why: it is missing"
+
+
+def test_what_else_lies_in_the_folder_may_be_kept_from_us(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to nothing, for which no right can be had, or what a mount's root has."""
+    (trained / "notes").symlink_to("/gone")
+    (trained / "lost+found").mkdir()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, rights: "lost" not in str(path) and real(path, rights))
+    load_translator(trained)
+    open_prepared(trained)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.model", "recipe.toml"])
+def test_a_link_to_nothing_is_not_called_another_users(trained: Path, name: str) -> None:
+    (trained / name).unlink()
+    (trained / name).symlink_to("/gone")
+    assert "another user" not in " ".join(said(trained))
 
 
 def test_a_copy_under_another_name_is_as_good(trained: Path, tmp_path: Path) -> None:

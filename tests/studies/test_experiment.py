@@ -1,11 +1,12 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tiny
-from atonce.errors import RecipeError, TrainingError
+from atonce.errors import RecipeError, RunError, TrainingError
 from atonce.runs.folder import RunFolder
 from atonce.studies.evaluate import evaluate
 from atonce.studies.experiment import train
@@ -34,6 +35,25 @@ def test_train_gives_the_run_and_its_scores(tmp_path: Path) -> None:
     experiment = train(tiny.recipe(training={"steps": 2}), tmp_path / "run", quiet=True)
     assert experiment.run.path == tmp_path / "run"
     assert experiment.evaluation.as_dict() == json.loads((tmp_path / "run" / "scores.json").read_text())
+
+
+def test_the_folder_has_its_owner_until_the_scores_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atonce.disk.PATIENCE", 0.1)
+    recipe = tiny.recipe(training={"steps": 2})
+    save, refused = RunFolder.save_scores, []
+
+    def intruding(run: RunFolder, scores: dict[str, Any]) -> None:
+        with pytest.raises(RunError) as caught:
+            train(recipe, run.path, resume=True, quiet=True)
+        refused.append(caught.value.what)
+        save(run, scores)
+
+    monkeypatch.setattr(RunFolder, "save_scores", intruding)
+    run = train(recipe, tmp_path / "run", quiet=True).run
+    assert refused == [f"{run.path} is in use: process {os.getpid()} trains here"]
+    assert not (run.path / ".lock").exists()
 
 
 def test_recipes_by_name_by_path_and_as_they_are(tmp_path: Path, chosen: list[Any]) -> None:

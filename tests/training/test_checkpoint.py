@@ -1,8 +1,11 @@
+import errno
 import json
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -176,6 +179,101 @@ def test_where_the_newest_is_damaged_the_one_before_is_gone_on_with(
     assert one == two
 
 
+def two_of_them(folder: Path) -> list[str]:
+    """Step 3 and step 12, both whole, as a kill may leave them."""
+    shutil.copytree(folder / "step-00000003", folder / "kept")
+    save_checkpoint(folder, a_learner(seed=5), Progress(step=12, position=Position(3, 0)))
+    (folder / "kept").rename(folder / "step-00000003")
+    return sorted(path.name for path in folder.iterdir())
+
+
+def refusing(error: Exception) -> Any:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    return refuse
+
+
+@pytest.mark.parametrize("name", ["safetensors", "sums", "progress"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ESTALE, errno.EACCES])
+def test_what_the_system_does_not_give_is_not_called_damaged_nor_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, name: str
+) -> None:
+    names = two_of_them(folder)
+    place = {
+        "safetensors": "atonce.runs.folder.load_file",
+        "sums": "atonce.stored.sum_of_file",
+        "progress": "atonce.stored.read_json",
+    }[name]
+    error = OSError(number, os.strerror(number), str(folder / "step-00000012"))
+    monkeypatch.setattr(place, refusing(error))
+    with pytest.raises(RunError) as caught:
+        load_checkpoint(folder, a_learner())
+    assert "damaged" not in str(caught.value)
+    assert os.strerror(number) in caught.value.why
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def test_a_folder_that_may_not_be_listed_is_not_one_without_checkpoints(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "listdir", refusing(PermissionError(errno.EACCES, "Permission denied")))
+    with pytest.raises(RunError, match="cannot read"):
+        load_checkpoint(folder, a_learner())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+@pytest.mark.parametrize("place", ["atonce.runs.folder.load_file", "atonce.training.checkpoint.set_weights"])
+def test_too_little_memory_is_not_called_damage(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
+) -> None:
+    names = two_of_them(folder)
+    monkeypatch.setattr(place, refusing(error))
+    with pytest.raises((MemoryError, RuntimeError)):
+        load_checkpoint(folder, a_learner())
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def test_what_torch_cannot_do_with_a_whole_one_is_not_called_damage(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = two_of_them(folder)
+    monkeypatch.setattr(torch, "set_rng_state", refusing(RuntimeError("RNG state is wrong size\nC++ …")))
+    with pytest.raises(RunError, match="as it was stored") as caught:
+        load_checkpoint(folder, a_learner())
+    assert caught.value.why == "RNG state is wrong size"
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def test_another_than_the_first_process_removes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = two_of_them(folder)
+    load_checkpoint(folder, a_learner(), tidy=False)
+    assert sorted(path.name for path in folder.iterdir()) == names
+    (folder / "step-00000012" / "state.safetensors").write_bytes(b"")
+    assert load_checkpoint(folder, a_learner(), tidy=False) == PROGRESS
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert capsys.readouterr().err == ""
+
+
+def test_the_newest_is_the_one_of_the_largest_step(folder: Path) -> None:
+    """From a hundred million on, names have a digit more."""
+    for step in (99_999_999, 100_000_000, 100_000_001):
+        progress = replace(PROGRESS, step=step)
+        save_checkpoint(folder, a_learner(), progress)
+        assert [path.name for path in folder.iterdir()] == [f"step-{step:08d}"]
+        assert load_checkpoint(folder, a_learner()) == progress
+
+
 def test_nothing_is_removed_where_all_are_damaged(folder: Path) -> None:
     shutil.copytree(folder / "step-00000003", folder / "step-00000012")
     for path in folder.glob("*/state.safetensors"):
@@ -210,7 +308,8 @@ def test_an_old_one_is_gone_on_with(old: Path) -> None:
         ("step", -1), ("step", 3.0), ("step", "3"), ("step", True), ("step", 4), ("position", [1]),
         ("position", [1, -2]), ("position", "12"), ("planned_steps", 0), ("planned_steps", 1.5),
         ("seconds", None), ("seconds", "1"), ("seconds", -1), ("seconds", 1e400), ("least_cost", "x"),
-        ("stopped_early", 1), ("skipped", None), ("optimizers", {}), ("optimizers", [[{}], [{}]]),
+        ("stopped_early", 1), ("skipped", None), ("threads", 1.5), ("threads", -1),
+        ("optimizers", {}), ("optimizers", [[{}], [{}]]),
     ],
 )  # fmt: skip
 def test_old_progress_is_what_it_can_be(old: Path, key: str, value: object) -> None:

@@ -181,6 +181,24 @@ def test_what_only_the_data_tell_is_refused_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_data_that_were_there_before_are_looked_at_too(
+    prepared_dates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a comparison, or of a training that was killed before its first checkpoint."""
+    recipe = tiny.recipe(training={"batch_tokens": 10**8, "steps": 1})
+    sizes = Sizes(open_prepared(prepared_dates).tokenizer.size)
+    run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
+    before = tiny.everything_in(run)
+    with monkeypatch.context() as patch:
+        given(patch, sum(training_bytes(recipe, sizes).values()) + 1000)
+        with pytest.raises(RecipeError, match="activations of a batch"):
+            train(recipe, run, resume=True, quiet=True)
+        assert tiny.everything_in(run) == before
+    train(recipe, run, resume=True, quiet=True)
+    given(monkeypatch, sum(training_bytes(recipe, sizes).values()) + 1000)
+    train(recipe, run, resume=True, quiet=True)
+
+
 def test_a_batch_is_no_larger_than_the_data(prepared_dates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many pieces a batch may have."""
     prepared = open_prepared(prepared_dates)

@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,21 @@ def test_a_second_training_does_not_overwrite_the_first(tmp_path: Path) -> None:
     before = tiny.everything_in(tmp_path)
     with pytest.raises(RunError, match="already holds a run"):
         train(tiny.recipe(training={"steps": 3}), tmp_path / "run")
+    assert tiny.everything_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("sums", [True, False])
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("also_gone", [(), ("data.json",), ("data.json", "checkpoints", "log.jsonl")])
+def test_what_is_left_of_a_run_without_its_recipe_is_not_gone_on_with(
+    tmp_path: Path, dates_run: RunFolder, sums: bool, resume: bool, also_gone: tuple[str, ...]
+) -> None:
+    run = Path(shutil.copytree(dates_run.path, tmp_path / "run"))
+    for name in ("recipe.toml", *also_gone, *(() if sums else ("sums.json",))):
+        shutil.rmtree(run / name) if (run / name).is_dir() else (run / name).unlink()
+    before = tiny.everything_in(tmp_path)
+    with pytest.raises(RunError, match=r"recipe\.toml is missing"):
+        train(tiny.recipe(model=tiny.GRU), run, resume=resume)
     assert tiny.everything_in(tmp_path) == before
 
 

@@ -42,10 +42,12 @@ def train(
     chosen = load(recipe, [*(set_ or ()), *options], model=model)
 
     from atonce.data.prepare import open_prepared
+    from atonce.models.threads import use_threads
     from atonce.studies.experiment import train as run_training
     from atonce.training.distributed import is_first
     from atonce.training.train import train as only_learn
 
+    use_threads(threads)  # for the scoring too; the training keeps what its recipe says
     if not is_first():
         only_learn(chosen, out, resume=resume, quiet=True)
         return
@@ -58,7 +60,7 @@ def train(
     report = open_prepared(run.path, to_train=False).report
     data = {"left_out": left_out(report), **{key: report.get(key, []) for key in ("notes", "warnings")}}
     if json:
-        computed = {"threads": run.read_log()[-1].get("threads")}
+        computed = {"threads": next(iter(run.read_log()[-1:]), {}).get("threads")}  # it may be deleted
         print_json({"run": str(run.path), "data": data, **computed, **evaluation.as_dict()})
         return
     print_scores({run.path.name: evaluation.scores, **evaluation.baselines})

@@ -443,10 +443,12 @@ def _write_pairs(path: Path, pairs: list[Pair]) -> None:
 
 def _read_pairs(path: Path) -> list[Pair]:
     try:
-        *lines, rest = stored.read_bytes(path).split(b"\n")
-        if rest:
-            raise ValueError("its last line is cut off")
-        return [_pair(stored.parse_json(line)) for line in lines]
+        pairs = []
+        for line in stored.lines(path):
+            if not line.endswith(b"\n"):
+                raise ValueError("its last line is cut off")
+            pairs.append(_pair(stored.parse_json(line)))
+        return pairs
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

@@ -20,8 +20,9 @@ from torch import nn
 
 MOST_THREADS = 1024
 """That a recipe can ask for."""
-SMALL_UPDATE = 1e9
-"""Operations of an update below which one thread computes it: with two it gained 0 to 20 % on idle cores."""
+SMALL_BATCH = 1e9
+"""Operations of a batch below which one thread computes it: with two it gained 0 to 20 % on idle cores. Of
+several that make an update, threads share one at a time."""
 SMALL_MODEL = 500_000
 """Weights below which one thread searches: 0 to 10 %."""
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -50,7 +51,7 @@ def use_threads(count: int | None) -> None:
 
 
 def training_threads(model: nn.Module, pieces: int, asked: int | None = None) -> Threads:
-    """For a training whose updates read and write so many pieces.
+    """For a training whose batches have so many pieces.
 
     `asked`: by the recipe. Never more than torch has: as many as cores, or as `torch.set_num_threads` said.
     """
@@ -60,14 +61,14 @@ def training_threads(model: nn.Module, pieces: int, asked: int | None = None) ->
     if said := _said_by_user():
         return Threads(have, said)
     work = training_work(model, pieces)
-    size = f"an update is about {work / 1e9:.2g} GFLOP"
-    if have > 1 and work < SMALL_UPDATE:
+    size = f"a batch is about {work / 1e9:.2g} GFLOP"
+    if have > 1 and work < SMALL_BATCH:
         return Threads(1, f"as {size}: too little to share")
     return Threads(have, f"as torch has them; {size}")
 
 
 def training_work(model: nn.Module, pieces: int) -> float:
-    """Operations of an update, about: each weight is multiplied and added for each piece, and twice again on
+    """Operations of a batch, about: each weight is multiplied and added for each piece, and twice again on
     the way back."""
     return 6.0 * sum(weight.numel() for weight in model.parameters()) * pieces
 

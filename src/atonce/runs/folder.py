@@ -13,14 +13,17 @@ checkpoints/         what a broken training resumes from
 sums.json            length and SHA-256 of all of these, which are compared when a file is read (`stored`)
 """
 
+import hashlib
 import json
+import math
 import os
+import re
 import shlex
 import shutil
-import tomllib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from itertools import pairwise
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +32,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from atonce import stored
-from atonce.disk import advising, disk_error, place, remove_partial, replacing, write_json, write_text
+from atonce.disk import advising, disk_error, place, remove_partial, replacing, write_json
 from atonce.errors import RunError
-from atonce.runs.recipe import FORMAT, Recipe, dumps
+from atonce.runs.recipe import FORMAT, LONGEST_FILE, Recipe, dumps, values_of
 
+MOST_LISTED = 1 << 25
+"""Bytes of a log that are in memory at once: as objects they take up to thirty times as much."""
 LOGGED = ("step", "seconds", "loss", "target_tokens_per_second", "padding_share")
 """What each line of a log has."""
 
@@ -48,7 +53,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, recipe: Recipe) -> "RunFolder":
-        """A new run in `path`, which must not hold one yet. Raises RunError if it does."""
+        """A new run in `path`, which must not hold one yet. Raises RunError if it does.
+
+        Nor what is left of one; but prepared data may be there, for it to be trained on.
+        """
         path = place(path)
         if (path / "recipe.toml").exists():
             raise RunError(
@@ -56,6 +64,9 @@ class RunFolder:
                 why="a new one would overwrite it",
                 fix="go on with it by --resume, or choose another folder with --out",
             )
+        for name in ("checkpoints", "model.safetensors", "log.jsonl"):
+            if os.path.lexists(path / name):
+                raise without_recipe(path, name)
         stored.forget_missing(path)
         with stored.replacing_with_sum(path / "recipe.toml") as partial:
             partial.write_text(dumps(recipe), encoding="utf-8")
@@ -67,7 +78,7 @@ class RunFolder:
         path = Path(path)
         recipe_path = place(path / "recipe.toml", RunError, what="cannot read")
         try:
-            values = tomllib.loads(stored.read_bytes(recipe_path).decode("utf-8-sig"))
+            values = values_of(stored.read_bytes(recipe_path, most=LONGEST_FILE).decode("utf-8"))
         except FileNotFoundError:
             if path.is_dir():
                 stored.check(path, recipe_path.name)  # which says so, if there was one
@@ -76,14 +87,8 @@ class RunFolder:
                 why="it holds no recipe.toml" if path.is_dir() else "there is no such folder",
                 fix="check the path, or train a run with: atonce train RECIPE --out RUN",
             ) from None
-        except OSError as error:
-            raise RunError(
-                f"cannot read {recipe_path}", why=str(error.strerror), fix="check the path"
-            ) from None
-        except RecursionError:
-            raise stored.damaged(recipe_path, "it is nested too deeply") from None
-        except ValueError as error:  # no UTF-8, no TOML, or a number that is too long
-            raise stored.damaged(recipe_path, str(error)) from None
+        except (OSError, ValueError) as error:  # ValueError: no UTF-8, no TOML, or what no recipe has
+            raise stored.fault(recipe_path, error) from None
         written = values.get("format", FORMAT)
         if not isinstance(written, int) or isinstance(written, bool) or written > FORMAT:
             raise RunError(
@@ -112,7 +117,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove what was being written when a training was killed. Only for who trains in this folder."""
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints, *checkpoints_in(self.checkpoints)):
             remove_partial(folder)
         shutil.rmtree(self.path / ".preparing", ignore_errors=True)  # of an earlier version
         stored.settle_all(self.path)
@@ -129,7 +134,7 @@ class RunFolder:
         if path.exists():
             return True
         was_stored = path.is_symlink() or stored.is_wanted(self.path, path.name)
-        if was_stored or any("valid_loss" in entry for entry in self.read_log()):
+        if was_stored or any("valid_loss" in entry for entry, _ in self._checked_log()):
             raise stored.damaged(path, "it is missing, and its training had stored it")
         return False
 
@@ -147,9 +152,8 @@ class RunFolder:
                 why="its training broke off before the first validation",
                 fix="go on with it: atonce train RECIPE --out RUN --resume",
             )
-        weights = load_tensors(path)
-        stored.check(self.path, path.name)
-        return weights
+        stored.check(self.path, path.name)  # which says what became of it
+        return load_tensors(path)
 
     def save_scores(self, scores: Mapping[str, Any]) -> None:
         """Put these scores in place of the ones there are."""
@@ -171,14 +175,14 @@ class RunFolder:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise stored.damaged(path, stored.why(error), fix=fix) from None
+            raise stored.fault(path, error, fix=fix) from None
 
-    @property
+    @cached_property
     def budget(self) -> "JsonLines":
         """How the minutes of a training are used (`training.budget`)."""
         return JsonLines(self.path / "budget.jsonl", required="first", if_deleted="the rest is planned anew")
 
-    @property
+    @cached_property
     def _log(self) -> "JsonLines":
         return JsonLines(
             self.path / "log.jsonl", required="step", if_deleted="a training goes on without", clocks=_CLOCKS
@@ -191,27 +195,44 @@ class RunFolder:
     def read_log(self, keys: Iterable[str] = ()) -> list[dict[str, Any]]:
         """The lines of the log, if there is one. A last line cut off by a kill is left out.
 
-        `keys`: each line must have them, and there must be one. Raises RunError if it is damaged.
+        `keys`: each line must have them, and there must be one. Of a log of more than `MOST_LISTED` bytes, it
+        is every second line, or fourth, and so on, and the last. Raises RunError if it is damaged.
         """
-        entries = self._log.read()
+        entries: list[dict[str, Any]] = []
+        last, every, listed = None, 1, 0
+        for number, (last, length) in enumerate(self._checked_log(keys)):
+            if number % every:
+                continue
+            entries.append(last)
+            listed += length
+            if listed > MOST_LISTED:
+                entries, every, listed = entries[::2], 2 * every, listed // 2
+        if last is not None and entries[-1] is not last:
+            entries.append(last)
         if keys and not entries:
             raise self._log.damaged("it has no line")
-        for entry in entries:
+        return entries
+
+    def _checked_log(self, keys: Iterable[str] = ()) -> Iterator[tuple[dict[str, Any], int]]:
+        """Each line of the log, and how many bytes it has. Raises RunError as `read_log`."""
+        before = None
+        for entry, length in self._log.each():
             if lost := [key for key in keys if key not in entry]:
                 raise self._log.damaged(f"a line of it has no {lost[0]}")
             for key in _NUMBERS & entry.keys():
                 if not _is_number(entry[key]) and (entry[key] is not None or key in _ALWAYS):
                     raise self._log.damaged(f"{key} is {entry[key]!r:.40} in it, which is no number")
-        for before, after in pairwise(entries):
-            if not before["step"] < after["step"]:
-                raise self._log.damaged(f"step {after['step']} comes after step {before['step']} in it")
-            if after.get("seconds", 0) < before.get("seconds", 0) and "seconds" in after:
-                raise self._log.damaged(f"time goes back at step {after['step']} in it")
-        return entries
+            if before is not None and not before["step"] < entry["step"]:
+                raise self._log.damaged(f"step {entry['step']} comes after step {before['step']} in it")
+            if before is not None and entry.get("seconds", math.inf) < before.get("seconds", 0):
+                raise self._log.damaged(f"time goes back at step {entry['step']} in it")
+            yield entry, length
+            before = entry
 
     def rewind_log(self, step: int) -> None:
         """Forget what was logged after `step`: it will be trained again. Raises RunError if it is damaged."""
-        self.read_log()
+        for _ in self._checked_log():
+            pass  # before anything is changed
         self._log.keep(lambda entry: bool(entry["step"] <= step))
 
     def sums_of_lines(self) -> dict[str, dict[str, Any]]:
@@ -234,6 +255,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
+def without_recipe(folder: Path, left: str) -> RunError:
+    """What to tell a user who would train in a folder where `left` is of another training."""
+    return RunError(
+        f"{folder} holds a run whose recipe.toml is missing",
+        why=f"{left} is there: a training would go on from what was done by another recipe, or replace it",
+        fix="restore recipe.toml from a copy, and go on with --resume; or choose another folder with --out",
+    )
+
+
 @contextmanager
 def resumable(folder: Path) -> Iterator[None]:
     """Within the block, in which `folder` is trained, a full disk is told with the command to go on by."""
@@ -244,7 +274,7 @@ def resumable(folder: Path) -> Iterator[None]:
 
 
 class JsonLines:
-    """A file of JSON objects, one a line, to which lines are added.
+    """A file of JSON objects, one a line, to which lines are added. It may be of any length.
 
     `required`: a key that every line has. `if_deleted`: what happens if a user deletes it. `clocks`: keys of
     what differs from one training to another that learns the same.
@@ -255,33 +285,51 @@ class JsonLines:
         self._clocks = frozenset(clocks)
         self._required = required
         self._if_deleted = if_deleted
+        self._sum: _SumOfLines | None = None  # of the whole file, as far as it is known
 
     def append(self, **entry: Any) -> None:
         """Add one line. Raises DiskError."""
+        line = _line(entry)
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(_line(entry))
+            with self.path.open("ab") as file:
+                file.write(line)
         except OSError as error:
             raise disk_error(self.path, error) from error
+        if self._sum is not None:
+            self._sum.add(json.loads(line), len(line))
 
     def read(self) -> list[dict[str, Any]]:
         """All lines; none, if there is no file. A last line cut off by a kill is left out.
 
-        Raises RunError if it is damaged.
+        Raises RunError if it is damaged, or has more than `MOST_LISTED` bytes.
         """
+        entries, listed = [], 0
+        for entry, length in self.each():
+            listed += length
+            if listed > MOST_LISTED:
+                raise self.damaged(f"it has more than {MOST_LISTED:,} bytes")
+            entries.append(entry)
+        return entries
+
+    def each(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """Each line, and how many bytes it has. Raises RunError as `read`, at the end for what is lost."""
         try:
             kept = sums_of_checkpoint(self.path.parent).get(self.path.name)  # before: it may grow meanwhile
-            *whole, _cut_off = stored.read_bytes(self.path).split(b"\n")
-            entries = [stored.parse_json(line) for line in whole]
-            if not all(isinstance(entry, dict) and self._required in entry for entry in entries):
-                raise ValueError("a line is not what a training writes")
-            if kept is not None and self._sum(entries[: kept["lines"]]) != kept:
+            found = _SumOfLines(self._clocks)
+            for line in stored.lines(self.path):
+                if not line.endswith(b"\n"):
+                    break
+                entry = stored.parse_json(line)
+                if not isinstance(entry, dict) or self._required not in entry:
+                    raise ValueError("a line is not what a training writes")
+                if kept is not None and found.lines < kept["lines"]:
+                    found.add(entry, len(line))
+                yield entry, len(line)
+            if kept is not None and found.value != kept:
                 raise ValueError("it does not begin with the lines that it had at the last checkpoint")
-            return entries
         except FileNotFoundError:
             if self.path.is_symlink():
                 raise self.damaged("it is a link to nothing") from None
-            return []
         except OSError as error:
             raise RunError(
                 f"cannot read {self.path}", why=str(error.strerror), fix="check the path"
@@ -292,18 +340,22 @@ class JsonLines:
     def sum(self) -> dict[str, Any] | None:
         """For a checkpoint: how many lines it has now, and a sum of them but for clocks; None if it has none.
 
-        Nor if it is damaged or was deleted meanwhile: a training does not stop for that.
+        Nor if it is damaged or was deleted meanwhile: a training does not stop for that. The file is read
+        where it has another length than it was left with.
         """
         try:
             with self.path.open("rb") as file:
                 os.fsync(file.fileno())  # or a power cut might take of it what its sum says is there
-            return self._sum(self.read())
+                length = os.fstat(file.fileno()).st_size
+            if self._sum is None or self._sum.bytes != length:
+                self._sum = None
+                found = _SumOfLines(self._clocks)
+                for entry, size in self.each():
+                    found.add(entry, size)
+                self._sum = found
+            return self._sum.value
         except (OSError, RunError):
             return None
-
-    def _sum(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
-        lines = [{key: entry[key] for key in entry.keys() - self._clocks} for entry in entries]
-        return {"lines": len(lines), "sha256": stored.digest(lines)}
 
     def damaged(self, why: str) -> RunError:
         """What to tell a user whose file holds something else than was written."""
@@ -313,25 +365,72 @@ class JsonLines:
         """Leave only the lines wanted, and none that is cut off, so that others can be added."""
         if not self.path.exists():
             _forget_in_checkpoints(self.path)
-        write_text(self.path, "".join(_line(entry) for entry in self.read() if wanted(entry)))
+        kept = _SumOfLines(self._clocks)
+        with replacing(self.path) as partial, partial.open("wb") as file:
+            for entry, _ in self.each():
+                if wanted(entry):
+                    line = _line(entry)
+                    file.write(line)
+                    kept.add(entry, len(line))
+        self._sum = kept
+
+
+class _SumOfLines:
+    """What `stored.digest` gives of a list of entries without their clocks, one entry after the other."""
+
+    def __init__(self, clocks: frozenset[str]) -> None:
+        self.lines, self.bytes = 0, 0
+        self._clocks = clocks
+        self._digest = hashlib.sha256(b"[")
+
+    def add(self, entry: Mapping[str, Any], length: int) -> None:
+        """One more, whose line has so many bytes."""
+        timeless = {key: entry[key] for key in entry.keys() - self._clocks}
+        before = ", " if self.lines else ""
+        self._digest.update((before + json.dumps(timeless, sort_keys=True)).encode())
+        self.lines += 1
+        self.bytes += length
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """As a checkpoint keeps it."""
+        digest = self._digest.copy()
+        digest.update(b"]")
+        return {"lines": self.lines, "sha256": digest.hexdigest()}
 
 
 def sums_of_checkpoint(run: Path) -> dict[str, Any]:
     """What the newest checkpoint says that the files hold which lines are added to; {} if it says nothing."""
     try:
-        newest = max((run / "checkpoints").glob("step-*"))
+        newest = checkpoints_in(run / "checkpoints")[-1]
         sums = stored.read_json(newest / "progress.json", finite=False)["sums"]
         return {name: one for name, one in sums.items() if isinstance(one.get("lines"), int)}
-    except (ValueError, OSError, TypeError, KeyError, AttributeError):
+    except (IndexError, ValueError, OSError, TypeError, KeyError, AttributeError, stored.Unreadable):
         return {}  # there is none, or it is damaged, which is found where it is read
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The whole ones, oldest first. Raises `stored.Unreadable` where the folder may not be looked into."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise stored.fault(folder, error) from None
+    steps = {name: int(found[1]) for name in names if (found := _CHECKPOINT.fullmatch(name))}
+    return [folder / name for name in sorted(steps, key=lambda name: steps[name])]
+
+
+_CHECKPOINT = re.compile(r"step-([0-9]{8,18})")  # the numbers are of eight digits, or as many as it takes
 
 
 def _forget_in_checkpoints(path: Path) -> None:
     """A user may delete a file of lines; what comes now begins otherwise than the checkpoints say."""
-    for checkpoint in (path.parent / "checkpoints").glob("step-*/progress.json"):
-        values = stored.read_json(checkpoint, finite=False)
+    for checkpoint in checkpoints_in(path.parent / "checkpoints"):
+        path_of_progress = checkpoint / "progress.json"
+        values = stored.read_json(path_of_progress, finite=False)
         if values.get("sums", {}).pop(path.name, None) is not None:
-            write_json(checkpoint, {**values, "sum": sum_of_progress(values)})
+            write_json(path_of_progress, {**values, "sum": sum_of_progress(values)})
 
 
 def sum_of_progress(values: Mapping[str, Any]) -> str:
@@ -342,8 +441,8 @@ def sum_of_progress(values: Mapping[str, Any]) -> str:
     return stored.digest({key: value for key, value in values.items() if key not in ("sum", *clocks)})
 
 
-def _line(entry: Mapping[str, Any]) -> str:
-    return json.dumps(entry, ensure_ascii=False) + "\n"
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return (json.dumps(entry, ensure_ascii=False) + "\n").encode()
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
@@ -361,25 +460,46 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """What `save_tensors` wrote. Raises RunError if it is missing or damaged."""
+    """What `save_tensors` wrote. Raises RunError if it is missing or damaged, `stored.Unreadable` if the
+    system does not give it."""
     try:
         stored.check_regular(path)
         return load_file(path)
     # safetensors raises what torch makes of shapes that cannot be, too
     except (OSError, SafetensorError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise stored.damaged(path, stored.why(error)) from None
+        raise stored.fault(path, error) from None
+
+
+_READ = (
+    *("recipe.toml", stored.SUMS, "model.safetensors", "tokenizer.model", "labels.json", "image.json"),
+    *("data.json", "log.jsonl", "budget.jsonl", "scores.json", "lexicon.safetensors"),
+    *("examples", "examples/train", "examples/valid", "examples/test"),
+    *("examples/valid.jsonl", "examples/test.jsonl"),
+)
+"""What is read of a run; what else is in its folder is nobody's business. Checkpoints are looked at by who
+goes on from them."""
 
 
 def _check_readable(run: Path) -> None:
-    """Raise RunError for a file that is another's: it is not damaged, and training again would not help."""
+    """Raise RunError for a file that may not be read: it is not damaged, and training again is no help."""
     real = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
-    for folder in (run, run / "examples"):
-        with suppress(OSError):  # there is none, or it may be used and not listed
-            for path in folder.iterdir():
-                rights = os.R_OK | (os.X_OK if path.is_dir() else 0)
-                if not path.name.startswith(".") and not os.access(path, rights, **real):
-                    raise RunError(
-                        f"cannot read {path}",
-                        why="it is another user's, who has not given the right to read it",
-                        fix=f"let them give it: chmod -R a+rX {shlex.quote(str(run))}",
-                    )
+    for path in (run / name for name in _READ):
+        if not os.path.exists(path):  # or a link to nothing, which is told where it is read
+            continue
+        if os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0), **real):
+            continue
+        if path.stat().st_uid == _user():
+            why, fix = (
+                "it is yours, and its rights do not let you read it",
+                "give yourself the right: chmod -R u+rX",
+            )
+        else:
+            why, fix = (
+                "it is another user's, who has not given the right to read it",
+                "let them give it: chmod -R a+rX",
+            )
+        raise RunError(f"cannot read {path}", why=why, fix=f"{fix} {shlex.quote(str(run))}")
+
+
+def _user() -> int | None:
+    return None if sys.platform == "win32" else os.geteuid()

@@ -1,8 +1,10 @@
 """One experiment: train a recipe, score it on its test split, keep both in the run folder."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from atonce.disk import owned
 from atonce.progress import progress
 from atonce.runs import recipe as recipes
 from atonce.runs.folder import RunFolder, resumable
@@ -10,6 +12,7 @@ from atonce.runs.recipe import Recipe
 from atonce.studies.evaluate import Evaluation, evaluate
 from atonce.training import train as training
 from atonce.training.bar import training_bar
+from atonce.training.distributed import is_first
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,11 @@ def train(
         recipe = recipes.load(recipe)
     recipe = recipes.with_budget(recipe, minutes=minutes, steps=steps)
     name = name or Path(out).name
-    with resumable(Path(out)):
+    # Owned until it is scored: scores are written into the folder as well.
+    having = owned(Path(out), "trains") if is_first() else nullcontext()
+    with resumable(Path(out)), having:
         with training_bar(name, quiet=quiet) as watch:
-            run = training.train(recipe, out, resume=resume, watch=watch, quiet=quiet)
+            run = training.train(recipe, out, resume=resume, watch=watch, quiet=quiet, has_folder=True)
         return score(run, name, quiet=quiet)
 
 

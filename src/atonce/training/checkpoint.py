@@ -17,7 +17,7 @@ from atonce.errors import RunError
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.weights import set_weights, weights_of
 from atonce.progress import say
-from atonce.runs.folder import load_tensors, save_tensors, sum_of_progress
+from atonce.runs.folder import checkpoints_in, load_tensors, save_tensors, sum_of_progress
 from atonce.training.average import WeightAverage
 from atonce.training.loop import Update
 from atonce.training.muon import Muon
@@ -81,7 +81,7 @@ class Progress:
 
 
 _STATE = "state.safetensors"
-_COUNTS = {"step", "epoch", "batch", "validations_since_best", "skipped", "skipped_in_a_row"}
+_COUNTS = {"step", "epoch", "batch", "validations_since_best", "skipped", "skipped_in_a_row", "threads"}
 _MAY_BE_NONE = {"planned_steps", "update_seconds", "validation_updates", "least_cost"}
 
 
@@ -136,26 +136,31 @@ def save_checkpoint(
     _remove_older(folder)
 
 
-def load_checkpoint(folder: Path, learner: Learner) -> Progress | None:
+def load_checkpoint(folder: Path, learner: Learner, *, tidy: bool = True) -> Progress | None:
     """Put the newest state back into `learner`, and torch's random state too. None if there is none.
 
     Older ones, which a kill may have left, go. Where the newest is damaged and an older one is whole, that
     is gone on with, which is told on stderr: what came after it is trained again, and comes out the same.
-    Raises RunError if there is no other and it is damaged or of another model.
+    `tidy`: False in a process that is to remove nothing and to say nothing, as another does both.
+    Raises RunError if there is no other and it is damaged or of another model; stored.Unreadable, at once, if
+    the system does not give it, and what torch raises where there is not enough memory: it may be whole then.
     """
-    paths = _checkpoints(folder)
+    paths = checkpoints_in(folder)
     fault: RunError | None = None
     for path in reversed(paths):
         try:
             progress = _loaded(path, learner)
+        except stored.Unreadable:
+            raise
         except RunError as error:
             fault = fault or error
             continue
-        if fault is not None:
+        if fault is not None and tidy:
             say(f"{fault.what} ({fault.why}): going on from the one before, {path.name}")
             for damaged in paths[paths.index(path) + 1 :]:
                 _remove(damaged)
-        _remove_older(folder)
+        if tidy:
+            _remove_older(folder)
         return progress
     if fault is not None:
         raise fault
@@ -163,7 +168,8 @@ def load_checkpoint(folder: Path, learner: Learner) -> Progress | None:
 
 
 def _loaded(path: Path, learner: Learner) -> Progress:
-    """What `save_checkpoint` wrote. Raises RunError; the learner may then be half of what it was."""
+    """What `save_checkpoint` wrote. Raises as `load_checkpoint`, with the learner half of what it was."""
+    has_its_sum = False
     try:
         values = stored.read_json(path / "progress.json", finite=False)  # a loss may not be
         if not isinstance(values, dict):
@@ -175,17 +181,37 @@ def _loaded(path: Path, learner: Learner) -> Progress:
         progress = Progress.from_json(values)
         if path.name != f"step-{progress.step:08d}":
             raise ValueError(f"progress.json is of step {progress.step}")
+        stored.check_regular(path / _STATE)
+        if sums is not None:
+            if vars(stored.sum_of_file(path / _STATE)) != sums[_STATE]:
+                raise ValueError(f"{_STATE} does not have the sum that progress.json has of it")
+            has_its_sum = True
         tensors = load_tensors(path / _STATE)
         if sums is None:  # of an older version
             _check_finite(tensors)
-        elif vars(stored.sum_of_file(path / _STATE)) != sums[_STATE]:
-            raise ValueError(f"{_STATE} does not have the sum that progress.json has of it")
-        _restore(learner, tensors, numbers, path, is_summed=sums is not None)
+        _restore(learner, tensors, numbers, path, is_summed=has_its_sum)
         return progress
+    except stored.Unreadable:
+        raise
     except RunError as error:
         why = f"{error.what}: {error.why}"
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, IndexError) as error:
-        why = f"{error.filename}: {stored.why(error)}" if isinstance(error, OSError) else stored.why(error)
+    except OSError as error:
+        found = stored.fault(Path(error.filename or path), error)
+        if isinstance(found, stored.Unreadable):
+            raise found from None
+        why = f"{error.filename}: {found.why}"
+    except RuntimeError as error:
+        if stored.ran_out_of_memory(error):
+            raise
+        if has_its_sum:  # torch or the device fails, and would with any other
+            raise stored.Unreadable(
+                f"cannot go on from {path}, which is as it was stored",
+                why=stored.why(error).splitlines()[0],
+                fix="run the same command again; or else with the version of torch that trained it",
+            ) from error
+        why = stored.why(error)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        why = stored.why(error)
     raise RunError(
         f"the checkpoint {path} is damaged",
         why=" ".join(why.split()),
@@ -196,17 +222,12 @@ def _loaded(path: Path, learner: Learner) -> Progress:
 def seconds_trained(folder: Path) -> float:
     """How long the training had taken by its newest checkpoint; 0 if there is none that can be read."""
     try:
-        values = stored.read_json(_checkpoints(folder)[-1] / "progress.json", finite=False)
+        values = stored.read_json(checkpoints_in(folder)[-1] / "progress.json", finite=False)
         return Progress.from_json(
             {key: one for key, one in values.items() if key in vars(Progress())}
         ).seconds
-    except (IndexError, OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (RunError, IndexError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return 0.0
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """The whole ones, oldest first."""
-    return sorted(folder.glob("step-*"))
 
 
 def _remove(path: Path) -> None:
@@ -216,7 +237,7 @@ def _remove(path: Path) -> None:
 
 
 def _remove_older(folder: Path) -> None:
-    for old in _checkpoints(folder)[:-1]:
+    for old in checkpoints_in(folder)[:-1]:
         shutil.rmtree(old, ignore_errors=True)
 
 

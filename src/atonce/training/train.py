@@ -1,6 +1,7 @@
 """A training from recipe to run folder, with all that is around the loop: log, validation, checkpoints."""
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from atonce.errors import RunError, TrainingError
 from atonce.models.device import choose_device
 from atonce.models.threads import MOST_THREADS, Threads, computing_on, training_threads
 from atonce.models.weights import check_weights, weights_of
-from atonce.runs.folder import RunFolder, resumable, save_tensors
+from atonce.runs.folder import RunFolder, checkpoints_in, resumable, save_tensors, without_recipe
 from atonce.runs.recipe import Recipe
 from atonce.seeds import torch_seed
 from atonce.training.average import WeightAverage
@@ -63,6 +64,7 @@ def train(
     device: str | torch.device | None = None,
     watch: Callable[[Report], None] = lambda _: None,
     quiet: bool = False,
+    has_folder: bool = False,
 ) -> RunFolder:
     """Train what the recipe says into a run folder; with `resume`, go on with a training that broke off.
 
@@ -70,6 +72,7 @@ def train(
     so it can be used while training goes on. `watch` is called after each step. `quiet`: no progress bars
     while the data are prepared. The device is a GPU where there is one, unless given. `pause_at`: leave off,
     to be resumed, after the first step that ends so many seconds after the training began, or later.
+    `has_folder`: the caller has the folder (`disk.owned`), and keeps it for what comes after the training.
 
     A resumed training takes everything from the folder, and `recipe` must be the one it began with; where
     nothing was begun yet, it begins.
@@ -78,27 +81,33 @@ def train(
     damaged, or another process trains there), DataError, TrainingError, DiskError.
     """
     folder = place(folder)
-    with together(choose_device(device)) as ranks, _having(folder, ranks):
+    with together(choose_device(device)) as ranks, _having(folder, ranks, already=has_folder):
+        is_checked = True
         if ranks.is_first:
             check_recipe_fits(recipe, ranks.device)
             run = _open_run(recipe, folder, resume=resume or was_restarted())
-            _prepare(run, ranks.device, quiet=quiet)
+            is_checked = _prepare(run, ranks.device, quiet=quiet) or bool(checkpoints_in(run.checkpoints))
         ranks.told(0.0)  # all is there
         run = RunFolder.open(folder)
-        return _Training(run, open_prepared(run.path), ranks, watch).run_until(pause_at)
+        prepared = open_prepared(run.path)
+        if not is_checked:
+            check_training_fits(run.recipe, prepared, ranks.device)
+        return _Training(run, prepared, ranks, watch).run_until(pause_at)
 
 
 @contextmanager
-def _having(folder: Path, ranks: Ranks) -> Iterator[None]:
+def _having(folder: Path, ranks: Ranks, *, already: bool) -> Iterator[None]:
     """Within the block, no other training has the folder. The first process alone writes there."""
     if not ranks.is_first:
         yield
         return
-    with resumable(folder), owned(folder, "trains"):
+    with resumable(folder), nullcontext() if already else owned(folder, "trains"):
         yield
 
 
 def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
+    if not (folder / "recipe.toml").exists() and os.path.lexists(folder / "data.json"):
+        raise without_recipe(folder, "data.json")
     if not resume or not (folder / "recipe.toml").exists():
         return RunFolder.create(folder, recipe)
     run = RunFolder.open(folder)
@@ -114,13 +123,14 @@ def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
     return run
 
 
-def _prepare(run: RunFolder, device: torch.device, *, quiet: bool) -> None:
-    """Store the run's data in it, the first time."""
+def _prepare(run: RunFolder, device: torch.device, *, quiet: bool) -> bool:
+    """Store the run's data in it, the first time. Whether it was that, and a training with them fits."""
     if (run.path / "data.json").exists() or run.checkpoints.exists():
-        return
+        return False
     try:
         prepared = prepare(run.recipe.data, run.recipe.vocabulary, run.path, quiet=quiet)
         check_training_fits(run.recipe, prepared, device)
+        return True
     except BaseException:
         # Nothing was trained: leave no folder behind that would be in the way of a second try.
         remove_prepared(run.path)
@@ -148,7 +158,7 @@ class _Training:
         self.learner = Learner(model, build_optimizers(model, self.config), average)
         self.system = system_of(model, prepared.ends, run.recipe)
         self.threads = self._threads()
-        resumed = load_checkpoint(run.checkpoints, self.learner)
+        resumed = load_checkpoint(run.checkpoints, self.learner, tidy=ranks.is_first)
         self.progress = resumed or self._beginning()
         if resumed:
             began = resumed.threads
@@ -184,8 +194,7 @@ class _Training:
         """What a CPU is to compute with; on a GPU it does not matter."""
         if self.ranks.device.type != "cpu":
             return None
-        pieces = self.config.batch_tokens * self.config.accumulate
-        return training_threads(self.learner.model, pieces, self.config.threads)
+        return training_threads(self.learner.model, self.config.batch_tokens, self.config.threads)
 
     def _budget(self) -> Budget:
         # The minutes of an older version became steps once and for all, and these are kept to.
