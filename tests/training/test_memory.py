@@ -101,7 +101,7 @@ def test_every_architecture_is_counted_exactly(name: str) -> None:
     recipe = tiny.recipe(model=MODELS[name])
     model = build_model(recipe.model, 500)
     assert training_bytes(recipe, Sizes(500))["weights"] == bytes_of_weights(model)
-    assert training_bytes(recipe, Sizes(500))["weights"] == scoring_bytes(recipe, Sizes(500))["weights"]
+    assert training_bytes(recipe, Sizes(500))["weights"] == scoring_bytes(recipe, Sizes(500), CPU)["weights"]
 
 
 def test_models_of_images_and_labels_are_counted_exactly() -> None:
@@ -128,7 +128,10 @@ def given(monkeypatch: pytest.MonkeyPatch, free: int | None) -> None:
 
 def test_a_training_is_begun_where_there_is_just_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny.recipe()
-    needed = max(sum(count(recipe, Sizes(400)).values()) for count in (training_bytes, scoring_bytes))
+    needed = max(
+        sum(parts.values())
+        for parts in (training_bytes(recipe, Sizes(400)), scoring_bytes(recipe, Sizes(400), CPU))
+    )
     given(monkeypatch, needed)
     check_recipe_fits(recipe, CPU)
     given(monkeypatch, needed - 1)

@@ -7,7 +7,7 @@ would fit is never refused, and what is refused would not have fitted.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from atonce.data.digit_strings import HEIGHT, PITCH
 from atonce.data.images import ImageShape
 from atonce.data.labels import Labels
 from atonce.data.prepare import Prepared
-from atonce.decoding.search import search_bytes
+from atonce.decoding.search import NUMBER, search_bytes
 from atonce.errors import AtonceError
 from atonce.models.build import build_model
 from atonce.models.config import DecoderConfig, EncoderConfig, ModelConfig
@@ -27,8 +27,6 @@ from atonce.models.width import width_unit
 from atonce.runs.recipe import Recipe
 from atonce.training.optimizers import hidden_matrices
 
-NUMBER = 4
-"""Bytes of a float32."""
 IN_BATCH = 8 + 1 + 3 * 8 + 1
 """Bytes of a position of a batch, at least: a source id and its mask, three of a target."""
 _FEW_LABELS = 2
@@ -96,12 +94,13 @@ def training_bytes(recipe: Recipe, sizes: Sizes) -> dict[str, int]:
     }
 
 
-def scoring_bytes(recipe: Recipe, sizes: Sizes) -> dict[str, int]:
+def scoring_bytes(recipe: Recipe, sizes: Sizes, device: torch.device) -> dict[str, int]:
     """What is in memory at once while the test text is translated; in all, at least so many bytes."""
     weights, _ = _counts(recipe.model, sizes)
     found = {"weights": NUMBER * weights}
     if sizes.labels is None:
-        found |= search_bytes(sizes.vocab, recipe.model.dim, width=recipe.decoding.beam)
+        beam = recipe.decoding.beam
+        found |= search_bytes(sizes.vocab, recipe.model.dim, width=beam, device=device)
     return found
 
 
@@ -112,7 +111,7 @@ def _check(recipe: Recipe, sizes: Sizes, device: torch.device) -> None:
         return
     for what, count, keys in (
         ("this training", training_bytes, _KEYS),
-        ("to score the test text", scoring_bytes, _SCORING_KEYS),
+        ("to score the test text", partial(scoring_bytes, device=device), _SCORING_KEYS),
     ):
 
         def fits(changed: Recipe, count: Callable[[Recipe, Sizes], dict[str, int]] = count) -> bool:
