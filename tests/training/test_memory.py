@@ -7,7 +7,10 @@ import torch
 
 import tiny
 from atonce.data.batches import collate
+from atonce.data.config import VocabularyConfig
+from atonce.data.dates import generate
 from atonce.data.prepare import Prepared, open_prepared
+from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.opening import model_for
 from atonce.errors import RecipeError
 from atonce.models.build import build_model
@@ -25,6 +28,7 @@ from atonce.training.memory import (
 )
 from atonce.training.optimizers import build_optimizers
 from atonce.training.train import train
+from peak import peak_growth
 
 CPU = torch.device("cpu")
 IMAGES = {**tiny.GRU, "image": {"kind": "convolution", "channels": [4, 8]}}
@@ -130,7 +134,7 @@ def test_a_training_is_begun_where_there_is_just_enough(monkeypatch: pytest.Monk
     recipe = tiny.recipe()
     needed = max(
         sum(parts.values())
-        for parts in (training_bytes(recipe, Sizes(400)), scoring_bytes(recipe, Sizes(400), CPU))
+        for parts in (training_bytes(recipe, Sizes(260)), scoring_bytes(recipe, Sizes(260), CPU))
     )
     given(monkeypatch, needed)
     check_recipe_fits(recipe, CPU)
@@ -145,7 +149,6 @@ def test_a_training_is_begun_where_there_is_just_enough(monkeypatch: pytest.Monk
     ("section", "key", "value", "said"),
     [
         ("model", "dim", 2**20, "for weights"),
-        ("vocabulary", "size", 10**7, "for weights"),
         ("decoding", "beam", 10**6, "the scores of 1,000,000 beginnings"),
     ],
 )
@@ -192,9 +195,55 @@ def test_a_batch_is_no_larger_than_the_data(prepared_dates: Path, monkeypatch: p
     check_training_fits(recipe, prepared, CPU)
 
 
-def test_pixels_are_counted_before_they_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = {"kind": "digit-strings", "images": 300_000, "longest": 1000, "valid_size": 8, "test_size": 8}
+@pytest.mark.parametrize("key", ["images", "valid_size", "test_size"])
+def test_pixels_are_counted_before_they_are_drawn(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"kind": "digit-strings", "images": 100, "longest": 1000, "valid_size": 8, "test_size": 8}
     given(monkeypatch, 2**33)
     with pytest.raises(RecipeError, match=r"36.9 GiB of memory, and 8.0 GiB are free") as refused:
-        check_recipe_fits(tiny.recipe(data=data, model=IMAGES), CPU)
-    assert refused.value.fix == "lower data.images or data.longest"
+        check_recipe_fits(tiny.recipe(data={**data, key: 300_000}, model=IMAGES), CPU)
+    assert refused.value.why.startswith("36.9 GiB for the pixels of 300,000 ")
+    assert refused.value.fix == f"lower data.{key} or data.longest"
+
+
+KINDS = ("bpe", "unigram", "words", "characters")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_vocabulary_has_fewer_pieces_than_are_counted_at_first(kind: str) -> None:
+    assert Tokenizer.train(["a"], VocabularyConfig(kind=kind)).size > memory.FEWEST_PIECES > 250
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_size_that_small_corpora_do_not_fill_takes_no_memory(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while pieces are learned nor later."""
+    recipe = tiny.recipe(vocabulary={"kind": kind, "size": 10**7}, training={"steps": 1})
+    lines = [text for pair in generate(500, seed=3) for text in pair]
+    Tokenizer.train(lines, recipe.vocabulary)  # what is loaded the first time
+    assert peak_growth(lambda: Tokenizer.train(lines, recipe.vocabulary)) < 2**25
+    given(monkeypatch, 2**25)
+    assert train(recipe, tmp_path / "run", quiet=True).path.exists()
+
+
+@pytest.mark.parametrize("model", [tiny.TRANSFORMER, {**tiny.GRU, "tied_embeddings": False}])
+def test_a_vocabulary_that_is_too_large_is_refused_once_it_is_known(
+    model: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a model of it is made; nothing is left."""
+    file = tmp_path / "pairs.tsv"
+    file.write_text("".join(f"w{i} a{i} b{i} c{i}\td{i} e{i} f{i}\n" for i in range(400)))
+    data = {"kind": "tsv", "path": str(file), "columns": ("1", "2"), "valid_size": 8, "test_size": 8}
+    vocabulary = {"kind": "words", "size": 10**7, "split_digits": False}
+    recipe = tiny.recipe(data=data, model={**model, "dim": 256}, vocabulary=vocabulary)
+    given(monkeypatch, sum(training_bytes(recipe, Sizes(1500)).values()) + 2**21)
+    check_recipe_fits(recipe, CPU)
+    with pytest.raises(RecipeError, match=r"at least .* of memory, and .* are free") as refused:
+        train(recipe, tmp_path / "run", quiet=True)
+    assert "for weights" in refused.value.why
+    assert not (tmp_path / "run").exists()
+    smaller = refused.value.fix.split("vocabulary.size to ")[1].split(", or")[0].replace(",", "")
+    assert 300 < int(smaller) < 2000
+    values = recipe.model_dump()
+    values["vocabulary"]["size"] = int(smaller)
+    train(Recipe.parse(values, origin="as it was told"), tmp_path / "run", quiet=True)

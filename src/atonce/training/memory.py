@@ -29,6 +29,8 @@ from atonce.training.optimizers import hidden_matrices
 
 IN_BATCH = 8 + 1 + 3 * 8 + 1
 """Bytes of a position of a batch, at least: a source id and its mask, three of a target."""
+FEWEST_PIECES = 4 + 256
+"""Of a vocabulary: special ones and bytes."""
 _FEW_LABELS = 2
 
 
@@ -44,15 +46,27 @@ class Sizes:
 
 
 def check_recipe_fits(recipe: Recipe, device: torch.device) -> None:
-    """Raises RecipeError where the recipe, whatever its data are, asks for more memory than there is."""
+    """Raises RecipeError where the recipe, whatever its data are, asks for more memory than there is.
+
+    How many pieces there will be, the data tell: a corpus may not fill a vocabulary.
+    """
     data = recipe.data
     if isinstance(data, DigitStringsConfig):
-        images = (data.images + data.valid_size + data.test_size) * HEIGHT * PITCH * data.longest
-        check_room(
-            {f"{data.images:,} images, as pixels": images}, torch.device("cpu"), of="this corpus",
-            fix="lower data.images or data.longest",
-        )  # fmt: skip
-    _check(recipe, Sizes(recipe.vocabulary.size, *_ends_of(data)), device)
+        _check_pixels(data)
+    _check(recipe, Sizes(FEWEST_PIECES, *_ends_of(data)), device)
+
+
+def _check_pixels(data: DigitStringsConfig) -> None:
+    """Raises RecipeError where the images are too many or too wide to be composed."""
+    counts = {"images": data.images, "valid_size": data.valid_size, "test_size": data.test_size}
+    what = {"images": "for training", "valid_size": "for validation", "test_size": "for the test"}
+    pixels = HEIGHT * PITCH * data.longest
+    check_room(
+        {f"the pixels of {count:,} images {what[key]}": count * pixels for key, count in counts.items()},
+        torch.device("cpu"),
+        of="this corpus",
+        fix=f"lower data.{max(counts, key=lambda key: counts[key])} or data.longest",
+    )
 
 
 def check_training_fits(recipe: Recipe, prepared: Prepared, device: torch.device) -> None:
