@@ -21,7 +21,7 @@ from atonce.runs.folder import RunFolder, resumable, save_tensors
 from atonce.runs.recipe import Recipe
 from atonce.seeds import torch_seed
 from atonce.training.average import WeightAverage
-from atonce.training.budget import Budget, Clock, StepBudget, TimeBudget
+from atonce.training.budget import DEFAULT_STEPS, Budget, Clock, StepBudget, TimeBudget
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
 from atonce.training.distributed import Ranks, together, was_restarted
 from atonce.training.loop import Update, updates
@@ -31,8 +31,6 @@ from atonce.training.speed import Speed
 from atonce.training.stream import batches_from
 from atonce.training.validation import METRICS, Validation, validate
 
-DEFAULT_STEPS = 5_000
-"""Where a recipe gives neither steps nor minutes."""
 MOST_SKIPPED_IN_A_ROW = 10
 LOG_EVERY = 10
 
@@ -82,7 +80,7 @@ def train(
         if ranks.is_first:
             check_recipe_fits(recipe, ranks.device)
             run = _open_run(recipe, folder, resume=resume or was_restarted())
-            _prepare(run, ranks.device, quiet=quiet)
+            _prepare(run, ranks, quiet=quiet)
         ranks.told(0.0)  # all is there
         run = RunFolder.open(folder)
         return _Training(run, open_prepared(run.path), ranks, watch).run_until(pause_at)
@@ -114,13 +112,13 @@ def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
     return run
 
 
-def _prepare(run: RunFolder, device: torch.device, *, quiet: bool) -> None:
+def _prepare(run: RunFolder, ranks: Ranks, *, quiet: bool) -> None:
     """Store the run's data in it, the first time."""
     if (run.path / "data.json").exists() or run.checkpoints.exists():
         return
     try:
         prepared = prepare(run.recipe.data, run.recipe.vocabulary, run.path, quiet=quiet)
-        check_training_fits(run.recipe, prepared, device)
+        check_training_fits(run.recipe, prepared, ranks.device, processes=ranks.count)
     except BaseException:
         # Nothing was trained: leave no folder behind that would be in the way of a second try.
         remove_prepared(run.path)
