@@ -33,9 +33,9 @@ estimate, and with what to lower to what value. Weights, gradients, the optimize
 average are counted exactly, all else as a lower bound: what would fit is not refused, and what is not
 refused may still be too much. What is free is asked of the system, of the limits of a container and of
 `ulimit -v`; on a GPU, of the GPU. macOS tells only what there is in all; Windows is not asked. A
-training is looked at before its data are prepared, by the recipe alone, and again with the vocabulary
-and the largest batch that came of them; a search where it begins, in `atonce translate`, `atonce
-evaluate`, Python and the server.
+training is looked at before its data are prepared, by the recipe alone and the smallest vocabulary that
+there is, and again with the vocabulary and the batch that takes most of those that came of them; a search
+where it begins, in `atonce translate`, `atonce evaluate`, Python and the server.
 
 A key that several kinds have means the same in each. This page is made of the program's own descriptions.
 """

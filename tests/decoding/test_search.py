@@ -8,9 +8,25 @@ import torch
 from atonce.decoding.beam import beam_search
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, length_penalty
+from atonce.decoding.search import check_search_fits, drawing_bytes, search_bytes
+from atonce.errors import RecipeError
 from atonce.models.config import ModelConfig
+from atonce.models.interface import repeated
 from atonce.models.seq2seq import Seq2Seq
-from zoo import BOS, EOS, PAD, PIECES, SOURCES, decided_model, every_part, forced, padded
+from peak import peak_growth
+from zoo import (
+    BOS,
+    EOS,
+    PAD,
+    PIECES,
+    SOURCES,
+    config_of,
+    decided_model,
+    every_part,
+    forced,
+    model_of,
+    padded,
+)  # fmt: skip
 
 MOST = [4, 9, 6]
 ALPHA = 0.7
@@ -95,3 +111,54 @@ def test_what_must_never_be_is_not_even_where_it_is_likeliest(config: ModelConfi
         assert all(one.log_probability > -torch.inf for hypotheses in found for one in hypotheses)
         # its share of the probability stays its own
         assert found[0][0].log_probability == pytest.approx(forced(model, SOURCES[0], found[0][0].pieces))
+
+
+CPU = torch.device("cpu")
+MEASURED = 1.02
+"""The system counts pages, and not all of them at once."""
+
+
+@pytest.mark.parametrize(("vocab", "width"), [(1_000_000, 1), (200_000, 60), (2_000, 1_500)])
+def test_a_search_takes_what_was_counted(vocab: int, width: int) -> None:
+    """Where the likeliest is found alone, by groups, and in a beam too wide for groups."""
+    model = model_of(config_of("bigru", "gru_none"), vocab=vocab, dtype=torch.float32)
+
+    def work() -> None:
+        memory = model.encode(*padded(SOURCES[:1]))
+        beam_search(model.decoder, memory, PIECES, torch.tensor([4]), width=width)
+
+    needed = sum(search_bytes(vocab, 8, width=width, device=CPU).values())
+    taken = peak_growth(torch.inference_mode()(work))
+    assert taken / 5 < needed < MEASURED * taken
+
+
+@pytest.mark.parametrize(("draws", "prefix"), [(500, ()), (500, (7,)), (140, (7,))])
+def test_drawing_takes_what_was_counted(draws: int, prefix: tuple[int, ...]) -> None:
+    vocab = 20_000
+    model = model_of(config_of("bigru", "gru_none"), vocab=vocab, dtype=torch.float32)
+
+    def work() -> None:
+        memory = repeated(model.encode(*padded(SOURCES[:1])), draws)
+        longest = torch.full((draws,), 2)
+        greedy(model.decoder, memory, PIECES, longest, temperature=1.0, prefix=prefix)
+
+    needed = sum(drawing_bytes(vocab, 8, draws=draws, forced=bool(prefix)).values())
+    taken = peak_growth(torch.inference_mode()(work))
+    assert taken / 5 < needed < MEASURED * taken
+
+
+def given(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    for module in ("atonce.models.device", "atonce.decoding.search"):
+        monkeypatch.setattr(f"{module}.free_memory", lambda _: free)
+
+
+def test_thousands_are_drawn_where_scores_of_all_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, 2**30)
+    model = model_of(config_of("bigru", "gru_none"), vocab=50_000, dtype=torch.float32)
+    check_search_fits(model.decoder, draws=5_000)
+    with pytest.raises(RecipeError, match="this search takes at least") as told:
+        check_search_fits(model.decoder, draws=5_000, forced=True)
+    most = int(told.value.fix.removeprefix("lower nbest to ").removesuffix(" or less").replace(",", ""))
+    check_search_fits(model.decoder, draws=most, forced=True)
+    with pytest.raises(RecipeError):
+        check_search_fits(model.decoder, draws=most + 1, forced=True)

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from atonce.data.config import DatesConfig
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
 from atonce.decoding.opening import load_translator
-from atonce.decoding.search import search_bytes
+from atonce.decoding.search import drawing_bytes, search_bytes
 from atonce.decoding.segments import segments
 from atonce.decoding.translator import Alternative, Translation, Translator
 from atonce.errors import RecipeError, RunError
@@ -300,16 +301,16 @@ def test_a_damaged_run_is_the_readers_to_mend(run: Path, damage: Callable[[Path]
 
 
 @pytest.mark.parametrize(
-    ("asked", "named"),
+    ("asked", "named", "rows"),
     [
-        ({"beam": 10**6}, "the beam, or nbest,"),
-        ({"nbest": 10**6}, "the beam, or nbest,"),
-        ({"nbest": 10**6, "temperature": 1.0}, "nbest"),
+        ({"beam": 10**6}, "the beam, or nbest,", "beginnings"),
+        ({"nbest": 10**6}, "the beam, or nbest,", "beginnings"),
+        ({"nbest": 10**6, "temperature": 1.0, "prefix": "1"}, "nbest", "draws"),
     ],
     ids=["beam", "nbest", "drawn"],
 )
 def test_what_would_take_more_memory_than_there_is_is_refused(
-    translator: Translator, asked: dict[str, float], named: str, monkeypatch: pytest.MonkeyPatch
+    translator: Translator, asked: dict[str, Any], named: str, rows: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("atonce.models.device", "atonce.decoding.search"):
         monkeypatch.setattr(f"{module}.free_memory", lambda _: 2**32)
@@ -317,12 +318,31 @@ def test_what_would_take_more_memory_than_there_is_is_refused(
         RecipeError, match=r"this search takes at least .* GiB of memory, and 4.0 GiB"
     ) as told:
         translator.translate(["mai"], **asked)
-    needed = search_bytes(translator.tokenizer.size, 8, width=10**6)
-    assert f"at least {in_units(sum(needed.values()))} of memory" in told.value.what
-    scores = needed["the scores of 1,000,000 beginnings"]
-    assert told.value.why.startswith(f"{in_units(scores)} for the scores of 1,000,000 beginnings")
-    fits = told.value.fix.removeprefix(f"lower {named} to ").removesuffix(" or less").replace(",", "")
-    assert sum(search_bytes(translator.tokenizer.size, 8, width=int(fits)).values()) <= 2**32
+
+    def needed(count: int) -> dict[str, int]:
+        size = translator.tokenizer.size
+        if rows == "draws":
+            return drawing_bytes(size, 8, draws=count, forced=True)
+        return search_bytes(size, 8, width=count, device=torch.device("cpu"))
+
+    most = needed(10**6)
+    assert f"at least {in_units(sum(most.values()))} of memory" in told.value.what
+    scores = most[f"the scores of 1,000,000 {rows}"]
+    assert told.value.why.startswith(f"{in_units(scores)} for the scores of 1,000,000 {rows}")
+    fits = int(told.value.fix.removeprefix(f"lower {named} to ").removesuffix(" or less").replace(",", ""))
+    assert sum(needed(fits).values()) <= 2**32 < sum(needed(fits + 1).values())
+
+
+def test_what_is_drawn_once_needs_no_room_for_a_beam(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However wide the beam of the recipe is."""
+    for module in ("atonce.models.device", "atonce.decoding.search"):
+        monkeypatch.setattr(f"{module}.free_memory", lambda _: 2**28)
+    monkeypatch.setattr(translator, "config", translator.config.model_copy(update={"beam": 10**6}))
+    assert translator.translate(["mai"], temperature=1.0)
+    with pytest.raises(RecipeError, match="this search takes"):
+        translator.translate(["mai"])
 
 
 @pytest.mark.parametrize("asked", [{"beam": 10**6 + 1}, {"nbest": 10**30}, {"beam": 0}])

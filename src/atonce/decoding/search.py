@@ -1,11 +1,13 @@
 """Search for the best outputs, whatever was read: greedy, beam, or drawn at random."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.beam import Growth, beam_search
+from atonce.decoding.choice import AT_ONCE, GROUP
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, Pieces
 from atonce.decoding.shortlist import Candidates
@@ -60,37 +62,71 @@ def search(
     )  # fmt: skip
 
 
-def search_bytes(vocab: int, dim: int, *, width: int) -> dict[str, int]:
+def search_bytes(vocab: int, dim: int, *, width: int, device: torch.device) -> dict[str, int]:
     """What a step of search holds, at least, for `width` beginnings of a sentence, in bytes.
 
     By what it is: the scores of `vocab` pieces behind each, and a vector of each.
     """
+    if width == 1:
+        of_a_score = _TWICE
+    elif device.type == "cpu" and 2 * width > vocab // GROUP:
+        of_a_score = _SORTED
+    else:
+        of_a_score = _LOOKED_THROUGH
     return {
-        f"the scores of {width:,} beginnings": _BYTES_OF_A_SCORE * width * vocab,
-        "their states": 8 * width * dim,
+        f"the scores of {width:,} beginnings": of_a_score * width * vocab,
+        "their states": NUMBER * width * dim,
     }
 
 
-def check_search_fits(decoder: Decoder, *, width: int = 1, draws: int = 1, listed: int | None = None) -> None:
+def drawing_bytes(vocab: int, dim: int, *, draws: int, forced: bool) -> dict[str, int]:
+    """What drawing as many outputs of a sentence holds, at least, in bytes: as `search_bytes` tells it.
+
+    `forced`: whether they begin with a prefix, for which the scores of all are made at once.
+    """
+    at_once = _DRAWN * min(draws, AT_ONCE)
+    return {
+        f"the scores of {draws:,} draws": vocab * max(at_once, _TWICE * draws if forced else 0),
+        "their states": 2 * NUMBER * draws * dim,  # what was read is there for each draw
+    }
+
+
+def check_search_fits(
+    decoder: Decoder, *, width: int = 1, draws: int = 0, forced: bool = False, listed: int | None = None
+) -> None:
     """Raises RecipeError where a search would take more memory than there is: see `search`.
 
+    `draws`: outputs that are drawn; 0 where they are searched for. `forced`: whether there is a prefix.
     `listed`: how many pieces are looked at behind each beginning, where it is not all of them.
     """
     (vocab, dim), device = decoder.output.weight.shape, decoder.output.weight.device
-    if isinstance(decoder, Chooser) and draws == 1:
-        listed = 2 * width
-    rows, wanted = (draws, "nbest") if draws > 1 else (width, "the beam, or nbest,")
-    needed = search_bytes(min(vocab, listed or vocab), dim, width=rows)
+
+    def parts(rows: int) -> dict[str, int]:
+        if draws:
+            return drawing_bytes(vocab, dim, draws=rows, forced=forced)
+        looked_at = 2 * rows if isinstance(decoder, Chooser) else listed or vocab
+        return search_bytes(min(vocab, looked_at), dim, width=rows, device=device)
+
+    rows, wanted = (draws, "nbest") if draws else (width, "the beam, or nbest,")
+    needed = parts(rows)
     if sum(needed.values()) < _SURELY_THERE:
         return  # without asking the system, which takes longer than a short search may
     free = free_memory(device)
     if free is not None:
-        most = rows * free // sum(needed.values())
+        most = bisect_right(range(1, rows), free, key=lambda fewer: sum(parts(fewer).values()))
         check_room(needed, device, of="this search", fix=f"lower {wanted} to {max(1, most):,} or less")
 
 
-_BYTES_OF_A_SCORE = 24
-"""As a number, as a probability, and with its place while the greatest are sought (measured: 25 to 33)."""
+NUMBER = 4
+"""Bytes of a float32."""
+_TWICE = 2 * NUMBER
+"""Of each score: as it is, and as a logarithm of a probability."""
+_LOOKED_THROUGH = 3 * NUMBER
+"""And as a total, or with its place."""
+_SORTED = 6 * NUMBER
+"""On a CPU, where a table is not looked through by groups: each score with its place (measured: 28)."""
+_DRAWN = 5 * NUMBER
+"""The tables of `greedy` (measured: 20)."""
 _SURELY_THERE = 2**28
 
 

@@ -311,7 +311,8 @@ class Translator(System):
         is_listed = width > 1 and temperature == 0 and not prefix
         if batches:
             listed = 1 if is_listed and self.shortlist is not None else None
-            check_search_fits(model.decoder, width=width, draws=draws, listed=listed)
+            drawn = draws if temperature > 0 else 0
+            check_search_fits(model.decoder, width=width, draws=drawn, forced=bool(prefix), listed=listed)
 
         @torch.inference_mode()  # which holds for this thread alone
         def of(indices: list[int]) -> list[list[Hypothesis]]:

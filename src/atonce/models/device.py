@@ -63,6 +63,9 @@ def check_room(parts: Mapping[str, int], device: torch.device, *, of: str, fix: 
     `parts`: bytes by what they are for. `of`: what wants them; `fix`: what to lower, and to what.
     """
     wanted, free = sum(parts.values()), free_memory(device)
+    if free is not None and wanted > free and device.type == "cpu":
+        give_memory_back()
+        free = free_memory(device)
     if free is None or wanted <= free:
         return
     largest = sorted(parts.items(), key=lambda part: -part[1])
@@ -98,21 +101,27 @@ def free_memory(device: torch.device) -> int | None:
 
 def _of_machine() -> Iterator[int]:
     """Free memory, with what is cached and could be given back, and what could be swapped out."""
-    with suppress(OSError, ValueError):
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        yield sum(
-            1024 * int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree") if name in lines
-        )
+    found = _meminfo()
+    if "MemAvailable" in found:
+        yield found["MemAvailable"] + _free_swap()
         return
     with suppress(OSError, ValueError, AttributeError):  # not Linux: all that there is
         yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 _GROUPS = {
-    "": ("memory.max", "memory.current", "inactive_file"),
-    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    "": ("memory.max", "memory.current", ("inactive_file", "active_file", "slab_reclaimable")),
+    "memory": (
+        "memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file"),
+    ),
+}  # fmt: skip
+"""Of version 2 of Linux's control groups, and of version 1: the limit, what is used, and what of that the
+system takes back when it needs it."""
+_SWAP = {
+    "": ("memory.swap.max", "memory.swap.current"),
+    "memory": ("memory.memsw.limit_in_bytes", "memory.memsw.usage_in_bytes"),
 }
-"""Of version 2 of Linux's control groups, and of version 1."""
+"""Likewise, of swap; in version 1, of memory and swap together."""
 
 
 def _of_control_groups(listed: Path, mounted: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
@@ -129,10 +138,40 @@ def _of_control_groups(listed: Path, mounted: Path = Path("/sys/fs/cgroup")) -> 
             for group in (inner, *inner.parents):
                 if not group.is_relative_to(root):
                     break
-                with suppress(OSError, ValueError):  # "max" is no number: no limit
-                    most = int((group / limit).read_text())
+                left = _left(group, limit, usage)
+                if left is None:
+                    continue
+                with suppress(OSError, ValueError):
                     stat = dict(one.split() for one in (group / "memory.stat").read_text().splitlines())
-                    yield max(0, most - int((group / usage).read_text()) + int(stat.get(cached, 0)))
+                    cached_bytes = sum(int(stat.get(kind, 0)) for kind in cached)
+                    yield max(0, left + cached_bytes + _swap_of(group, name, left))
+
+
+def _left(group: Path, limit: str, usage: str) -> int | None:
+    """What a limit leaves; None where there is none."""
+    with suppress(OSError, ValueError):  # "max" is no number
+        return int((group / limit).read_text()) - int((group / usage).read_text())
+    return None
+
+
+def _swap_of(group: Path, name: str, left: int) -> int:
+    """What of a group's memory could be swapped out, of which a limit leaves `left`."""
+    free, allowed = _free_swap(), _left(group, *_SWAP[name])
+    if allowed is None:
+        return free
+    return max(0, min(free, allowed - left if name == "memory" else allowed))
+
+
+def _free_swap() -> int:
+    return _meminfo().get("SwapFree", 0)
+
+
+def _meminfo() -> dict[str, int]:
+    """Bytes of /proc/meminfo, by name; nothing where there is none."""
+    with suppress(OSError, ValueError):
+        lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+        return {name.rstrip(":"): 1024 * int(size) for name, size, *_ in lines}
+    return {}
 
 
 def _of_limits() -> Iterator[int]:

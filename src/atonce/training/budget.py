@@ -17,6 +17,8 @@ from typing import Protocol, runtime_checkable
 from atonce.runs.folder import JsonLines
 from atonce.training.distributed import ALONE, Ranks
 
+DEFAULT_STEPS = 5_000
+"""Where a recipe gives neither steps nor minutes."""
 VALIDATIONS = 8
 """In a training, where the recipe does not say."""
 FEWEST_VALIDATIONS = 2

@@ -6,31 +6,34 @@ would fit is never refused, and what is refused would not have fitted.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from atonce.data.batches import plan_batches
 from atonce.data.config import DataConfig, DigitsConfig, DigitStringsConfig, FashionMnistConfig
 from atonce.data.digit_strings import HEIGHT, PITCH
-from atonce.data.images import ImageShape
+from atonce.data.examples import Examples
+from atonce.data.images import ImageExamples, ImageShape
 from atonce.data.labels import Labels
 from atonce.data.prepare import Prepared
-from atonce.decoding.search import search_bytes
+from atonce.decoding.search import NUMBER, search_bytes
 from atonce.errors import AtonceError
-from atonce.models.build import build_model
+from atonce.models.build import build_image_embedding, build_model
 from atonce.models.config import DecoderConfig, EncoderConfig, ModelConfig
 from atonce.models.device import check_room, free_memory
 from atonce.models.width import width_unit
 from atonce.runs.recipe import Recipe
+from atonce.training.budget import DEFAULT_STEPS
 from atonce.training.optimizers import hidden_matrices
 
-NUMBER = 4
-"""Bytes of a float32."""
-IN_BATCH = 8 + 1 + 3 * 8 + 1
-"""Bytes of a position of a batch, at least: a source id and its mask, three of a target."""
+_READ, _WRITTEN = 8 + 1, 8 + 8 + 1
+"""Bytes of a position of a batch: an id and its mask, of a target also what the decoder is given."""
+FEWEST_PIECES = 4 + 256
+"""Of a vocabulary: special ones and bytes."""
 _FEW_LABELS = 2
 
 
@@ -41,84 +44,205 @@ class Sizes:
     vocab: int
     labels: int | None = None
     image: tuple[int, int] | None = None
-    positions: int = 0
-    """Of the largest batch, on its longer side; 0: not known yet."""
+    read: int = 0
+    """Positions of the encoder, in the batch that takes most; 0: not known yet."""
+    written: int = 0
+    """Positions of the decoder, in the same batch."""
+    held: int = 0
+    """Bytes of the batches that are read for the same update."""
+    gradients: bool = False
+    """Whether others of these batches have left theirs when it is read."""
+    state: bool = False
+    """Whether an update has left the optimizer's state by then."""
 
 
 def check_recipe_fits(recipe: Recipe, device: torch.device) -> None:
-    """Raises RecipeError where the recipe, whatever its data are, asks for more memory than there is."""
+    """Raises RecipeError where the recipe, whatever its data are, asks for more memory than there is.
+
+    How many pieces there will be, the data tell: a corpus may not fill a vocabulary.
+    """
     data = recipe.data
     if isinstance(data, DigitStringsConfig):
-        images = (data.images + data.valid_size + data.test_size) * HEIGHT * PITCH * data.longest
-        check_room(
-            {f"{data.images:,} images, as pixels": images}, torch.device("cpu"), of="this corpus",
-            fix="lower data.images or data.longest",
-        )  # fmt: skip
-    _check(recipe, Sizes(recipe.vocabulary.size, *_ends_of(data)), device)
+        _check_pixels(data)
+    _check(recipe, Sizes(FEWEST_PIECES, *_ends_of(data)), device)
 
 
-def check_training_fits(recipe: Recipe, prepared: Prepared, device: torch.device) -> None:
-    """Raises RecipeError where a training with these data would take more memory than there is."""
-    ends = prepared.ends
+def _check_pixels(data: DigitStringsConfig) -> None:
+    """Raises RecipeError where the images are too many or too wide to be composed."""
+    counts = {"images": data.images, "valid_size": data.valid_size, "test_size": data.test_size}
+    what = {"images": "for training", "valid_size": "for validation", "test_size": "for the test"}
+    pixels = HEIGHT * PITCH * data.longest
+    check_room(
+        {f"the pixels of {count:,} images {what[key]}": count * pixels for key, count in counts.items()},
+        torch.device("cpu"),
+        of="this corpus",
+        fix=f"lower data.{max(counts, key=lambda key: counts[key])} or data.longest",
+    )
+
+
+def check_training_fits(
+    recipe: Recipe, prepared: Prepared, device: torch.device, *, processes: int = 1
+) -> None:
+    """Raises RecipeError where a training with these data would take more memory than there is.
+
+    `processes`: as many learn together, each with a device of its own and its rows of every batch.
+    """
+    ends, train, free = prepared.ends, prepared.train, free_memory(device)
     labels = len(ends.target) if isinstance(ends.target, Labels) else None
     image = ends.source if isinstance(ends.source, ImageShape) else None
-    vocab = 0 if labels is not None and image is not None else ends.tokenizer.size
-    train, batch_tokens = prepared.train, recipe.training.batch_tokens
-    longest = int(max(train.source_lengths.max(initial=1), train.target_lengths.max(initial=1)))
-    sizes = Sizes(vocab, labels, image, max(longest, min(batch_tokens, longest * len(train))))
-    free = free_memory(device)
-    if free is not None and sum(training_bytes(recipe, sizes).values()) > free:
-        # In doubt it is looked at how large the largest batch is.
-        plan = plan_batches(
-            train.source_lengths, train.target_lengths, batch_tokens=batch_tokens, seed=0, epoch=0
-        )
-        lengths = [
-            len(batch) * max(train.source_lengths[batch].max(), train.target_lengths[batch].max())
-            for batch in plan
-        ]
-        sizes = Sizes(vocab, labels, image, int(max(lengths)))
-    _check(recipe, sizes, device)
+    sizes = Sizes(0 if labels is not None and image is not None else ends.tokenizer.size, labels, image)
+    most = partial(with_most, sizes=sizes, train=train)
+    if free is not None and sum(reading_bytes(recipe, most(recipe)).values()) > free:
+        # In doubt it is looked at what the batches are.
+        sizes = with_batches(recipe, sizes, train, processes)
+    _check(recipe, sizes, device, most)
 
 
 def training_bytes(recipe: Recipe, sizes: Sizes) -> dict[str, int]:
-    """What is in memory at once while it learns, by what it is; in all, at least so many bytes."""
-    weights, by_muon = _counts(recipe.model, sizes)
-    training, model = recipe.training, recipe.model
-    by_muon = by_muon if training.optimizer == "muon" else 0
-    a_layer = _features(model.encoder, model.dim) + _features(model.decoder, model.dim)
+    """What is in memory at once when an update is made, by what it is; in all, at least so many bytes."""
+    weights, state = _learned(recipe, sizes)
     return {
         "weights": NUMBER * weights,
         "their gradients": NUMBER * weights,
-        "the optimizer's state": NUMBER * (by_muon + 2 * (weights - by_muon)),
-        "the average of the weights": NUMBER * weights if training.average else 0,
-        "activations of a batch": 2 * sizes.positions * a_layer,  # 2: they may be in bfloat16
-        "batches that are accumulated": IN_BATCH * sizes.positions * (training.accumulate - 1) // 2,
+        "the optimizer's state": NUMBER * state,
+        "the average of the weights": NUMBER * weights if recipe.training.average else 0,
+        "the batches of an update": sizes.held,
     }
 
 
-def scoring_bytes(recipe: Recipe, sizes: Sizes) -> dict[str, int]:
+def reading_bytes(recipe: Recipe, sizes: Sizes) -> dict[str, int]:
+    """What is in memory at once when the batch that takes most was read; in all, at least so many bytes."""
+    weights, state = _learned(recipe, sizes)
+    return {
+        "weights": NUMBER * weights,
+        "their gradients": NUMBER * weights if sizes.gradients else 0,
+        "the optimizer's state": NUMBER * state if sizes.state else 0,
+        "the average of the weights": NUMBER * weights if recipe.training.average else 0,
+        "activations of a batch": _activations(recipe.model, sizes.read, sizes.written),
+        "the batches of an update": sizes.held,
+    }
+
+
+def _at_most(recipe: Recipe, sizes: Sizes) -> dict[str, int]:
+    """What is in memory at once at whichever of these moments takes more."""
+    moments = training_bytes(recipe, sizes), reading_bytes(recipe, sizes)
+    return max(moments, key=lambda parts: sum(parts.values()))
+
+
+def _learned(recipe: Recipe, sizes: Sizes) -> tuple[int, int]:
+    """How many numbers the weights are, and how many the optimizer keeps of them."""
+    weights, by_muon = _counts(recipe.model, Sizes(sizes.vocab, sizes.labels, sizes.image))
+    by_muon = by_muon if recipe.training.optimizer == "muon" else 0
+    return weights, by_muon + 2 * (weights - by_muon)
+
+
+def _activations(model: ModelConfig, read: int, written: int) -> int:
+    """Bytes that are kept for the way back, at least, of so many positions of encoder and decoder."""
+    numbers = read * _features(model.encoder, model.dim) + written * _features(model.decoder, model.dim)
+    return 2 * numbers  # they may be in bfloat16
+
+
+def with_most(recipe: Recipe, sizes: Sizes, train: Examples | ImageExamples) -> Sizes:
+    """With a batch, at once, that takes as much as any that could be made of these examples, or more."""
+    training = recipe.training
+    longest = int(max(train.source_lengths.max(initial=1), train.target_lengths.max(initial=1)))
+    most = max(longest, min(training.batch_tokens, longest * len(train)))
+    read, in_batch = most, (_READ + _WRITTEN) * most
+    if sizes.image is not None:
+        rows = most // sizes.image[1]  # which is the width
+        read, in_batch = rows * _cells(recipe.model, sizes.image), in_batch + rows * _of_image(sizes.image)
+    return replace(
+        sizes, read=read, written=most, held=training.accumulate * in_batch, gradients=True, state=True
+    )
+
+
+def with_batches(recipe: Recipe, sizes: Sizes, train: Examples | ImageExamples, processes: int) -> Sizes:
+    """With the batch that takes most of those that are read, of which there may be fewer than in an epoch.
+
+    Where minutes are given, any may be read. Batches have the same sizes in every epoch, in another order.
+    """
+    training, model = recipe.training, recipe.model
+    sources, targets = train.source_lengths, train.target_lengths
+    plan = plan_batches(sources, targets, batch_tokens=training.batch_tokens, seed=training.seed, epoch=0)
+    together = training.accumulate
+    steps = training.steps or (len(plan) + 1 if training.minutes else DEFAULT_STEPS)
+    rows, source, target = np.array(
+        [(len(batch), sources[batch].max(), targets[batch].max()) for batch in plan[: steps * together]],
+        dtype=np.int64,
+    ).T
+    shares = -(-rows // processes)
+    read = shares * (source if sizes.image is None else _cells(model, sizes.image))
+    written = shares * target
+    of_source = _READ * source if sizes.image is None else _of_image(sizes.image)
+    order = np.arange(len(rows))
+    held = np.add.reduceat(rows * (of_source + _WRITTEN * target), order[::together])[order // together]
+    held *= max(1, together // len(plan))  # where it takes several epochs
+
+    weights, state = _learned(recipe, sizes)
+    gradients = order % together > 0
+    has_state = (order >= together) | (steps * together >= len(plan) + together)
+    taken = (
+        2.0 * (read * _features(model.encoder, model.dim) + written * _features(model.decoder, model.dim))
+        + held
+        + NUMBER * (weights * gradients + state * has_state)
+    )
+    most = int(taken.argmax())
+    return replace(
+        sizes, read=int(read[most]), written=int(written[most]), held=int(held[most]),
+        gradients=bool(gradients[most]), state=bool(has_state[most]),
+    )  # fmt: skip
+
+
+def _cells(model: ModelConfig, image: tuple[int, int]) -> int:
+    """Positions that an image becomes."""
+    with torch.device("meta"):
+        rows, columns = build_image_embedding(model.image, image, model.dim).grid
+    return rows * columns
+
+
+def _of_image(image: tuple[int, int]) -> int:
+    """Bytes of an image in a batch, and of its mask."""
+    return NUMBER * image[0] * image[1] + image[1]
+
+
+def scoring_bytes(recipe: Recipe, sizes: Sizes, device: torch.device) -> dict[str, int]:
     """What is in memory at once while the test text is translated; in all, at least so many bytes."""
     weights, _ = _counts(recipe.model, sizes)
     found = {"weights": NUMBER * weights}
     if sizes.labels is None:
-        found |= search_bytes(sizes.vocab, recipe.model.dim, width=recipe.decoding.beam)
+        beam = recipe.decoding.beam
+        found |= search_bytes(sizes.vocab, recipe.model.dim, width=beam, device=device)
     return found
 
 
-def _check(recipe: Recipe, sizes: Sizes, device: torch.device) -> None:
-    """Raises RecipeError, which says what to lower, and to what."""
+def _check(
+    recipe: Recipe,
+    sizes: Sizes,
+    device: torch.device,
+    most: Callable[[Recipe], Sizes] | None = None,
+) -> None:
+    """Raises RecipeError, which says what to lower, and to what.
+
+    `most`: what a changed recipe takes at most.
+    """
     free = free_memory(device)
     if free is None:
         return
     for what, count, keys in (
-        ("this training", training_bytes, _KEYS),
-        ("to score the test text", scoring_bytes, _SCORING_KEYS),
+        ("this training", _at_most, _KEYS),
+        ("to score the test text", partial(scoring_bytes, device=device), _SCORING_KEYS),
     ):
 
         def fits(changed: Recipe, count: Callable[[Recipe, Sizes], dict[str, int]] = count) -> bool:
-            vocab = min(sizes.vocab, changed.vocabulary.size)
-            positions = min(sizes.positions, changed.training.batch_tokens)
-            other = Sizes(vocab, sizes.labels, sizes.image, positions)
+            other = replace(sizes, vocab=min(sizes.vocab, changed.vocabulary.size))
+            if most is not None:
+                bound = most(changed)
+                other = replace(
+                    other,
+                    read=min(sizes.read, bound.read),
+                    written=min(sizes.written, bound.written),
+                    held=min(sizes.held, bound.held),
+                )
             return sum(count(changed, other).values()) <= free
 
         parts = count(recipe, sizes)
@@ -178,15 +302,16 @@ def _ends_of(data: DataConfig) -> tuple[int | None, tuple[int, int] | None]:
 
 def _features(side: EncoderConfig | DecoderConfig, dim: int) -> int:
     """Numbers that are kept of a position, for the way back, by all layers of one side; at least."""
-    a_layer = _KEPT.get(side.kind, 0) * dim + int(getattr(side, "feed_forward", 0))
-    return int(getattr(side, "layers", 0)) * a_layer
+    vectors = _KEPT.get(side.kind, 0) + int(getattr(side, "kernel", 0))
+    return int(getattr(side, "layers", 0)) * (vectors * dim + int(getattr(side, "feed_forward", 0)))
 
 
 _KEPT = {
-    **{"feedforward": 2, "convolution": 5, "rnn": 2, "gru": 8, "lstm": 8},
+    **{"feedforward": 2, "convolution": 2, "rnn": 1, "gru": 8, "lstm": 8},
     **{"mingru": 10, "minlstm": 12, "ssru": 14, "transformer": 8},
 }
-"""Vectors that a layer keeps of a position, as measured: the fewer of both sides, no attention weights."""
+"""Vectors that a layer keeps of a position, as measured: the fewer of both sides, with or without dropout, no
+attention weights. A convolution also lays its neighbours side by side."""
 
 
 def _counts(model: ModelConfig, sizes: Sizes) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from atonce.runs.folder import RunFolder, checkpoints_in, resumable, save_tensor
 from atonce.runs.recipe import Recipe
 from atonce.seeds import torch_seed
 from atonce.training.average import WeightAverage
-from atonce.training.budget import Budget, Clock, StepBudget, TimeBudget
+from atonce.training.budget import DEFAULT_STEPS, Budget, Clock, StepBudget, TimeBudget
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
 from atonce.training.distributed import Ranks, together, was_restarted
 from atonce.training.loop import Update, updates
@@ -32,8 +32,6 @@ from atonce.training.speed import Speed
 from atonce.training.stream import batches_from
 from atonce.training.validation import METRICS, Validation, validate
 
-DEFAULT_STEPS = 5_000
-"""Where a recipe gives neither steps nor minutes."""
 MOST_SKIPPED_IN_A_ROW = 10
 LOG_EVERY = 10
 
@@ -86,12 +84,12 @@ def train(
         if ranks.is_first:
             check_recipe_fits(recipe, ranks.device)
             run = _open_run(recipe, folder, resume=resume or was_restarted())
-            is_checked = _prepare(run, ranks.device, quiet=quiet) or bool(checkpoints_in(run.checkpoints))
+            is_checked = _prepare(run, ranks, quiet=quiet) or bool(checkpoints_in(run.checkpoints))
         ranks.told(0.0)  # all is there
         run = RunFolder.open(folder)
         prepared = open_prepared(run.path)
         if not is_checked:
-            check_training_fits(run.recipe, prepared, ranks.device)
+            check_training_fits(run.recipe, prepared, ranks.device, processes=ranks.count)
         return _Training(run, prepared, ranks, watch).run_until(pause_at)
 
 
@@ -123,13 +121,13 @@ def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
     return run
 
 
-def _prepare(run: RunFolder, device: torch.device, *, quiet: bool) -> bool:
+def _prepare(run: RunFolder, ranks: Ranks, *, quiet: bool) -> bool:
     """Store the run's data in it, the first time. Whether it was that, and a training with them fits."""
     if (run.path / "data.json").exists() or run.checkpoints.exists():
         return False
     try:
         prepared = prepare(run.recipe.data, run.recipe.vocabulary, run.path, quiet=quiet)
-        check_training_fits(run.recipe, prepared, device)
+        check_training_fits(run.recipe, prepared, ranks.device, processes=ranks.count)
         return True
     except BaseException:
         # Nothing was trained: leave no folder behind that would be in the way of a second try.

@@ -32,7 +32,7 @@ from atonce.studies.comparison.trial import Trial
 from atonce.studies.machine import machine
 from atonce.studies.report import CurvePoint
 from atonce.studies.turns import seconds_had, slices, unequal
-from atonce.training.train import DEFAULT_STEPS
+from atonce.training.budget import DEFAULT_STEPS
 
 LENGTHS = (range(1, 6), range(6, 9), range(9, 12), range(12, 10_000))
 """Words of the source, by which quality is told apart; of scripts without spaces, characters. The last of
