@@ -309,3 +309,17 @@ def test_what_may_not_be_written_is_told_otherwise_than_a_full_disk(
     assert os.strerror(refused) in caught.value.why
     with pytest.raises(DiskError, match=os.strerror(refused)), owned(tmp_path / "new", "trains"):
         pass
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_what_is_no_lock_is_named(tmp_path: Path, kind: str) -> None:
+    lock = tmp_path / "run" / LOCK
+    lock.parent.mkdir()
+    if kind == "folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to("/dev/zero")
+    with pytest.raises(RunError) as caught, owned(lock.parent, "trains"):
+        pass
+    assert caught.value.what == f"{lock} is no lock"
+    assert os.path.lexists(lock)

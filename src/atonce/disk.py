@@ -147,6 +147,12 @@ def owned(folder: Path, doing: str) -> Iterator[None]:
         raise _in_use(folder) from None
     except OSError as error:
         _remove_empty(made)
+        if os.path.lexists(folder / LOCK) and not stat.S_ISREG((folder / LOCK).lstat().st_mode):
+            raise RunError(
+                f"{folder / LOCK} is no lock",
+                why="a lock is a file, and this is a folder, a link or a device",
+                fix=f"see what it is, and delete {folder / LOCK}",
+            ) from None
         raise disk_error(folder, error) from error
     try:
         _sign(lock, folder / LOCK, doing)

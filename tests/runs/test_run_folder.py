@@ -154,8 +154,8 @@ def test_weights_of_another_model(trained: Path) -> None:
     path = trained / "model.safetensors"
     RunFolder.open(trained).save_weights({"encoder.strange": torch.zeros(3)})
     what, why, _ = said(trained)
-    assert what == f"{path} is damaged, or recipe.toml beside it"
-    assert "in the recipe's model" in why
+    assert what == f"{path} is damaged, or tokenizer.model or recipe.toml beside it"
+    assert "in the model that is made by these" in why
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model"])
@@ -386,7 +386,7 @@ def test_an_old_run_has_weights_that_can_be(old: Path, damage: str) -> None:
     name = sorted(weights)[0]
     save_tensors(path, {**weights, name: TENSORS[damage](weights[name]).clone()})
     what, why, _ = said(old)
-    assert what in (f"{path} is damaged", f"{path} is damaged, or recipe.toml beside it")
+    assert what in (f"{path} is damaged", f"{path} is damaged, or tokenizer.model or recipe.toml beside it")
     assert name in why
 
 

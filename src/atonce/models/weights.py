@@ -34,9 +34,9 @@ def check_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: Pa
         )
         if there != wanted:
             raise RunError(
-                f"{origin} is damaged, or recipe.toml beside it",
-                why=f"{name} is {there} in the file and {wanted} in the recipe's model",
-                fix="restore both from a copy, or train again",
+                f"{origin} is damaged, or {_beside(origin)} beside it",
+                why=f"{name} is {there} in the file and {wanted} in the model that is made by these",
+                fix="restore them from a copy, or train again",
             )
     for name, weight in weights.items():
         # A sum takes little time, but that of finite numbers may not be finite.
@@ -46,6 +46,16 @@ def check_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: Pa
                 f"its weights {name} hold numbers that are not finite: they were changed, or its training "
                 "went wrong",
             )
+
+
+def _beside(origin: Path) -> str:
+    """The files that say of what shape a model is."""
+    *some, last = [
+        name
+        for name in ("tokenizer.model", "labels.json", "image.json", "recipe.toml")
+        if name == "recipe.toml" or (origin.parent / name).exists()
+    ]
+    return f"{', '.join(some)} or {last}" if some else last
 
 
 def _damaged(origin: Path, why: str) -> RunError:
