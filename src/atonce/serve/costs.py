@@ -9,12 +9,9 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Literal
 
-from torch import nn
-
 from atonce.decoding.translator import Translator
-from atonce.explain.texts.influence import POSITIONS_AT_ONCE
+from atonce.explain.texts.influence import positions_at_once
 from atonce.layers.attention import AdditiveAttention, Attention, Role
-from atonce.layers.precision import products_are_reduced
 from atonce.models.seq2seq import Seq2Seq
 from atonce.serve.faults import Fault
 from atonce.serve.limits import Limits
@@ -72,8 +69,7 @@ class Sizes:
     @cached_property
     def layers(self) -> int:
         """Of the larger half."""
-        halves: list[nn.Module] = [self.model.encoder, self.model.decoder]  # type: ignore[list-item]
-        return max(len(list(getattr(half, "layers", ()))) or 1 for half in halves)
+        return max(_layers(self.model.encoder), _layers(self.model.decoder))
 
     @cached_property
     def heads(self) -> int:
@@ -103,17 +99,15 @@ class Sizes:
             + self._vectors(1, source, target)
         )
 
-    def gradient(self, source: int, target: int, positions: int) -> int:
-        """Of a slice: `positions` of outputs, or one output where it is longer."""
-        rows = max(1, positions // max(1, target))
+    def gradient(self, source: int, target: int) -> int:
+        """Of a slice: outputs, one for each word, as far as they go together."""
+        rows = max(1, min(target, positions_at_once(self.model) // max(1, target)))
         kept = rows * (source + target) * self.layers * 24 * self.dim + 3 * rows * target * self.vocab
-        if products_are_reduced(self.model.decoder.output.weight.device):  # then attention is in the open
-            kept += rows * 3 * sum(heads * _pairs(role, source, target) for role, heads in self.attention)
         return FLOAT * (kept + 2 * self._vectors(rows, source, target))
 
-    def occlusion(self, source: int, target: int, positions: int) -> int:
-        """Of a slice, likewise."""
-        rows = max(1, positions // max(1, source, target))
+    def occlusion(self, source: int, target: int) -> int:
+        """Of a slice, likewise: outputs, one for each source word."""
+        rows = max(1, min(source, positions_at_once(self.model) // max(1, source, target)))
         kept = rows * (source + target) * 12 * self.dim + 2 * rows * target * self.vocab
         return FLOAT * (kept + self._vectors(rows, source, target))
 
@@ -124,6 +118,11 @@ class Sizes:
 
     def _vectors(self, rows: int, source: int, target: int) -> int:
         return 2 * rows * source * target * self.dim if self.is_additive else 0
+
+
+def _layers(half: object) -> int:
+    """Of an encoder or a decoder; a recurrent decoder has them in a stack."""
+    return len(list(getattr(getattr(half, "stack", half), "layers", ()))) or 1
 
 
 def _pairs(role: Role, source: int, target: int) -> int:
@@ -242,10 +241,15 @@ class View:
         if self.kind == "beam":
             check_memory("the tree", sizes.tree(self.outputs, longest), limits)
         target = lengths.get("the target", 0)
-        if target:
+        if target and not goes_in_segments:  # of which nothing is looked at
             self.check(translator, target, limits)
         searched = (source + lengths.get("the prefix", 0)) * self.outputs
-        steps = {"beam": 4 * searched, "gradient": 3 * source * (target or source), "occlusion": source**2}
+        written = target or source  # about as much, where it is not known
+        steps = {
+            "beam": 4 * searched,
+            "gradient": 3 * written * (source + written),  # there and back, for each word of the output
+            "occlusion": source * (source + written),
+        }
         return searched + target + steps.get(self.kind, 3 * source)
 
     def check(self, translator: Translator, target: int, limits: Limits) -> None:
@@ -255,9 +259,9 @@ class View:
         crossing, pairs = source * target, max(source, target) ** 2  # self-attention may be chosen
         match self.kind:
             case "gradient":
-                needed = sizes.gradient(source, target, POSITIONS_AT_ONCE) + CELL * crossing
+                needed = sizes.gradient(source, target) + CELL * crossing
             case "occlusion":
-                needed = sizes.occlusion(source, target, POSITIONS_AT_ONCE) + CELL * crossing
+                needed = sizes.occlusion(source, target) + CELL * crossing
             case "heads":
                 needed = sizes.record(source, target) + NUMBER * sizes.heads * pairs
             case "look":
