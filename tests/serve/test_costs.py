@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 import atonce.pauses
 import zoo
+from atonce.decoding.classifier import Classifier
 from atonce.decoding.translator import Translator
 from atonce.errors import RecipeError
 from atonce.explain.record import recorded_attention
@@ -152,6 +154,20 @@ def test_a_small_budget_of_memory_makes_smaller_batches_and_the_same_outputs(own
     fit(translator, Limits(memory=1))
     assert translator.config.batch_tokens * 3 * Sizes(translator.model).of_position <= MB
     assert [one.text for one in translator.translate(texts, beam=4)] == before
+
+
+def test_a_small_budget_of_memory_labels_fewer_at_once_and_alike(runs: dict[str, Path]) -> None:
+    classifier = Models.open([runs["labels"]]).choose(None, "classification").system
+    assert isinstance(classifier, Classifier)
+    images = list(np.random.default_rng(0).integers(0, 255, (9, *classifier.ends.source), dtype=np.uint8))
+    before = [one.label for one in classifier.classify(images)]
+    usual = classifier.positions_at_once
+    fit(classifier, Limits())
+    assert classifier.positions_at_once == usual
+    fit(classifier, Limits(memory=1))
+    assert classifier.positions_at_once < usual
+    classifier.positions_at_once = 1
+    assert [one.label for one in classifier.classify(images)] == before
 
 
 def test_small_requests_come_first() -> None:

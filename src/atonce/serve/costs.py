@@ -3,15 +3,21 @@
 Estimates are of the most that a step holds at once, in bytes; constants were measured, and rounded up.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 from typing import Literal
 
+from torch import nn
+
+from atonce.decoding.classifier import Classifier
+from atonce.decoding.search import search_bytes
 from atonce.decoding.translator import Translator
 from atonce.explain.texts.influence import positions_at_once
 from atonce.layers.attention import AdditiveAttention, Attention, Role
+from atonce.models.image import ImageEmbedding
 from atonce.models.seq2seq import Seq2Seq
 from atonce.serve.faults import Fault
 from atonce.serve.limits import Limits
@@ -83,7 +89,8 @@ class Sizes:
 
     def search(self, outputs: int, longest: int) -> int:
         """Of one text: so many outputs side by side, each at most so long."""
-        return outputs * longest * self.of_position
+        step = sum(search_bytes(self.vocab, self.dim, width=outputs).values())
+        return outputs * longest * self.of_position + step
 
     def weights(self, source: int, target: int) -> int:
         """How many weights of attention there are of a text and its output."""
@@ -102,13 +109,13 @@ class Sizes:
     def gradient(self, source: int, target: int) -> int:
         """Of a slice: outputs, one for each word, as far as they go together."""
         rows = max(1, min(target, positions_at_once(self.model) // max(1, target)))
-        kept = rows * (source + target) * self.layers * 24 * self.dim + 3 * rows * target * self.vocab
+        kept = rows * (source + target) * self.layers * 28 * self.dim + 3 * rows * target * self.vocab
         return FLOAT * (kept + 2 * self._vectors(rows, source, target))
 
     def occlusion(self, source: int, target: int) -> int:
         """Of a slice, likewise: outputs, one for each source word."""
         rows = max(1, min(source, positions_at_once(self.model) // max(1, source, target)))
-        kept = rows * (source + target) * 12 * self.dim + 2 * rows * target * self.vocab
+        kept = rows * (source + target) * 12 * self.dim + 4 * rows * target * self.vocab
         return FLOAT * (kept + self._vectors(rows, source, target))
 
     def tree(self, beam: int, longest: int) -> int:
@@ -134,14 +141,30 @@ def _pairs(role: Role, source: int, target: int) -> int:
     return queries * keys
 
 
-def fit(translator: Translator, limits: Limits) -> None:
-    """Search fewer texts at once where a batch of the model's own size could take more than a request may.
+def fit(system: Translator | Classifier, limits: Limits) -> None:
+    """Search or label fewer texts at once where a batch of the usual size could take more than a request may.
 
     It changes no output.
     """
-    most = max(1, limits.memory * MB // (3 * Sizes(translator.model).of_position))
-    if most < translator.config.batch_tokens:
-        translator.config = translator.config.model_copy(update={"batch_tokens": most})
+    if isinstance(system, Classifier):
+        most = max(1, limits.memory * MB // _bytes_of_position(system))
+        system.positions_at_once = min(system.positions_at_once, most)
+        return
+    most = max(1, limits.memory * MB // (3 * Sizes(system.model).of_position))
+    if most < system.config.batch_tokens:
+        system.config = system.config.model_copy(update={"batch_tokens": most})
+
+
+def _bytes_of_position(classifier: Classifier) -> int:
+    """Of a piece, or of a row of pixels, while it is read."""
+    of_vector = 12 * Sizes(classifier.model).dim
+    source = classifier.model.source
+    if not isinstance(source, ImageEmbedding):
+        return FLOAT * of_vector
+    height, width = source.shape
+    channels = max((one.out_channels for one in source.modules() if isinstance(one, nn.Conv2d)), default=1)
+    of_image = of_vector * math.prod(source.grid) + 3 * channels * height * width
+    return -(-FLOAT * of_image // height)
 
 
 def pieces_of(translator: Translator, text: str) -> int:
