@@ -176,7 +176,7 @@ def fork_trials() -> None:
                 sys.stdin = open(0, closefd=False)  # noqa: SIM115
                 sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
                 threading.Thread(target=trial._end_with_the_other, daemon=True).start()
-                code = trial._main(command[3:])
+                code = trial._main(command[4:])
                 sys.stdout.flush()
             finally:
                 os._exit(code)

@@ -226,6 +226,15 @@ def largest(translator: Translator, limits: Limits) -> Bodies:
         forced = {} if kind == "beam" else {"target": text}
         return {"text": text, **forced, **({"prefix": text} if prefix else {})}
 
+    def long_target(kind: Any) -> dict[str, str]:
+        """As long an output as may be forced of a short text."""
+
+        def may(words: int) -> bool:
+            asked = View(kind, "a", _words(words), outputs=beam)
+            return _may(lambda: asked.work(translator, limits))
+
+        return {"text": "a", "target": _words(_greatest(may))}
+
     def texts(outputs: int, *, each: int | None = None, **looked_at: bool) -> list[str]:
         def of(words: int) -> list[str]:
             return [_words(words)] if each is None else [_words(each)] * min(words, limits.texts)
@@ -259,6 +268,9 @@ def largest(translator: Translator, limits: Limits) -> Bodies:
         "heat map as csv": ("/v1/heatmap", {**view("heatmap", beam), "format": "csv", "words": False}),
         "gradient": ("/v1/influence", view("gradient", beam)),
         "occlusion": ("/v1/influence", {**view("occlusion", beam), "measure": "occlusion"}),
+        "heat map of a long target": ("/v1/heatmap", long_target("heatmap")),
+        "gradient of a long target": ("/v1/influence", long_target("gradient")),
+        "occlusion of a long target": ("/v1/influence", {**long_target("occlusion"), "measure": "occlusion"}),
         "beam": ("/v1/beam", {**view("beam", 32), "beam": 32}),
         "narrow beam": ("/v1/beam", {**view("beam", 3), "beam": 3}),
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """What draws can die, hang or grow without harm to who asked; the next figure is drawn."""
 
+import errno
 import json
 import os
 import signal
@@ -53,6 +54,38 @@ def test_a_process_that_is_killed_costs_one_figure(process: DrawingProcess) -> N
         svg(process, ENDLESS)
     killer.join()
     draws(process)
+
+
+def test_what_was_said_of_another_figure_is_nothing_to_this_one(process: DrawingProcess) -> None:
+    draws(process)
+    assert process._complaints is not None
+    process._complaints.write(b"memory allocation of 9 bytes failed")
+    process._complaints.flush()
+    killer = threading.Thread(target=kill_while_drawing, args=(process,))
+    killer.start()
+    with pytest.raises(DrawingDied):
+        svg(process, ENDLESS)
+    killer.join()
+
+
+@pytest.mark.parametrize("name", ["subprocess.Popen", "tempfile.TemporaryFile"])
+def test_where_no_process_can_be_started_that_is_said(
+    process: DrawingProcess, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"atonce.figures.drawing_process.{name}", full)
+        process.start()
+        with pytest.raises(DrawingDied, match=r"cannot be started\n\s*why: Too many open files"):
+            draws(process)
+    draws(process)
+
+
+def test_a_system_without_forks_has_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "register_at_fork")
+    DrawingProcess()
 
 
 def test_a_process_that_died_meanwhile_is_replaced_in_silence(process: DrawingProcess) -> None:
@@ -161,6 +194,24 @@ def test_it_ends_with_who_started_it() -> None:
             return  # dead, and left to whoever is the parent now
         time.sleep(0.01)
     pytest.fail("the process is still there")
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [("json", ["-P"]), ("vl_convert", [])],  # as the command line is started, and with the folder in its path
+)
+def test_it_takes_no_module_from_the_working_directory(
+    module: str, options: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / f"{module}.py").write_text("open('marker', 'w')")
+    program = (
+        "from atonce.figures.drawing_process import SHARED;"
+        "SHARED.ask('svg_to_png', svg='<svg xmlns=\"http://www.w3.org/2000/svg\"/>')"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, *options, "-c", program]
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path)
+    assert not (tmp_path / "marker").exists()
 
 
 def test_only_the_process_has_the_library_and_it_has_little_else() -> None:

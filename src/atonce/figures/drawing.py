@@ -4,6 +4,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,15 +97,16 @@ class Drawing(ABC):
 
         Raises RecipeError for another ending, FigureError if it cannot be drawn and DiskError if the file
         cannot be written; a file that was there before is then still whole. Warns (FontWarning) if a .png or
-        .pdf lacks a font for some word.
+        .pdf lacks a font for some word, where that can be found out.
         """
         path = Path(path)
         suffix = check_format(path, self.noun, self.formats)
         content = self.rendered(suffix)
-        if suffix in (".png", ".pdf"):
-            fonts.warn_of_faults(labels.drawable(self.text()))
         with replacing(path) as partial:
             partial.write_bytes(content)
+        if suffix in (".png", ".pdf"):
+            with suppress(FigureError):  # the process that draws, which is asked, may die; the file is there
+                fonts.warn_of_faults(labels.drawable(self.text()))
 
     def rendered(self, suffix: str, limits: DrawingLimits = OF_ONE_USER) -> bytes:
         """The figure as the file of this ending that `save` would write.

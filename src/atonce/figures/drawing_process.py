@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
+from atonce.children import COMMAND, environment
 from atonce.errors import FigureError
 
 MIB = 1 << 20
@@ -27,10 +28,7 @@ _REPLY = struct.Struct(">cQ")
 _DONE, _FAILED, _GROWN_TOO_LARGE = b"d", b"f", b"g"
 _WANTS_MEMORY = (b"out of memory", b"memory allocation of", b"Check failed: (result.ptr) != nullptr")
 """Said as it dies for want of memory, by V8 or the library's allocator: for a heap, a vector, a buffer."""
-_BEGIN = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from atonce.figures.drawing_process import serve; serve(sys.argv[2] == 'ready')"
-)
+_BEGIN = "import sys; from atonce.figures.drawing_process import serve; serve(sys.argv[1] == 'ready')"
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class TooMuchToDraw(FigureError):
 
 
 class DrawingDied(FigureError):
-    """The process that drew a figure died of it, or was killed."""
+    """The process that draws figures died of one, was killed, or cannot be started."""
 
 
 class DrawingProcess:
@@ -61,7 +59,8 @@ class DrawingProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._complaints: IO[bytes] | None = None
-        os.register_at_fork(after_in_child=self._forget)
+        if hasattr(os, "register_at_fork"):  # as Unix has it
+            os.register_at_fork(after_in_child=self._forget)
 
     @property
     def pid(self) -> int | None:
@@ -69,24 +68,29 @@ class DrawingProcess:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start it, if it is not there, and have it ready itself to draw; without waiting for it."""
+        """Start it, if it is not there, and have it ready itself to draw; without waiting for it.
+
+        Where it cannot be started, who asks it is told.
+        """
         if self._lock.acquire(blocking=False):  # else it is there, and drawing
             try:
-                self._started(ready=True)
+                with contextlib.suppress(DrawingDied):
+                    self._started(ready=True)
             finally:
                 self._lock.release()
 
     def ask(self, task: str, limits: DrawingLimits = OF_ONE_USER, **what: Any) -> bytes:
         """What the library's function `task` makes of its arguments `what`.
 
-        Raises TooMuchToDraw where that takes more than `limits`, and FigureError where it fails.
+        Raises TooMuchToDraw where that takes more than `limits`, DrawingDied where the process dies or cannot
+        be started, and FigureError where it fails.
         """
         said = json.dumps({"task": task, "what": what, "seconds": limits.seconds, "memory": limits.memory})
         with self._lock:
             try:
                 kind, content = self._exchange(said.encode() + b"\n", limits)
             except BaseException:  # interrupted: what it answers now would be taken for the next answer
-                self._end(signal.SIGKILL if sys.platform != "win32" else None)
+                self._end(kill=True)
                 raise
             if kind != _DONE:
                 self._end()
@@ -115,6 +119,9 @@ class DrawingProcess:
         process = self._started()
         assert process.stdin is not None
         assert process.stdout is not None
+        assert self._complaints is not None
+        self._complaints.seek(0)  # for both processes: what was said of other figures is nothing to this one
+        self._complaints.truncate()
 
         def stop() -> None:
             late.set()
@@ -165,23 +172,24 @@ class DrawingProcess:
         if self._process is not None and self._process.poll() is not None:
             self._end()
         if self._process is None:
-            self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _BEGIN, json.dumps(sys.path), "ready" if ready else "asked"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._complaints,
-            )
+            try:
+                self._process, self._complaints = _begun("ready" if ready else "asked")
+            except OSError as error:
+                raise DrawingDied(
+                    "the process that draws figures cannot be started",
+                    why=error.strerror or str(error),
+                    fix="try again when the machine has room, or save it as .html, which a browser draws",
+                ) from None
         return self._process
 
-    def _end(self, by: signal.Signals | None = None) -> None:
+    def _end(self, *, kill: bool = False) -> None:
         process, self._process = self._process, None
         if process is None:
             return
         assert process.stdin is not None
         assert process.stdout is not None
         assert self._complaints is not None
-        if by is not None:
+        if kill:
             process.kill()
         with contextlib.suppress(OSError):
             process.stdin.close()  # it ends where nothing more is asked of it
@@ -238,6 +246,23 @@ def serve(ready: bool) -> None:
         answers.flush()
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _begun(how: str) -> tuple["subprocess.Popen[bytes]", IO[bytes]]:
+    """A new process, and the file that it complains to. Raises OSError."""
+    complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+    try:
+        process = subprocess.Popen(
+            [*COMMAND, "-c", _BEGIN, how],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+        )
+    except OSError:
+        complaints.close()
+        raise
+    return process, complaints
 
 
 def _wants_memory(complaint: bytes) -> bool:

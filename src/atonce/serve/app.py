@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import atonce
+from atonce.decoding.classifier import Classifier
 from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
 from atonce.models.device import give_memory_back
@@ -45,7 +46,7 @@ def build_app(
     """The app. `token`: what requests must know, if anything. `hosts`: names it goes by; None for any."""
     limits = limits or Limits()
     for one in models.by_name.values():
-        if isinstance(one.system, Translator):
+        if isinstance(one.system, Translator | Classifier):
             fit(one.system, limits)
     measures = Measures()
     batcher = Batcher(

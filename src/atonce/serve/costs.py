@@ -3,6 +3,7 @@
 Estimates are of the most that a step holds at once, in bytes; constants were measured, and rounded up.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +12,12 @@ from typing import Literal
 
 from torch import nn
 
+from atonce.decoding.classifier import Classifier
+from atonce.decoding.search import search_bytes
 from atonce.decoding.translator import Translator
-from atonce.explain.texts.influence import POSITIONS_AT_ONCE
+from atonce.explain.texts.influence import positions_at_once
 from atonce.layers.attention import AdditiveAttention, Attention, Role
-from atonce.layers.precision import products_are_reduced
+from atonce.models.image import ImageEmbedding
 from atonce.models.seq2seq import Seq2Seq
 from atonce.serve.faults import Fault
 from atonce.serve.limits import Limits
@@ -72,8 +75,7 @@ class Sizes:
     @cached_property
     def layers(self) -> int:
         """Of the larger half."""
-        halves: list[nn.Module] = [self.model.encoder, self.model.decoder]  # type: ignore[list-item]
-        return max(len(list(getattr(half, "layers", ()))) or 1 for half in halves)
+        return max(_layers(self.model.encoder), _layers(self.model.decoder))
 
     @cached_property
     def heads(self) -> int:
@@ -87,7 +89,8 @@ class Sizes:
 
     def search(self, outputs: int, longest: int) -> int:
         """Of one text: so many outputs side by side, each at most so long."""
-        return outputs * longest * self.of_position
+        step = sum(search_bytes(self.vocab, self.dim, width=outputs).values())
+        return outputs * longest * self.of_position + step
 
     def weights(self, source: int, target: int) -> int:
         """How many weights of attention there are of a text and its output."""
@@ -103,18 +106,16 @@ class Sizes:
             + self._vectors(1, source, target)
         )
 
-    def gradient(self, source: int, target: int, positions: int) -> int:
-        """Of a slice: `positions` of outputs, or one output where it is longer."""
-        rows = max(1, positions // max(1, target))
-        kept = rows * (source + target) * self.layers * 24 * self.dim + 3 * rows * target * self.vocab
-        if products_are_reduced(self.model.decoder.output.weight.device):  # then attention is in the open
-            kept += rows * 3 * sum(heads * _pairs(role, source, target) for role, heads in self.attention)
+    def gradient(self, source: int, target: int) -> int:
+        """Of a slice: outputs, one for each word, as far as they go together."""
+        rows = max(1, min(target, positions_at_once(self.model) // max(1, target)))
+        kept = rows * (source + target) * self.layers * 28 * self.dim + 3 * rows * target * self.vocab
         return FLOAT * (kept + 2 * self._vectors(rows, source, target))
 
-    def occlusion(self, source: int, target: int, positions: int) -> int:
-        """Of a slice, likewise."""
-        rows = max(1, positions // max(1, source, target))
-        kept = rows * (source + target) * 12 * self.dim + 2 * rows * target * self.vocab
+    def occlusion(self, source: int, target: int) -> int:
+        """Of a slice, likewise: outputs, one for each source word."""
+        rows = max(1, min(source, positions_at_once(self.model) // max(1, source, target)))
+        kept = rows * (source + target) * 12 * self.dim + 4 * rows * target * self.vocab
         return FLOAT * (kept + self._vectors(rows, source, target))
 
     def tree(self, beam: int, longest: int) -> int:
@@ -126,6 +127,11 @@ class Sizes:
         return 2 * rows * source * target * self.dim if self.is_additive else 0
 
 
+def _layers(half: object) -> int:
+    """Of an encoder or a decoder; a recurrent decoder has them in a stack."""
+    return len(list(getattr(getattr(half, "stack", half), "layers", ()))) or 1
+
+
 def _pairs(role: Role, source: int, target: int) -> int:
     queries, keys = {
         "encoder-self": (source, source),
@@ -135,14 +141,30 @@ def _pairs(role: Role, source: int, target: int) -> int:
     return queries * keys
 
 
-def fit(translator: Translator, limits: Limits) -> None:
-    """Search fewer texts at once where a batch of the model's own size could take more than a request may.
+def fit(system: Translator | Classifier, limits: Limits) -> None:
+    """Search or label fewer texts at once where a batch of the usual size could take more than a request may.
 
     It changes no output.
     """
-    most = max(1, limits.memory * MB // (3 * Sizes(translator.model).of_position))
-    if most < translator.config.batch_tokens:
-        translator.config = translator.config.model_copy(update={"batch_tokens": most})
+    if isinstance(system, Classifier):
+        most = max(1, limits.memory * MB // _bytes_of_position(system))
+        system.positions_at_once = min(system.positions_at_once, most)
+        return
+    most = max(1, limits.memory * MB // (3 * Sizes(system.model).of_position))
+    if most < system.config.batch_tokens:
+        system.config = system.config.model_copy(update={"batch_tokens": most})
+
+
+def _bytes_of_position(classifier: Classifier) -> int:
+    """Of a piece, or of a row of pixels, while it is read."""
+    of_vector = 12 * Sizes(classifier.model).dim
+    source = classifier.model.source
+    if not isinstance(source, ImageEmbedding):
+        return FLOAT * of_vector
+    height, width = source.shape
+    channels = max((one.out_channels for one in source.modules() if isinstance(one, nn.Conv2d)), default=1)
+    of_image = of_vector * math.prod(source.grid) + 3 * channels * height * width
+    return -(-FLOAT * of_image // height)
 
 
 def pieces_of(translator: Translator, text: str) -> int:
@@ -242,10 +264,15 @@ class View:
         if self.kind == "beam":
             check_memory("the tree", sizes.tree(self.outputs, longest), limits)
         target = lengths.get("the target", 0)
-        if target:
+        if target and not goes_in_segments:  # of which nothing is looked at
             self.check(translator, target, limits)
         searched = (source + lengths.get("the prefix", 0)) * self.outputs
-        steps = {"beam": 4 * searched, "gradient": 3 * source * (target or source), "occlusion": source**2}
+        written = target or source  # about as much, where it is not known
+        steps = {
+            "beam": 4 * searched,
+            "gradient": 3 * written * (source + written),  # there and back, for each word of the output
+            "occlusion": source * (source + written),
+        }
         return searched + target + steps.get(self.kind, 3 * source)
 
     def check(self, translator: Translator, target: int, limits: Limits) -> None:
@@ -255,9 +282,9 @@ class View:
         crossing, pairs = source * target, max(source, target) ** 2  # self-attention may be chosen
         match self.kind:
             case "gradient":
-                needed = sizes.gradient(source, target, POSITIONS_AT_ONCE) + CELL * crossing
+                needed = sizes.gradient(source, target) + CELL * crossing
             case "occlusion":
-                needed = sizes.occlusion(source, target, POSITIONS_AT_ONCE) + CELL * crossing
+                needed = sizes.occlusion(source, target) + CELL * crossing
             case "heads":
                 needed = sizes.record(source, target) + NUMBER * sizes.heads * pairs
             case "look":

@@ -48,7 +48,6 @@ class Drawer:
         """`seconds`: within which a request is answered. A drawing gets half: those behind it wait, too."""
         self._limits = DrawingLimits(seconds / 2, _MEMORY)
         self._pictures, self._data = asyncio.Semaphore(1), asyncio.Semaphore(_DATA_AT_ONCE)
-        self._drawn: asyncio.Future[bytes] | None = None
         self._made = 0
 
     def expect(self, kind: Format) -> None:
@@ -81,19 +80,12 @@ class Drawer:
         made = asyncio.ensure_future(run_in_threadpool(content_of, figure, kind, self._limits))
         made.add_done_callback(lambda _: turn.release())
         made.add_done_callback(_heard)
-        if kind in PICTURES:
-            self._drawn = made
         try:
             return await asyncio.shield(made)
         except asyncio.CancelledError:
             if kind in PICTURES:
-                asyncio.get_running_loop().call_later(_GRACE, self._stop, made)
+                asyncio.get_running_loop().call_later(_GRACE, _stop, made)
             raise
-
-    def _stop(self, made: "asyncio.Future[bytes]") -> None:
-        """End the process, if it still draws this."""
-        if self._drawn is made and not made.done():
-            SHARED.kill()
 
 
 def content_of(figure: Heatmap, kind: Format, limits: DrawingLimits) -> bytes:
@@ -135,6 +127,16 @@ def table(figure: Heatmap) -> str:
 def _no_formula(word: str) -> str:
     """The word, marked as text where a spreadsheet would compute it."""
     return f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word
+
+
+def _stop(made: "asyncio.Future[bytes]") -> None:
+    """End the process that draws, again and again until this picture, which has its turn, is given up.
+
+    Once is not enough: the thread may still be on its way to it, and would start another.
+    """
+    if not made.done():
+        SHARED.kill()
+        asyncio.get_running_loop().call_later(_GRACE, _stop, made)
 
 
 def _heard(done: "asyncio.Future[bytes]") -> None:

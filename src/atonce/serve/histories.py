@@ -1,5 +1,7 @@
 """Runs as they are on disk: recipe, scores, and how each learned, also while it is being trained."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from atonce.disk import is_owned
@@ -8,6 +10,7 @@ from atonce.figures.style import DARK, LIGHT, Palette
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import dumps
 from atonce.serve.view_messages import RunMessage, ScoreMessage
+from atonce.stored import SUMS
 from atonce.studies.curves import Line, learning_curves
 
 POINTS = 60
@@ -41,6 +44,39 @@ def history(name: str, folder: RunFolder) -> RunMessage:
         damage="; ".join(faults) or None,
         curves=_curves(entries),
     )
+
+
+class Histories:
+    """Of all runs, now. What has not changed on the disk is not read again."""
+
+    def __init__(self, folders: Mapping[str, RunFolder]) -> None:
+        self._folders = folders
+        self._known: dict[str, tuple[object, RunMessage]] = {}
+
+    def all(self) -> list[RunMessage]:
+        """As `history` has each. For one thread at a time."""
+        return [self._history(name, folder) for name, folder in self._folders.items()]
+
+    def _history(self, name: str, folder: RunFolder) -> RunMessage:
+        state = _state(folder)
+        if name not in self._known or self._known[name][0] != state:
+            self._known[name] = state, history(name, folder)
+        return self._known[name][1]
+
+
+def _state(folder: RunFolder) -> object:
+    """What is another when anything has changed that `history` tells of."""
+    files = [folder.path / name for name in ("log.jsonl", "scores.json", SUMS)]
+    checkpoints = sorted(folder.checkpoints.glob("step-*/progress.json"))
+    return (*map(_stamp, [*files, *checkpoints]), is_owned(folder.path), is_owned(folder.path.parent))
+
+
+def _stamp(path: Path) -> tuple[object, ...]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        return path.name, error.errno
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _is_training(folder: RunFolder, step: int, entries: list[dict[str, Any]]) -> bool:

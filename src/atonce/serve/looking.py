@@ -22,7 +22,7 @@ from atonce.explain.texts.words import AttentionMap
 from atonce.measure.work_span import work_span
 from atonce.models.named import ARCHITECTURES, architecture
 from atonce.pauses import pause
-from atonce.serve.costs import Sizes, View, pieces_of
+from atonce.serve.costs import Sizes, View, check_pieces, pieces_of
 from atonce.serve.faults import Fault
 from atonce.serve.limits import Limits
 from atonce.serve.messages import AlternativeMessage
@@ -212,10 +212,10 @@ def drawn_heatmap(served: Served, asked: HeatmapRequest, limits: Limits) -> Heat
 
 def drawn_comparison(one: Served, other: Served, asked: ComparisonRequest, limits: Limits) -> Heatmap:
     """The maps of both, and their difference."""
+    second = view_of(other, asked)  # whose pieces may be others
+    check_pieces("the text", second.source(translator_of(other)), limits, looked_at=True)
     output = _output(one, view_of(one, asked), limits)
-    view_of(other, asked).check(
-        translator_of(other), pieces_of(translator_of(other), output), limits
-    )  # its pieces may be others
+    second.check(translator_of(other), pieces_of(translator_of(other), output), limits)
     return compare_heatmap(
         translator_of(one), translator_of(other), asked.text, target=output, words=asked.words
     )

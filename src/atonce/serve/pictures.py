@@ -10,23 +10,24 @@ from threading import Event
 
 import numpy as np
 
-from atonce.data.image_files import image_of, pixels_of
+from atonce.data.image_files import image_of, size_of
 from atonce.data.images import ImageShape
 from atonce.decoding.classifier import Classifier
+from atonce.serve.costs import MB
 from atonce.serve.faults import Fault
 from atonce.serve.limits import Limits
 from atonce.serve.served import Served
 from atonce.shapes import UInt8
 
-SMALL = 1_000_000
-"""Pixels of a request, up to which it does not wait for the large pictures of others."""
+SMALL = 250_000
+"""Pixels of a request, up to which it does not wait for the large pictures of others: 7 MB on each thread."""
 _SIGNS = str.maketrans("-_", "+/", " \t\r\n")
 
 
 class Pictures:
     """Reads pictures aside of the event loop: small ones as they come, large ones a request at a time.
 
-    So no more than one large picture is in memory, decoded: 20 bytes a pixel at most (WebP).
+    So no more than one large picture is in memory, decoded.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -61,12 +62,19 @@ class Pictures:
             if stopped.is_set():
                 break
             files.append(_file(content, number))
-            pixels += pixels_of(files[-1], name=f"image {number}")
+            more, needed = size_of(files[-1], name=f"image {number}")
+            pixels += more
             if pixels > self._limits.pixels:
                 raise _refused(
                     f"the images up to number {number} have {pixels:,} pixels",
                     f"those of a request may have {self._limits.pixels:,} in all",
                     "make them smaller, or send them in several requests",
+                )
+            if needed > self._limits.memory * MB:
+                raise _refused(
+                    f"image {number} would take about {needed / MB:,.0f} MB",
+                    f"a request may take {self._limits.memory:,} MB here (--max-memory)",
+                    "make it smaller: models look at some thousand pixels",
                 )
         return files, pixels
 

@@ -1,13 +1,13 @@
 """Translating, summarising, classifying: texts in, texts or labels out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from atonce.data.config import Task
 from atonce.data.images import ImageShape
@@ -30,6 +30,7 @@ from atonce.serve.served import Models, Served
 from atonce.serve.streaming import event_stream
 from atonce.serve.wishes import DrawnWish, LabelWish, TextWish
 
+Made = TypeVar("Made", TranslateResponse, SummarizeResponse)
 _STREAMED: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
@@ -40,6 +41,7 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
     """The main work."""
     router = APIRouter(responses=REFUSALS, route_class=JsonRoute)
     pictures = Pictures(answering.limits)
+    telling = CapacityLimiter(1)
 
     @router.post(
         "/v1/translate",
@@ -49,10 +51,9 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
     )
     async def translate(body: TextRequest, request: Request) -> TranslateResponse | Response:
         """Translate texts, each by itself, in batches with those of other requests."""
-        found = await made_of_texts(body, request, "translation")
-        if isinstance(found, Response):
-            return found
-        return await told(body, TranslateResponse(model=found[0], translations=found[1]))
+        return await made_of_texts(
+            body, request, "translation", lambda name, made: TranslateResponse(model=name, translations=made)
+        )
 
     @router.post(
         "/v1/summarize",
@@ -62,14 +63,13 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
     )
     async def summarize(body: TextRequest, request: Request) -> SummarizeResponse | Response:
         """Summarise texts, each by itself, in batches with those of other requests."""
-        found = await made_of_texts(body, request, "summarisation")
-        if isinstance(found, Response):
-            return found
-        return await told(body, SummarizeResponse(model=found[0], summaries=found[1]))
+        return await made_of_texts(
+            body, request, "summarisation", lambda name, made: SummarizeResponse(model=name, summaries=made)
+        )
 
     async def made_of_texts(
-        body: TextRequest, request: Request, task: Task
-    ) -> Response | tuple[str, list[Any]]:
+        body: TextRequest, request: Request, task: Task, answer: Callable[[str, list[Any]], Made]
+    ) -> Made | Response:
         served = models.choose(body.model, task)
         check_texts(body.texts, answering.limits)
         work = await answering.checked(partial(work_of, served, body, answering.limits), body.texts)
@@ -78,10 +78,23 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
         wish = TextWish(served, body.beam, body.nbest, body.alignment, body.attention, answering.limits)
         if body.temperature > 0:
             check_drawing(body.temperature, body.beam)
-            drawn = DrawnWish(wish, body.temperature, body.seed)
-            (outputs,) = await answering.answers(request, drawn, [tuple(body.texts)], work=work)
-            return served.name, outputs
-        return served.name, await answering.answers(request, wish, body.texts, work=work)
+
+        async def made() -> Made | Response:
+            if body.temperature > 0:
+                drawn = DrawnWish(wish, body.temperature, body.seed)
+                (outputs,) = await answering.asked(drawn, [tuple(body.texts)], work=work)
+            else:
+                outputs = await answering.asked(wish, body.texts, work=work)
+            return await told(body, answer(served.name, outputs))
+
+        return await answering.in_time(request, made())
+
+    async def told(body: TextRequest, found: Made) -> Made | Response:
+        """An answer. One with many numbers becomes JSON at once, and beside the event loop, one by one."""
+        if not body.attention:
+            return found
+        dump = partial(found.model_dump_json, exclude_none=True)
+        return Response(await to_thread.run_sync(dump, limiter=telling), media_type="application/json")
 
     @router.post("/v1/classify")
     async def classify(body: ClassifyRequest, request: Request) -> ClassifyResponse:
@@ -113,14 +126,6 @@ def work_of(served: Served, body: TextRequest, limits: Limits) -> int:
         translator, body.texts, max(beam, body.nbest), limits,
         alignment=body.alignment, attention=body.attention,
     )  # fmt: skip
-
-
-async def told(body: TextRequest, found: TranslateResponse | SummarizeResponse) -> Any:
-    """An answer. One with many numbers becomes JSON at once, layer by layer, and beside the event loop."""
-    if not body.attention:
-        return found
-    text = await run_in_threadpool(found.model_dump_json, exclude_none=True)
-    return Response(text, media_type="application/json")
 
 
 def check_texts(texts: Sequence[str], limits: Limits) -> None:

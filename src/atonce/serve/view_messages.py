@@ -23,7 +23,8 @@ from atonce.serve.messages import (
 
 Phase = Literal["training", "generation"]
 Name = Annotated[Text, Field(max_length=200)]
-Heads = Annotated[tuple[Annotated[Place, Field(ge=1)], ...], Field(fail_fast=True)]
+Heads = Annotated[tuple[Annotated[Place, Field(ge=1)], ...], Field(fail_fast=True, max_length=1_000)]
+Words = Annotated[tuple[Place, ...], Field(fail_fast=True, max_length=10_000)]
 
 
 class _OneText(Message):
@@ -48,7 +49,7 @@ class LookRequest(_OneText):
     """Of what is drawn."""
     prefix: Text | None = None
     """What the output must begin with."""
-    hidden: Annotated[tuple[Place, ...], Field(fail_fast=True)] = ()
+    hidden: Words = ()
     """Source words that are left out, counted from 0, as if the text did not have them."""
     dropped: Mapping[Name, Heads] = Field(default_factory=dict)
     """Heads of attention that mix nothing: numbers from 1 by the name of their layer."""
@@ -272,7 +273,7 @@ class RunMessage(Message):
     entries: int
     """Lines of the log so far."""
     training: bool
-    """Whether its log has grown lately, and not to its planned end."""
+    """Whether a process trains it, or compares it with others, and it has not made all its steps."""
     damage: str | None
     """What is wrong with its log or its scores, which are not shown then."""
     curves: dict[str, Any] | None

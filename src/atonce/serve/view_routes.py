@@ -13,7 +13,7 @@ from atonce.serve.answering import Answering
 from atonce.serve.costs import View
 from atonce.serve.drawn import Drawer
 from atonce.serve.faults import too_long
-from atonce.serve.histories import history
+from atonce.serve.histories import Histories
 from atonce.serve.looking import (
     Asked,
     beam,
@@ -55,7 +55,8 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
     router = APIRouter(responses=REFUSALS, route_class=JsonRoute)
     limits = answering.limits
     ticks = cache(partial(ticks_of, models))
-    measuring = CapacityLimiter(1)
+    histories = Histories(models.folders)
+    measuring, reading = CapacityLimiter(1), CapacityLimiter(1)
     drawer = Drawer(limits.seconds)
 
     async def alone(view: Callable[[], View], served: Served, question: Question) -> Any:
@@ -137,9 +138,14 @@ def view_routes(models: Models, answering: Answering) -> APIRouter:
         # On a thread of its own: it is about another model, and watched from its first operation to its last.
         return await answering.in_time(request, to_thread.run_sync(ticks, model, phase, limiter=measuring))
 
-    @router.get("/v1/runs")
-    def runs() -> RunsResponse:
+    @router.get("/v1/runs", response_model=RunsResponse)
+    async def runs(request: Request) -> Response:
         """All runs: recipe, scores, learning curves."""
-        return RunsResponse(runs=[history(name, folder) for name, folder in models.folders.items()])
+
+        def found() -> str:
+            return RunsResponse(runs=histories.all()).model_dump_json()
+
+        text = await answering.in_time(request, to_thread.run_sync(found, limiter=reading))
+        return Response(text, media_type="application/json")
 
     return router

@@ -169,6 +169,15 @@ def test_pieces_that_are_left_out_have_no_column(transformer: Translator) -> Non
     assert own.target == attention_of(transformer, "Mittwoch, 10. Januar").target
 
 
+def test_places_of_very_many_words_are_found_in_one_go(transformer: Translator) -> None:
+    class Words(list[int]):
+        def __contains__(self, word: object) -> bool:
+            raise AssertionError("all of them are gone through for each piece")
+
+    side = side_of(transformer.tokenizer, "1 May 2000")
+    assert side.places(Words([1, 1])) == [place for place, word in enumerate(side.word_of_piece) if word == 1]
+
+
 def test_an_output_can_be_forced_piece_by_piece(transformer: Translator) -> None:
     """As search found it, which need not be how the tokenizer would cut its text."""
     tokenizer = transformer.tokenizer

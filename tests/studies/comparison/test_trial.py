@@ -56,15 +56,25 @@ def test_it_ends_with_the_comparison(tmp_path: Path, prepared_dates: Path) -> No
     assert ended.returncode == 1
 
 
+def test_it_takes_no_module_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "argparse.py").write_text("open('marker', 'w')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="is not a run folder"):
+        run_trial(tmp_path / "none", "a trial", quiet=True)
+    assert not (tmp_path / "marker").exists()
+
+
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would be another process runs in this one: it starts faster."""
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        assert command[:3] == [sys.executable, "-m", "atonce.studies.comparison.trial"]
+        assert command[:4] == [sys.executable, "-P", "-m", "atonce.studies.comparison.trial"]
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            code = module._main(command[3:])
+            code = module._main(command[4:])
         return subprocess.CompletedProcess(command, code, stdout=said.getvalue())
 
     monkeypatch.setattr(module.subprocess, "run", run)

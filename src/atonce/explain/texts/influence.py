@@ -16,6 +16,7 @@ from atonce.errors import RunError
 from atonce.explain.texts.forced import Forced, forced, log_probabilities
 from atonce.explain.texts.words import AttentionMap
 from atonce.figures.drawing import plain
+from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
 from atonce.shapes import Float
 
@@ -36,7 +37,13 @@ OCCLUSION_RULE = (
 )
 
 POSITIONS_AT_ONCE = 512
-"""Of outputs whose scores of all pieces exist at once."""
+SCORES_AT_ONCE = 1 << 21
+"""Positions of outputs, and scores of all pieces at these, that exist at once; or those of one output."""
+
+
+def positions_at_once(model: Seq2Seq) -> int:
+    """Of outputs that are forced together: fewer, where the model knows very many pieces."""
+    return min(POSITIONS_AT_ONCE, SCORES_AT_ONCE // len(model.decoder.output.weight))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +99,7 @@ def gradient_influence(
         vectors, real = model.source.read(*translator.read([given.read]))
         belongs = torch.from_numpy(_membership(given)).to(vectors.dtype).to(vectors.device)
         # A row of the batch for each word: then one step back gives the gradients of all of them.
-        for words in belongs.split(max(1, POSITIONS_AT_ONCE // len(given.written))):
+        for words in belongs.split(max(1, positions_at_once(model) // len(given.written))):
             embedded = vectors.detach().expand(len(words), -1, -1).clone().requires_grad_()
             memory = model.encoder(embedded, real.expand(len(words), -1))
             of_pieces = log_probabilities(model, memory, given.written)
@@ -132,7 +139,7 @@ def _by_source(
     translator: Translator, sources: Sequence[tuple[int, ...]], written: Sequence[int]
 ) -> Float[np.ndarray, "sources target_len"]:
     """The log-probabilities of one output given each source."""
-    rows = max(1, POSITIONS_AT_ONCE // max(len(written), len(sources[0]) + 1))
+    rows = max(1, positions_at_once(translator.model) // max(len(written), len(sources[0]) + 1))
     found = []
     with translator.evaluating():
         for start in range(0, len(sources), rows):

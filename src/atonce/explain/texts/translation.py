@@ -42,7 +42,8 @@ class Side:
 
     def places(self, words: Collection[int]) -> list[int]:
         """Where the pieces of these words are, words and places counted from 0."""
-        return [place for place, word in enumerate(self.word_of_piece) if word in words]
+        wanted = frozenset(words)
+        return [place for place, word in enumerate(self.word_of_piece) if word in wanted]
 
 
 @dataclass(frozen=True)

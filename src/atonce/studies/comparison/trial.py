@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from atonce import stored
+from atonce.children import COMMAND, environment
 from atonce.errors import AtonceError, RunError, TrainingError, of_the_system
 
 TRIAL = "trial.json"
@@ -60,10 +61,10 @@ def run_trial(run: Path, name: str, *, pause_at: float | None = None, quiet: boo
         *([] if pause_at is None else [f"--pause-at={pause_at}"]),
         *(["--quiet"] if quiet else []),
     ]
-    command = [sys.executable, "-m", "atonce.studies.comparison.trial", str(run), name, *options, TIED]
+    command = [*COMMAND, "-m", "atonce.studies.comparison.trial", str(run), name, *options, TIED]
     tie, held = os.pipe()
     try:
-        ended = subprocess.run(command, stdin=tie, stdout=subprocess.PIPE, text=True)
+        ended = subprocess.run(command, stdin=tie, stdout=subprocess.PIPE, text=True, env=environment())
     finally:
         os.close(tie)
         os.close(held)
