@@ -89,7 +89,8 @@ class Sizes:
 
     def search(self, outputs: int, longest: int) -> int:
         """Of one text: so many outputs side by side, each at most so long."""
-        step = sum(search_bytes(self.vocab, self.dim, width=outputs).values())
+        device = self.model.decoder.output.weight.device
+        step = sum(search_bytes(self.vocab, self.dim, width=outputs, device=device).values())
         return outputs * longest * self.of_position + step
 
     def weights(self, source: int, target: int) -> int:
