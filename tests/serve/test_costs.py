@@ -21,6 +21,7 @@ from atonce.serve.app import build_app
 from atonce.serve.costs import MB, Sizes, View, fit, urgency
 from atonce.serve.limits import Limits
 from atonce.serve.served import Models
+from compiling import needs_kernels
 
 LONG = "1 May 2000 " * 40
 
@@ -144,6 +145,18 @@ def test_a_small_budget_of_memory_makes_smaller_batches_and_the_same_outputs(own
     fit(translator, Limits(memory=1))
     assert translator.config.batch_tokens * 3 * Sizes(translator.model).of_position <= MB
     assert [one.text for one in translator.translate(texts, beam=4)] == before
+
+
+@needs_kernels
+def test_batches_that_are_searched_side_by_side_share_the_memory(
+    own: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = translator_of(own)
+    translator.model.float().round_to_eight_bits()
+    translator.config = translator.config.model_copy(update={"batch_tokens": 10**9})
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    fit(translator, Limits(memory=4))
+    assert 4 * translator.config.batch_tokens * 3 * Sizes(translator.model).of_position <= 4 * MB
 
 
 def test_small_requests_come_first() -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Literal
 
+import torch
 from torch import nn
 
 from atonce.decoding.translator import Translator
@@ -138,9 +139,11 @@ def _pairs(role: Role, source: int, target: int) -> int:
 def fit(translator: Translator, limits: Limits) -> None:
     """Search fewer texts at once where a batch of the model's own size could take more than a request may.
 
+    What is compiled searches a batch on each thread, all of which may take as much together.
     It changes no output.
     """
-    most = max(1, limits.memory * MB // (3 * Sizes(translator.model).of_position))
+    side_by_side = 1 if translator.model.compiled is None else torch.get_num_threads()
+    most = max(1, limits.memory * MB // (3 * Sizes(translator.model).of_position * side_by_side))
     if most < translator.config.batch_tokens:
         translator.config = translator.config.model_copy(update={"batch_tokens": most})
 
