@@ -50,7 +50,10 @@ class Classifier(System):
         since the last call.
         """
         found: list[Classification | None] = [None] * len(sources)
-        encoded = [self._encoded(source) for source in sources]
+        encoded = []
+        for source in sources:
+            encoded.append(self._encoded(source))
+            pause()
         with self.evaluating():
             for indices in batches_by_length([len(one) for one in encoded], POSITIONS_AT_ONCE):
                 batch = self._probabilities([encoded[index] for index in indices])
