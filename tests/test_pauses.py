@@ -2,11 +2,14 @@ import threading
 
 import pytest
 
-from atonce.pauses import pause, pausing
+from atonce.pauses import can_be_paused, pause, pausing
 
 
 def test_nothing_happens_unless_somebody_said_what_shall() -> None:
     pause()
+    assert not can_be_paused()
+    with pausing(lambda: None):
+        assert can_be_paused()
 
 
 def test_who_began_the_computation_is_called_and_only_within_the_block() -> None:

@@ -18,6 +18,11 @@ def pause() -> None:
         meanwhile()
 
 
+def can_be_paused() -> bool:
+    """Whether somebody has said what shall happen at a pause of this thread."""
+    return _meanwhile.get() is not None
+
+
 @contextmanager
 def pausing(meanwhile: Callable[[], None]) -> Iterator[None]:
     """Within the block, call `meanwhile` at each pause of this thread; what it raises ends all."""

@@ -22,6 +22,7 @@ from atonce.explain.texts.translation import heatmap
 from atonce.layers import kernels
 from atonce.layers.attention import observing
 from atonce.layers.eight_bits import EightBitLinear
+from atonce.pauses import pausing
 from atonce.runs.folder import save_tensors
 from compiling import needs_kernels
 
@@ -229,3 +230,11 @@ def test_a_cpu_that_cannot_multiply_eight_bits_does_not(
     monkeypatch.setattr(opening, "can_multiply_eight_bits", lambda: False)
     model = load(runs["labels"], device="cpu", fast=True).model
     assert not any(isinstance(layer, EightBitLinear) for layer in model.modules())
+
+
+def test_a_classifier_pauses_while_it_reads(runs: dict[str, Path]) -> None:
+    classifier, paused = load(runs["labels"], device="cpu"), list[int]()
+    assert isinstance(classifier, Classifier)
+    with pausing(lambda: paused.append(1)):
+        classifier.classify([np.zeros((8, 8), np.uint8)] * 5)
+    assert len(paused) == 5 + 1  # one behind the only batch

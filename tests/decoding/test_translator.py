@@ -16,6 +16,7 @@ from atonce.decoding.translator import Alternative, Translation, Translator
 from atonce.errors import RecipeError, RunError
 from atonce.models.device import in_units
 from atonce.models.weights import weights_of
+from atonce.pauses import pausing
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import DecodingConfig, Recipe
 from zoo import config_of, every_part, translator_of
@@ -183,6 +184,17 @@ def test_a_very_long_text_is_translated_in_parts_and_stays_one_line(dates_tokeni
     assert whole.score == pytest.approx(sum(part.score for part in parts) / len(parts))
     assert whole.alternatives == (Alternative(whole.text, whole.score),)
     assert short.text == translator.translate(["10. Mai"])[0].text
+
+
+def test_cutting_long_texts_pauses_after_each(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator.longest_source, paused = 20, list[int]()
+    monkeypatch.setattr(translator, "_search", lambda sources, *_, **__: [[]] * len(sources))
+    monkeypatch.setattr(translator, "_joined", lambda parts, *_: Translation("", 0.0, ()))
+    with pausing(lambda: paused.append(1)):
+        translator.translate([" ".join(TEXTS)] * 5)
+    assert len(paused) == 5
 
 
 @pytest.mark.parametrize("line_break", ["\u2028", "\n", "\r\n", "\x85"])

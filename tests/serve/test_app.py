@@ -23,6 +23,7 @@ from atonce.decoding.classifier import Classifier
 from atonce.decoding.translator import Translator
 from atonce.seeds import torch_seed
 from atonce.serve.app import build_app
+from atonce.serve.batching import Batcher
 from atonce.serve.guard import HEADERS
 from atonce.serve.limits import Limits
 from atonce.serve.messages import (
@@ -371,6 +372,14 @@ def test_only_who_knows_the_token_is_answered(models: Models) -> None:
         knows = {"Authorization": "Bearer open-sesame"}
         assert client.post("/v1/translate", json={"texts": ["a"]}, headers=knows).status_code == 200
         assert client.get("/health").status_code == 200
+
+
+def test_whoever_watches_over_it_is_told_when_the_models_are_gone(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Batcher, "_run", lambda batcher: None)  # the thread ends at once
+    with TestClient(build_app(models)) as client:
+        assert "models" in refused(client.get("/health"), 503)["what"]
 
 
 @pytest.mark.parametrize(

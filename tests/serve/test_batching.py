@@ -1,6 +1,8 @@
 import asyncio
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce.pauses import pause
+from atonce.serve import batching
 from atonce.serve.batching import PATIENCE, SHARES, Batcher, Item, Overloaded
 
 KEYS = "abc"
@@ -162,6 +165,29 @@ def test_what_nobody_waits_for_is_not_done() -> None:
     assert work.batches == [("a", [1]), ("a", [4])]
 
 
+def test_those_who_ask_and_leave_while_others_are_waited_for_leave_nothing_behind() -> None:
+    """They once left a call each on the stack of the thread, which a thousand of them ended."""
+
+    def depth() -> int:
+        (thread,) = (one for one in threading.enumerate() if one.name == "models")
+        assert thread.ident is not None
+        return len(list(traceback.walk_stack(sys._current_frames()[thread.ident])))
+
+    async def use(batcher: Batcher) -> list[Any]:
+        await batcher.ask("a", items(1))
+        before = depth()
+        for _ in range(40):
+            leaves = asyncio.create_task(batcher.ask("a", items(2)))
+            await asyncio.sleep(0)
+            leaves.cancel()
+            await asyncio.sleep(0.004)  # longer than others are waited for
+        assert depth() <= before + 5
+        assert batcher.is_working
+        return await batcher.ask("a", items(3))
+
+    assert run(Work(), use, wait=0.002) == [("a", 6)]
+
+
 def test_what_was_accepted_is_done_before_the_end() -> None:
     work = Work()
     asked: list[asyncio.Task[Any]] = []
@@ -269,22 +295,87 @@ def test_work_goes_on_while_one_of_a_batch_waits_for_it() -> None:
     assert work.done.count("b") == 30
 
 
-def test_long_work_keeps_its_share_when_short_work_never_ends() -> None:
-    work = Steps()
+class Clock:
+    """Stands in for the module `time`; it goes when it is told to."""
 
-    async def use(batcher: Batcher) -> None:
-        long = asyncio.create_task(batcher.ask("long", items(10), urgency=2))
-        await begun(work)
-        short = 0
-        while not long.done():
-            # Two at a time, so that one always waits.
-            await asyncio.gather(*(batcher.ask(f"short {one}", items(2), urgency=0) for one in range(2)))
-            short += 1
-        assert short > 2
+    def __init__(self) -> None:
+        self.now = 1_000.0
 
-    steps(work, use)
-    between = sum(done != "long" for done in work.done)
-    assert 10 <= between <= 10 * SHARES[0] // SHARES[2] + 60  # each step of the long one lets eight others by
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(batching, "time", found)
+    return found
+
+
+def test_long_work_keeps_its_share_when_short_work_never_ends(clock: Clock) -> None:
+    """Each step of the long one lets as many others by as their shares say."""
+    steps, done = 10, list[str]()
+    begun, over = threading.Event(), threading.Event()
+
+    async def within() -> None:
+        def work(key: str, contents: list[int]) -> list[str]:
+            begun.set()
+            for _ in range(contents[0]):
+                while not (batcher.waiting or over.is_set()):  # some short work always waits
+                    time.sleep(0.0001)
+                clock.now += 1
+                done.append(key)
+                if done.count("long") == steps:
+                    over.set()
+                pause()
+            return [key]
+
+        async def ask_on(key: str) -> None:
+            while not over.is_set():
+                await batcher.ask(key, items(1), urgency=0)
+
+        async with Batcher(work, batch_size=8, wait=0.0, capacity=100) as batcher:
+            long = asyncio.create_task(batcher.ask("long", items(steps), urgency=2))
+            assert await asyncio.to_thread(begun.wait, 10)
+            await asyncio.gather(ask_on("a"), ask_on("b"), long)
+
+    asyncio.run(within())
+    between, share = sum(key != "long" for key in done), steps * SHARES[0] // SHARES[2]
+    assert share / 2 < between < 1.2 * share
+
+
+@pytest.mark.parametrize("before", range(len(SHARES)))
+def test_nothing_is_owed_of_a_time_that_is_over(clock: Clock, before: int) -> None:
+    turns = an_hour_of(before, clock)
+    turns.joins(2, [])
+    with turns.at(2):
+        turns.joins(0, [])
+        clock.now += 1
+        assert turns.before(2, [0]) == 0  # small work is let in at once
+        with turns.at(0):
+            clock.now += 16
+        assert turns.before(2, [0]) is None  # and has had its share then
+        clock.now += 2
+        assert turns.before(2, [0]) == 0
+
+
+@pytest.mark.parametrize("before", range(len(SHARES)))
+def test_nothing_is_owed_by_who_worked_while_there_was_time(clock: Clock, before: int) -> None:
+    turns = an_hour_of(before, clock)
+    turns.joins(0, [])
+    with turns.at(0):
+        turns.joins(2, [])
+        clock.now += 1
+    assert turns.next([0, 2]) == 2
+
+
+def an_hour_of(urgency: int, clock: Clock) -> batching._Turns:
+    """And then nothing."""
+    turns = batching._Turns()
+    turns.joins(urgency, [])
+    with turns.at(urgency):
+        clock.now += 3_600
+    return turns
 
 
 def test_what_comes_between_knows_nothing_of_what_is_around_it() -> None:

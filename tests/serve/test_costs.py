@@ -31,6 +31,7 @@ from atonce.serve.looking import drawn_comparison
 from atonce.serve.messages import TranslateResponse
 from atonce.serve.served import Models
 from atonce.serve.view_messages import ComparisonRequest, LookRequest
+from compiling import needs_kernels
 
 LONG = "1 May 2000 " * 40
 
@@ -168,6 +169,18 @@ def test_a_small_budget_of_memory_labels_fewer_at_once_and_alike(runs: dict[str,
     assert classifier.positions_at_once < usual
     classifier.positions_at_once = 1
     assert [one.label for one in classifier.classify(images)] == before
+
+
+@needs_kernels
+def test_batches_that_are_searched_side_by_side_share_the_memory(
+    own: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = translator_of(own)
+    translator.model.float().round_to_eight_bits()
+    translator.config = translator.config.model_copy(update={"batch_tokens": 10**9})
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    fit(translator, Limits(memory=4))
+    assert 4 * translator.config.batch_tokens * 3 * Sizes(translator.model).of_position <= 4 * MB
 
 
 def test_small_requests_come_first() -> None:

@@ -51,7 +51,10 @@ class Classifier(System):
         since the last call.
         """
         found: list[Classification | None] = [None] * len(sources)
-        encoded = [self._encoded(source) for source in sources]
+        encoded = []
+        for source in sources:
+            encoded.append(self._encoded(source))
+            pause()
         with self.evaluating():
             for indices in batches_by_length([len(one) for one in encoded], self.positions_at_once):
                 batch = self._probabilities([encoded[index] for index in indices])

@@ -284,6 +284,7 @@ class Translator(System):
             else:
                 cut = segments(self.tokenizer.normalized(text), self.tokenizer, self.longest_source)
                 parts.append(self.tokenizer.encode_lines(cut))
+            pause()
         return parts
 
     def _search(
@@ -318,12 +319,14 @@ class Translator(System):
         def of(indices: list[int]) -> list[list[Hypothesis]]:
             batch = [sources[index] for index in indices]
             longest = [self.longest_output(len(source)) for source in batch]
-            return search(
+            outputs = search(
                 model, self._memory(model, batch), self.tokenizer, longest, width=width,
                 temperature=temperature, draws=draws, alpha=self.config.length_penalty, prefix=prefix,
                 generator=generator, watch=watch, heard=heard,
                 candidates=self._candidates(batch) if is_listed else None,
             )  # fmt: skip
+            pause()  # here, and not below: others may be searched side by side, and pause, too
+            return outputs
 
         # Side by side, batches would draw their random numbers in any order.
         results = model.each(of, batches) if temperature == 0 else map(of, batches)
@@ -331,7 +334,6 @@ class Translator(System):
             for index, one in zip(indices, hypotheses, strict=True):
                 found[index] = one
             advance(len(indices))
-            pause()
         return found
 
     def _known(self, pieces: Sequence[int]) -> list[int]:

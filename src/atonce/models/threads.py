@@ -101,6 +101,20 @@ def computing_on(count: int | None, *, binding: bool = False) -> Iterator[None]:
         _decided.reset(token)
 
 
+@contextmanager
+def computing_anew(count: int) -> Iterator[None]:
+    """Within the block, torch computes with so many threads, whatever else is being computed on this thread.
+
+    For what comes between the steps of a search, which may have fewer, and has them again afterwards.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _said_by_user() -> str | None:
     """Who said with how many threads to compute, if anybody did."""
     if _told:

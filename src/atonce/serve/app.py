@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+import torch
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -19,7 +21,7 @@ from atonce.models.device import give_memory_back
 from atonce.serve.answering import Answering, Gone
 from atonce.serve.batching import Batcher
 from atonce.serve.costs import fit
-from atonce.serve.faults import Fault, FaultMessage, message_of
+from atonce.serve.faults import Fault, FaultMessage, message_of, no_models
 from atonce.serve.guard import Guard, Heads
 from atonce.serve.limits import Limits
 from atonce.serve.measures import CLIENT_GONE, Counted, Measures
@@ -50,7 +52,7 @@ def build_app(
             fit(one.system, limits)
     measures = Measures()
     batcher = Batcher(
-        grant,
+        partial(grant, threads=torch.get_num_threads()),
         batch_size=limits.batch_tokens,
         wait=limits.wait / 1000,
         capacity=limits.queue,
@@ -79,9 +81,11 @@ def build_app(
         """The models that are served."""
         return ModelsResponse(models=[one.message() for one in models.by_name.values()])
 
-    @app.get("/health")
+    @app.get("/health", responses={503: {"model": FaultMessage, "description": "The models do not answer."}})
     async def health() -> HealthResponse:
-        """That the server is there."""
+        """That the server is there, and the thread that the models run on."""
+        if not batcher.is_working:
+            raise no_models()
         return HealthResponse(status="ok", waiting=batcher.waiting)
 
     @app.get("/metrics", response_class=PlainTextResponse, responses={401: REFUSALS[401]})

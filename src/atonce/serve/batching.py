@@ -109,6 +109,11 @@ class Batcher:
         """How many items wait."""
         return len(self._waiting)
 
+    @property
+    def is_working(self) -> bool:
+        """Whether the thread is there; without it nothing is answered any more."""
+        return self._thread.is_alive()
+
     async def ask(self, key: Hashable, items: Sequence[Item], *, urgency: int = 0) -> list[Any]:
         """The answers to `items`, in order. Raises Overloaded, or what `work` raised for one of them."""
         loop, now = asyncio.get_running_loop(), time.monotonic()
@@ -150,19 +155,24 @@ class Batcher:
     def _gathered(self) -> list[_Waiting]:
         """The next batch, when there is one. None when no more will come."""
         with self._grown:
-            while not self._waiting:
-                if self._closing:
-                    return []
-                self._grown.wait()
-            first = next(iter(self._waiting))
-            # Wait for more to come, until the oldest has waited long enough or a batch is full.
-            while (left := first.since + self._wait - time.monotonic()) > 0 and not self._closing:
-                if sum(one.item.size for one in self._waiting if one.key == first.key) >= self._batch_size:
-                    break
-                self._grown.wait(left)
-            found = self._turns.next([urgency for urgency, count in enumerate(self._counts) if count])
-            batch = [] if found is None else self._next(found)
-        return batch or self._gathered()  # who waited may have left meanwhile
+            while True:
+                while not self._waiting:
+                    if self._closing:
+                        return []
+                    self._grown.wait()
+                first = next(iter(self._waiting))
+                # Wait for more to come, until the oldest has waited long enough or a batch is full.
+                while (left := first.since + self._wait - time.monotonic()) > 0 and not self._closing:
+                    if (
+                        sum(one.item.size for one in self._waiting if one.key == first.key)
+                        >= self._batch_size
+                    ):
+                        break
+                    self._grown.wait(left)
+                found = self._turns.next([urgency for urgency, count in enumerate(self._counts) if count])
+                if found is not None:
+                    return self._next(found)
+                del first  # who has left meanwhile, and would be kept until the next one comes
 
     def _next(self, urgency: int) -> list[_Waiting]:
         """The oldest of this urgency, and those that go with it, as many as a batch holds: at least one."""
@@ -244,9 +254,11 @@ class _Turns:
         return _Turn(self, urgency)
 
     def joins(self, urgency: int, waiting: Sequence[int]) -> None:
-        """Work comes. Of the time in which there was none, nothing is owed to it."""
+        """Work comes. Of the time in which there was none, nothing is owed to it, and it owes nothing."""
         busy = {*waiting, *(turn.urgency for turn in self._stack)}
-        if busy and urgency not in busy:
+        if not busy:
+            self._used[:] = [0.0] * len(SHARES)
+        elif urgency not in busy:
             self._used[urgency] = max(self._used[urgency], min(self._used[other] for other in busy))
 
     def next(self, waiting: Sequence[int]) -> int | None:

@@ -10,6 +10,7 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Literal
 
+import torch
 from torch import nn
 
 from atonce.decoding.classifier import Classifier
@@ -145,13 +146,15 @@ def _pairs(role: Role, source: int, target: int) -> int:
 def fit(system: Translator | Classifier, limits: Limits) -> None:
     """Search or label fewer texts at once where a batch of the usual size could take more than a request may.
 
+    What is compiled searches a batch on each thread, all of which may take as much together.
     It changes no output.
     """
     if isinstance(system, Classifier):
         most = max(1, limits.memory * MB // _bytes_of_position(system))
         system.positions_at_once = min(system.positions_at_once, most)
         return
-    most = max(1, limits.memory * MB // (3 * Sizes(system.model).of_position))
+    side_by_side = 1 if system.model.compiled is None else torch.get_num_threads()
+    most = max(1, limits.memory * MB // (3 * Sizes(system.model).of_position * side_by_side))
     if most < system.config.batch_tokens:
         system.config = system.config.model_copy(update={"batch_tokens": most})
 

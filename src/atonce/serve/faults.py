@@ -61,6 +61,16 @@ def too_slow(seconds: float) -> Fault:
     )
 
 
+def no_models() -> Fault:
+    """The thread of the models is gone."""
+    return Fault(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the models do not answer",
+        why="the thread that they run on has ended, by a fault of the server's own",
+        fix="start the server again; its log says what happened",
+    )
+
+
 def not_sent_in_time(seconds: float) -> Fault:
     """A body that does not arrive."""
     return Fault(

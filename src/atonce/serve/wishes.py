@@ -11,6 +11,7 @@ from atonce.decoding.translator import Translation, Translator
 from atonce.errors import AtonceError
 from atonce.explain.texts.alignment import pharaoh, word_links
 from atonce.explain.texts.translation import Side, TranslationAttention, attention_of
+from atonce.models.threads import computing_anew
 from atonce.pauses import pause
 from atonce.seeds import torch_seed
 from atonce.serve.costs import NUMBER, Sizes, check_memory, check_pieces, pieces_of
@@ -155,9 +156,12 @@ class AloneWish:
 Wish = TextWish | DrawnWish | LabelWish | StreamWish | AloneWish
 
 
-def grant(wish: Wish, contents: list[Any]) -> Sequence[Any]:
-    """The work of a batch. It may come between the steps of another, whose ways of torch are not its own."""
-    with torch.inference_mode(False), torch.enable_grad():
+def grant(wish: Wish, contents: list[Any], *, threads: int) -> Sequence[Any]:
+    """The work of a batch. It may come between the steps of another, whose ways of torch are not its own.
+
+    `threads`: that torch has where nothing is worked on.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), computing_anew(threads):
         return wish.granted(contents)
 
 

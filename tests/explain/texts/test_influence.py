@@ -13,6 +13,7 @@ from atonce.explain.texts.heatmap import Heatmap
 from atonce.explain.texts.influence import InfluenceMap, gradient_influence, occlusion_influence
 from atonce.explain.texts.words import END_OF_SENTENCE
 from atonce.models.config import ModelConfig
+from atonce.pauses import pausing
 from zoo import config_of, every_part, translator_of
 
 TEXT, TARGET = "3. Mai日本 1999", "1999-05 und"
@@ -159,3 +160,11 @@ def test_eight_bits_have_no_gradient_but_occlusion(dates_tokenizer: Tokenizer) -
     with pytest.raises(RunError, match="there is no gradient in model"):
         gradient_influence(translator, TEXT, TARGET)
     assert np.isfinite(occlusion_influence(translator, TEXT, TARGET).raw[:, :-1]).all()
+
+
+def test_occlusion_pauses_after_each_word(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(influence, "POSITIONS_AT_ONCE", 10**6)  # one slice, and a pause behind it
+    paused: list[int] = []
+    with pausing(lambda: paused.append(1)):
+        found = occlusion_influence(translator, TEXT, TARGET)
+    assert len(paused) == len(found.columns) - 1 + 1

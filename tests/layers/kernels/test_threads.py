@@ -1,4 +1,5 @@
 import threading
+from contextvars import Context
 from time import sleep
 
 import pytest
@@ -11,6 +12,7 @@ from compiling import kernels_or_skip
 kernels_or_skip()
 
 from atonce.layers.kernels import threads  # noqa: E402
+from atonce.pauses import pause, pausing  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +91,76 @@ def test_torch_keeps_to_one_thread_meanwhile(monkeypatch: pytest.MonkeyPatch) ->
     before = torch.get_num_threads()
     assert list(threads.each(lambda _: torch.get_num_threads(), [0])) == [1]
     assert torch.get_num_threads() == before
+
+
+class Left(BaseException):
+    """Nobody waits."""
+
+
+def test_what_comes_between_is_done_at_once_with_all_threads_while_batches_stand_still() -> None:
+    over, steps, between = threading.Event(), [0], list[object]()
+
+    def work(item: int) -> int:
+        for _ in range(10_000):
+            if over.is_set():
+                return item
+            sleep(0.001)
+            steps[0] += 1
+            pause()
+        raise TimeoutError
+
+    def rows() -> set[str]:
+        names = set[str]()
+
+        def note(first: int, last: int) -> None:
+            sleep(0.01)
+            names.add(threading.current_thread().name)
+
+        threads.deal(note, 4, threads.WORTH_IT)
+        return names
+
+    def meanwhile() -> None:
+        if steps[0] > 0 and not over.is_set():
+            Context().run(come_between)  # as a server does it
+
+    def come_between() -> None:
+        sleep(0.05)  # in which the steps that were begun are done
+        before = steps[0]
+        between.append(len(rows()))
+        between.append(list(threads.each(lambda item: item, [1, 2, 3])))
+        sleep(0.02)
+        between.append(steps[0] - before)
+        over.set()
+
+    with pausing(meanwhile):
+        assert list(threads.each(work, [5, 6, 7, 8])) == [5, 6, 7, 8]
+    assert between == [2, [1, 2, 3], 0]
+
+
+def test_batches_end_at_their_next_step_when_nobody_waits_for_them() -> None:
+    steps: list[int] = []
+
+    def work(item: int) -> None:
+        for _ in range(2_000):
+            sleep(0.001)
+            steps.append(item)
+            pause()
+
+    def leave() -> None:
+        if steps:
+            raise Left
+
+    with pytest.raises(Left), pausing(leave):
+        list(threads.each(work, range(100)))
+    sleep(0.05)
+    done = len(steps)
+    sleep(0.05)
+    assert len(steps) == done
+    assert set(steps) <= {0, 1}
+
+
+def test_quick_batches_pause_too() -> None:
+    paused: list[int] = []
+    with pausing(lambda: paused.append(1)):
+        list(threads.each(lambda item: item, range(50)))
+    assert len(paused) >= 50

@@ -125,9 +125,10 @@ def occlusion_influence(
     """
     given = forced(translator, text, target)
     words = len(given.source.words) - 1
-    sources = [given.read] + [
-        tuple(translator.source_pieces(text, without=given.source.places([word]))) for word in range(words)
-    ]
+    sources = [given.read]
+    for word in range(words):
+        sources.append(tuple(translator.source_pieces(text, without=given.source.places([word]))))
+        pause()
     of_words = _by_source(translator, sources, given.written) @ _membership(given).T
     raw = np.full((len(given.target.words), words + 1), np.nan)
     raw[:, :words] = (of_words[0] - of_words[1:]).T
