@@ -13,7 +13,7 @@ export function attentionView(place, page) {
   const figure = figurePlace();
   const controls = h("div", { class: "controls" });
   const heads = h("div", { class: "heads", role: "group", "aria-label": "Heads of the layer" });
-  const caveat = h("p", { class: "legend" }, "Rows are the output, columns the source. ",
+  const caveat = h("p", { class: "legend" }, "Rows look at columns. ",
     h("em", {}, "Attention is a hint at what mattered, no explanation."));
   place.append(controls, figure.place, caveat, heads);
 
