@@ -153,7 +153,7 @@ class Batcher:
                 self._tidied = time.monotonic()
 
     def _gathered(self) -> list[_Waiting]:
-        """The next batch, when there is one. None when no more will come."""
+        """The next batch, when there is one; an empty one when no more will come."""
         with self._grown:
             while True:
                 while not self._waiting:
