@@ -10,9 +10,9 @@ import typer
 from atonce.studies.measurement.pictures import Picture
 
 if TYPE_CHECKING:
+    from atonce.result import Table
     from atonce.studies.measurement.claims import Claim
     from atonce.studies.measurement.measurement import Measurement
-    from atonce.studies.measurement.table import Table
 
 Watch = Callable[[str, int], Callable[[], None]]
 """Is told what begins and how many parts it has; gives what is called after each."""

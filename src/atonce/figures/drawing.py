@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from atonce.disk import replacing
 from atonce.errors import FigureError, RecipeError
 from atonce.figures import fonts, labels, page
@@ -167,9 +165,3 @@ def check_format(path: Path, noun: str, formats: Sequence[str] = FORMATS) -> str
             fix=f"end the name in one of {', '.join(formats)}",
         )
     return suffix
-
-
-def plain(number: np.floating[Any]) -> float | None:
-    """A number as JSON has it; NaN is None."""
-    # Through text: the shortest decimal that gives the same float32, 0.1 and not 0.10000000149011612.
-    return None if np.isnan(number) else float(str(number))

@@ -23,8 +23,9 @@ from atonce.explain.contexts.influence import Influence, influences
 from atonce.explain.contexts.states import word_vectors
 from atonce.explain.contexts.uses import Use, pieces_of_words, uses_of
 from atonce.explain.texts.words import words_of
-from atonce.figures.drawing import Drawing, plain
+from atonce.figures.drawing import Drawing
 from atonce.figures.style import LIGHT, Palette
+from atonce.result import plain
 from atonce.shapes import Float
 
 if TYPE_CHECKING:

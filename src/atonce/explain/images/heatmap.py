@@ -9,8 +9,9 @@ import numpy as np
 
 from atonce.explain.images.figure import area, image_figure, percent
 from atonce.explain.images.maps import ImageAttention, Occlusion
-from atonce.figures.drawing import Drawing, plain
+from atonce.figures.drawing import Drawing
 from atonce.figures.style import LIGHT, Palette
+from atonce.result import plain
 from atonce.shapes import Float, UInt8
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import numpy as np
 
 from atonce.explain.texts.figure import area, figure
 from atonce.explain.texts.words import AttentionMap
-from atonce.figures.drawing import Drawing, plain
+from atonce.figures.drawing import Drawing
 from atonce.figures.style import LIGHT, Palette
+from atonce.result import plain
 
 if TYPE_CHECKING:
     import altair

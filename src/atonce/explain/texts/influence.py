@@ -15,9 +15,9 @@ from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.explain.texts.forced import Forced, forced, log_probabilities
 from atonce.explain.texts.words import AttentionMap
-from atonce.figures.drawing import plain
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
+from atonce.result import plain
 from atonce.shapes import Float
 
 CAVEAT = (

@@ -1,8 +1,8 @@
 """The tables of times."""
 
+from atonce.result import Table
 from atonce.studies.measurement.clock import Clock, Group, Timing
 from atonce.studies.measurement.runners import WIDTH
-from atonce.studies.measurement.table import Table
 
 
 def clock_tables(clock: Clock) -> list[Table]:

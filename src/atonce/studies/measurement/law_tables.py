@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from atonce.measure.growth import Growth
 from atonce.measure.laws import Law
+from atonce.result import Table
 from atonce.studies.measurement.measured import LayerRow, Measured, ModelRow, parallelism
-from atonce.studies.measurement.table import Table
 
 NEVER = "never"
 

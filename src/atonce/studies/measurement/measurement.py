@@ -9,6 +9,7 @@ from atonce.figures.drawing import FORMATS, Drawing
 from atonce.figures.drawing_process import OF_ONE_USER, DrawingLimits
 from atonce.measure.growth import LENGTHS
 from atonce.models.device import choose_device
+from atonce.result import Table
 from atonce.studies.measurement import clock as clocks
 from atonce.studies.measurement import distance, tick_views
 from atonce.studies.measurement.clock import Clock
@@ -21,7 +22,6 @@ from atonce.studies.measurement.measured import measure as run
 from atonce.studies.measurement.measured import rounds
 from atonce.studies.measurement.pictures import Picture
 from atonce.studies.measurement.subjects import Subject, default_subjects, subject
-from atonce.studies.measurement.table import Table
 from atonce.studies.measurement.ticks_figure import ConesFigure, TicksFigure
 
 
