@@ -377,7 +377,7 @@ def test_labels_are_learned_and_sources_split_however_many_share_one(tmp_path: P
         ]  # fmt: skip
 
 
-@pytest.mark.parametrize("task", ["summarisation", "classification"])
+@pytest.mark.parametrize("task", ["summarization", "classification"])
 def test_texts_that_are_seen_as_a_whole_are_cut_and_not_left_out(tmp_path: Path, task: str) -> None:
     texts = [f"number {n} " + "and on " * 50 for n in range(40)]
     labels = [("good", "bad")[n % 2] if task == "classification" else f"the number {n}" for n in range(40)]

@@ -86,8 +86,8 @@ def test_references_are_the_same_text_too_and_that_is_told(dates_run: RunFolder,
     found = evaluate(dates_run.path, source=source, reference=other)
     assert found.scores == expected.scores
     assert (expected.references_respelt, found.references_respelt) == (0, 2)
-    assert "references_respelt" not in expected.as_dict()
-    assert found.as_dict()["references_respelt"] == 2
+    assert "references_respelt" not in expected.to_dict()
+    assert found.to_dict()["references_respelt"] == 2
 
 
 @pytest.fixture

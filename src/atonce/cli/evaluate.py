@@ -38,7 +38,7 @@ def evaluate(
             run, source=source, reference=reference, beam=beam, against=against, fast=fast, advance=advance
         )
     if json:
-        print_json(evaluation.as_dict())
+        print_json(evaluation.to_dict())
         return
     print_scores({run.name: evaluation.scores, **evaluation.baselines})
     if evaluation.references_respelt:

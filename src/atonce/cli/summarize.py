@@ -11,7 +11,7 @@ from atonce.cli.options import Beam, Fast, Nbest, Sample, Seed, Threads, check_s
 def summarize(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     file: Annotated[
-        Path | None, typer.Argument(help="Texts to summarise; stdin without it, or for -.")
+        Path | None, typer.Argument(help="Texts to summarize; stdin without it, or for -.")
     ] = None,
     beam: Beam = None,
     nbest: Nbest = 1,
@@ -21,7 +21,7 @@ def summarize(
     threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each line.")] = False,
 ) -> None:
-    """Summarise texts, each on a line of its own.
+    """Summarize texts, each on a line of its own.
 
     With --nbest each line becomes so many lines: line number, score and summary, separated by tabs.
     """
@@ -34,6 +34,6 @@ def summarize(
     from atonce.seeds import torch_seed
 
     use_threads(threads)
-    translator = open_for("summarisation", run, fast=fast)
+    translator = open_for("summarization", run, fast=fast)
     torch.manual_seed(torch_seed(seed))
-    write_outputs(translator, file, "Summarising", beam=beam, nbest=nbest, json=json, temperature=sample)
+    write_outputs(translator, file, "Summarizing", beam=beam, nbest=nbest, json=json, temperature=sample)

@@ -61,7 +61,7 @@ def train(
     data = {"left_out": left_out(report), **{key: report.get(key, []) for key in ("notes", "warnings")}}
     if json:
         computed = {"threads": next(iter(run.read_log()[-1:]), {}).get("threads")}  # it may be deleted
-        print_json({"run": str(run.path), "data": data, **computed, **evaluation.as_dict()})
+        print_json({"run": str(run.path), "data": data, **computed, **evaluation.to_dict()})
         return
     print_scores({run.path.name: evaluation.scores, **evaluation.baselines})
     if evaluation.references_respelt:

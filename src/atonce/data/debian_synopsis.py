@@ -125,7 +125,7 @@ def split(
 
     A family is the sources whose names differ in digits only, as gcc-11 and gcc-12. One with a text that
     shares more than `MOST_SHARED` with others is for training: to repeat what all of Haskell's libraries say
-    is not to summarise.
+    is not to summarize.
     """
     shared = shared_sequences([one.pair.source for one in described])
     families: dict[str, list[int]] = defaultdict(list)

@@ -325,7 +325,7 @@ def _store(folder: Path, split: _Split, ends: Ends, data: DataConfig, advance: C
     examples, digest = folder / "examples", sha256()
     training = _training(split, digest.update, advance)
     # What is said of a text as a whole can be said of its beginning; of a translation that is not true.
-    cut_sources = data.task in ("summarisation", "classification")
+    cut_sources = data.task in ("summarization", "classification")
     encoded = _short_enough(
         _encoded(training, ends, split.counts), data.max_length, split.counts, cut_sources=cut_sources
     )

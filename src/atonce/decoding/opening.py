@@ -53,7 +53,7 @@ def system_of(
         return Classifier(model, ends, longest_source=longest, name=name)
     if isinstance(ends.source, ImageShape):
         return ImageReader(model, ends.source, ends.target, recipe.decoding, name=name)
-    whole = recipe.data.task == "summarisation"
+    whole = recipe.data.task == "summarization"
     return Translator(
         model, ends.tokenizer, recipe.decoding, longest_source=longest, whole=whole, shortlist=shortlist,
         name=name,
@@ -64,7 +64,7 @@ def system_of(
 def load(
     run: str | Path,
     *,
-    task: Literal["translation", "summarisation"],
+    task: Literal["translation", "summarization"],
     device: str | torch.device | None = None,
     fast: bool = False,
 ) -> Translator: ...
@@ -97,8 +97,8 @@ def load(
 ) -> Translator | ImageReader | Classifier:
     """The model of a run folder, ready to use, on a GPU where there is one, unless `device` is given.
 
-    What it is depends on what it was trained for: a Translator (which also summarises), an ImageReader or a
-    Classifier. `task` says which is expected ("translation", "summarisation", "reading", "classification"),
+    What it is depends on what it was trained for: a Translator (which also summarizes), an ImageReader or a
+    Classifier. `task` says which is expected ("translation", "summarization", "reading", "classification"),
     so that type checkers know it, too. Raises RunError if it is missing, damaged, of a newer format, or was
     trained for another task.
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from atonce.evaluation.tasks import VALIDATED_TITLES
 from atonce.training.train import Report
-from atonce.training.validation import TITLES
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def training_bar(name: str, *, quiet: bool = False) -> Iterator[Callable[[Report
                 console.print(
                     f"{name} · step {update.step} · {report.share:.0%} · {update.seconds:.0f} s · "
                     f"{numbers} · validation loss {report.validation.loss:.3f}, "
-                    f"{TITLES[report.validation.metric]} {report.validation.score:.1f}",
+                    f"{VALIDATED_TITLES[report.validation.metric]} {report.validation.score:.1f}",
                     soft_wrap=True,
                 )
 

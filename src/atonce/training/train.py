@@ -15,6 +15,7 @@ from atonce.data.prepare import Prepared, open_prepared, prepare, remove_prepare
 from atonce.decoding.opening import model_for, system_of
 from atonce.disk import owned, place
 from atonce.errors import RunError, TrainingError
+from atonce.evaluation.tasks import VALIDATED
 from atonce.models.device import choose_device
 from atonce.models.threads import MOST_THREADS, Threads, computing_on, training_threads
 from atonce.models.weights import check_weights, weights_of
@@ -30,7 +31,7 @@ from atonce.training.memory import check_recipe_fits, check_training_fits
 from atonce.training.optimizers import build_optimizers
 from atonce.training.speed import Speed
 from atonce.training.stream import batches_from
-from atonce.training.validation import METRICS, Validation, validate
+from atonce.training.validation import Validation, validate
 
 MOST_SKIPPED_IN_A_ROW = 10
 LOG_EVERY = 10
@@ -301,7 +302,7 @@ class _Training:
     def _validation_of_first(self) -> Validation:
         """What the first process finds; the others are told."""
         task = self.run.recipe.data.task
-        found = Validation(math.nan, METRICS[task][0], math.nan)
+        found = Validation(math.nan, VALIDATED[task][0], math.nan)
         if self.ranks.is_first:
             found = validate(
                 self.system,

@@ -124,7 +124,7 @@ def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bo
         return
     with progress(f"{name}: translating the test text", quiet=quiet) as advance:
         evaluation = evaluate(folder, advance=advance)
-    run.save_scores(evaluation.as_dict())
+    run.save_scores(evaluation.to_dict())
     translator = load_translator(folder)
     texts = [str(pair.source) for pair in open_prepared(folder).test_pairs]
     texts = texts[:: -(-len(texts) // MOST_TEXTS)]

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from atonce.errors import DataError
-from atonce.evaluation import summarisation
-from atonce.evaluation.summarisation import (
+from atonce.evaluation import summarization
+from atonce.evaluation.scores import chrf
+from atonce.evaluation.summarization import (
     SummaryScores,
     baselines,
     best_single_line,
     score_summaries,
     sentences,
 )
-from atonce.evaluation.translation import chrf
 
 TEXTS = [
     "It reads text. Then it writes summaries of all texts. Nobody asked for them!",
@@ -73,7 +73,7 @@ def test_empty_summaries_score_nothing() -> None:
 
 
 def test_as_one_json_object() -> None:
-    written = json.loads(json.dumps(score_summaries(OUTPUTS, REFERENCES).as_dict()))
+    written = json.loads(json.dumps(score_summaries(OUTPUTS, REFERENCES).to_dict()))
     metrics = ["rouge1", "rouge2", "rougeL", "chrf", "exact"]
     assert list(written) == [*metrics, "sentences", "signatures", "language", "notes"]
     assert list(written["signatures"]) == metrics
@@ -82,7 +82,7 @@ def test_as_one_json_object() -> None:
 
 
 def test_as_a_row_of_a_table() -> None:
-    scores = SummaryScores(1.0, 2.0, 3.0, 4.0, 5.0, 1234, {})
+    scores = SummaryScores(1.0, 2.0, 3.0, 4.0, 5.0, 1234, signatures={})
     assert scores.columns == {"ROUGE-1": 1, "ROUGE-2": 2, "ROUGE-L": 3, "chrF": 4, "exact": 5}
     assert scores.scored == "1,234 summaries"
 
@@ -220,6 +220,6 @@ def test_the_best_single_line_is_that_of_an_exhaustive_search(start: int) -> Non
 
 
 def test_of_many_lines_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summarisation, "MOST_LINES", 3)
+    monkeypatch.setattr(summarization, "MOST_LINES", 3)
     lines = ["a b c", "x y z", "b c d", "x y z", "c d e"]
     assert best_single_line(lines) == brute_force(lines[::2]) == "b c d"

@@ -1,22 +1,29 @@
 """Scores of summaries: ROUGE as rouge-score computes it, chrF and exact matches; and baselines.
 
-A score says little without those of the simplest ways to summarise: see `baselines`. rouge-score is imported
+A score says little without those of the simplest ways to summarize: see `baselines`. rouge-score is imported
 where it is used: it takes a toolkit for natural language along.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import regex
 
 from atonce.errors import DataError
-from atonce.evaluation.language import ScoringLanguage, said_of
-from atonce.evaluation.translation import EXACT_SIGNATURE, blanks, check_aligned, exact
+from atonce.evaluation.language import ScoringLanguage
+from atonce.evaluation.scores import (
+    EXACT_SIGNATURE,
+    Scores,
+    blanks,
+    check_aligned,
+    exact,
+    signed_chrf,
+)
 from atonce.shapes import Float
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
@@ -27,8 +34,18 @@ _SENTENCE_END = regex.compile(r"""[.!?؟۔።՞։][\"'”’»)\]]*(?=\s+(?!\p{L
 
 
 @dataclass(frozen=True)
-class SummaryScores:
+class SummaryScores(Scores):
     """How a system's summaries compare with one reference each. Scores are in per cent; higher is better."""
+
+    titles: ClassVar[Mapping[str, str]] = {
+        "rouge1": "ROUGE-1",
+        "rouge2": "ROUGE-2",
+        "rougeL": "ROUGE-L",
+        "chrf": "chrF",
+        "exact": "exact",
+    }
+    counted: ClassVar[str] = "sentences"
+    unit: ClassVar[str] = "summaries"
 
     rouge1: float
     """Words that summary and reference share: F-measure of recall and precision (Lin 2004, ROUGE-N)."""
@@ -42,32 +59,6 @@ class SummaryScores:
     """Summaries equal to their reference, character for character."""
     sentences: int
     """How many summaries were scored."""
-    signatures: dict[str, str]
-    """What makes each number reproducible."""
-    language: dict[str, Any] = field(default_factory=dict)
-    """`ScoringLanguage.as_dict`: which language was scored, and who says so."""
-    notes: tuple[str, ...] = ()
-    """What the numbers do not say."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The scores as one flat object, ready for JSON."""
-        return {**asdict(self), "notes": list(self.notes)}
-
-    @property
-    def columns(self) -> dict[str, float]:
-        """Titles and numbers for a table."""
-        return {
-            "ROUGE-1": self.rouge1,
-            "ROUGE-2": self.rouge2,
-            "ROUGE-L": self.rougeL,
-            "chrF": self.chrf,
-            "exact": self.exact,
-        }
-
-    @property
-    def scored(self) -> str:
-        """How much was scored, in words."""
-        return "; ".join([f"{self.sentences:,} summaries", *said_of(self.language)])
 
 
 def score_summaries(
@@ -85,24 +76,22 @@ def score_summaries(
 
     Raises DataError if there is nothing to score or if an output has no reference.
     """
-    from sacrebleu.metrics import CHRF
-
     check_aligned(outputs, references)
     language = ScoringLanguage.of(target_language, references)
     tokenizer, said = language.rouge_tokenizer()
-    scorer, chrf = _scorer(tokenizer, *ROUGE), CHRF()
+    scorer = _scorer(tokenizer, *ROUGE)
     each = [scorer.score(reference, output) for output, reference in zip(outputs, references, strict=True)]
     rouge = {name: 100 * float(np.mean([scores[name].fmeasure for scores in each])) for name in ROUGE}
-    chrf_score = float(chrf.corpus_score(outputs, [references]).score)
+    chrf, chrf_signature = signed_chrf(outputs, references)
     rouge_signature = f"rouge-score|nrefs:1|measure:f|mean:texts|{said}|version:{version('rouge-score')}"
-    signatures = {**dict.fromkeys(ROUGE, rouge_signature), "chrf": str(chrf.get_signature())}
+    signatures = {**dict.fromkeys(ROUGE, rouge_signature), "chrf": chrf_signature}
     return SummaryScores(
         **rouge,
-        chrf=chrf_score,
+        chrf=chrf,
         exact=exact(outputs, references),
         sentences=len(outputs),
         signatures={**signatures, "exact": EXACT_SIGNATURE},
-        language=language.as_dict(),
+        language=language,
         notes=(
             *language.notes(bleu=False),
             *blanks(outputs, references),
@@ -129,7 +118,7 @@ def baselines(
     *,
     target_language: str | None = None,
 ) -> dict[str, SummaryScores]:
-    """The scores of three simple ways to summarise `texts`, by their names.
+    """The scores of three simple ways to summarize `texts`, by their names.
 
     "first sentence" copies the beginning of each text. "best single line" gives every text the same summary,
     the training summary that is most like all of them (`best_single_line`). "best sentence (oracle)" copies
