@@ -79,7 +79,7 @@ def test_damage_is_found(tmp_path: Path, part: str, damage: str) -> None:
         path.unlink()
     else:
         path.write_bytes(content[:-3] if damage == "truncated" else content + b"xx")
-    with pytest.raises(RunError, match="are damaged") as caught:
+    with pytest.raises(RunError, match="is damaged") as caught:
         Examples.open(tmp_path / "e")
     assert str(tmp_path / "e") in caught.value.what
     assert "prepare the data again" in caught.value.fix
@@ -89,6 +89,6 @@ def test_offsets_of_other_examples_are_found(tmp_path: Path) -> None:
     for name, source in (("one", [1, 2]), ("other", [1, 2, 3])):
         Examples.write(tmp_path / name, [(source, [3])])
     (tmp_path / "other" / "offsets.bin").replace(tmp_path / "one" / "offsets.bin")
-    with pytest.raises(RunError, match="are damaged") as caught:
+    with pytest.raises(RunError, match="is damaged") as caught:
         Examples.open(tmp_path / "one")
     assert "does not fit" in caught.value.why

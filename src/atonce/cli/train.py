@@ -25,7 +25,7 @@ def train(
         typer.Option(help="Wall-clock time to train, validation included; instead of steps.", min=0.01),
     ] = None,
     threads: Threads = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that broke off.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a training that was interrupted.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Train a model and score it on the test split.

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from atonce.errors import DataError
+from atonce.errors import DataError, unreadable
 
 LISTS = Path("/var/lib/apt/lists")
 APT_HELPER = Path("/usr/lib/apt/apt-helper")
@@ -104,7 +104,7 @@ def _lines(path: Path) -> Iterator[str]:
             for raw in stream:
                 yield raw.decode("utf-8").rstrip("\r\n")
     except (OSError, EOFError, lzma.LZMAError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}", why=str(error), fix=f"fetch it anew: {UPDATE}") from None
+        raise unreadable(path, str(error), fix=f"fetch it anew: {UPDATE}", kind=DataError) from None
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
@@ -125,10 +125,11 @@ def _opened(path: Path) -> io.BufferedIOBase:
 def _unpacked_by_apt(path: Path, compression: str) -> bytes:
     """LZ4, apt's own choice, and Zstandard are not in Python's library; apt reads whatever it wrote."""
     if not APT_HELPER.is_file():
-        raise DataError(
-            f"cannot read {path}",
-            why=f"Python cannot unpack .{compression}, and {APT_HELPER}, which could, is not there",
+        raise unreadable(
+            path,
+            f"Python cannot unpack .{compression}, and {APT_HELPER}, which could, is not there",
             fix=f"unpack it: sudo {'zstd' if compression == 'zst' else compression} -d --rm {path}",
+            kind=DataError,
         )
     finished = subprocess.run([APT_HELPER, "cat-file", path], capture_output=True, check=False)
     if finished.returncode != 0:

@@ -15,7 +15,7 @@ from atonce.data.config import FashionMnistConfig
 from atonce.data.digits import cut_by_hash
 from atonce.data.images import ImageCorpus, Images
 from atonce.disk import replacing, sweep_beside
-from atonce.errors import DataError
+from atonce.errors import DataError, download_failed
 from atonce.progress import progress
 from atonce.shapes import UInt8
 
@@ -109,8 +109,5 @@ def _download(name: str, folder: Path) -> None:
     try:
         pooch.retrieve(f"{URL}/{name}", known_hash=None, path=folder, fname=name)
     except Exception as error:  # pooch passes on whatever its downloader raises
-        raise DataError(
-            f"the download of {URL}/{name} failed",
-            why=str(error).partition("\n")[0] or type(error).__name__,
-            fix="check the network, or put the file into the folder fashion-mnist of $ATONCE_DATA",
-        ) from None
+        otherwise = ", or put the file into the folder fashion-mnist of $ATONCE_DATA"
+        raise download_failed(f"{URL}/{name}", error, otherwise=otherwise) from None

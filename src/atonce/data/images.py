@@ -10,9 +10,9 @@ import numpy as np
 
 from atonce import stored
 from atonce.data.config import DataConfig, DigitsConfig, DigitStringsConfig, FashionMnistConfig
-from atonce.data.examples import Examples
+from atonce.data.examples import PREPARE_AGAIN, Examples
 from atonce.disk import write_json
-from atonce.errors import RunError
+from atonce.errors import damaged, reason
 from atonce.shapes import Int, UInt8
 
 _PIXELS, _TARGETS = "pixels.npy", "targets"
@@ -41,11 +41,7 @@ class ImageShape(NamedTuple):
                 raise ValueError("its height and width are no numbers of pixels")
             return cls(**sides)
         except (OSError, ValueError) as error:
-            raise RunError(
-                f"{path} is missing or damaged",
-                why=stored.why(error),
-                fix="restore it from a copy, or train again",
-            ) from None
+            raise damaged(path, error) from None
 
 
 class ImagePair(NamedTuple):
@@ -133,11 +129,7 @@ class ImageExamples:
             if pixels.ndim != 3 or pixels.dtype != np.uint8 or len(pixels) != len(targets):
                 raise ValueError(f"{_PIXELS} does not fit the targets")
         except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
-            raise RunError(
-                f"the stored images in {folder} are damaged",
-                why=f"{_PIXELS}: {stored.why(error)}",
-                fix="delete the folder and prepare the data again: start the training anew",
-            ) from None
+            raise damaged(folder, f"{_PIXELS}: {reason(error)}", fix=PREPARE_AGAIN) from None
         return cls(pixels.view(np.ndarray), targets)
 
     def __len__(self) -> int:

@@ -19,7 +19,7 @@ from atonce.data.prepare_images import prepare_images, stored_images
 from atonce.data.prepare_pairs import prepare_pairs, stored_pairs
 from atonce.data.tokenizer import Tokenizer
 from atonce.disk import place, scratch
-from atonce.errors import DiskError, RunError
+from atonce.errors import DiskError, RunError, reason
 from atonce.progress import say
 
 _REPORT = "data.json"  # put in its place last: where it is, the rest is whole
@@ -75,7 +75,7 @@ def prepare(
     except OSError as error:
         raise DiskError(
             f"cannot write the prepared data to {folder}",
-            why=error.strerror or str(error),
+            why=reason(error),
             fix="free some space, or choose another folder; what was there before is still there",
         ) from None
     return open_prepared(folder)
@@ -101,7 +101,7 @@ def open_prepared(folder: Path, *, to_train: bool = True) -> Prepared:
         of = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         raise RunError(
             f"the prepared data in {folder} are not whole",
-            why=f"{of}{stored.why(error)}",
+            why=f"{of}{reason(error)}",
             fix="prepare them again: start the training anew in a fresh folder",
         ) from None
 

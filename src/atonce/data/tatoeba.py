@@ -17,7 +17,7 @@ from atonce.data.config import TatoebaConfig
 from atonce.data.corpora import Corpus, Pair
 from atonce.data.files import read_tsv
 from atonce.disk import replacing, sweep_beside
-from atonce.errors import DataError, DiskError
+from atonce.errors import DataError, DiskError, download_failed
 from atonce.progress import progress
 
 EXPORTS = "https://downloads.tatoeba.org/exports/per_language"
@@ -118,11 +118,8 @@ def _fetch(name: str, folder: Path) -> Path:
         # The exports change every week, so there is no hash to know.
         fetched = pooch.retrieve(f"{EXPORTS}/{name}", known_hash=None, path=folder, fname=Path(name).name)
     except Exception as error:  # pooch passes on whatever its downloader raises
-        raise DataError(
-            f"the download of {EXPORTS}/{name} failed",
-            why=str(error).partition("\n")[0] or type(error).__name__,
-            fix="check the network and that Tatoeba has both languages, or work offline: --recipe dates",
-        ) from None
+        otherwise = " and that Tatoeba has both languages, or work offline: --recipe dates"
+        raise download_failed(f"{EXPORTS}/{name}", error, otherwise=otherwise) from None
     return Path(fetched)
 
 

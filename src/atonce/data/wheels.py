@@ -11,7 +11,7 @@ from pathlib import Path
 
 from atonce.children import COMMAND, environment
 from atonce.disk import scratch
-from atonce.errors import DataError
+from atonce.errors import DataError, download_failed, reason
 
 
 @contextmanager
@@ -46,11 +46,11 @@ def downloaded(
             if finished.returncode != 0 or not path.is_file():
                 said = [line for line in finished.stderr.splitlines() if line.strip()]
                 why = said[-1].strip() if said else f"pip ended with {finished.returncode}"
-                raise _failed(what, why, otherwise)
+                raise download_failed(what, why, otherwise=f", {otherwise}")
             check(path, sha256, fix=again)
             yield path
     except OSError as error:
-        raise _failed(what, f"{beside.parent}: {error.strerror or error}", otherwise) from None
+        raise download_failed(what, f"{beside.parent}: {reason(error)}", otherwise=f", {otherwise}") from None
 
 
 def check(path: Path, sha256: str, *, fix: str) -> None:
@@ -65,7 +65,3 @@ def hash_of(path: Path) -> str:
     """The SHA-256 of a file."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def _failed(what: str, why: str, otherwise: str) -> DataError:
-    return DataError(f"the download of {what} failed", why=why, fix=f"check the network, {otherwise}")

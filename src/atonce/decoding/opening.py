@@ -22,7 +22,7 @@ from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.shortlist import Shortlist
 from atonce.decoding.translator import Translator
-from atonce.errors import DiskError, RunError
+from atonce.errors import DiskError, RunError, wrong_task
 from atonce.layers.eight_bits import can_multiply_eight_bits
 from atonce.models.build import build_model
 from atonce.models.device import choose_device
@@ -197,17 +197,10 @@ def _check_task(folder: RunFolder, task: Task) -> None:
     """Raises RunError, before weights are read."""
     trained_for = folder.recipe.data.task
     if task != trained_for:
-        raise RunError(
-            f"{folder.path} was not trained for {task}",
-            why=f"it was trained for {trained_for}",
-            fix=f'use: atonce.load(run, task="{trained_for}")',
-        )
+        fix = f'use: atonce.load(run, task="{trained_for}")'
+        raise wrong_task(folder.path, task, trained_for, fix=fix)
 
 
 def _other(run: str | Path, wanted: str) -> RunError:
     task = RunFolder.open(run).recipe.data.task
-    return RunError(
-        f"{run} does not make {wanted}",
-        why=f"it was trained for {task}",
-        fix=f"use: atonce {COMMANDS[task]} {run}",
-    )
+    return wrong_task(run, wanted, task, fix=f"use: atonce {COMMANDS[task]} {run}")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from atonce import stored
 from atonce.disk import replacing
-from atonce.errors import RunError
+from atonce.errors import RESTORE, RunError, damaged, reason
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.weights import set_weights, weights_of
 from atonce.progress import say
@@ -206,17 +206,13 @@ def _loaded(path: Path, learner: Learner) -> Progress:
         if has_its_sum:  # torch or the device fails, and would with any other
             raise stored.Unreadable(
                 f"cannot go on from {path}, which is as it was stored",
-                why=stored.why(error).splitlines()[0],
+                why=reason(error).splitlines()[0],
                 fix="run the same command again; or else with the version of torch that trained it",
             ) from error
-        why = stored.why(error)
+        why = reason(error)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        why = stored.why(error)
-    raise RunError(
-        f"the checkpoint {path} is damaged",
-        why=" ".join(why.split()),
-        fix="restore it from a copy, or train again in another folder",
-    )
+        why = reason(error)
+    raise damaged(f"the checkpoint {path}", why, fix=f"{RESTORE} in another folder")
 
 
 def seconds_trained(folder: Path) -> float:

@@ -14,7 +14,7 @@ from atonce.config import differences
 from atonce.data.prepare import Prepared, open_prepared, prepare, remove_prepared
 from atonce.decoding.opening import model_for, system_of
 from atonce.disk import owned, place
-from atonce.errors import RunError, TrainingError
+from atonce.errors import RESTORE, RunError, TrainingError, damaged
 from atonce.evaluation.tasks import VALIDATED
 from atonce.models.device import choose_device
 from atonce.models.threads import MOST_THREADS, Threads, computing_on, training_threads
@@ -172,10 +172,10 @@ class _Training:
     def _check_goes_on(self) -> None:
         """Raises RunError where the rest cannot come out as it would have."""
         if self.config.steps is not None and self.progress.planned_steps != self.config.steps:
-            raise RunError(
-                f"the checkpoint of {self.run.path} is damaged",
-                why=f"it has planned {self.progress.planned_steps} steps, and the recipe {self.config.steps}",
-                fix="restore it from a copy, or train again in another folder",
+            raise damaged(
+                f"the checkpoint of {self.run.path}",
+                f"it has planned {self.progress.planned_steps} steps, and the recipe {self.config.steps}",
+                fix=f"{RESTORE} in another folder",
             )
         if self.progress.least_cost is not None:  # a validation was the best so far
             origin = self.run.path / "model.safetensors"

@@ -19,7 +19,7 @@ from typing import Any
 
 from atonce import stored
 from atonce.children import COMMAND, environment
-from atonce.errors import AtonceError, RunError, TrainingError, of_the_system
+from atonce.errors import AtonceError, RunError, TrainingError, damaged, of_the_system, unreadable
 
 TRIAL = "trial.json"
 MEMORY = "memory.json"
@@ -88,7 +88,7 @@ def read_trial(run: Path) -> Trial:
                 raise TypeError(f"{name} is {value!r:.40} in it")
         return trial
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RunError(f"cannot read {path}", why=stored.why(error), fix=fix) from None
+        raise unreadable(path, error, fix=fix, kind=RunError) from None
 
 
 def _what_ended_it(said: str, code: int, name: str) -> AtonceError:
@@ -163,7 +163,7 @@ def _peak_before(path: Path) -> int | None:
             raise ValueError(f"peak_bytes is {peak!r:.40} in it")
         return peak
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise stored.damaged(path, stored.why(error), fix=fix) from None
+        raise damaged(path, error, fix=fix) from None
 
 
 def peak_memory() -> int | None:
