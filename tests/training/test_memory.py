@@ -24,7 +24,6 @@ from atonce.models.named import ARCHITECTURES
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import Recipe
 from atonce.training import memory
-from atonce.training.average import WeightAverage
 from atonce.training.loss import batch_loss
 from atonce.training.memory import (
     Sizes,
@@ -36,7 +35,7 @@ from atonce.training.memory import (
     with_batches,
     with_most,
 )
-from atonce.training.optimizers import build_optimizers
+from atonce.training.optimizers import WeightAverage, build_optimizers
 from atonce.training.train import train
 from peak import peak_growth
 from zoo import every_part

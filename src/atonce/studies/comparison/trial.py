@@ -113,12 +113,12 @@ def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bo
     from atonce.runs.folder import RunFolder
     from atonce.studies.comparison.generation_speed import generation_speed
     from atonce.studies.evaluate import evaluate
-    from atonce.training.bar import training_bar
+    from atonce.training.progress_bar import progress_bar
     from atonce.training.train import train
 
     recipe = RunFolder.open(folder).recipe
-    with training_bar(name, quiet=quiet) as watch:
-        run = train(recipe, folder, resume=True, pause_at=pause_at, watch=watch, quiet=quiet)
+    with progress_bar(name, quiet=quiet) as shown:
+        run = train(recipe, folder, resume=True, pause_at=pause_at, callbacks=[shown], quiet=quiet)
     peak = _peak_of_all_sessions(folder)
     if pause_at is not None:
         return
