@@ -35,8 +35,8 @@ def main(folder: Path, recipe_name: str, minutes: list[float]) -> None:
     config = recipe.training
     texts = (folder / "few.src").read_text(encoding="utf-8").splitlines()
     torch.manual_seed(config.seed)
-    model = model_for(recipe, prepared.ends)
-    system, average = system_of(model, prepared.ends, recipe), WeightAverage(model, config.average)
+    model = model_for(recipe, prepared.io_spec)
+    system, average = system_of(model, prepared.io_spec, recipe), WeightAverage(model, config.average)
 
     def translate() -> list[str]:
         with average.in_place_of_weights(model):

@@ -40,11 +40,11 @@ def mapped(path: Path) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells")
-def test_what_was_let_go_is_no_longer_in_memory_and_can_be_read_again(tmp_path: Path) -> None:
+def test_what_was_released_is_no_longer_in_memory_and_can_be_read_again(tmp_path: Path) -> None:
     examples = Examples.write(tmp_path / "e", (([7] * 50, [9] * 50) for _ in range(10_000)))
     before = examples.pieces.tolist()
     assert mapped(tmp_path / "e" / "pieces.bin") > 1_000
-    examples.let_go()
+    examples.release()
     assert mapped(tmp_path / "e" / "pieces.bin") < 100
     assert examples.pieces.tolist() == before
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from atonce.data import tokenizer as tokenizer_module
 from atonce.data.config import VocabularyConfig
-from atonce.data.dates import generate
+from atonce.data.corpora.dates import generate
 from atonce.data.tokenizer import Tokenizer
 from atonce.errors import DataError, DiskError, RunError
 

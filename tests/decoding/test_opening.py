@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from atonce.data.corpora import Pair
 from atonce.data.images import ImagePair
+from atonce.data.pairs import Pair
 from atonce.data.prepare import open_prepared
 from atonce.decoding import opening
 from atonce.decoding.classifier import Classifier

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tiny
-from atonce.data.ends import Ends
+from atonce.data.io_spec import IOSpec
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
@@ -125,5 +125,5 @@ def test_a_run_from_before_is_resumed_by_the_recipe_it_had(old_run: Path) -> Non
 
 
 def test_both_ends_have_one_rule(dates_run: RunFolder) -> None:
-    ends = Ends.open(dates_run.path)
+    ends = IOSpec.open(dates_run.path)
     assert ends.tokenizer.normalization == dates_run.recipe.vocabulary.normalization == "nfc"

@@ -149,6 +149,6 @@ def batches_from(
         )
         for number, indices in enumerate(plan[first:], start=first + 1):
             if number % RELEASE_EVERY == 1:  # at once, too: the plan has read all lengths
-                examples.let_go()
+                examples.release()
             yield collate(examples, indices), DataPosition(epoch, number)
         epoch, first = epoch + 1, 0

@@ -124,7 +124,7 @@ class Examples:
         ids[~real] = pad
         return ids, real
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop what was read from this process's memory; what is read again comes from the page cache.
 
         The system would take the pages back when it needs them, but until then a long training over a large

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from atonce import stored
-from atonce.data.config import DataConfig, DigitsConfig, DigitStringsConfig, FashionMnistConfig
 from atonce.data.examples import PREPARE_AGAIN, Examples
 from atonce.disk import write_json
 from atonce.errors import damaged, reason
@@ -76,28 +75,6 @@ class ImageCorpus:
     """One line: where the images come from, and under which licence."""
 
 
-def open_images(config: DataConfig, *, quiet: bool = False) -> ImageCorpus:
-    """The images that `config` describes.
-
-    A download shows itself on stderr, unless `quiet`. Raises DataError if one fails or a file is broken.
-    """
-    # Each kind is imported when it is asked for.
-    match config:
-        case DigitsConfig():
-            from atonce.data.digits import open_digits
-
-            return open_digits(config, quiet=quiet)
-        case FashionMnistConfig():
-            from atonce.data.fashion_mnist import open_fashion_mnist
-
-            return open_fashion_mnist(config, quiet=quiet)
-        case DigitStringsConfig():
-            from atonce.data.digit_strings import open_digit_strings
-
-            return open_digit_strings(config, quiet=quiet)
-    raise TypeError(f"{config.kind} is no corpus of images")
-
-
 class ImageExamples:
     """Images on disk with their tokenised targets, read through the page cache."""
 
@@ -135,9 +112,9 @@ class ImageExamples:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def let_go(self) -> None:
-        """As `Examples.let_go`. A corpus of images is small."""
-        self.targets.let_go()
+    def release(self) -> None:
+        """As `Examples.release`. A corpus of images is small."""
+        self.targets.release()
 
     @cached_property
     def source_lengths(self) -> Int[np.ndarray, " images"]:

@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 
 from atonce import stored
 from atonce.data.config import COMMANDS, Task
-from atonce.data.ends import Ends
 from atonce.data.examples import Examples
 from atonce.data.images import ImageShape
+from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.data.lexicon import ROUNDS, Lexicon
 from atonce.data.prepare import open_prepared
@@ -33,7 +33,7 @@ from atonce.runs.folder import RunFolder, load_tensors, save_tensors
 from atonce.runs.recipe import Recipe
 
 
-def model_for(recipe: Recipe, ends: Ends) -> Seq2Seq:
+def model_for(recipe: Recipe, ends: IOSpec) -> Seq2Seq:
     """The recipe's model, with fresh weights from torch's random state."""
     only_labels = isinstance(ends.source, ImageShape) and isinstance(ends.target, Labels)
     return build_model(
@@ -45,7 +45,7 @@ def model_for(recipe: Recipe, ends: Ends) -> Seq2Seq:
 
 
 def system_of(
-    model: Seq2Seq, ends: Ends, recipe: Recipe, *, shortlist: Shortlist | None = None, name: str = "model"
+    model: Seq2Seq, ends: IOSpec, recipe: Recipe, *, shortlist: Shortlist | None = None, name: str = "model"
 ) -> Translator | ImageReader | Classifier:
     """A model as what it was trained for. `shortlist`: for one from text to text."""
     longest = recipe.data.max_length
@@ -109,7 +109,7 @@ def load(
     folder = RunFolder.open(run)
     if task is not None:
         _check_task(folder, task)
-    ends = Ends.open(folder.path)
+    ends = IOSpec.open(folder.path)
     model = model_for(folder.recipe, ends)
     set_weights(model, folder.load_weights(), origin=folder.path / "model.safetensors")
     model = model.to(choose_device(device)).eval()

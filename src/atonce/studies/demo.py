@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from atonce.data.corpora import Pair
+from atonce.data.pairs import Pair
 from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.disk import advising, copy_linked, move, owned, place, remove_partial, replacing

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from atonce.data.config import Normalization
-from atonce.data.corpora import Pair
 from atonce.data.examples import Examples
 from atonce.data.files import read_aligned
 from atonce.data.images import ImagePair
 from atonce.data.normalization import compared
+from atonce.data.pairs import Pair
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.opening import load
 from atonce.errors import RecipeError

@@ -141,11 +141,11 @@ class _Training:
         self.ranks = ranks
         self.callbacks = [*callbacks, *([LogProgress(run.path.name)] if ranks.is_first else [])]
         torch.manual_seed(torch_seed(self.config.seed))
-        model = model_for(run.recipe, prepared.ends).to(ranks.device)
+        model = model_for(run.recipe, prepared.io_spec).to(ranks.device)
         ranks.take_weights_of_first(model)
         average = WeightAverage(model, self.config.average) if self.config.average else None
         self.learner = Learner(model, build_optimizers(model, self.config), average)
-        self.system = system_of(model, prepared.ends, run.recipe)
+        self.system = system_of(model, prepared.io_spec, run.recipe)
         self.threads = self._threads()
         resumed = load_checkpoint(run.checkpoints, self.learner, tidy=ranks.is_first)
         self.progress = resumed or self._beginning()

@@ -3,10 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from atonce.data import docstrings
 from atonce.data.config import DocstringsConfig
-from atonce.data.corpora import Pair, open_corpus
-from atonce.data.docstrings import installed_files, read_pairs, split
+from atonce.data.corpora import docstrings
+from atonce.data.corpora.docstrings import installed_files, read_pairs, split
+from atonce.data.corpora.registry import open_corpus
+from atonce.data.pairs import Pair
 from atonce.errors import DataError
 
 BODY = "These words say at length what the line above says shortly."

@@ -13,7 +13,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from atonce.data.config import DocstringsConfig
-from atonce.data.corpora import Corpus, Pair
+from atonce.data.pairs import Corpus, Pair
 from atonce.errors import DataError
 from atonce.progress import progress
 

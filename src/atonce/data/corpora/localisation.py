@@ -14,8 +14,8 @@ import pooch
 
 from atonce.config import nearest
 from atonce.data.config import LocalisationConfig
-from atonce.data.corpora import Corpus, Pair
-from atonce.data.wheels import check, downloaded, hash_of
+from atonce.data.corpora.wheels import check, downloaded, hash_of
+from atonce.data.pairs import Corpus, Pair
 from atonce.disk import sweep_beside
 from atonce.errors import DataError
 from atonce.progress import progress

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atonce.data import fashion_mnist
 from atonce.data.config import FashionMnistConfig
-from atonce.data.fashion_mnist import KINDS, idx, open_fashion_mnist
+from atonce.data.corpora import fashion_mnist
+from atonce.data.corpora.fashion_mnist import KINDS, idx, open_fashion_mnist
 from atonce.errors import DataError
 
 

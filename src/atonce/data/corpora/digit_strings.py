@@ -6,7 +6,7 @@ Composed of the 8 × 8 digits of `digits`. Those in a training image are never i
 import numpy as np
 
 from atonce.data.config import DigitsConfig, DigitStringsConfig
-from atonce.data.digits import open_digits
+from atonce.data.corpora.digits import open_digits
 from atonce.data.images import ImageCorpus, Images
 from atonce.shapes import UInt8
 

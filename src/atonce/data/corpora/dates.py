@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from babel.dates import format_date
 
 from atonce.data.config import DatesConfig
-from atonce.data.corpora import Corpus, Pair
+from atonce.data.pairs import Corpus, Pair
 
 # Locales whose written-out dates are Gregorian, name the month or mark year, month and day, and hold the
 # year in full (a test checks all three). Chosen for the variety of scripts and of the order of parts.

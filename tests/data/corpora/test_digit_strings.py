@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from atonce.data.config import DigitsConfig, DigitStringsConfig
-from atonce.data.digit_strings import DIGIT, compose, open_digit_strings
-from atonce.data.digits import open_digits
+from atonce.data.corpora.digit_strings import DIGIT, compose, open_digit_strings
+from atonce.data.corpora.digits import open_digits
 from atonce.errors import RecipeError
 
 

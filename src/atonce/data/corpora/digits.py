@@ -16,8 +16,8 @@ import numpy as np
 import pooch
 
 from atonce.data.config import DigitsConfig
+from atonce.data.corpora.wheels import check, downloaded, hash_of
 from atonce.data.images import ImageCorpus, Images
-from atonce.data.wheels import check, downloaded, hash_of
 from atonce.disk import replacing
 from atonce.progress import progress
 from atonce.shapes import Int, UInt8

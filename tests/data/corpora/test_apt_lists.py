@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from atonce.data import apt_lists
-from atonce.data.apt_lists import Package, find_lists, read_packages
+from atonce.data.corpora import apt_lists
+from atonce.data.corpora.apt_lists import Package, find_lists, read_packages
 from atonce.errors import DataError
 
 PACKAGES = """\

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atonce.data.apt_lists import UPDATE, Package, find_lists, read_packages
 from atonce.data.config import DebianSynopsisConfig
-from atonce.data.corpora import Corpus, Pair
+from atonce.data.corpora.apt_lists import UPDATE, Package, find_lists, read_packages
 from atonce.data.files import read_tsv
+from atonce.data.pairs import Corpus, Pair
 from atonce.errors import DataError
 from atonce.progress import progress
 from atonce.shapes import Float

@@ -14,8 +14,8 @@ import pooch
 
 from atonce.config import nearest
 from atonce.data.config import TatoebaConfig
-from atonce.data.corpora import Corpus, Pair
 from atonce.data.files import read_tsv
+from atonce.data.pairs import Corpus, Pair
 from atonce.disk import replacing, sweep_beside
 from atonce.errors import DataError, DiskError, download_failed
 from atonce.progress import progress

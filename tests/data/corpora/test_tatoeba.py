@@ -7,7 +7,8 @@ import pooch
 import pytest
 
 from atonce.data.config import TatoebaConfig
-from atonce.data.corpora import Pair, open_corpus
+from atonce.data.corpora.registry import open_corpus
+from atonce.data.pairs import Pair
 from atonce.errors import DataError
 
 EXPORTS = {

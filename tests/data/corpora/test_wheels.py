@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from atonce.data.wheels import downloaded
+from atonce.data.corpora.wheels import downloaded
 from atonce.errors import DataError
 
 

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from atonce.data import digits
 from atonce.data.config import DigitsConfig
-from atonce.data.digits import cut_by_hash, open_digits
+from atonce.data.corpora import digits
+from atonce.data.corpora.digits import cut_by_hash, open_digits
 from atonce.data.images import Images
 from atonce.errors import DataError
 

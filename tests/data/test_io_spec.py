@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from atonce.data.ends import Ends
 from atonce.data.images import ImageShape
+from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.data.tokenizer import Tokenizer
 from atonce.errors import RunError
@@ -13,15 +13,15 @@ LABELS, IMAGE = Labels(["yes", "no"]), ImageShape(3, 4)
 
 def test_what_is_saved_is_opened(tmp_path: Path, dates_tokenizer: Tokenizer) -> None:
     text = dates_tokenizer
-    for number, ends in enumerate(
-        [Ends(text, text), Ends(text, LABELS), Ends(IMAGE, text), Ends(IMAGE, LABELS)]
+    for number, io_spec in enumerate(
+        [IOSpec(text, text), IOSpec(text, LABELS), IOSpec(IMAGE, text), IOSpec(IMAGE, LABELS)]
     ):
         folder = tmp_path / str(number)
         folder.mkdir()
-        ends.save(folder)
-        opened = Ends.open(folder)
-        assert (type(opened.source), type(opened.target)) == (type(ends.source), type(ends.target))
-        if isinstance(ends.source, ImageShape):
+        io_spec.save(folder)
+        opened = IOSpec.open(folder)
+        assert (type(opened.source), type(opened.target)) == (type(io_spec.source), type(io_spec.target))
+        if isinstance(io_spec.source, ImageShape):
             assert opened.source == IMAGE
         if isinstance(opened.target, Labels):
             assert opened.target.names == LABELS.names
@@ -30,16 +30,16 @@ def test_what_is_saved_is_opened(tmp_path: Path, dates_tokenizer: Tokenizer) -> 
 
 
 def test_two_texts_share_a_tokenizer(tmp_path: Path, dates_tokenizer: Tokenizer) -> None:
-    Ends(dates_tokenizer, dates_tokenizer).save(tmp_path)
-    opened = Ends.open(tmp_path)
+    IOSpec(dates_tokenizer, dates_tokenizer).save(tmp_path)
+    opened = IOSpec.open(tmp_path)
     assert opened.source is opened.target is opened.tokenizer
 
 
 def test_without_text_there_is_no_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="neither end"):
-        _ = Ends(IMAGE, LABELS).tokenizer
+        _ = IOSpec(IMAGE, LABELS).tokenizer
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunError):
-        Ends.open(tmp_path)
+        IOSpec.open(tmp_path)

@@ -4,8 +4,8 @@ from datetime import date, timedelta
 import pytest
 
 from atonce.data.config import DatesConfig
-from atonce.data.corpora import open_corpus
-from atonce.data.dates import FORMATS, LOCALES, generate, write_out
+from atonce.data.corpora.dates import FORMATS, LOCALES, generate, write_out
+from atonce.data.corpora.registry import open_corpus
 
 DAYS = [date(1900, 1, 1) + timedelta(days=977 * n) for n in range(74)]  # to 2097, all months and week days
 

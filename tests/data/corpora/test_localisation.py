@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import pooch
 import pytest
 
-from atonce.data import localisation
 from atonce.data.config import LocalisationConfig
-from atonce.data.corpora import Pair, open_corpus
-from atonce.data.localisation import SHA256, WHEEL, clean, find_wheel, flatten
+from atonce.data.corpora import localisation
+from atonce.data.corpora.localisation import SHA256, WHEEL, clean, find_wheel, flatten
+from atonce.data.corpora.registry import open_corpus
+from atonce.data.pairs import Pair
 from atonce.errors import DataError
 
 STRINGS = {

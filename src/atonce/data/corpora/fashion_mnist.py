@@ -12,7 +12,7 @@ import numpy as np
 import pooch
 
 from atonce.data.config import FashionMnistConfig
-from atonce.data.digits import cut_by_hash
+from atonce.data.corpora.digits import cut_by_hash
 from atonce.data.images import ImageCorpus, Images
 from atonce.disk import replacing, sweep_beside
 from atonce.errors import DataError, download_failed

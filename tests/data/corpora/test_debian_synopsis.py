@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atonce.data import apt_lists
-from atonce.data.apt_lists import Package
 from atonce.data.config import DebianSynopsisConfig
-from atonce.data.corpora import Pair, open_corpus
-from atonce.data.debian_synopsis import Described, describe, one_line, shared_sequences, split
+from atonce.data.corpora import apt_lists
+from atonce.data.corpora.apt_lists import Package
+from atonce.data.corpora.debian_synopsis import Described, describe, one_line, shared_sequences, split
+from atonce.data.corpora.registry import open_corpus
+from atonce.data.pairs import Pair
 from atonce.errors import DataError
 
 LONG = "makes out of every long text a short one that still says what matters to whoever reads it"

@@ -15,7 +15,7 @@ FILES = (_TOKENIZER, _IMAGE, _LABELS)
 
 
 @dataclass(frozen=True)
-class Ends:
+class IOSpec:
     """What stands between the world and a model's numbers. Two ends that are text share a tokenizer."""
 
     source: Tokenizer | ImageShape
@@ -42,7 +42,7 @@ class Ends:
             self.target.save(folder / _LABELS)
 
     @classmethod
-    def open(cls, folder: Path) -> "Ends":
+    def open(cls, folder: Path) -> "IOSpec":
         """What `save` wrote. Raises RunError if a file is missing or damaged."""
         image = ImageShape.open(folder / _IMAGE) if _is_there(folder, _IMAGE) else None
         labels = Labels.open(folder / _LABELS) if _is_there(folder, _LABELS) else None
