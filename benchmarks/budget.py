@@ -24,8 +24,9 @@ from contest import peak_gflops, show
 from atonce.data.prepare import prepare
 from atonce.runs import recipe as recipes
 from atonce.runs.folder import RunFolder
-from atonce.training.bar import training_bar
-from atonce.training.train import Report, train
+from atonce.training.callbacks import OnStep, TrainingEvent
+from atonce.training.progress_bar import progress_bar
+from atonce.training.train import train
 
 PARTS = {"quiet": None, "busy in the first third": (0.0, 1 / 3), "busy in the last third": (2 / 3, 1.0)}
 TOLERANCE = 0.05
@@ -76,19 +77,19 @@ def trained(
     for path in data.iterdir():
         (folder / path.name).symlink_to(path)
     RunFolder.create(folder, recipe)
-    ended: list[Report] = []
+    ended: list[TrainingEvent] = []
     assert recipe.training.minutes is not None
     seconds = 60 * recipe.training.minutes
     start, stop = (seconds * share for share in busy or (2.0, 2.0))
-    with training_bar(name) as show:
+    with progress_bar(name) as show:
 
-        def watch(report: Report) -> None:
+        def watch(report: TrainingEvent) -> None:
             show(report)
             ended[:] = [report]
 
         began = time.perf_counter()
         with other_work(start, stop):
-            train(recipe, folder, resume=True, watch=watch)
+            train(recipe, folder, resume=True, callbacks=[OnStep(watch)])
             took = time.perf_counter() - began
     (report,) = ended
     assert report.validation is not None

@@ -23,7 +23,7 @@ from typing import Any
 import contest
 
 from atonce.data import prepare_pairs
-from atonce.data.corpora import open_corpus
+from atonce.data.corpora.registry import open_corpus
 from atonce.data.prepare import prepare
 from atonce.runs.recipe import Recipe, load
 from atonce.studies.comparison.trial import peak_memory

@@ -21,7 +21,7 @@ from time import perf_counter
 
 import torch
 
-from atonce.data.batches import Batch
+from atonce.data.batches import Batch, DataPosition
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Pieces
 from atonce.models.build import build_model
@@ -33,7 +33,6 @@ from atonce.studies.machine import machine
 from atonce.training.budget import StepBudget
 from atonce.training.loop import updates
 from atonce.training.optimizers import build_optimizers
-from atonce.training.stream import Position
 
 VOCAB = 2000
 LENGTH = 16
@@ -84,7 +83,7 @@ def in_turn(work: Iterator[object], threads: list[int]) -> dict[int, float]:
 def learning(model: torch.nn.Module, read: Batch) -> Iterator[object]:
     """An update at each step."""
     training = TrainingConfig()
-    stream = ((read, Position()) for _ in iter(int, 1))
+    stream = ((read, DataPosition()) for _ in iter(int, 1))
     return updates(model, build_optimizers(model, training), None, stream, training, StepBudget(10**9, 10**9))
 
 

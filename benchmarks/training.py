@@ -61,7 +61,7 @@ def prepare_text(folder: Path, recipe: str) -> None:
     """The recipe's training pairs as lines and as pieces, and the vocabulary, as each peer reads it."""
     loaded = load(recipe, [f"vocabulary.size={VOCAB}"])
     prepared = prepare(loaded.data, loaded.vocabulary, folder, quiet=True)
-    tokenizer = prepared.ends.tokenizer
+    tokenizer = prepared.io_spec.tokenizer
     lines = [
         [tokenizer.decode(ids.tolist()) for ids in prepared.train[number]]
         for number in range(len(prepared.train))

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 import tiny
 from atonce.data.config import DatesConfig, VocabularyConfig
-from atonce.data.dates import generate
+from atonce.data.corpora.dates import generate
 from atonce.data.prepare import prepare
 from atonce.data.tokenizer import Tokenizer
 from atonce.runs.folder import RunFolder

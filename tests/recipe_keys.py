@@ -1,26 +1,9 @@
 """docs/recipes.md, made of the configs themselves: python tests/recipe_keys.py > docs/recipes.md"""
 
 import sys
-from collections.abc import Iterator
-from typing import get_args
 
-from pydantic.fields import FieldInfo
+from atonce.runs.recipe_keys import SECTIONS, RecipeKey, recipe_keys
 
-from atonce.config import Config, bounds_of
-from atonce.data import config as data
-from atonce.models import config as models
-from atonce.runs.recipe import DecodingConfig, TrainingConfig
-
-SECTIONS: dict[str, object] = {
-    "data": data.DataConfig,
-    "vocabulary": data.VocabularyConfig,
-    "model": models.ModelConfig,
-    "model.image": models.ImageConfig,
-    "model.encoder": models.EncoderConfig,
-    "model.decoder": models.DecoderConfig,
-    "training": TrainingConfig,
-    "decoding": DecodingConfig,
-}
 HEAD = """# The keys of a recipe
 
 <!-- held by: tests/runs/test_recipe.py -->
@@ -37,7 +20,10 @@ training is looked at before its data are prepared, by the recipe alone and the 
 there is, and again with the vocabulary and the batch that takes most of those that came of them; a search
 where it begins, in `atonce translate`, `atonce evaluate`, Python and the server.
 
-A key that several kinds have means the same in each. This page is made of the program's own descriptions.
+A key that several kinds have means the same in each. This page is made of the program's own descriptions,
+and so is what `atonce recipes --keys` prints. `atonce recipes --schema > recipe.schema.json` makes a JSON
+schema of them: editors that know TOML (Taplo, Even Better TOML) complete and check a recipe by it, if its
+first line is `#:schema ./recipe.schema.json`.
 """
 
 
@@ -47,7 +33,8 @@ HELD = "<!-- held by: tests/runs/test_recipe.py -->"
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    for section, config in SECTIONS.items():
+    keys = [*recipe_keys()]
+    for section in SECTIONS:
         parts += [
             "",
             f"## [{section}]",
@@ -56,54 +43,16 @@ def page() -> str:
             "| key | of kinds | value | default | |",
             f"|{' --- |' * 5}",
         ]
-        parts += _rows([*_configs(config)])
+        parts += [_row(key) for key in keys if key.section == section]
     return "\n".join(parts) + "\n"
 
 
-def _configs(annotation: object) -> Iterator[type[Config]]:
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        yield annotation
-        return
-    for part in get_args(annotation):
-        yield from _configs(part)
-
-
-def _rows(configs: list[type[Config]]) -> Iterator[str]:
-    seen: dict[tuple[str, str, str, str], list[str]] = {}
-    for config in configs:
-        for key, field in config.model_fields.items():
-            if any(_configs(field.annotation)):
-                continue  # a section of its own
-            if key in ("kind", "task") and len(_values(field).split(", ")) == 1:
-                continue  # nothing to choose
-            default = "" if field.is_required() else _written(field.default)
-            meaning = " ".join((field.description or "").split())
-            seen.setdefault((key, _values(field), default, meaning), []).extend(_kinds(config))
-    for (key, values, default, meaning), kinds in seen.items():
-        every = len(kinds) == sum(map(len, map(_kinds, configs)))
-        cells = (f"`{key}`", "all" if every else ", ".join(dict.fromkeys(kinds)), values, default, meaning)
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _kinds(config: type[Config]) -> tuple[str, ...]:
-    return get_args(config.model_fields["kind"].annotation) if "kind" in config.model_fields else ()
-
-
-def _written(value: object) -> str:
-    if value in (None, (), ""):
-        return "none"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def _values(field: FieldInfo) -> str:
-    annotation = field.annotation
-    if annotation is bool:
-        return "true, false"
-    if bounds := bounds_of(field):
-        return str(bounds[0])
-    words = [word for part in (annotation, *get_args(annotation)) for word in get_args(part)]
-    said = [f"`{word}`" for word in dict.fromkeys(words) if isinstance(word, str)]
-    return ", ".join(said) or "a text"
+def _row(key: RecipeKey) -> str:
+    words = not key.values.startswith(("from ", "above ", "at least ", "a text", "true, "))
+    values = ", ".join(f"`{word}`" for word in key.values.split(", ")) if words else key.values
+    default = "" if key.default is None else key.default if key.default == "none" else f"`{key.default}`"
+    cells = (f"`{key.key}`", ", ".join(key.kinds) or "all", values, default, key.meaning)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 if __name__ == "__main__":

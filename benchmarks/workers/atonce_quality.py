@@ -10,14 +10,13 @@ from pathlib import Path
 import torch
 from quality import Examination
 
+from atonce.data.batches import DataPosition, batches_from
 from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import model_for, system_of
 from atonce.runs.recipe import load
-from atonce.training.average import WeightAverage
 from atonce.training.budget import GUESSED_VALIDATION, Clock, TimeBudget
 from atonce.training.loop import updates
-from atonce.training.optimizers import build_optimizers
-from atonce.training.stream import Position, batches_from
+from atonce.training.optimizers import WeightAverage, build_optimizers
 
 
 class Trained(Clock):
@@ -36,8 +35,8 @@ def main(folder: Path, recipe_name: str, minutes: list[float]) -> None:
     config = recipe.training
     texts = (folder / "few.src").read_text(encoding="utf-8").splitlines()
     torch.manual_seed(config.seed)
-    model = model_for(recipe, prepared.ends)
-    system, average = system_of(model, prepared.ends, recipe), WeightAverage(model, config.average)
+    model = model_for(recipe, prepared.io_spec)
+    system, average = system_of(model, prepared.io_spec, recipe), WeightAverage(model, config.average)
 
     def translate() -> list[str]:
         with average.in_place_of_weights(model):
@@ -46,7 +45,7 @@ def main(folder: Path, recipe_name: str, minutes: list[float]) -> None:
     *before, last = minutes
     examination = Examination(before)
     optimizers = build_optimizers(model, config)
-    stream = batches_from(Position(), prepared.train, batch_tokens=config.batch_tokens, seed=config.seed)
+    stream = batches_from(DataPosition(), prepared.train, batch_tokens=config.batch_tokens, seed=config.seed)
     budget = TimeBudget(last / (1 - GUESSED_VALIDATION))  # it keeps some of the minutes for validation
     examination.begin()
     for _ in updates(model, optimizers, average, stream, config, budget, clock=Trained(examination)):

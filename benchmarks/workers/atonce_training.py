@@ -6,6 +6,7 @@ from pathlib import Path
 import worker
 from torch import Tensor, nn
 
+from atonce.data.batches import DataPosition, batches_from
 from atonce.data.prepare import open_prepared
 from atonce.layers.dropout import dropout
 from atonce.layers.recurrence import Directions, RecurrentLayer
@@ -14,11 +15,9 @@ from atonce.models.config import ModelConfig
 from atonce.models.device import choose_device
 from atonce.models.interface import Memory
 from atonce.runs.recipe import TrainingConfig
-from atonce.training.average import WeightAverage
 from atonce.training.budget import StepBudget
 from atonce.training.loop import updates
-from atonce.training.optimizers import build_optimizers
-from atonce.training.stream import Position, batches_from
+from atonce.training.optimizers import WeightAverage, build_optimizers
 
 SIDE = {"layers": 3, "heads": 4, "feed_forward": 1024, "dropout": 0.1}
 RECURRENT = {"encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm", "attention": "additive"}}
@@ -53,7 +52,7 @@ def main(folder: Path, name: str) -> None:
     if name == "rnn":
         model.encoder = WideEncoder(256)
     model = model.to(choose_device("cpu"))
-    stream = batches_from(Position(), prepared.train, batch_tokens=config.batch_tokens, seed=1)
+    stream = batches_from(DataPosition(), prepared.train, batch_tokens=config.batch_tokens, seed=1)
     learning = updates(
         model,
         build_optimizers(model, config),

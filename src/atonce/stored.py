@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from atonce.disk import LOCK, replacing, write_json
-from atonce.errors import RunError
+from atonce.errors import RESTORE, RunError, damaged, reason, unreadable
 
 SUMS = "sums.json"
 MOST_BYTES = 1 << 30
@@ -87,11 +87,6 @@ def parse_json(content: bytes, *, finite: bool = True) -> Any:
     return value
 
 
-def damaged(path: Path, why: str, *, fix: str = "restore it from a copy, or train again") -> RunError:
-    """What to tell a user whose file is not what was stored."""
-    return RunError(f"{path} is damaged", why=" ".join(why.split()) or "it cannot be read", fix=fix)
-
-
 _OF_CONTENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP}
 _NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "out of memory")
 
@@ -100,17 +95,18 @@ class Unreadable(RunError):
     """The system does not give a file now, which says nothing of what it holds: it may be whole."""
 
 
-def fault(path: Path, error: Exception, *, fix: str = "restore it from a copy, or train again") -> RunError:
+def fault(path: Path, error: Exception, *, fix: str = RESTORE) -> RunError:
     """What to tell a user whose file could not be read. Raises MemoryError where there is not enough."""
     if ran_out_of_memory(error):
-        raise MemoryError(why(error)) from error
+        raise MemoryError(reason(error)) from error
     if isinstance(error, OSError) and error.errno not in {*_OF_CONTENT, None}:
-        return Unreadable(
-            f"cannot read {path}",
-            why=f"{why(error)}; that says nothing of what it holds",
+        return unreadable(
+            path,
+            f"{reason(error)}; that says nothing of what it holds",
             fix="check the disk and your rights, then run the same command again",
+            kind=Unreadable,
         )
-    return damaged(path, why(error), fix=fix)
+    return damaged(path, error, fix=fix)
 
 
 def ran_out_of_memory(error: Exception) -> bool:
@@ -120,12 +116,6 @@ def ran_out_of_memory(error: Exception) -> bool:
     said = str(error).lower()
     in_torch = isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
     return in_torch or isinstance(error, MemoryError)
-
-
-def why(error: Exception) -> str:
-    """What an error says, in a few words."""
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return said or type(error).__name__
 
 
 def check(folder: Path, name: str, *, fix: str | None = None) -> bool:
@@ -307,7 +297,7 @@ def _what_is_wrong(path: Path, wanted: Iterable[Sum | None]) -> str:
     except FileNotFoundError:
         return "it is a link to nothing" if path.is_symlink() else "it is missing"
     except OSError as error:
-        return why(error)
+        return reason(error)
     if content.startswith(_LFS):
         return "it is a pointer of Git LFS, which `git lfs pull` replaces by the file"
     if _sum_of(content.replace(b"\r\n", b"\n")) in wanted:

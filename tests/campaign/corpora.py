@@ -203,7 +203,7 @@ def corpus(folder: Path, draw: random.Random) -> tuple[str, dict[str, Any]]:
 
 def recipe(data: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     """One step with a corpus."""
-    task = draw.choice(["translation"] * 6 + ["summarisation", "classification"])
+    task = draw.choice(["translation"] * 6 + ["summarization", "classification"])
     sizes = dict(zip(("valid_size", "test_size"), draw.choice([(1, 1), (5, 5), (1000, 1000)]), strict=True))
     decoder: dict[str, Any] = {"kind": draw.choice(["gru", "transformer", "mingru"])}
     if decoder["kind"] != "gru":
@@ -224,7 +224,7 @@ def recipe(data: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     }
 
 
-COMMANDS = {"translation": "translate", "summarisation": "summarize", "classification": "classify"}
+COMMANDS = {"translation": "translate", "summarization": "summarize", "classification": "classify"}
 
 
 def run(folder: Path, seed: int, numbers: Sequence[int]) -> Iterator[Outcome]:

@@ -22,7 +22,7 @@ os.environ.setdefault(
 
 PRELOADED = (
     "torch", "torch._dynamo", "numpy", "sacrebleu", "sentencepiece", "safetensors.torch",
-    "atonce.cli.main", "atonce.cli.app", "atonce.cli.lines",
+    "atonce.cli.main", "atonce.cli.app", "atonce.cli.predict",
     "atonce.studies.experiment", "atonce.studies.evaluate",
     "atonce.training.train", "atonce.decoding.opening", "atonce.explain.looking",
 )  # fmt: skip

@@ -103,7 +103,7 @@ COMMANDS: dict[str, tuple[list[str], dict[str, tuple[str, ...]]]] = {
     }),
     "distill": ([RUN, "new"], {"--beam": tuple(one for one in NUMBERS if one not in LONG), "--by": PATHS,
                                "--more": PATHS}),
-    "recipes": ([], {"--json": (), "--jsom": (), "--": ()}),
+    "recipes": ([], {"--json": (), "--keys": (), "--jsom": (), "--": ()}),
 }  # fmt: skip
 ENVIRONMENTS: tuple[dict[str, str], ...] = (
     {}, {}, {}, {"COLUMNS": "0"}, {"COLUMNS": "1"}, {"COLUMNS": "-3"}, {"COLUMNS": "9" * 40},

@@ -79,7 +79,7 @@ WORDS = re.findall(
     feedforward convolution rnn gru lstm mingru minlstm transformer ssru classifier whole rows
     columns patches bpe unigram words characters dates tsv csv jsonl files digits
     digit-strings none additive dot general muon adamw linear cosine inverse_sqrt constant
-    translation classification summarisation reading float32 bfloat16 score loss pre post rms
+    translation classification summarization reading float32 bfloat16 score loss pre post rms
     rotary learned swiglu gelu
     """,
 )
@@ -116,8 +116,8 @@ def shrunk(name: str, draw: random.Random) -> dict[str, Any]:
     values = recipe.model_dump(mode="json", exclude_none=True)
     kind = SMALL.get(recipe.data.kind) or draw.choice(["dates", "tsv"])
     values["data"] = dict(DATA[kind])
-    if recipe.data.task == "summarisation" and kind == "tsv":
-        values["data"]["task"] = "summarisation"
+    if recipe.data.task == "summarization" and kind == "tsv":
+        values["data"]["task"] = "summarization"
     if kind in ("dates", "tsv") and draw.random() < 0.1:
         values["data"], values["model"]["decoder"] = dict(DATA["labels"]), {"kind": "classifier"}
     values["model"]["dim"] = 16

@@ -156,18 +156,19 @@ class Bench:
         def training() -> None:
             from atonce.runs.recipe import Recipe
             from atonce.studies.experiment import train as experiment
-            from atonce.training.train import Report, train
+            from atonce.training.callbacks import OnStep, TrainingEvent
+            from atonce.training.train import train
 
             recipe = Recipe.parse(kind.recipe, origin="a campaign")
             if not broken_off:
                 experiment(recipe, base, quiet=True)
                 return
 
-            def watch(report: Report) -> None:
+            def watch(report: TrainingEvent) -> None:
                 if report.update.step == BROKEN_OFF:
                     os._exit(0)
 
-            train(recipe, base, watch=watch, quiet=True)
+            train(recipe, base, callbacks=[OnStep(watch)], quiet=True)
 
         ended = run_forked((), self.folder, seconds=120, run=training)
         assert ended.code == 0, ended.stderr

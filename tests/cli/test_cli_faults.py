@@ -335,8 +335,8 @@ def test_a_file_of_a_run_that_another_user_keeps_back_is_not_called_damaged(
         (["serve", "x", "--timeout", "-1"], "invalid value for --timeout"),
         (["serve", "x", "--batch-tokens", f"{10**30}"], "invalid value for --batch-tokens"),
         (["evaluate", "x", "--source", "y"], "--source and --reference go together"),
-        (["measure", "lstm", "--lengths", "-5,3"], "'-5,3' are no lengths"),
-        (["measure", "lstm", "--lengths", "4,1000000000"], "'4,1000000000' are no lengths"),
+        (["measure", "lstm", "--lengths", "-5,3"], "invalid --lengths '-5,3'"),
+        (["measure", "lstm", "--lengths", "4,1000000000"], "invalid --lengths '4,1000000000'"),
     ],
 )  # fmt: skip
 def test_a_command_line_that_cannot_be(atonce: Command, arguments: list[str], what: str) -> None:

@@ -27,7 +27,7 @@ def test_tables_and_json(atonce: Command, tmp_path: Path) -> None:
 
 
 def test_faults(atonce: Command, tmp_path: Path) -> None:
-    assert atonce("measure", "--lengths", "4,eight").fault[0] == "'4,eight' are no lengths"
+    assert atonce("measure", "--lengths", "4,eight").fault[0] == "invalid --lengths '4,eight'"
     assert ".md" in atonce("measure", "rnn", "--out", tmp_path / "a.docx").fault[2]
     for more in (["rnn"], ["--out", tmp_path / "a.md"]):
         assert atonce("measure", "--claims", *more).fault[0].startswith("--claims takes nothing")

@@ -21,7 +21,7 @@ SURFACE = {
     "export": "--quantization --to FOLDER RUN",
     "measure": "--claims --clock --clock-lengths --json --lengths --out --picture SUBJECTS",
     "read": "--beam --json --nbest --threads FILES RUN",
-    "recipes": "--json",
+    "recipes": "--json --keys --schema",
     "serve": (
         "--batch-tokens --fast --host --max-body --max-characters --max-looked --max-memory --max-pieces "
         "--max-texts --max-work --port --queue --threads --timeout --token-file --wait RUNS"

@@ -15,7 +15,7 @@ TEXTS = ["3 May 2001", "", "word " * 3000 + "end", "2001年5月3日"]
 
 @pytest.fixture(scope="module")
 def run(dates_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that says of itself that it summarises."""
+    """A run that says of itself that it summarizes."""
     folder = Path(shutil.copytree(dates_run.path, tmp_path_factory.mktemp("summaries") / "run"))
     values = {**dates_run.recipe.model_dump(), "data": {"kind": "docstrings"}}
     with replacing_with_sum(folder / "recipe.toml") as partial:
@@ -31,6 +31,15 @@ def test_one_line_in_is_one_line_out(atonce: Command, run: Path, tmp_path: Path)
     assert lines[1] == ""
     (tmp_path / "texts").write_text("\n".join(TEXTS), encoding="utf-8")
     assert atonce("summarize", run, tmp_path / "texts") == said, "a file gives the same as stdin"
+
+
+def test_a_run_of_the_older_spelling_is_opened(atonce: Command, run: Path, tmp_path: Path) -> None:
+    older = Path(shutil.copytree(run, tmp_path / "older"))
+    recipe = (older / "recipe.toml").read_text(encoding="utf-8")
+    with replacing_with_sum(older / "recipe.toml") as partial:
+        partial.write_text(recipe.replace('"summarization"', '"summarisation"'), encoding="utf-8")
+    assert "summarisation" in (older / "recipe.toml").read_text(encoding="utf-8")
+    assert atonce("summarize", older, stdin=b"3 May").out == atonce("summarize", run, stdin=b"3 May").out
 
 
 def test_json(atonce: Command, run: Path) -> None:
@@ -56,7 +65,7 @@ def test_beam_and_nbest(atonce: Command, run: Path) -> None:
 
 def test_a_run_for_something_else(atonce: Command, run: Path, dates_run: RunFolder) -> None:
     what, why, fix = atonce("summarize", dates_run.path, stdin=b"3 May").fault
-    assert what == f"{dates_run.path} is not for summarisation"
+    assert what == f"{dates_run.path} is not for summarization"
     assert why == "it was trained for translation"
     assert fix == f"atonce translate {dates_run.path}"
     assert atonce("translate", run, stdin=b"3 May").fault[2] == f"atonce summarize {run}"

@@ -145,7 +145,7 @@ def test_more_lines_than_are_searched_at_once(
         return [[number, output] for number, _, output in rows], [float(score) for _, score, _ in rows]
 
     whole, scores = numbered_and_scored()
-    monkeypatch.setattr("atonce.cli.lines.LINES_AT_ONCE", 3)
+    monkeypatch.setattr("atonce.cli.predict.LINES_AT_ONCE", 3)
     parts, scores_of_parts = numbered_and_scored()
     assert parts == whole
     assert scores_of_parts == pytest.approx(scores, abs=2e-4)

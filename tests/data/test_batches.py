@@ -1,3 +1,4 @@
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from atonce.data import batches
-from atonce.data.batches import Batch, collate, plan_batches
+from atonce.data.batches import Batch, DataPosition, batches_from, collate, plan_batches
 from atonce.data.examples import Examples
 
 lengths = st.integers(1, 60).flatmap(
@@ -115,3 +116,54 @@ def test_a_row_does_not_depend_on_its_neighbours(examples: Examples) -> None:
         alone = collate(examples, np.array([index]))
         assert together.source[row][together.source_mask[row]].tolist() == alone.source[0].tolist()
         assert together.target_in[row][together.target_mask[row]].tolist() == alone.target_in[0].tolist()
+
+
+# A stream from any position on is the rest of the stream from the beginning.
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Examples:
+    pairs = [([5 + n, 6 + n % 7, *[9] * (n % 5), 3], [8 + n, 3]) for n in range(40)]
+    return Examples.write(tmp_path_factory.mktemp("stream") / "examples", pairs)
+
+
+def read(stored: Examples, start: DataPosition, count: int, seed: int = 1) -> list:
+    stream = batches_from(start, stored, batch_tokens=24, seed=seed)
+    return [(batch.tensors(), position) for batch, position in islice(stream, count)]
+
+
+def same(one: list, other: list) -> bool:
+    return len(one) == len(other) and all(
+        here == there and all(torch.equal(left[name], right[name]) for name in left)
+        for (left, here), (right, there) in zip(one, other, strict=True)
+    )
+
+
+@given(st.integers(0, 40))
+def test_from_any_position_the_same_batches_follow(stored: Examples, skipped: int) -> None:
+    whole = read(stored, DataPosition(), 60)
+    start = whole[skipped - 1][1] if skipped else DataPosition()
+    assert same(read(stored, start, 60 - skipped), whole[skipped:])
+
+
+def test_epoch_after_epoch_every_example_once(stored: Examples) -> None:
+    first_pieces: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for tensors, position in read(stored, DataPosition(), 80):
+        if position.epoch in first_pieces:
+            first_pieces[position.epoch] += tensors["source"][:, 0].tolist()
+    orders = list(first_pieces.values())
+    assert all(sorted(order) == [5 + n for n in range(40)] for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_positions_count_up(stored: Examples) -> None:
+    positions = [position for _, position in read(stored, DataPosition(), 60)]
+    assert positions[0] == DataPosition(0, 1)
+    for earlier, later in pairwise(positions):
+        assert later in (DataPosition(earlier.epoch, earlier.batch + 1), DataPosition(earlier.epoch + 1, 1))
+    assert positions[-1].epoch > 1
+
+
+def test_another_seed_is_another_order(stored: Examples) -> None:
+    one, other = (read(stored, DataPosition(), 9, seed) for seed in (1, 2))
+    assert not same(one, other)

@@ -40,11 +40,11 @@ def mapped(path: Path) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells")
-def test_what_was_let_go_is_no_longer_in_memory_and_can_be_read_again(tmp_path: Path) -> None:
+def test_what_was_released_is_no_longer_in_memory_and_can_be_read_again(tmp_path: Path) -> None:
     examples = Examples.write(tmp_path / "e", (([7] * 50, [9] * 50) for _ in range(10_000)))
     before = examples.pieces.tolist()
     assert mapped(tmp_path / "e" / "pieces.bin") > 1_000
-    examples.let_go()
+    examples.release()
     assert mapped(tmp_path / "e" / "pieces.bin") < 100
     assert examples.pieces.tolist() == before
 
@@ -79,7 +79,7 @@ def test_damage_is_found(tmp_path: Path, part: str, damage: str) -> None:
         path.unlink()
     else:
         path.write_bytes(content[:-3] if damage == "truncated" else content + b"xx")
-    with pytest.raises(RunError, match="are damaged") as caught:
+    with pytest.raises(RunError, match="is damaged") as caught:
         Examples.open(tmp_path / "e")
     assert str(tmp_path / "e") in caught.value.what
     assert "prepare the data again" in caught.value.fix
@@ -89,6 +89,6 @@ def test_offsets_of_other_examples_are_found(tmp_path: Path) -> None:
     for name, source in (("one", [1, 2]), ("other", [1, 2, 3])):
         Examples.write(tmp_path / name, [(source, [3])])
     (tmp_path / "other" / "offsets.bin").replace(tmp_path / "one" / "offsets.bin")
-    with pytest.raises(RunError, match="are damaged") as caught:
+    with pytest.raises(RunError, match="is damaged") as caught:
         Examples.open(tmp_path / "one")
     assert "does not fit" in caught.value.why

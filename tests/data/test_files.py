@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from atonce.data import lines as lines_module
 from atonce.data import packed as packed_module
 from atonce.data.config import FilesConfig, TableConfig
-from atonce.data.corpora import Corpus, Pair, open_corpus
+from atonce.data.corpora.registry import open_corpus
 from atonce.data.files import read_aligned, read_jsonl, read_table
 from atonce.data.lines import existing, read_lines, read_stdin
+from atonce.data.pairs import Corpus, Pair
 from atonce.errors import DataError, RecipeError
 
 PAIRS = [Pair("a house", "ein Haus"), Pair("", "leer"), Pair("two", "zwei")]

@@ -31,5 +31,5 @@ def test_a_damaged_file_is_told(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "labels.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(RunError, match="missing or damaged"):
+    with pytest.raises(RunError, match="is damaged"):
         Labels.open(path)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce.data.config import Normalization, VocabularyConfig
-from atonce.data.known_words import KnownWords
+from atonce.data.encode_cache import EncodeCache
 from atonce.data.normalization import NO_WIDTH, _kinds, compared, is_blank, normalized
 from atonce.data.tokenizer import Tokenizer
 
@@ -54,7 +54,7 @@ def test_what_is_the_same_text_has_the_same_pieces(tokenizer: Tokenizer, spellin
     assert tokenizer.encode(text) == expected
     for lines in ([text], [text] * 20, [WORDS, text, ""]):
         assert tokenizer.encode_lines(lines) == [tokenizer.encode(line) for line in lines]
-        assert [list(ids) for ids in KnownWords(tokenizer).encode_lines(lines)] == tokenizer.encode_lines(
+        assert [list(ids) for ids in EncodeCache(tokenizer).encode_lines(lines)] == tokenizer.encode_lines(
             lines
         )
 

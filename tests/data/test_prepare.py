@@ -12,12 +12,13 @@ from atonce.data import examples as examples_module
 from atonce.data import prepare_pairs as pairs_module
 from atonce.data import splits as splits_module
 from atonce.data.config import DataConfig, DatesConfig, FilesConfig, TableConfig, VocabularyConfig
-from atonce.data.corpora import Corpus, Pair, open_corpus
+from atonce.data.corpora.registry import open_corpus
 from atonce.data.examples import Examples
 from atonce.data.labels import Labels
 from atonce.data.left_out import left_out
+from atonce.data.pairs import Corpus, Pair
 from atonce.data.prepare import Prepared, is_prepared, open_prepared, prepare
-from atonce.data.splits import Hashes, sharing
+from atonce.data.splits import Hashes, overlaps
 from atonce.data.tokenizer import Tokenizer
 from atonce.errors import DataError, DiskError, RunError
 
@@ -65,7 +66,7 @@ def test_every_pair_goes_to_one_place(small_dates: DatesConfig, tmp_path: Path) 
     assert decoded(prepared.tokenizer, prepared.valid) == respelt(prepared.valid_pairs, prepared.tokenizer)
     hashes = [Hashes.of(pairs) for pairs in (train, prepared.valid_pairs, prepared.test_pairs)]
     for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert not sharing(hashes[one], hashes[other]).any()
+        assert not overlaps(hashes[one], hashes[other]).any()
     assert consistent(prepared)
 
 
@@ -366,7 +367,7 @@ def test_labels_are_learned_and_sources_split_however_many_share_one(tmp_path: P
         origin="a test",
     )
     prepared = prepare(config, VOCABULARY, tmp_path / "run")
-    labels = prepared.ends.target
+    labels = prepared.io_spec.target
     assert isinstance(labels, Labels)
     assert labels.names == ("bad", "good")
     assert (len(prepared.train), len(prepared.valid_pairs), len(prepared.test_pairs)) == (49, 5, 6)
@@ -377,7 +378,7 @@ def test_labels_are_learned_and_sources_split_however_many_share_one(tmp_path: P
         ]  # fmt: skip
 
 
-@pytest.mark.parametrize("task", ["summarisation", "classification"])
+@pytest.mark.parametrize("task", ["summarization", "classification"])
 def test_texts_that_are_seen_as_a_whole_are_cut_and_not_left_out(tmp_path: Path, task: str) -> None:
     texts = [f"number {n} " + "and on " * 50 for n in range(40)]
     labels = [("good", "bad")[n % 2] if task == "classification" else f"the number {n}" for n in range(40)]
@@ -503,7 +504,7 @@ def test_labels_that_are_spelt_otherwise_are_one(tmp_path: Path) -> None:
     pairs = [Pair(f"text number {n}", ("schön", "scho\u0308n", "nein")[n % 3]) for n in range(60)]
     config = FilesConfig(**written(tmp_path, "train", pairs), task="classification")
     prepared = prepare(config, VOCABULARY, tmp_path / "run")
-    labels = prepared.ends.target
+    labels = prepared.io_spec.target
     assert isinstance(labels, Labels)
     assert labels.names == ("nein", "schön")
     assert labels.number("scho\u0308n") == labels.number(" schön") == 1

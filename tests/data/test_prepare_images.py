@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from atonce.data.config import DigitsConfig, DigitStringsConfig, VocabularyConfig
-from atonce.data.digits import open_digits
+from atonce.data.corpora.digits import open_digits
 from atonce.data.images import ImageExamples
 from atonce.data.labels import Labels
 from atonce.data.prepare import Prepared, open_prepared, prepare
@@ -24,7 +24,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Prepared]:
 def test_labels_are_stored_by_number_and_pixels_as_they_are(digits: tuple[Path, Prepared]) -> None:
     _, prepared = digits
     corpus = open_digits(DigitsConfig())
-    labels = prepared.ends.target
+    labels = prepared.io_spec.target
     assert isinstance(labels, Labels)
     assert labels.names == tuple("0123456789")
     assert isinstance(prepared.train, ImageExamples)

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce.data import splits as splits_module
-from atonce.data.corpora import Pair
+from atonce.data.pairs import Pair
 from atonce.data.splits import (
     LARGEST_GROUP_CUT,
     Hashes,
     Side,
     connected,
     cut,
+    overlaps,
+    overlaps_by_target,
     repeated_targets,
-    sharing,
-    sharing_target_alone,
     text_keys,
 )
 
@@ -137,14 +137,14 @@ def test_every_character_is_kept_or_dropped_as_unicode_says() -> None:
 def test_sharing_either_side_is_enough() -> None:
     given_pairs = Hashes.of([Pair("Yes.", "Ja."), Pair("no", "nein")])
     pairs = [Pair("yes", "jawohl"), Pair("indeed", "ja!"), Pair("ja", "yes"), Pair("maybe", "vielleicht")]
-    assert sharing(Hashes.of(pairs), given_pairs).tolist() == [True, True, False, False]
+    assert overlaps(Hashes.of(pairs), given_pairs).tolist() == [True, True, False, False]
 
 
 @given(corpora, corpora)
 def test_sharing_is_what_a_search_finds(pairs: list[Pair], given_pairs: list[Pair]) -> None:
     sides = [{key(pair[side]) for pair in given_pairs} for side in (0, 1)]
     expected = [key(pair.source) in sides[0] or key(pair.target) in sides[1] for pair in pairs]
-    assert sharing(Hashes.of(pairs), Hashes.of(given_pairs)).tolist() == expected
+    assert overlaps(Hashes.of(pairs), Hashes.of(given_pairs)).tolist() == expected
 
 
 @given(
@@ -179,7 +179,7 @@ def test_nothing_to_split() -> None:
 
 def test_sharing_the_target_alone() -> None:
     pairs = [Pair("a", "x"), Pair("b", "x"), Pair("c", "y")]
-    found = sharing_target_alone(Hashes.of(pairs), Hashes.of([Pair("a", "x"), Pair("d", "z")]))
+    found = overlaps_by_target(Hashes.of(pairs), Hashes.of([Pair("a", "x"), Pair("d", "z")]))
     assert found.tolist() == [False, True, False]
 
 

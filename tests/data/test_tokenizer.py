@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from atonce.data import tokenizer as tokenizer_module
 from atonce.data.config import VocabularyConfig
-from atonce.data.dates import generate
+from atonce.data.corpora.dates import generate
 from atonce.data.tokenizer import Tokenizer
 from atonce.errors import DataError, DiskError, RunError
 
@@ -207,10 +207,10 @@ def test_a_damaged_model_is_an_error(dates_tokenizer: Tokenizer, tmp_path: Path)
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"no model", whole[5:]):
         path.write_bytes(damaged)
-        with pytest.raises(RunError, match="cannot read the tokenizer") as caught:
+        with pytest.raises(RunError, match="is damaged") as caught:
             Tokenizer.open(path)
         assert "not a sentencepiece model" in caught.value.why
-    with pytest.raises(RunError, match="cannot read") as caught:
+    with pytest.raises(RunError, match="is damaged") as caught:
         Tokenizer.open(tmp_path / "gone.model")
     assert caught.value.why == "No such file or directory"
 
@@ -247,7 +247,7 @@ def test_what_sentencepiece_does_not_check_is_checked(
     path = tmp_path / "tokenizer.model"
     dates_tokenizer.save(path)
     path.write_bytes(path.read_bytes() + behind)
-    with pytest.raises(RunError, match="cannot read the tokenizer") as caught:
+    with pytest.raises(RunError, match="is damaged") as caught:
         Tokenizer.open(path)
     assert re.search(why, caught.value.why)
 

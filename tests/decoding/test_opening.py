@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from atonce.data.corpora import Pair
 from atonce.data.images import ImagePair
+from atonce.data.pairs import Pair
 from atonce.data.prepare import open_prepared
 from atonce.decoding import opening
 from atonce.decoding.classifier import Classifier
@@ -49,7 +49,7 @@ def test_another_kind_is_refused_with_the_right_command(
     opener(runs[good])
     for name, run in runs.items():
         if name != good:
-            with pytest.raises(RunError, match="does not make") as error:
+            with pytest.raises(RunError, match="is not for") as error:
                 opener(run)
             right = {"texts": "translate", "labels": "classify", "images": "read"}[name]
             assert error.value.fix == f"use: atonce {right} {run}"
@@ -64,7 +64,7 @@ def test_a_task_is_what_was_trained_for_or_refused(runs: dict[str, Path], task: 
     assert type(load(runs[TASKS[task]], task=task)) is expected  # type: ignore[call-overload]
     for other, run in runs.items():
         if other != TASKS[task]:
-            with pytest.raises(RunError, match=f"was not trained for {task}") as error:
+            with pytest.raises(RunError, match=f"is not for {task}") as error:
                 load(run, task=task)  # type: ignore[call-overload]
             right = next(name for name, kind in TASKS.items() if kind == other)
             assert error.value.fix == f'use: atonce.load(run, task="{right}")'

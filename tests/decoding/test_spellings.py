@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tiny
-from atonce.data.ends import Ends
+from atonce.data.io_spec import IOSpec
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
@@ -86,8 +86,8 @@ def test_references_are_the_same_text_too_and_that_is_told(dates_run: RunFolder,
     found = evaluate(dates_run.path, source=source, reference=other)
     assert found.scores == expected.scores
     assert (expected.references_respelt, found.references_respelt) == (0, 2)
-    assert "references_respelt" not in expected.as_dict()
-    assert found.as_dict()["references_respelt"] == 2
+    assert "references_respelt" not in expected.to_dict()
+    assert found.to_dict()["references_respelt"] == 2
 
 
 @pytest.fixture
@@ -125,5 +125,5 @@ def test_a_run_from_before_is_resumed_by_the_recipe_it_had(old_run: Path) -> Non
 
 
 def test_both_ends_have_one_rule(dates_run: RunFolder) -> None:
-    ends = Ends.open(dates_run.path)
+    ends = IOSpec.open(dates_run.path)
     assert ends.tokenizer.normalization == dates_run.recipe.vocabulary.normalization == "nfc"

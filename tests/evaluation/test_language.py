@@ -10,7 +10,7 @@ from sacrebleu.metrics import BLEU, TER
 
 from atonce.evaluation.intervals import SystemScores
 from atonce.evaluation.language import ScoringLanguage
-from atonce.evaluation.summarisation import score_summaries
+from atonce.evaluation.summarization import score_summaries
 from atonce.evaluation.translation import score
 
 TEXTS = {
@@ -48,9 +48,8 @@ def test_the_references_themselves_are_perfect_in_every_language(language: str, 
     assert scores.bleu == pytest.approx(100)
     assert (scores.chrf, scores.ter, scores.exact) == (100, 0, 100)
     assert f"tok:{TOKENIZERS.get(language, '13a')}" in scores.signatures["bleu"]
-    assert scores.language["origin"] == (
-        "given" if given else "script" if language in TOKENIZERS else "unknown"
-    )
+    assert scores.language is not None
+    assert scores.language.origin == ("given" if given else "script" if language in TOKENIZERS else "unknown")
 
 
 @pytest.mark.parametrize("language", TEXTS)
@@ -160,7 +159,7 @@ def test_it_is_said_for_people_and_for_programs() -> None:
     assert scores.scored == (
         "2 sentences; TER: lower is better; target language zh, found from the script of the references"
     )
-    assert json.loads(json.dumps(scores.as_dict()))["language"]["tag"] == "zh"
+    assert json.loads(json.dumps(scores.to_dict()))["language"]["tag"] == "zh"
     assert "target language ru, as given" in score_summaries(["да"], ["да"], target_language="ru").scored
     assert "that of many" in score(TEXTS["de"], TEXTS["de"]).scored
     assert "have no letters" in score(["😀", "3.14"], ["😀", "3.14"]).scored

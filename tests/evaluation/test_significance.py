@@ -146,7 +146,7 @@ def test_the_sentence_for_people() -> None:
 
 
 def test_as_one_json_object() -> None:
-    written = json.loads(json.dumps(paired_bootstrap(GOOD, POOR, REFERENCES, samples=40).as_dict()))
+    written = json.loads(json.dumps(paired_bootstrap(GOOD, POOR, REFERENCES, samples=40).to_dict()))
     assert set(written["metrics"]) == set(METRICS)
     assert set(written["metrics"]["bleu"]["difference_interval"]) == {"low", "high"}
 

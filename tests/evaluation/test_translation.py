@@ -9,7 +9,8 @@ import pytest
 import sacrebleu
 
 from atonce.errors import DataError
-from atonce.evaluation.translation import chrf, score
+from atonce.evaluation.scores import chrf
+from atonce.evaluation.translation import score
 
 REFERENCES = [
     "Das Gerät ist bereits eingerichtet.",
@@ -119,7 +120,7 @@ def test_a_bleu_of_0_for_texts_that_are_too_short_is_explained(text: str, longes
 
 
 def test_as_one_json_object() -> None:
-    written = json.loads(json.dumps(score(OUTPUTS, REFERENCES).as_dict()))
+    written = json.loads(json.dumps(score(OUTPUTS, REFERENCES).to_dict()))
     metrics = ["bleu", "chrf", "ter", "exact"]
     assert list(written) == [*metrics, "sentences", "signatures", "language", "notes"]
     assert list(written["signatures"]) == ["bleu", "chrf", "ter", "exact"]

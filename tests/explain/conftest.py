@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from atonce.data.config import VocabularyConfig
-from atonce.data.ends import Ends
 from atonce.data.images import ImageShape
+from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.classifier import Classifier
@@ -57,7 +57,7 @@ def classifier_of() -> Callable[..., Classifier]:
         torch.manual_seed(0)
         config = model_config(image, encoder, {"kind": "classifier"})
         model = build_model(config, 0, image=SHAPE, labels=3)
-        return Classifier(model.eval(), Ends(SHAPE, Labels(["ant", "bee", "cat"])))
+        return Classifier(model.eval(), IOSpec(SHAPE, Labels(["ant", "bee", "cat"])))
 
     return make
 

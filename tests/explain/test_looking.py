@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from atonce.data.ends import Ends
+from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.classifier import Classifier
@@ -73,7 +73,7 @@ def test_a_model_of_texts_reads_no_image_and_one_for_labels_of_texts_looks_at_no
     config = ModelConfig.parse({"dim": 8, "decoder": {"kind": "classifier"}}, origin="a test")
     model = build_model(config, dates_tokenizer.size, labels=2)
     with pytest.raises(RunError, match=r"no heat map[\s\S]*atonce context"):
-        heatmap(Classifier(model, Ends(dates_tokenizer, Labels(["a", "b"]))), "text")
+        heatmap(Classifier(model, IOSpec(dates_tokenizer, Labels(["a", "b"]))), "text")
 
 
 def test_an_image_has_no_pieces(reader_of: Callable[..., ImageReader], picture: np.ndarray) -> None:

@@ -392,6 +392,17 @@ def test_lines_behind_a_value_are_no_keys() -> None:
     assert load("dates", ["about=1\nformat=2"]).about == "1\nformat=2"
 
 
+def test_an_older_spelling_of_a_task_is_read() -> None:
+    values = load("docstrings").model_dump()
+    assert values["data"]["task"] == "summarization"
+    values["data"]["task"] = "summarisation"
+    assert Recipe.parse(values, origin="an older run") == load("docstrings")
+    own = {"kind": "tsv", "path": "a.tsv", "columns": [1, 2], "task": "summarisation"}
+    recipe = Recipe.parse({"data": own}, origin="an older run")
+    assert recipe.data.task == "summarization"
+    assert "summarisation" not in dumps(recipe)
+
+
 def test_the_page_of_keys_is_what_the_configs_say() -> None:
     """python tests/recipe_keys.py > docs/recipes.md"""
     written = Path(__file__).parents[2] / "docs" / "recipes.md"

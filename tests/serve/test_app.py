@@ -294,7 +294,7 @@ def test_refusals_say_what_why_and_what_to_do(client: TestClient) -> None:
     fault = refused(post("/v1/translate", json={"texts": ["a"], "model": "datse"}), 404)
     assert "did you mean 'dates'" in fault["fix"]
     assert "classify" in refused(post("/v1/translate", json={"texts": ["a"], "model": "labels"}), 422)["fix"]
-    assert "summarisation" in refused(post("/v1/summarize", json={"texts": ["a"]}), 404)["what"]
+    assert "summarization" in refused(post("/v1/summarize", json={"texts": ["a"]}), 404)["what"]
     assert (
         "did you mean 'nbest'" in refused(post("/v1/translate", json={"texts": ["a"], "nbst": 2}), 422)["fix"]
     )

@@ -47,7 +47,7 @@ def test_against_another_run(dates_run: RunFolder, tmp_path: Path) -> None:
     evaluation = evaluate(dates_run.path, against=dates_run.path)
     references = [pair.target for pair in open_prepared(dates_run.path).test_pairs]
     assert evaluation.against == paired_bootstrap(evaluation.outputs, evaluation.outputs, references)
-    assert "against" in evaluation.as_dict()
+    assert "against" in evaluation.to_dict()
     with pytest.raises(RunError, match="not a run folder"):
         evaluate(dates_run.path, against=tmp_path)
 
@@ -58,7 +58,7 @@ def test_everything_is_scored_in_the_language_of_the_references(dates_run: RunFo
     evaluation = evaluate(
         dates_run.path, source=tmp_path / "s", reference=tmp_path / "r", against=dates_run.path
     )
-    values = evaluation.as_dict()
+    values = evaluation.to_dict()
     assert values["language"]["tag"] == "zh"
     assert values["language"]["origin"] == "script"
     for metric in ("bleu", "ter"):
@@ -70,7 +70,7 @@ def test_everything_is_scored_in_the_language_of_the_references(dates_run: RunFo
 def test_the_beam_is_the_recipes_unless_given(dates_run: RunFolder) -> None:
     assert evaluate(dates_run.path).beam == 1
     wide = evaluate(dates_run.path, beam=3)
-    assert wide.as_dict()["beam"] == wide.beam == 3
+    assert wide.to_dict()["beam"] == wide.beam == 3
     pairs = open_prepared(dates_run.path).test_pairs
     outputs = load_translator(dates_run.path).translate([pair.source for pair in pairs], beam=3)
     assert list(wide.outputs) == [output.text for output in outputs]

@@ -27,14 +27,14 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_it_keeps_the_scores_of_the_test_split(dates_run: RunFolder) -> None:
     evaluation = evaluate(dates_run.path)
-    assert json.loads((dates_run.path / "scores.json").read_text()) == evaluation.as_dict()
+    assert json.loads((dates_run.path / "scores.json").read_text()) == evaluation.to_dict()
     assert evaluation.scores.sentences == 6
 
 
 def test_train_gives_the_run_and_its_scores(tmp_path: Path) -> None:
     experiment = train(tiny.recipe(training={"steps": 2}), tmp_path / "run", quiet=True)
     assert experiment.run.path == tmp_path / "run"
-    assert experiment.evaluation.as_dict() == json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert experiment.evaluation.to_dict() == json.loads((tmp_path / "run" / "scores.json").read_text())
 
 
 def test_the_folder_has_its_owner_until_the_scores_are_written(

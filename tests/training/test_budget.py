@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from atonce.errors import RunError
 from atonce.runs.folder import JsonLines
 from atonce.training.budget import UNPLANNED_UPDATES, VALIDATIONS, StepBudget, TimeBudget
-from atonce.training.schedule import rate_factor
+from atonce.training.optimizers import rate_factor
 
 Speed = Callable[[float], float]
 """How many times slower the machine is than when it is idle, at a second of the training."""
@@ -49,7 +49,7 @@ class Training:
             self.planned.append(self.budget.planned_steps(self.step))
             duration = self.update * self.slower(self.seconds) * self.cold.get(self.step, 1)
             self.seconds += duration
-            self.budget.observe(self.step, self.seconds, duration)
+            self.budget.update(self.step, self.seconds, duration)
             if self.budget.is_validated(self.step):
                 took = self.validation * self.slower(self.seconds)
                 self.seconds += took
@@ -72,7 +72,7 @@ def journal(path: Path) -> JsonLines:
 
 def test_a_step_budget_is_what_it_is() -> None:
     budget = StepBudget(7)
-    budget.observe(5, 1e9, 1e9)
+    budget.update(5, 1e9, 1e9)
     assert [budget.is_over(step) for step in (6, 7)] == [False, True]
     assert budget.planned_steps(3) == budget.expected_steps(3) == 7
     assert budget.share(7) == 1

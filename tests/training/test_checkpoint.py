@@ -11,16 +11,20 @@ import pytest
 import torch
 
 import tiny
+from atonce.data.batches import DataPosition
 from atonce.errors import RunError
 from atonce.models.build import build_model
 from atonce.runs.folder import load_tensors, save_tensors
-from atonce.training.average import WeightAverage
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
-from atonce.training.optimizers import build_optimizers
-from atonce.training.stream import Position
+from atonce.training.optimizers import WeightAverage, build_optimizers
 
 PROGRESS = Progress(
-    step=3, position=Position(1, 2), planned_steps=9, seconds=1.5, least_cost=2.25, validations_since_best=1
+    step=3,
+    position=DataPosition(1, 2),
+    planned_steps=9,
+    seconds=1.5,
+    least_cost=2.25,
+    validations_since_best=1,
 )
 
 
@@ -77,7 +81,7 @@ def test_no_folder_and_an_empty_one_hold_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_older_ones_go_and_the_newest_counts(folder: Path) -> None:
-    later = Progress(step=12, position=Position(3, 0))
+    later = Progress(step=12, position=DataPosition(3, 0))
     save_checkpoint(folder, a_learner(seed=5), later)
     assert [path.name for path in folder.iterdir()] == ["step-00000012"]
     assert load_checkpoint(folder, a_learner()) == later
@@ -86,7 +90,7 @@ def test_older_ones_go_and_the_newest_counts(folder: Path) -> None:
 def test_the_newest_counts_while_the_older_is_still_there(folder: Path) -> None:
     """As after a kill between the writing of one and the removal of the other."""
     shutil.copytree(folder / "step-00000003", folder.parent / "kept")
-    later = Progress(step=12, position=Position(3, 0))
+    later = Progress(step=12, position=DataPosition(3, 0))
     save_checkpoint(folder, a_learner(seed=5), later)
     shutil.copytree(folder.parent / "kept", folder / "step-00000003")
     assert load_checkpoint(folder, a_learner()) == later
@@ -162,7 +166,7 @@ def test_where_the_newest_is_damaged_the_one_before_is_gone_on_with(
 ) -> None:
     kept = folder.with_name("kept-until-the-next")
     shutil.copytree(folder / "step-00000003", kept)
-    save_checkpoint(folder, a_learner(seed=5), Progress(step=12, position=Position(3, 0)))
+    save_checkpoint(folder, a_learner(seed=5), Progress(step=12, position=DataPosition(3, 0)))
     shutil.copytree(kept, folder / "step-00000003")
     _write(folder / "step-00000012" / "state.safetensors", lambda old: old[:-1] + bytes([old[-1] ^ 1]))
     learner = a_learner(seed=2)
@@ -182,7 +186,7 @@ def test_where_the_newest_is_damaged_the_one_before_is_gone_on_with(
 def two_of_them(folder: Path) -> list[str]:
     """Step 3 and step 12, both whole, as a kill may leave them."""
     shutil.copytree(folder / "step-00000003", folder / "kept")
-    save_checkpoint(folder, a_learner(seed=5), Progress(step=12, position=Position(3, 0)))
+    save_checkpoint(folder, a_learner(seed=5), Progress(step=12, position=DataPosition(3, 0)))
     (folder / "kept").rename(folder / "step-00000003")
     return sorted(path.name for path in folder.iterdir())
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import tiny
 from atonce.data.batches import Batch
 from atonce.runs.folder import RunFolder
-from atonce.training.distributed import ALONE, Ranks
+from atonce.training.distributed import SINGLE_PROCESS, Ranks
 from atonce.training.train import train
 from zoo import EOS, PAD, SOURCES, padded
 
@@ -56,14 +56,14 @@ with together(torch.device("cpu")) as ranks:
             torch.testing.assert_close(summed, loss.item())
             torch.testing.assert_close(gradients(model), whole)
             for gradient in gradients(model):
-                assert ranks.told(gradient.sum().item()) == gradient.sum().item()
+                assert ranks.broadcast(gradient.sum().item()) == gradient.sum().item()
     with torch.no_grad():
         next(model.parameters()).add_(ranks.rank)
     ranks.take_weights_of_first(model)
-    assert ranks.told(next(model.parameters()).sum().item()) == next(model.parameters()).sum().item()
-    ranks.draw_apart(1, 7)
+    assert ranks.broadcast(next(model.parameters()).sum().item()) == next(model.parameters()).sum().item()
+    ranks.seed_per_rank(1, 7)
     drawn = torch.rand(()).item()
-    assert (ranks.told(drawn) == drawn) is ranks.is_first
+    assert (ranks.broadcast(drawn) == drawn) is ranks.is_first
 """
 ARCHITECTURES = [("pre", "pre"), ("bigru", "gru_additive"), ("bilstm", "lstm_none"), ("convolution", "ssru")]
 
@@ -72,14 +72,14 @@ import os, signal
 from atonce.cli.main import main
 from atonce.training.distributed import Ranks
 
-draw_apart = Ranks.draw_apart
+seed_per_rank = Ranks.seed_per_rank
 
 def dying(self, seed, step):
     if (self.rank, step, os.environ["TORCHELASTIC_RESTART_COUNT"]) == (1, 9, "0"):
         os.kill(os.getpid(), signal.SIGKILL)
-    draw_apart(self, seed, step)
+    seed_per_rank(self, seed, step)
 
-Ranks.draw_apart = dying
+Ranks.seed_per_rank = dying
 main()
 """
 
@@ -129,11 +129,11 @@ def with_dropout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_alone_nothing_is_shared() -> None:
     batch = batch_of(SOURCES)
-    assert ALONE.is_first
-    assert ALONE.shares([batch]) == [batch]
-    assert ALONE.told(0.5) == 0.5
+    assert SINGLE_PROCESS.is_first
+    assert SINGLE_PROCESS.shares([batch]) == [batch]
+    assert SINGLE_PROCESS.broadcast(0.5) == 0.5
     state = torch.get_rng_state()
-    ALONE.draw_apart(1, 1)
+    SINGLE_PROCESS.seed_per_rank(1, 1)
     assert torch.equal(torch.get_rng_state(), state)
 
 

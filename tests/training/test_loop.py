@@ -8,17 +8,15 @@ import torch
 from torch import Tensor, nn
 
 import tiny
-from atonce.data.batches import Batch
+from atonce.data.batches import Batch, DataPosition
 from atonce.models.build import build_model
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import TrainingConfig
 from atonce.training import loop as loop_module
-from atonce.training.average import WeightAverage
 from atonce.training.budget import Clock, StepBudget
 from atonce.training.loop import Update, updates
 from atonce.training.loss import Loss, batch_loss
-from atonce.training.optimizers import build_optimizers
-from atonce.training.stream import Position
+from atonce.training.optimizers import WeightAverage, build_optimizers
 
 VOCAB = 30
 NO_DROPOUT = {
@@ -35,12 +33,12 @@ def a_batch(rows: int, length: int, seed: int) -> Batch:
     return Batch(pieces, real, pieces.roll(1, 1), pieces, real)
 
 
-def stream(*batches: Batch) -> Iterator[tuple[Batch, Position]]:
+def stream(*batches: Batch) -> Iterator[tuple[Batch, DataPosition]]:
     number = 0
     while True:
         for batch in batches:
             number += 1
-            yield batch, Position(0, number)
+            yield batch, DataPosition(0, number)
 
 
 def a_model(model: dict[str, Any] = NO_DROPOUT) -> Seq2Seq:
@@ -79,7 +77,7 @@ def test_two_batches_accumulated_are_one_batch_of_both() -> None:
     assert first.loss == pytest.approx(second.loss, rel=1e-5)
     assert first.gradient_norm == pytest.approx(second.gradient_norm, rel=1e-4)
     assert first.target_tokens == second.target_tokens == 30
-    assert (first.position, second.position) == (Position(0, 2), Position(0, 1))
+    assert (first.position, second.position) == (DataPosition(0, 2), DataPosition(0, 1))
     for left, right in zip(weights(apart), weights(together), strict=True):
         torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-5)
 

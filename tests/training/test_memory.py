@@ -12,7 +12,7 @@ import torch
 import tiny
 from atonce.data.batches import Batch, collate, plan_batches
 from atonce.data.config import VocabularyConfig
-from atonce.data.dates import generate
+from atonce.data.corpora.dates import generate
 from atonce.data.examples import Examples
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.data.tokenizer import Tokenizer
@@ -24,7 +24,6 @@ from atonce.models.named import ARCHITECTURES
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import Recipe
 from atonce.training import memory
-from atonce.training.average import WeightAverage
 from atonce.training.loss import batch_loss
 from atonce.training.memory import (
     Sizes,
@@ -36,7 +35,7 @@ from atonce.training.memory import (
     with_batches,
     with_most,
 )
-from atonce.training.optimizers import build_optimizers
+from atonce.training.optimizers import WeightAverage, build_optimizers
 from atonce.training.train import train
 from peak import peak_growth
 from zoo import every_part
@@ -84,7 +83,7 @@ def remembered_by(model: Seq2Seq, batch: Batch) -> tuple[torch.Tensor, int]:
 
 def after_a_step(recipe: Recipe, prepared: Prepared) -> dict[str, int]:
     """What a training holds after one step, by kind."""
-    model = model_for(recipe, prepared.ends)
+    model = model_for(recipe, prepared.io_spec)
     optimizers = build_optimizers(model, recipe.training)
     average = WeightAverage(model, recipe.training.average)
     loss, _ = remembered_by(model, collate(prepared.train, np.arange(8)))
@@ -206,10 +205,10 @@ def test_an_image_is_as_many_positions_as_the_model_makes_of_it(
         model={**tiny.TRANSFORMER, "image": {"kind": kind}},
     )  # fmt: skip
     train, tokenizer = prepared_strings.train, prepared_strings.tokenizer
-    sizes = Sizes(tokenizer.size, image=prepared_strings.ends.source)
+    sizes = Sizes(tokenizer.size, image=prepared_strings.io_spec.source)
     found = with_batches(recipe, sizes, train, 1)
     batch = collate(train, np.arange(700 // 88))
-    model = model_for(recipe, prepared_strings.ends)
+    model = model_for(recipe, prepared_strings.io_spec)
     states = model.encode(batch.source, batch.source_mask).states
     assert found.read == states[..., 0].numel()
     assert found.held >= sum(one.nbytes for one in batch.tensors().values())
@@ -247,7 +246,7 @@ def test_a_training_takes_what_was_counted(name: str, tmp_path: Path) -> None:
     recipe = tiny.recipe(**sections, training=training)
     taken = peak_growth(lambda: train(recipe, tmp_path / "run", quiet=True))
     prepared = open_prepared(tmp_path / "run")
-    image = prepared.ends.source if name == "images" else None
+    image = prepared.io_spec.source if name == "images" else None
     sizes = with_batches(recipe, Sizes(prepared.tokenizer.size, image=image), prepared.train, 1)
     counted = max(sum(counting(recipe, sizes).values()) for counting in (training_bytes, reading_bytes))
     assert 0.05 * taken < counted < taken

@@ -11,8 +11,9 @@ import tiny
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe
 from atonce.training import budget as budget_module
+from atonce.training.callbacks import OnStep, TrainingEvent
 from atonce.training.loop import Update
-from atonce.training.train import Report, train
+from atonce.training.train import train
 
 MODELS = {"transformer": tiny.TRANSFORMER, "gru-additive": tiny.GRU}
 
@@ -39,14 +40,14 @@ def finish(recipe: Recipe, folder: Path, *, killed_after: list[int]) -> int:
     for session, steps in enumerate(killed_after, start=1):
         left = steps
 
-        def watch(_: Report) -> None:
+        def watch(_: TrainingEvent) -> None:
             nonlocal left
             left -= 1
             if left == 0:
                 raise Killed
 
         try:
-            train(recipe, folder, resume=True, watch=watch)
+            train(recipe, folder, resume=True, callbacks=[OnStep(watch)])
         except Killed:
             torch.rand(5)  # the next session is another process: it knows nothing of this one's random state
             continue
@@ -192,15 +193,15 @@ def test_a_time_budget_is_resumed_bit_for_bit_up_to_the_kill(
     before: list[Update] = []
     after: list[Update] = []
 
-    def killing(report: Report) -> None:
+    def killing(report: TrainingEvent) -> None:
         before.append(report.update)
         if len(before) == killed_after:
             raise Killed
 
     with pytest.raises(Killed):
-        train(recipe, run, resume=True, watch=killing)
+        train(recipe, run, resume=True, callbacks=[OnStep(killing)])
     clock.tick *= 1.7
-    train(recipe, run, resume=True, watch=lambda report: after.append(report.update))
+    train(recipe, run, resume=True, callbacks=[OnStep(lambda report: after.append(report.update))])
     lost = [update for update in before if update.step >= after[0].step]
     again = after[: len(lost)]
     assert after[0].step == killed_after - killed_after % 4 + 1
@@ -218,12 +219,12 @@ def test_a_checkpoint_keeps_how_long_the_validation_before_it_took(
     recipe = minutes()
     run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
 
-    def killing(report: Report) -> None:
+    def killing(report: TrainingEvent) -> None:
         if report.validation:
             raise Killed
 
     with pytest.raises(Killed):
-        train(recipe, run, resume=True, watch=killing)
+        train(recipe, run, resume=True, callbacks=[OnStep(killing)])
     (checkpoint,) = (run / "checkpoints").iterdir()
     kept = json.loads((checkpoint / "progress.json").read_text())
     assert kept["update_seconds"] > 0
@@ -252,7 +253,7 @@ def test_a_paused_training_comes_to_the_same(tmp_path: Path, prepared_dates: Pat
             tmp_path / "paused",
             resume=True,
             pause_at=pause_at,
-            watch=lambda report: steps[-1].append(report.update.step),
+            callbacks=[OnStep(lambda report: steps[-1].append(report.update.step))],
         )
     assert [step for session in steps for step in session] == list(range(1, 11)), "none twice"
     assert len(steps[0]) == 1
@@ -266,12 +267,12 @@ def test_a_time_budget_of_an_older_version_keeps_the_steps_that_were_planned(
     recipe = minutes(save_every=2)
     run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
 
-    def killing(report: Report) -> None:
+    def killing(report: TrainingEvent) -> None:
         if report.update.step == 2:
             raise Killed
 
     with pytest.raises(Killed):
-        train(recipe, run, resume=True, watch=killing)
+        train(recipe, run, resume=True, callbacks=[OnStep(killing)])
     progress = run / "checkpoints" / "step-00000002" / "progress.json"
     values = json.loads(progress.read_text())
     for later in ("validation_updates", "threads", "sums", "sum"):

@@ -21,8 +21,9 @@ from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, load_tensors
 from atonce.training import loop as loop_module
 from atonce.training import train as train_module
+from atonce.training.callbacks import OnStep, TrainingEvent
 from atonce.training.loss import Loss, batch_loss
-from atonce.training.train import Report, train
+from atonce.training.train import train
 from atonce.training.validation import Validation, validation_loss
 
 
@@ -56,8 +57,8 @@ def nan_from(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
 
 
 def test_the_folder_says_all_about_the_run(tmp_path: Path) -> None:
-    reports: list[Report] = []
-    run = train(tiny.recipe(), tmp_path / "run", watch=reports.append)
+    reports: list[TrainingEvent] = []
+    run = train(tiny.recipe(), tmp_path / "run", callbacks=[OnStep(reports.append)])
     names = {path.name for path in run.path.iterdir()}
     assert names == {
         *("recipe.toml", "tokenizer.model", "model.safetensors", "log.jsonl", "data.json"),
@@ -249,13 +250,13 @@ def test_a_disk_that_is_full_at_a_checkpoint_loses_nothing(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    def watch(report: Report) -> None:
+    def watch(report: TrainingEvent) -> None:
         nonlocal writes
         if report.update.step == 7:
             monkeypatch.setattr("atonce.runs.folder.save_file", full)
 
     with pytest.raises(DiskError, match="cannot write") as caught:
-        train(recipe, tmp_path / "run", watch=watch)
+        train(recipe, tmp_path / "run", callbacks=[OnStep(watch)])
     assert "No space left on device" in caught.value.why
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000006"]
     monkeypatch.undo()
@@ -267,11 +268,11 @@ def test_a_disk_that_is_full_at_a_checkpoint_loses_nothing(
 def test_a_run_can_be_used_while_it_trains(tmp_path: Path) -> None:
     texts: list[str] = []
 
-    def watch(report: Report) -> None:
+    def watch(report: TrainingEvent) -> None:
         if report.update.step == 8:
             texts.append(load_translator(tmp_path / "run").translate(["3 May 2001"], beam=1)[0].text)
 
-    train(tiny.recipe(), tmp_path / "run", watch=watch)
+    train(tiny.recipe(), tmp_path / "run", callbacks=[OnStep(watch)])
     assert len(texts) == 1
 
 
@@ -290,13 +291,13 @@ def test_a_run_has_one_owner_while_it_is_trained(
     tiny.begun(tmp_path / "whole", recipe, prepared_dates)
     refused = []
 
-    def intruding(_: Report) -> None:
+    def intruding(_: TrainingEvent) -> None:
         for resume in (False, True):
             with pytest.raises(RunError) as caught:
                 train(recipe, run, resume=resume)
             refused.append(caught.value.what)
 
-    train(recipe, run, resume=True, watch=intruding)
+    train(recipe, run, resume=True, callbacks=[OnStep(intruding)])
     assert set(refused) == {f"{run} is in use: process {os.getpid()} trains here"}
     train(recipe, tmp_path / "whole", resume=True)
     assert tiny.what_was_learned(run) == tiny.what_was_learned(tmp_path / "whole")

@@ -4,7 +4,7 @@ import torch
 import tiny
 from atonce.data.prepare import Prepared, prepare
 from atonce.decoding.translator import Translator
-from atonce.evaluation.translation import chrf
+from atonce.evaluation.scores import chrf
 from atonce.models.build import build_model
 from atonce.training.validation import validate, validation_loss
 

@@ -10,23 +10,18 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from atonce.cli import (
-    classify,
-    compare,
-    context,
-    demo,
-    distill,
-    evaluate,
-    export,
-    heatmap,
-    measure,
-    read,
-    recipes,
-    serve,
-    summarize,
-    train,
-    translate,
-)
+from atonce.cli.compare import compare
+from atonce.cli.context import context
+from atonce.cli.demo import demo
+from atonce.cli.distill import distill
+from atonce.cli.evaluate import evaluate
+from atonce.cli.export import export
+from atonce.cli.heatmap import heatmap
+from atonce.cli.measure import measure
+from atonce.cli.predict import classify, read, summarize, translate
+from atonce.cli.recipes import recipes
+from atonce.cli.serve import serve
+from atonce.cli.train import train
 from atonce.errors import AtonceError, RecipeError
 
 # typer has click, or a copy of it, and gives the base of its errors no name.
@@ -181,5 +176,4 @@ for command in (
     demo, recipes, train, translate, summarize, classify, read, evaluate, heatmap, context,
     compare, measure, serve, export, distill,
 ):  # fmt: skip
-    name = command.__name__.rpartition(".")[2]
-    app.command(name, cls=Command)(getattr(command, name))
+    app.command(cls=Command)(command)

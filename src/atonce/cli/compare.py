@@ -19,24 +19,28 @@ def compare(
         ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Wall-clock time for each training; they take turns.", min=0.01)
+        float | None, typer.Option(help="Wall-clock minutes for each training; they take turns.", min=0.01)
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Updates for each training.", min=1)] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1, max=1000)] = 1,
-    baseline: Annotated[
-        str | None, typer.Option(help="The model that others are set against; without it, the first.")
-    ] = None,
+    baseline: Annotated[str | None, typer.Option(help="Baseline model; by default the first.")] = None,
     weights: Annotated[
-        int | None, typer.Option(help="Weights of each model; without it, those of the recipe's own.", min=1)
+        int | None,
+        typer.Option(help="Parameter count of each model; by default that of the recipe's own.", min=1),
     ] = None,
     own_widths: Annotated[
-        bool, typer.Option("--own-widths", help="Each model as wide as its name says, not equally heavy.")
+        bool,
+        typer.Option(
+            "--own-widths", help="Use each model's default width instead of matching parameter counts."
+        ),
     ] = False,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a key of the recipe: --set data.pairs=2000", metavar="KEY=VALUE"),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a comparison that broke off.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume a comparison that was interrupted.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Train several architectures on the same data, with equal budgets and equally many weights, and compare.

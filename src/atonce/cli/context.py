@@ -22,7 +22,7 @@ def context(
         str | None, typer.Option(help="Number of a layer of the encoder, 0 for the embedding; else all.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .png, .svg, .pdf, .html or .json.")] = None,
-    ignore_case: Annotated[bool, typer.Option("--ignore-case", help="Take The for the.")] = False,
+    ignore_case: Annotated[bool, typer.Option("--ignore-case", help="Ignore case.")] = False,
     uses: Annotated[
         int, typer.Option(help="Uses of the word to take, the first ones.", min=2, max=MOST_SHOWN)
     ] = 300,

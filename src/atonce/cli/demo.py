@@ -28,7 +28,7 @@ def demo(
 
     result = run_demo(out, recipe=recipe, minutes=minutes, quiet=json)
     if json:
-        models = {title: evaluation.as_dict() for title, evaluation in result.evaluations.items()}
+        models = {title: evaluation.to_dict() for title, evaluation in result.evaluations.items()}
         print_json({"report": str(result.report), "models": models})
         return
     print_scores({title: evaluation.scores for title, evaluation in result.evaluations.items()})

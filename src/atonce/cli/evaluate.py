@@ -12,9 +12,11 @@ from atonce.errors import RecipeError
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     source: Annotated[Path | None, typer.Option(help="Text to translate instead of the test split.")] = None,
-    reference: Annotated[Path | None, typer.Option(help="What it should become, line by line.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Reference translations, line by line.")] = None,
     beam: Beam = None,
-    against: Annotated[Path | None, typer.Option(help="Another run: paired bootstrap.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another run to compare with, by paired bootstrap.")
+    ] = None,
     fast: Fast = False,
     threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -38,7 +40,7 @@ def evaluate(
             run, source=source, reference=reference, beam=beam, against=against, fast=fast, advance=advance
         )
     if json:
-        print_json(evaluation.as_dict())
+        print_json(evaluation.to_dict())
         return
     print_scores({run.name: evaluation.scores, **evaluation.baselines})
     if evaluation.references_respelt:

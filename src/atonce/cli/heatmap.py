@@ -8,7 +8,7 @@ import typer
 
 def heatmap(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    text: Annotated[str, typer.Argument(help="The text to translate; a picture file if RUN reads images.")],
+    text: Annotated[str, typer.Argument(help="The text to translate; an image file if RUN reads images.")],
     out: Annotated[Path, typer.Option(help="File to write: .png, .svg, .pdf, .html or .json.")],
     target: Annotated[str | None, typer.Option(help="Force this output: a text, or a label.")] = None,
     layer: Annotated[

@@ -50,7 +50,7 @@ def measure(
     """
     from atonce.figures.drawing import FORMATS, check_format
 
-    chosen, timed = _numbers(lengths), _numbers(clock_lengths)
+    chosen, timed = _numbers("--lengths", lengths), _numbers("--clock-lengths", clock_lengths)
     if out is not None:
         check_format(out, "measurement", (*FORMATS, ".md"))
     if claims:
@@ -117,7 +117,7 @@ def _print(found: "Measurement", out: Path | None, *, json: bool) -> None:
         print_text(str(out))
 
 
-def _numbers(text: str) -> list[int]:
+def _numbers(option: str, text: str) -> list[int]:
     """Raises RecipeError for what is no list of whole numbers."""
     from atonce.errors import RecipeError
 
@@ -127,9 +127,9 @@ def _numbers(text: str) -> list[int]:
             raise ValueError
     except ValueError:
         raise RecipeError(
-            f"{text!r} are no lengths",
+            f"invalid {option} {text!r}",
             why=f"it takes whole numbers from 1 to {LONGEST:,}, with commas, and {MOST_LENGTHS} at most",
-            fix="--lengths 8,16,32,64",
+            fix=f"for example: {option} 8,16,32,64",
         ) from None
     return lengths
 

@@ -71,7 +71,7 @@ def _would_be_faster() -> bool:
 
 Beam = Annotated[
     int | None,
-    typer.Option("--beam", help="Hypotheses kept; 1 is greedy.", min=1, callback=_of_decoding("--beam")),
+    typer.Option("--beam", help="Beam size; 1 is greedy.", min=1, callback=_of_decoding("--beam")),
 ]
 Nbest = Annotated[
     int,
@@ -85,8 +85,8 @@ Nbest = Annotated[
 Sample = Annotated[
     float,
     typer.Option(
-        help="Draw words at random with this temperature, --nbest times, each draw by itself: likely outputs "
-        "may come twice. 0 searches. Not with --beam.",
+        help="Sampling temperature; --nbest samples, drawn independently, so that outputs may repeat. 0 "
+        "searches. Not with --beam.",
         min=0,
         max=100,
     ),
@@ -101,7 +101,7 @@ Fast = Annotated[
     bool,
     typer.Option(
         "--fast",
-        help="Much sooner on a CPU, and about as good: in eight bits, and compiled if numba is installed.",
+        help="Faster int8 inference on CPUs; outputs may differ slightly. Compiled if numba is installed.",
         callback=_hint,
     ),
 ]
@@ -109,7 +109,7 @@ Threads = Annotated[
     int | None,
     typer.Option(
         "--threads",
-        help="Threads that torch computes with; without it, one for a small model, else one a core.",
+        help="Threads for torch; by default one for a small model, else one a core.",
         min=1,
         callback=_check_threads,
     ),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from atonce.errors import DiskError
+from atonce.errors import DiskError, reason
 
 WIDEST_TABLE = 200
 """Columns of a terminal: more than any table of ours has, but for that of `measure` at many lengths."""
@@ -78,6 +78,6 @@ def writing() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or what is left would fail at exit
         raise DiskError(
             "cannot write the output",
-            why=error.strerror or str(error),
+            why=reason(error),
             fix="make room or send it to another place, then run the same command again",
         ) from error

@@ -13,58 +13,59 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def serve(
     runs: Annotated[list[Path], typer.Argument(help="Run folders: the models that are served.")],
     host: Annotated[
-        str, typer.Option(help="Address to answer at: by default this machine alone.")
+        str, typer.Option(help="Address to listen on; by default this machine alone.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any that is free.", min=0, max=65535)] = 8000,
     token_file: Annotated[
-        Path | None, typer.Option(help="A file with a token that requests must bring.")
+        Path | None, typer.Option(help="File with a bearer token that requests must send.")
     ] = None,
     fast: Fast = False,
     threads: Threads = None,
     batch_tokens: Annotated[
-        int, typer.Option(help="Source pieces, about, that are searched together.", min=1, max=10**7)
+        int, typer.Option(help="Approximate source tokens per batch.", min=1, max=10**7)
     ] = 4096,
     wait: Annotated[
         float,
-        typer.Option(
-            help="Milliseconds that a text waits for others to be searched with.", min=0, max=60_000
-        ),
+        typer.Option(help="Batching delay in milliseconds.", min=0, max=60_000),
     ] = 2.0,
     queue: Annotated[
-        int, typer.Option(help="Texts that may wait; past it, clients are told to.", min=1, max=10**6)
+        int, typer.Option(help="Maximum queued texts; beyond it, 429.", min=1, max=10**6)
     ] = 2000,
-    max_body: Annotated[int, typer.Option(help="Bytes of a request.", min=1000, max=10**9)] = 1_000_000,
-    max_texts: Annotated[int, typer.Option(help="Texts in a request.", min=1, max=10**6)] = 256,
-    max_characters: Annotated[int, typer.Option(help="Characters of a text.", min=1, max=10**8)] = 20_000,
-    max_pieces: Annotated[int, typer.Option(help="Pieces of a text.", min=1, max=10**8)] = 16_384,
+    max_body: Annotated[
+        int, typer.Option(help="Maximum bytes of a request.", min=1000, max=10**9)
+    ] = 1_000_000,
+    max_texts: Annotated[int, typer.Option(help="Maximum texts in a request.", min=1, max=10**6)] = 256,
+    max_characters: Annotated[
+        int, typer.Option(help="Maximum characters of a text.", min=1, max=10**8)
+    ] = 20_000,
+    max_pieces: Annotated[int, typer.Option(help="Maximum tokens of a text.", min=1, max=10**8)] = 16_384,
     max_looked: Annotated[
         int,
         typer.Option(
-            help="Pieces of a text that is looked at, or of an output that is forced.", min=1, max=10**6
+            help="Maximum tokens of a text whose attention is shown, or of an output that is forced.",
+            min=1,
+            max=10**6,
         ),
     ] = 512,
     max_work: Annotated[
         int,
-        typer.Option(help="Pieces of all texts of a request, times the outputs of each.", min=1, max=10**12),
+        typer.Option(
+            help="Maximum tokens of all texts of a request, times the outputs of each.", min=1, max=10**12
+        ),
     ] = 500_000,
     max_memory: Annotated[
-        int, typer.Option(help="MB that a request may need, as estimated.", min=1, max=10**7)
+        int, typer.Option(help="Maximum memory of a request in MB, as estimated.", min=1, max=10**7)
     ] = 128,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds that a request may take.", min=0.1, max=86_400)
-    ] = 30.0,
+    timeout: Annotated[float, typer.Option(help="Maximum seconds of a request.", min=0.1, max=86_400)] = 30.0,
 ) -> None:
     """Serve models: a page to try them on, and a REST interface (its description is at /openapi.json)."""
-    from atonce.errors import RunError
+    from atonce.errors import RunError, not_installed
 
     try:
         from atonce.serve.server import run
     except ImportError as error:
-        raise RunError(
-            "there is no server here",
-            why=f"it is made with packages that are not installed ({error.name})",
-            fix="pip install 'atonce[serve]'",
-        ) from None
+        why = f"the server needs packages that are missing ({error.name})"
+        raise not_installed("the serve extra is not installed", why, "serve", kind=RunError) from None
     from atonce.models.threads import use_threads
     from atonce.serve.app import build_app
     from atonce.serve.limits import Limits
@@ -92,16 +93,14 @@ def serve(
 
 def _token(file: Path | None) -> str | None:
     """What is in the file. Raises DataError if there is nothing."""
-    from atonce.errors import DataError
+    from atonce.errors import DataError, unreadable
 
     if file is None:
         return None
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"cannot read {file}", why=getattr(error, "strerror", None) or str(error), fix="check the path"
-        ) from None
+        raise unreadable(file, error, kind=DataError) from None
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise DataError(
             f"there is no token in {file}",

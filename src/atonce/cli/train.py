@@ -25,7 +25,7 @@ def train(
         typer.Option(help="Wall-clock time to train, validation included; instead of steps.", min=0.01),
     ] = None,
     threads: Threads = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that broke off.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a training that was interrupted.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Train a model and score it on the test split.
@@ -61,7 +61,7 @@ def train(
     data = {"left_out": left_out(report), **{key: report.get(key, []) for key in ("notes", "warnings")}}
     if json:
         computed = {"threads": next(iter(run.read_log()[-1:]), {}).get("threads")}  # it may be deleted
-        print_json({"run": str(run.path), "data": data, **computed, **evaluation.as_dict()})
+        print_json({"run": str(run.path), "data": data, **computed, **evaluation.to_dict()})
         return
     print_scores({run.path.name: evaluation.scores, **evaluation.baselines})
     if evaluation.references_respelt:

@@ -1,7 +1,9 @@
 """Batches of like length under a token budget, in an order that depends on nothing but seed and epoch."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +13,9 @@ from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples
 from atonce.data.tokenizer import BOS, PAD
 from atonce.shapes import Bool, Float, Int
+
+RELEASE_EVERY = 50
+"""Batches after which the pages read are dropped."""
 
 
 @dataclass(frozen=True)
@@ -119,3 +124,31 @@ def collate(examples: Examples | ImageExamples, indices: Int[np.ndarray, " batch
     target_in[:, 1:] = np.where(target_mask[:, 1:], target[:, :-1], PAD)
     arrays = (source, source_mask, target_in, target, target_mask)
     return Batch(*(torch.from_numpy(values) for values in arrays))
+
+
+class DataPosition(NamedTuple):
+    """How far a training has read."""
+
+    epoch: int = 0
+    batch: int = 0
+    """Batches of the epoch that were read."""
+
+
+def batches_from(
+    start: DataPosition, examples: Examples | ImageExamples, *, batch_tokens: int, seed: int
+) -> Iterator[tuple[Batch, DataPosition]]:
+    """Batches without end, each with the position after it. The same start gives the same batches."""
+    epoch, first = start
+    while True:
+        plan = plan_batches(
+            examples.source_lengths,
+            examples.target_lengths,
+            batch_tokens=batch_tokens,
+            seed=seed,
+            epoch=epoch,
+        )
+        for number, indices in enumerate(plan[first:], start=first + 1):
+            if number % RELEASE_EVERY == 1:  # at once, too: the plan has read all lengths
+                examples.release()
+            yield collate(examples, indices), DataPosition(epoch, number)
+        epoch, first = epoch + 1, 0

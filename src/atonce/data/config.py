@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from atonce.config import Config
 from atonce.seeds import Seed
 
-Task = Literal["translation", "summarisation", "classification", "reading"]
+Task = Literal["translation", "summarization", "classification", "reading"]
 """What a model is to make of a source: the same in another language, something shorter, one of a few labels,
 or the text in an image. It decides how outputs are scored and what happens to very long texts."""
 
@@ -22,7 +22,7 @@ Repeats = Literal["auto", "sources", "both"]
 
 COMMANDS: dict[Task, str] = {
     "translation": "translate",
-    "summarisation": "summarize",
+    "summarization": "summarize",
     "classification": "classify",
     "reading": "read",
 }
@@ -74,7 +74,7 @@ class _Splits(Config):
     """Test pairs to cut off where the corpus brings none (at most a tenth of it)."""
     max_length: int = Field(default=256, ge=1, le=10**6)
     """Training pairs with more pieces than this on either side are left out, and counted. Where a text is
-    summarised or classified, it is cut there instead."""
+    summarized or classified, it is cut there instead."""
     repeats: Repeats = "both"
     """What training must not share with validation and test text: a source, case and punctuation aside
     ("sources"), or a source or a target ("both"). "auto": "sources" where targets repeat by their nature,
@@ -86,11 +86,17 @@ class _Splits(Config):
         """Tags of the source and target languages, where the recipe says which they are."""
         return None, None
 
+    @field_validator("task", mode="before")
+    @classmethod
+    def _as_spelt_now(cls, task: object) -> object:
+        # Recipes and runs from before there was one spelling must keep opening.
+        return "summarization" if task == "summarisation" else task
+
 
 class _OwnFiles(_Splits):
     """A corpus in the user's own files."""
 
-    task: Literal["translation", "summarisation", "classification"] = "translation"
+    task: Literal["translation", "summarization", "classification"] = "translation"
     """What is to become of a source: a translation, a summary, or one of the labels that the targets are."""
     repeats: Repeats = "auto"
     """See above. Nobody but the data says here whether targets repeat."""
@@ -242,7 +248,7 @@ class DatesConfig(_Splits):
 class _Summaries(_Splits):
     """English texts and their summaries."""
 
-    task: Literal["summarisation"] = "summarisation"
+    task: Literal["summarization"] = "summarization"
 
     @property
     def languages(self) -> tuple[str, str]:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from atonce import stored
-from atonce.errors import RunError
+from atonce.errors import damaged, reason
 from atonce.shapes import Bool, Int
 
 _PIECES, _OFFSETS, _HEAD = "pieces.bin", "offsets.bin", "examples.json"
 _PAIRS_AT_ONCE = 10_000
+PREPARE_AGAIN = "delete the folder and prepare the data again: start the training anew"
 ID_TYPE = "I"
 """Ids in an `array` that is to be stored. An array of them is taken over at one stroke, a list one by one."""
 
@@ -92,11 +93,8 @@ class Examples:
                 raise ValueError(f"{_PIECES} has ids that are not in the vocabulary")
         except (OSError, ValueError, KeyError, TypeError) as error:
             name = Path(error.filename).name if isinstance(error, OSError) and error.filename else ""
-            raise RunError(
-                f"the stored examples in {folder} are damaged",
-                why=f"{name}: {stored.why(error)}" if name else str(error),
-                fix="delete the folder and prepare the data again: start the training anew",
-            ) from None
+            why = f"{name}: {reason(error)}" if name else str(error)
+            raise damaged(folder, why, fix=PREPARE_AGAIN) from None
         return Examples(pieces, offsets, (*map_of_pieces, *map_of_offsets))
 
     def __len__(self) -> int:
@@ -126,7 +124,7 @@ class Examples:
         ids[~real] = pad
         return ids, real
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop what was read from this process's memory; what is read again comes from the page cache.
 
         The system would take the pages back when it needs them, but until then a long training over a large

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from atonce.config import nearest
 from atonce.data.config import FilesConfig, TableConfig
-from atonce.data.corpora import Corpus, Pair
 from atonce.data.lines import existing, read_lines
 from atonce.data.normalization import is_blank
+from atonce.data.pairs import Corpus, Pair
 from atonce.errors import DataError
 
 _LONGEST_FIELD = 1 << 24  # characters: quotation marks that are never closed take the rest of the file

@@ -10,7 +10,7 @@ import numpy as np
 
 from atonce.data.images import ImageShape
 from atonce.disk import place
-from atonce.errors import DataError
+from atonce.errors import DataError, not_installed, unreadable
 from atonce.shapes import UInt8
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def read_image(path: Path, shape: ImageShape) -> UInt8[np.ndarray, "height width
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: no file has a zero byte in its name
-        why = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot read {path}", why=why, fix="check the path and the file") from None
+        raise unreadable(path, error, fix="check the path and the file", kind=DataError) from None
     if len(content) > MOST_BYTES:
         raise DataError(f"{path} is too large", why=f"it has more than {MOST_BYTES:,} bytes", fix=_GIVE)
     with warnings.catch_warnings():  # what is wrong is said in the error, or does not matter
@@ -97,11 +96,8 @@ def opened(content: bytes, *, name: str) -> "ImageFile":
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
-        raise DataError(
-            f"{name} cannot be read",
-            why="pictures are read by pillow, which is not installed",
-            fix="pip install 'atonce[vision]'",
-        ) from None
+        why = "pictures are read by pillow, which is not installed"
+        raise not_installed(f"{name} cannot be read", why, "vision", kind=DataError) from None
     if not content:
         raise DataError(f"{name} is no picture", why="it is empty", fix=_GIVE)
     try:

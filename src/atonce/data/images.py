@@ -9,10 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from atonce import stored
-from atonce.data.config import DataConfig, DigitsConfig, DigitStringsConfig, FashionMnistConfig
-from atonce.data.examples import Examples
+from atonce.data.examples import PREPARE_AGAIN, Examples
 from atonce.disk import write_json
-from atonce.errors import RunError
+from atonce.errors import damaged, reason
 from atonce.shapes import Int, UInt8
 
 _PIXELS, _TARGETS = "pixels.npy", "targets"
@@ -41,11 +40,7 @@ class ImageShape(NamedTuple):
                 raise ValueError("its height and width are no numbers of pixels")
             return cls(**sides)
         except (OSError, ValueError) as error:
-            raise RunError(
-                f"{path} is missing or damaged",
-                why=stored.why(error),
-                fix="restore it from a copy, or train again",
-            ) from None
+            raise damaged(path, error) from None
 
 
 class ImagePair(NamedTuple):
@@ -80,28 +75,6 @@ class ImageCorpus:
     """One line: where the images come from, and under which licence."""
 
 
-def open_images(config: DataConfig, *, quiet: bool = False) -> ImageCorpus:
-    """The images that `config` describes.
-
-    A download shows itself on stderr, unless `quiet`. Raises DataError if one fails or a file is broken.
-    """
-    # Each kind is imported when it is asked for.
-    match config:
-        case DigitsConfig():
-            from atonce.data.digits import open_digits
-
-            return open_digits(config, quiet=quiet)
-        case FashionMnistConfig():
-            from atonce.data.fashion_mnist import open_fashion_mnist
-
-            return open_fashion_mnist(config, quiet=quiet)
-        case DigitStringsConfig():
-            from atonce.data.digit_strings import open_digit_strings
-
-            return open_digit_strings(config, quiet=quiet)
-    raise TypeError(f"{config.kind} is no corpus of images")
-
-
 class ImageExamples:
     """Images on disk with their tokenised targets, read through the page cache."""
 
@@ -133,19 +106,15 @@ class ImageExamples:
             if pixels.ndim != 3 or pixels.dtype != np.uint8 or len(pixels) != len(targets):
                 raise ValueError(f"{_PIXELS} does not fit the targets")
         except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
-            raise RunError(
-                f"the stored images in {folder} are damaged",
-                why=f"{_PIXELS}: {stored.why(error)}",
-                fix="delete the folder and prepare the data again: start the training anew",
-            ) from None
+            raise damaged(folder, f"{_PIXELS}: {reason(error)}", fix=PREPARE_AGAIN) from None
         return cls(pixels.view(np.ndarray), targets)
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def let_go(self) -> None:
-        """As `Examples.let_go`. A corpus of images is small."""
-        self.targets.let_go()
+    def release(self) -> None:
+        """As `Examples.release`. A corpus of images is small."""
+        self.targets.release()
 
     @cached_property
     def source_lengths(self) -> Int[np.ndarray, " images"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from atonce import stored
 from atonce.data.normalization import normalized
 from atonce.disk import write_json
-from atonce.errors import DataError, RunError
+from atonce.errors import DataError, damaged, reason
 
 
 class Labels:
@@ -54,8 +54,4 @@ class Labels:
                 raise ValueError("it is not a list of labels")
             return cls(names)
         except (OSError, ValueError, DataError) as error:
-            raise RunError(
-                f"{path} is missing or damaged",
-                why=stored.why(error).partition("\n")[0],
-                fix="restore it from a copy, or train again",
-            ) from None
+            raise damaged(path, reason(error).partition("\n")[0]) from None

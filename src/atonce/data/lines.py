@@ -21,7 +21,7 @@ from typing import cast
 from atonce.config import printable
 from atonce.data.encodings import BYTE_ORDER_MARK, check_is_text, marked_encoding, not_utf8
 from atonce.data.packed import opened
-from atonce.errors import DataError
+from atonce.errors import DataError, unreadable
 
 LONGEST_LINE = 1 << 24
 """Bytes: ten times the Bible in one line are more, and no sentence."""
@@ -75,10 +75,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     if isinstance(error, FileNotFoundError):
         fix = "check the path" if path.is_absolute() else f"check the path; it is looked up from {Path.cwd()}"
         return DataError(f"there is no file {path}", why="it was named as text to read", fix=fix)
-    return DataError(
-        f"cannot read {printable(str(path))}",
-        why=getattr(error, "strerror", None) or str(error),
-        fix="check that it is a file, and yours to read",
+    return unreadable(
+        printable(str(path)), error, fix="check that it is a file, and yours to read", kind=DataError
     )
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
-from atonce.errors import DataError
+from atonce.errors import DataError, unreadable
 
 _BYTES_AT_ONCE = 1 << 16
 _ZSTD_AT_ONCE = 512
@@ -127,10 +127,11 @@ def _decompressor(packing: str, path: Path) -> Callable[[], _Decompressor]:
         return _Zstd
     except ImportError:
         install = "pip install 'atonce[zstd]', or unpack" if packing == "zstd" else "unpack"
-        raise DataError(
-            f"cannot read {path}",
-            why=f"it is packed in {packing}, which this Python cannot unpack",
+        raise unreadable(
+            path,
+            f"it is packed in {packing}, which this Python cannot unpack",
             fix=f"{install} it: {UNPACKED_BY[packing]} {path} > NEW",
+            kind=DataError,
         ) from None
 
 

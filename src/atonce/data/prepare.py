@@ -8,29 +8,29 @@ from pathlib import Path
 from typing import Any, get_args
 
 from atonce import stored
-from atonce.data import ends
+from atonce.data import io_spec
 from atonce.data.config import DataConfig, Repeats, VocabularyConfig
-from atonce.data.corpora import Pair
-from atonce.data.ends import Ends
 from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples, ImagePair
+from atonce.data.io_spec import IOSpec
 from atonce.data.left_out import summary
+from atonce.data.pairs import Pair
 from atonce.data.prepare_images import prepare_images, stored_images
 from atonce.data.prepare_pairs import prepare_pairs, stored_pairs
 from atonce.data.tokenizer import Tokenizer
 from atonce.disk import place, scratch
-from atonce.errors import DiskError, RunError
+from atonce.errors import DiskError, RunError, reason
 from atonce.progress import say
 
 _REPORT = "data.json"  # put in its place last: where it is, the rest is whole
-_PARTS = (*ends.FILES, "examples", _REPORT)
+_PARTS = (*io_spec.FILES, "examples", _REPORT)
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A corpus ready to train on."""
 
-    ends: Ends
+    io_spec: IOSpec
     train: Examples | ImageExamples
     valid: Examples | ImageExamples
     """Example i is `valid_pairs[i]`."""
@@ -42,7 +42,7 @@ class Prepared:
     @property
     def tokenizer(self) -> Tokenizer:
         """That of the end which is text."""
-        return self.ends.tokenizer
+        return self.io_spec.tokenizer
 
 
 def prepare(
@@ -75,7 +75,7 @@ def prepare(
     except OSError as error:
         raise DiskError(
             f"cannot write the prepared data to {folder}",
-            why=error.strerror or str(error),
+            why=reason(error),
             fix="free some space, or choose another folder; what was there before is still there",
         ) from None
     return open_prepared(folder)
@@ -89,7 +89,7 @@ def open_prepared(folder: Path, *, to_train: bool = True) -> Prepared:
     try:
         report = _read_report(folder)
         _check_report(report)
-        opened = Ends.open(folder)
+        opened = IOSpec.open(folder)
         trusted = _have_sums(folder, to_train=to_train)
         if isinstance(opened.source, Tokenizer):
             prepared = Prepared(opened, *stored_pairs(folder, opened, trusted=trusted), report)
@@ -101,7 +101,7 @@ def open_prepared(folder: Path, *, to_train: bool = True) -> Prepared:
         of = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         raise RunError(
             f"the prepared data in {folder} are not whole",
-            why=f"{of}{stored.why(error)}",
+            why=f"{of}{reason(error)}",
             fix="prepare them again: start the training anew in a fresh folder",
         ) from None
 

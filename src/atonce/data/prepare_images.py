@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from atonce.data.config import DataConfig, VocabularyConfig
-from atonce.data.ends import Ends
-from atonce.data.images import ImageCorpus, ImageExamples, ImagePair, Images, ImageShape, open_images
+from atonce.data.corpora.registry import open_images
+from atonce.data.images import ImageCorpus, ImageExamples, ImagePair, Images, ImageShape
+from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.data.tokenizer import Tokenizer
 from atonce.progress import progress
@@ -24,28 +25,28 @@ def prepare_images(
     with progress("Reading the images", quiet=quiet):
         corpus = open_images(data, quiet=quiet)
     shape = ImageShape(*corpus.train.pixels.shape[1:])
-    ends = Ends(shape, _target_end(corpus.train, data, vocabulary, tokenizer))
-    ends.save(folder)
+    io_spec = IOSpec(shape, _target_end(corpus.train, data, vocabulary, tokenizer))
+    io_spec.save(folder)
     splits = {"train": corpus.train, "valid": corpus.valid, "test": corpus.test}
     for name, images in splits.items():
-        ImageExamples.write(folder / "examples" / name, images, lambda text: _spelt(text, ends.target))
+        ImageExamples.write(folder / "examples" / name, images, lambda text: _spelt(text, io_spec.target))
     return _report(corpus, data, splits)
 
 
-def stored_images(folder: Path, ends: Ends, *, trusted: bool) -> Stored:
+def stored_images(folder: Path, io_spec: IOSpec, *, trusted: bool) -> Stored:
     """Training and validation examples, and the pairs of validation and test, as they were stored.
 
     `trusted`: they have their sums. Raises RunError, or ValueError where images are of another size.
     """
-    ids = len(ends.target) if isinstance(ends.target, Labels) else ends.target.size
+    ids = len(io_spec.target) if isinstance(io_spec.target, Labels) else io_spec.target.size
     opened = {
         name: ImageExamples.open(folder / "examples" / name, trusted=trusted, ids=ids)
         for name in ("train", "valid", "test")
     }
     for name, images in opened.items():
-        if images.pixels.shape[1:] != ends.source:
+        if images.pixels.shape[1:] != io_spec.source:
             raise ValueError(f"examples/{name} has images of another size than image.json says")
-    valid, test = (_pairs(opened[name], ends.target) for name in ("valid", "test"))
+    valid, test = (_pairs(opened[name], io_spec.target) for name in ("valid", "test"))
     return opened["train"], opened["valid"], valid, test
 
 

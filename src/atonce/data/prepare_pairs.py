@@ -16,14 +16,15 @@ import numpy as np
 
 from atonce import stored
 from atonce.data.config import DataConfig, Repeats, TableConfig, VocabularyConfig
-from atonce.data.corpora import Corpus, Pair, open_corpus
-from atonce.data.ends import Ends
+from atonce.data.corpora.registry import open_corpus
+from atonce.data.encode_cache import EncodeCache
 from atonce.data.examples import Examples
-from atonce.data.known_words import KnownWords
+from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.data.left_out import MUCH, warnings
 from atonce.data.normalization import compared, is_blank
-from atonce.data.splits import Hashes, Side, cut, repeated_targets, sharing, sharing_target_alone
+from atonce.data.pairs import Corpus, Pair
+from atonce.data.splits import Hashes, Side, cut, overlaps, overlaps_by_target, repeated_targets
 from atonce.data.tokenizer import Tokenizer
 from atonce.errors import DataError
 from atonce.progress import progress
@@ -48,24 +49,24 @@ def prepare_pairs(
     with progress("Reading the corpus", quiet=quiet) as advance:
         split = _split(corpus, data, advance)
     with progress("Learning the vocabulary", quiet=quiet):
-        ends = _learned_ends(split, data, vocabulary, tokenizer)
+        io_spec = _learned_io_spec(split, data, vocabulary, tokenizer)
     with progress("Storing the examples", total=len(split.sides), quiet=quiet) as advance:
-        training_hash = _store(folder, split, ends, data, advance)
-    ends.save(folder)
-    split.counts.vocabulary_size = ends.tokenizer.size
+        training_hash = _store(folder, split, io_spec, data, advance)
+    io_spec.save(folder)
+    split.counts.vocabulary_size = io_spec.tokenizer.size
     report = {
         "about": corpus.about,
         "kind": data.kind,
         **vars(split.counts),
         "repeats": split.apart.by,
-        "normalization": ends.tokenizer.normalization,
+        "normalization": io_spec.tokenizer.normalization,
         "training_sha256": training_hash,
         "notes": [*split.apart.notes, *split.notes, *_quoted_notes(corpus, data)],
     }
     return {**report, "warnings": warnings(report)}
 
 
-def stored_pairs(folder: Path, ends: Ends, *, trusted: bool) -> Stored:
+def stored_pairs(folder: Path, io_spec: IOSpec, *, trusted: bool) -> Stored:
     """Training and validation examples, and the pairs of validation and test, as they were stored.
 
     `trusted`: they have their sums. Raises RunError, or OSError, ValueError, TypeError or KeyError where
@@ -74,13 +75,13 @@ def stored_pairs(folder: Path, ends: Ends, *, trusted: bool) -> Stored:
     examples = folder / "examples"
     valid_pairs, test_pairs = (_read_pairs(examples / f"{name}.jsonl") for name in ("valid", "test"))
     train, valid = (
-        Examples.open(examples / name, trusted=trusted, ids=ends.tokenizer.size)
+        Examples.open(examples / name, trusted=trusted, ids=io_spec.tokenizer.size)
         for name in ("train", "valid")
     )
-    if not trusted and isinstance(ends.target, Labels):
+    if not trusted and isinstance(io_spec.target, Labels):
         for one in (train, valid):
             labels = one.pieces[one.offsets[1:-1:2]]
-            if (one.target_lengths != 1).any() or (labels >= len(ends.target)).any():
+            if (one.target_lengths != 1).any() or (labels >= len(io_spec.target)).any():
                 raise ValueError("the examples have labels that are not in labels.json")
     return train, valid, valid_pairs, test_pairs
 
@@ -165,7 +166,7 @@ def _split(corpus: Corpus, data: DataConfig, advance: Callable[[int], None]) -> 
         sides = _sides(corpus, data, apart, hashes, Hashes.of(valid + test))
     valid = _not_sharing(valid, test, counts, apart)
     leaking = sides == Side.LEAKING
-    by_target = leaking & sharing_target_alone(hashes, Hashes.of(valid + test))
+    by_target = leaking & overlaps_by_target(hashes, Hashes.of(valid + test))
     counts.pairs_leaking_by_target += int(by_target.sum())
     counts.pairs_leaking += int((leaking & ~by_target).sum())
     _check_filled(corpus, sides, valid, test, apart)
@@ -184,7 +185,7 @@ def _apart(corpus: Corpus, data: DataConfig, train: Hashes, valid: Hashes, test:
         return _Apart(data.repeats)
     given = Hashes(*(np.concatenate(sides) for sides in zip(valid, test, strict=True)))
     for what, hashes, others in (("training", train, given), ("validation", valid, test)):
-        lost = sharing_target_alone(hashes, others)
+        lost = overlaps_by_target(hashes, others)
         if lost.any() and lost.mean() > MUCH:
             return _chosen(
                 f"{lost.mean():.0%} of the {what} pairs share a target, and no source, with those that a "
@@ -211,7 +212,7 @@ def _sides(corpus: Corpus, data: DataConfig, apart: _Apart, train: Hashes, given
     """The Side of each training pair."""
     train, given = apart.hashes(train), apart.hashes(given)
     sides = np.full(len(train.source), Side.LEAKING, dtype=np.int8)
-    free = ~sharing(train, given)
+    free = ~overlaps(train, given)
     sides[free] = cut(
         train if free.all() else Hashes(train.source[free], train.target[free]),
         valid_size=data.valid_size if corpus.valid is None else 0,
@@ -281,8 +282,8 @@ def _not_sharing(valid: list[Pair], test: list[Pair], counts: _Counts, apart: _A
     if not valid:
         return valid
     one, other = Hashes.of(valid), Hashes.of(test)
-    shared = sharing(apart.hashes(one), apart.hashes(other))
-    by_target = shared & sharing_target_alone(one, other)
+    shared = overlaps(apart.hashes(one), apart.hashes(other))
+    by_target = shared & overlaps_by_target(one, other)
     counts.pairs_leaking_by_target += int(by_target.sum())
     counts.pairs_leaking += int((shared & ~by_target).sum())
     return [pair for pair, leaks in zip(valid, shared, strict=True) if not leaks]
@@ -320,26 +321,28 @@ def _check_filled(
             )
 
 
-def _store(folder: Path, split: _Split, ends: Ends, data: DataConfig, advance: Callable[[int], None]) -> str:
+def _store(
+    folder: Path, split: _Split, io_spec: IOSpec, data: DataConfig, advance: Callable[[int], None]
+) -> str:
     """Write the examples and the texts of validation and test. Returns the SHA-256 of the training text."""
     examples, digest = folder / "examples", sha256()
     training = _training(split, digest.update, advance)
     # What is said of a text as a whole can be said of its beginning; of a translation that is not true.
-    cut_sources = data.task in ("summarisation", "classification")
+    cut_sources = data.task in ("summarization", "classification")
     encoded = _short_enough(
-        _encoded(training, ends, split.counts), data.max_length, split.counts, cut_sources=cut_sources
+        _encoded(training, io_spec, split.counts), data.max_length, split.counts, cut_sources=cut_sources
     )
-    train = Examples.write(examples / "train", encoded, vocabulary_size=ends.tokenizer.size)
+    train = Examples.write(examples / "train", encoded, vocabulary_size=io_spec.tokenizer.size)
     if len(train) == 0:
         raise DataError(
             f"no training pair has at most {data.max_length} pieces on each side",
             why=f"all {split.counts.pairs_too_long:,} are longer than data.max_length allows",
             fix="raise data.max_length, or split the texts into sentences",
         )
-    valid = _encoded(iter(split.valid), ends)
+    valid = _encoded(iter(split.valid), io_spec)
     if cut_sources:
         valid = ((_cut(source, data.max_length), target) for source, target in valid)
-    Examples.write(examples / "valid", valid, vocabulary_size=ends.tokenizer.size)
+    Examples.write(examples / "valid", valid, vocabulary_size=io_spec.tokenizer.size)
     _write_pairs(examples / "valid.jsonl", split.valid)
     _write_pairs(examples / "test.jsonl", split.test)
     split.counts.train_pairs = len(train)
@@ -366,24 +369,24 @@ def _training(
     split.test = split.test or list(aside[Side.TEST])
 
 
-def _learned_ends(
+def _learned_io_spec(
     split: _Split, data: DataConfig, vocabulary: VocabularyConfig, tokenizer: Tokenizer | None
-) -> Ends:
+) -> IOSpec:
     """A tokenizer for both sides, or one for the source and labels for the target."""
     if data.task != "classification":
         tokenizer = tokenizer or Tokenizer.train(
             (text for pair in split.training() for text in pair), vocabulary
         )
-        return Ends(tokenizer, tokenizer)
+        return IOSpec(tokenizer, tokenizer)
     tokenizer = tokenizer or Tokenizer.train((pair.source for pair in split.training()), vocabulary)
     names = list({pair.target for pair in split.training()})
-    return Ends(tokenizer, Labels(sorted(set(compared(names, tokenizer.normalization)))))
+    return IOSpec(tokenizer, Labels(sorted(set(compared(names, tokenizer.normalization)))))
 
 
-def _encoded(pairs: Iterator[Pair], ends: Ends, counts: _Counts | None = None) -> Iterator[Encoded]:
+def _encoded(pairs: Iterator[Pair], io_spec: IOSpec, counts: _Counts | None = None) -> Iterator[Encoded]:
     """The ids of both sides, texts with `eos` at their end. Counts texts that are read as spelt otherwise."""
-    tokenizer, target = ends.tokenizer, ends.target
-    words, eos = KnownWords(tokenizer), tokenizer.eos
+    tokenizer, target = io_spec.tokenizer, io_spec.target
+    words, eos = EncodeCache(tokenizer), tokenizer.eos
 
     def texts(chunk: list[str]) -> tuple[Sequence[Sequence[int]], int]:
         read = tokenizer.normalized_lines(chunk)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atonce.data.corpora import Pair
+from atonce.data.pairs import Pair
 from atonce.shapes import Bool, Int
 
 _PAIRS_AT_ONCE = 1_000  # so few stay in the processor's cache: with 10,000 it takes a third longer
@@ -98,12 +98,12 @@ def _digests(keys: Iterable[str]) -> bytes:
     return b"".join([blake2b(key.encode(), digest_size=8).digest() for key in keys])
 
 
-def sharing(hashes: Hashes, given: Hashes) -> Bool[np.ndarray, " pairs"]:
+def overlaps(hashes: Hashes, given: Hashes) -> Bool[np.ndarray, " pairs"]:
     """True for each pair that shares its source or its target with one of those `given`."""
     return _among(hashes.source, given.source) | _among(hashes.target, given.target)
 
 
-def sharing_target_alone(hashes: Hashes, given: Hashes) -> Bool[np.ndarray, " pairs"]:
+def overlaps_by_target(hashes: Hashes, given: Hashes) -> Bool[np.ndarray, " pairs"]:
     """True for each pair that shares its target with one of those `given`, and its source with none."""
     return _among(hashes.target, given.target) & ~_among(hashes.source, given.source)
 

@@ -20,7 +20,7 @@ from atonce import stored
 from atonce.data.config import Normalization, VocabularyConfig
 from atonce.data.normalization import normalized
 from atonce.disk import replacing
-from atonce.errors import DataError, RunError
+from atonce.errors import DataError, RunError, damaged, reason
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 MOST_LINES = 1_000_000
@@ -101,10 +101,10 @@ class Tokenizer:
         except RunError as error:
             why = error.why
         except OSError as error:
-            why = stored.why(error)
+            why = reason(error)
         except (ValueError, OverflowError) as error:
             why = f"it is not a sentencepiece model of atonce: {error}"
-        raise RunError(f"cannot read the tokenizer {path}", why=why, fix="restore the file, or train again")
+        raise damaged(path, why)
 
     def save(self, path: Path) -> None:
         """Write the model, as sentencepiece itself reads it. Appears whole or not at all: DiskError."""

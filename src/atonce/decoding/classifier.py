@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from atonce.data.config import Normalization
-from atonce.data.ends import Ends
 from atonce.data.images import ImageShape
+from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.decoding.image_reader import as_source
 from atonce.decoding.search import batches_by_length
@@ -33,7 +33,9 @@ class Classification:
 class Classifier(System):
     """A trained model that chooses a label. `atonce.load` gives one."""
 
-    def __init__(self, model: Seq2Seq, ends: Ends, *, longest_source: int = 256, name: str = "model") -> None:
+    def __init__(
+        self, model: Seq2Seq, ends: IOSpec, *, longest_source: int = 256, name: str = "model"
+    ) -> None:
         """`ends`: what it reads, and its labels. `longest_source`: pieces of a text that are read."""
         super().__init__(model, name)
         assert isinstance(ends.target, Labels)

@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 
 from atonce import stored
 from atonce.data.config import COMMANDS, Task
-from atonce.data.ends import Ends
 from atonce.data.examples import Examples
 from atonce.data.images import ImageShape
+from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.data.lexicon import ROUNDS, Lexicon
 from atonce.data.prepare import open_prepared
@@ -22,7 +22,7 @@ from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.shortlist import Shortlist
 from atonce.decoding.translator import Translator
-from atonce.errors import DiskError, RunError
+from atonce.errors import DiskError, RunError, wrong_task
 from atonce.layers.eight_bits import can_multiply_eight_bits
 from atonce.models.build import build_model
 from atonce.models.device import choose_device
@@ -33,7 +33,7 @@ from atonce.runs.folder import RunFolder, load_tensors, save_tensors
 from atonce.runs.recipe import Recipe
 
 
-def model_for(recipe: Recipe, ends: Ends) -> Seq2Seq:
+def model_for(recipe: Recipe, ends: IOSpec) -> Seq2Seq:
     """The recipe's model, with fresh weights from torch's random state."""
     only_labels = isinstance(ends.source, ImageShape) and isinstance(ends.target, Labels)
     return build_model(
@@ -45,7 +45,7 @@ def model_for(recipe: Recipe, ends: Ends) -> Seq2Seq:
 
 
 def system_of(
-    model: Seq2Seq, ends: Ends, recipe: Recipe, *, shortlist: Shortlist | None = None, name: str = "model"
+    model: Seq2Seq, ends: IOSpec, recipe: Recipe, *, shortlist: Shortlist | None = None, name: str = "model"
 ) -> Translator | ImageReader | Classifier:
     """A model as what it was trained for. `shortlist`: for one from text to text."""
     longest = recipe.data.max_length
@@ -53,7 +53,7 @@ def system_of(
         return Classifier(model, ends, longest_source=longest, name=name)
     if isinstance(ends.source, ImageShape):
         return ImageReader(model, ends.source, ends.target, recipe.decoding, name=name)
-    whole = recipe.data.task == "summarisation"
+    whole = recipe.data.task == "summarization"
     return Translator(
         model, ends.tokenizer, recipe.decoding, longest_source=longest, whole=whole, shortlist=shortlist,
         name=name,
@@ -64,7 +64,7 @@ def system_of(
 def load(
     run: str | Path,
     *,
-    task: Literal["translation", "summarisation"],
+    task: Literal["translation", "summarization"],
     device: str | torch.device | None = None,
     fast: bool = False,
 ) -> Translator: ...
@@ -97,8 +97,8 @@ def load(
 ) -> Translator | ImageReader | Classifier:
     """The model of a run folder, ready to use, on a GPU where there is one, unless `device` is given.
 
-    What it is depends on what it was trained for: a Translator (which also summarises), an ImageReader or a
-    Classifier. `task` says which is expected ("translation", "summarisation", "reading", "classification"),
+    What it is depends on what it was trained for: a Translator (which also summarizes), an ImageReader or a
+    Classifier. `task` says which is expected ("translation", "summarization", "reading", "classification"),
     so that type checkers know it, too. Raises RunError if it is missing, damaged, of a newer format, or was
     trained for another task.
 
@@ -109,7 +109,7 @@ def load(
     folder = RunFolder.open(run)
     if task is not None:
         _check_task(folder, task)
-    ends = Ends.open(folder.path)
+    ends = IOSpec.open(folder.path)
     model = model_for(folder.recipe, ends)
     set_weights(model, folder.load_weights(), origin=folder.path / "model.safetensors")
     model = model.to(choose_device(device)).eval()
@@ -197,17 +197,10 @@ def _check_task(folder: RunFolder, task: Task) -> None:
     """Raises RunError, before weights are read."""
     trained_for = folder.recipe.data.task
     if task != trained_for:
-        raise RunError(
-            f"{folder.path} was not trained for {task}",
-            why=f"it was trained for {trained_for}",
-            fix=f'use: atonce.load(run, task="{trained_for}")',
-        )
+        fix = f'use: atonce.load(run, task="{trained_for}")'
+        raise wrong_task(folder.path, task, trained_for, fix=fix)
 
 
 def _other(run: str | Path, wanted: str) -> RunError:
     task = RunFolder.open(run).recipe.data.task
-    return RunError(
-        f"{run} does not make {wanted}",
-        why=f"it was trained for {task}",
-        fix=f"use: atonce {COMMANDS[task]} {run}",
-    )
+    return wrong_task(run, wanted, task, fix=f"use: atonce {COMMANDS[task]} {run}")

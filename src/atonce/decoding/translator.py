@@ -117,7 +117,7 @@ class Translator(System):
         generator: torch.Generator | None = None,
         advance: Callable[[int], None] = lambda _: None,
     ) -> list[Translation]:
-        """Translate (or summarise) each text; an empty one stays empty.
+        """Translate (or summarize) each text; an empty one stays empty.
 
         `beam`: hypotheses kept at each step (the recipe's by default; 1 is greedy). `nbest`: alternatives
         wanted; the beam is at least as wide. `temperature`: above 0, draw pieces at random instead

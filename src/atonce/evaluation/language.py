@@ -6,7 +6,7 @@ BLEU, which needs sequences of four, 0 even for a perfect translation.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import numpy as np
 import regex
 
 from atonce.evaluation.words import CJK, SYLLABIC
+from atonce.result import HIDDEN, Result, computed
 
 Writing = Literal["spaced", "Chinese", "Japanese", "Korean", "unspaced"]
 """What decides about tokenizers: spaces between words, or one of the ways to do without."""
@@ -66,7 +67,7 @@ _FOUND = {"Chinese": "zh", "Japanese": "ja", "Korean": "ko"}
 
 
 @dataclass(frozen=True)
-class ScoringLanguage:
+class ScoringLanguage(Result):
     """The language of what is scored, and what follows of it for every score.
 
     `ScoringLanguage.of(tag, references)` gives one.
@@ -76,11 +77,11 @@ class ScoringLanguage:
     """Its tag ("de", "zh-Hant"): as it was given, or of the language that the script says; else None."""
     origin: Literal["given", "script", "unknown"]
     """Who says so: who asked for the scores (a recipe), the script of most of the references, or nobody."""
-    writing: Writing
+    writing: Writing = field(metadata=HIDDEN)
     """How words are told apart in it."""
-    script: Script
+    script: Script = field(metadata=HIDDEN)
     """What most of the references are written in."""
-    stem: bool
+    stem: bool = field(metadata=HIDDEN)
     """Whether words are stemmed for ROUGE: of English, and of what may be English."""
 
     @classmethod
@@ -128,7 +129,8 @@ class ScoringLanguage:
         kind = "words" if self.writing in ("spaced", "Korean") else "characters"
         return Words(stem=self.stem), f"tok:{kind}|stem:{'porter' if self.stem else 'no'}"
 
-    def describe(self) -> str:
+    @computed
+    def said(self) -> str:
         """What it is and who says so, for people."""
         if self.origin == "given":
             return f"target language {self.tag}, as given"
@@ -142,10 +144,6 @@ class ScoringLanguage:
     def notes(self, *, bleu: bool = True) -> tuple[str, ...]:
         """What to know of the numbers beside signatures. `bleu`: whether BLEU and TER are among them."""
         return tuple([*self._contradiction(), *(self._tokenizers() if bleu else [])])
-
-    def as_dict(self) -> dict[str, Any]:
-        """The tag, where it is from, and the same in words, ready for JSON."""
-        return {"tag": self.tag, "origin": self.origin, "said": self.describe()}
 
     def _contradiction(self) -> list[str]:
         alike = {self.writing, self.script} <= {"Chinese", "Japanese"}
@@ -177,11 +175,6 @@ class ScoringLanguage:
                 "sacreBLEU's asian_support has it"
             )
         return notes
-
-
-def said_of(language: dict[str, Any]) -> list[str]:
-    """What `ScoringLanguage.as_dict` says in words."""
-    return [language["said"]] if language else []
 
 
 def _writing(tag: str) -> Writing:

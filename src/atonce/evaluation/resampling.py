@@ -6,13 +6,14 @@ difference, and keeps all statistics of all draws in memory.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from atonce.evaluation.language import ScoringLanguage
-from atonce.evaluation.translation import EXACT_SIGNATURE
+from atonce.evaluation.scores import EXACT_SIGNATURE
+from atonce.result import HIDDEN, Result, computed
 from atonce.shapes import Float
 
 Metric = Literal["bleu", "chrf", "ter", "exact"]
@@ -22,7 +23,7 @@ LOWER_IS_BETTER = frozenset({"ter"})
 
 
 @dataclass(frozen=True)
-class Interval:
+class Interval(Result):
     """Where 95 % of the resampled values lie: the middle of them, a fortieth cut off at either end."""
 
     low: float
@@ -30,24 +31,24 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Resampled:
+class Resampled(Result):
     """A quantity on the test set, and on each of the test sets drawn from it."""
 
     value: float
-    drawn: Float[np.ndarray, " samples"]
+    drawn: Float[np.ndarray, " samples"] = field(metadata=HIDDEN)
 
     def __sub__(self, other: "Resampled") -> "Resampled":
         """The difference of two quantities, draw by draw: paired where both were drawn alike."""
         return Resampled(self.value - other.value, self.drawn - other.drawn)
 
-    @property
+    @computed
     def interval(self) -> Interval:
         """The middle 95 % of what was drawn."""
         ordered = np.sort(self.drawn)
         cut = len(ordered) // 40
         return Interval(low=float(ordered[cut]), high=float(ordered[len(ordered) - cut - 1]))
 
-    @property
+    @computed
     def p_value(self) -> float:
         """How often chance alone makes a difference as large as this one.
 

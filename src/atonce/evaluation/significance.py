@@ -5,7 +5,7 @@ Both systems are scored on each of the drawn test sets (`resampling.py`), on the
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from atonce.errors import DataError
@@ -20,12 +20,13 @@ from atonce.evaluation.resampling import (
     measures,
     resampled,
 )
-from atonce.evaluation.translation import check_aligned
+from atonce.evaluation.scores import check_aligned
+from atonce.result import Result, computed
 from atonce.seeds import check_seed
 
 
 @dataclass(frozen=True)
-class MetricComparison:
+class MetricComparison(Result):
     """One metric, a system against a baseline. Scores and differences are in per cent."""
 
     metric: Metric
@@ -41,7 +42,7 @@ class MetricComparison:
     nearly 0, where the two systems never differ."""
     signature: str
 
-    @property
+    @computed
     def verdict(self) -> Literal["better", "worse", "undecided"]:
         """Whether the system beats the baseline; undecided if 0 lies in the interval of the difference."""
         gain = self.difference_interval
@@ -64,7 +65,7 @@ class MetricComparison:
 
 
 @dataclass(frozen=True)
-class PairedBootstrap:
+class PairedBootstrap(Result):
     """A system against a baseline on the same references, metric by metric."""
 
     metrics: tuple[MetricComparison, ...]
@@ -79,13 +80,9 @@ class PairedBootstrap:
         drawn = f"{self.samples:,} test sets drawn from {self.sentences:,} sentences"
         return "\n".join([*lines, f"Paired bootstrap: {drawn}, seed {self.seed}."])
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """One object, ready for JSON; `metrics` is keyed by metric."""
-        metrics = {
-            comparison.metric: {**asdict(comparison), "verdict": comparison.verdict}
-            for comparison in self.metrics
-        }
-        return {"metrics": metrics, "sentences": self.sentences, "samples": self.samples, "seed": self.seed}
+        return super().to_dict() | {"metrics": {one.metric: one.to_dict() for one in self.metrics}}
 
 
 def paired_bootstrap(

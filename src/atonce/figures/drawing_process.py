@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from atonce.children import COMMAND, environment
-from atonce.errors import FigureError
+from atonce.errors import FigureError, reason
 
 MIB = 1 << 20
 _GROWN = 300 * MIB
@@ -177,7 +177,7 @@ class DrawingProcess:
             except OSError as error:
                 raise DrawingDied(
                     "the process that draws figures cannot be started",
-                    why=error.strerror or str(error),
+                    why=reason(error),
                     fix="try again when the machine has room, or save it as .html, which a browser draws",
                 ) from None
         return self._process

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from atonce.config import Config
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.translator import Translator
-from atonce.errors import RunError
+from atonce.errors import RunError, not_installed
 from atonce.layers.attention import MultiHeadAttention
 from atonce.layers.norm import EPSILON
 from atonce.layers.positions import LearnedPositions, SinusoidalPositions, sinusoids
@@ -76,8 +76,8 @@ def installed() -> Any:
     try:
         import ctranslate2
     except ImportError:
-        raise RunError(
-            "cannot export to ctranslate2", why="it is not installed", fix="pip install 'atonce[export]'"
+        raise not_installed(
+            "cannot export to ctranslate2", "it is not installed", "export", kind=RunError
         ) from None
     return ctranslate2
 

@@ -187,7 +187,7 @@ def program(recipe: Recipe, tokenizer: Tokenizer, length: float) -> str:
         f"EXPONENT = {exponent(decoding.length_penalty, length)!r}  # of the length, in place of Wu's "
         "formula",
     ]
-    is_whole = data.task == "summarisation"
+    is_whole = data.task == "summarization"
     pad, bos, eos = tokenizer.pieces([tokenizer.pad, tokenizer.bos, tokenizer.eos])
     return _PROGRAM.format(
         settings="\n".join(settings),
@@ -231,7 +231,7 @@ def _of_lengths(recipe: Recipe) -> list[str]:
     decoding, longest = recipe.decoding, recipe.data.max_length
     sides = (recipe.model.encoder, recipe.model.decoder)
     table = any(getattr(side, "positions", None) != "rotary" for side in sides)
-    if recipe.data.task == "summarisation":
+    if recipe.data.task == "summarization":
         long = f"atonce reads the first {longest} pieces of a text, as the program does."
     else:
         long = (

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from atonce.errors import RunError
+from atonce.errors import RunError, damaged
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -41,7 +41,7 @@ def check_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: Pa
     for name, weight in weights.items():
         # A sum takes little time, but that of finite numbers may not be finite.
         if not weight.sum().isfinite() and not weight.isfinite().all():
-            raise _damaged(
+            raise damaged(
                 origin,
                 f"its weights {name} hold numbers that are not finite: they were changed, or its training "
                 "went wrong",
@@ -56,7 +56,3 @@ def _beside(origin: Path) -> str:
         if name == "recipe.toml" or (origin.parent / name).exists()
     ]
     return f"{', '.join(some)} or {last}" if some else last
-
-
-def _damaged(origin: Path, why: str) -> RunError:
-    return RunError(f"{origin} is damaged", why=why, fix="restore the file from a copy, or train again")

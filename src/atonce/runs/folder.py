@@ -33,7 +33,7 @@ from torch import Tensor
 
 from atonce import stored
 from atonce.disk import advising, disk_error, place, remove_partial, replacing, write_json
-from atonce.errors import RunError
+from atonce.errors import RunError, damaged, unreadable
 from atonce.runs.recipe import FORMAT, LONGEST_FILE, Recipe, dumps, values_of
 
 MOST_LISTED = 1 << 25
@@ -105,7 +105,7 @@ class RunFolder:
         try:
             recipe = Recipe.parse(values, origin=str(recipe_path))
         except (RecursionError, OverflowError) as error:
-            raise stored.damaged(recipe_path, stored.why(error)) from None
+            raise damaged(recipe_path, error) from None
         return cls(path, recipe, before_normalization=before_normalization)
 
     def as_begun(self, recipe: Recipe) -> Recipe:
@@ -135,7 +135,7 @@ class RunFolder:
             return True
         was_stored = path.is_symlink() or stored.is_wanted(self.path, path.name)
         if was_stored or any("valid_loss" in entry for entry, _ in self._checked_log()):
-            raise stored.damaged(path, "it is missing, and its training had stored it")
+            raise damaged(path, "it is missing, and its training had stored it")
         return False
 
     def save_weights(self, weights: Mapping[str, Tensor]) -> None:
@@ -331,9 +331,7 @@ class JsonLines:
             if self.path.is_symlink():
                 raise self.damaged("it is a link to nothing") from None
         except OSError as error:
-            raise RunError(
-                f"cannot read {self.path}", why=str(error.strerror), fix="check the path"
-            ) from None
+            raise unreadable(self.path, error, kind=RunError) from None
         except ValueError as error:
             raise self.damaged(str(error)) from None
 
@@ -359,7 +357,7 @@ class JsonLines:
 
     def damaged(self, why: str) -> RunError:
         """What to tell a user whose file holds something else than was written."""
-        return RunError(f"{self.path} is damaged", why=why, fix=f"delete it; {self._if_deleted}")
+        return damaged(self.path, why, fix=f"delete it; {self._if_deleted}")
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
         """Leave only the lines wanted, and none that is cut off, so that others can be added."""
@@ -498,7 +496,7 @@ def _check_readable(run: Path) -> None:
                 "it is another user's, who has not given the right to read it",
                 "let them give it: chmod -R a+rX",
             )
-        raise RunError(f"cannot read {path}", why=why, fix=f"{fix} {shlex.quote(str(run))}")
+        raise unreadable(path, why, fix=f"{fix} {shlex.quote(str(run))}", kind=RunError)
 
 
 def _user() -> int | None:

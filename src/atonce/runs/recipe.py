@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from atonce.config import Config, nearest, printable, shown
 from atonce.data.config import DataConfig, VocabularyConfig
 from atonce.data.encodings import BYTE_ORDER_MARK, marked_encoding, unmarked_encoding
-from atonce.errors import RecipeError
+from atonce.errors import RecipeError, reason, unreadable
 from atonce.models.config import ModelConfig
 from atonce.models.named import architecture
 from atonce.seeds import Seed
@@ -46,11 +46,13 @@ class TrainingConfig(Config):
     muon_learning_rate: float = Field(default=1.5e-2, ge=1e-12, le=100)
     """Peak rate of Muon."""
     weight_decay: float = Field(default=0.01, ge=0, le=100)
+    """Share of a weight that an update takes off, times the rate (Loshchilov and Hutter 2019)."""
     schedule: Literal["linear", "cosine", "inverse_sqrt", "constant"] = "linear"
     """How the rate falls after the warm-up."""
     warmup: int = Field(default=100, ge=0, le=10**9)
     """Updates over which the rate rises to its peak."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Probability that is taught for all pieces alike, in place of the right one (Szegedy 2016)."""
     clip_norm: float = Field(default=1.0, ge=1e-12, le=1e12)
     """Gradients longer than this are scaled down to it."""
     average: float = Field(default=0.99, ge=0, lt=1)
@@ -215,7 +217,7 @@ def _text_of(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(LONGEST_FILE + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
-        raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from None
+        raise _unreadable(path, reason(error)) from None
     if len(raw) > LONGEST_FILE:
         raise RecipeError(
             f"{path} is too long for a recipe",
@@ -238,10 +240,11 @@ def _text_of(path: Path) -> str:
 
 
 def _unreadable(path: Path, why: str) -> RecipeError:
-    return RecipeError(
-        f"cannot read the recipe {printable(str(path))}",
-        why=why,
+    return unreadable(
+        f"the recipe {printable(str(path))}",
+        why,
         fix="check the path; `atonce recipes` lists those that ship with atonce",
+        kind=RecipeError,
     )
 
 

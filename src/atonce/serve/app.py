@@ -68,7 +68,7 @@ def build_app(
     app = FastAPI(
         title="atonce",
         version=atonce.__version__,
-        summary="Trained sequence models: translate, summarise, classify, and see what they look at.",
+        summary="Trained sequence models: translate, summarize, classify, and see what they look at.",
         lifespan=working,
         docs_url=None,  # they would be loaded from elsewhere
         redoc_url=None,

@@ -116,10 +116,10 @@ class Message(BaseModel):
 
 
 class TextRequest(Message):
-    """Texts to be translated, or summarised."""
+    """Texts to be translated, or summarized."""
 
     texts: Annotated[list[Text], Field(min_length=1, fail_fast=True)]
-    """Each is translated, or summarised, by itself."""
+    """Each is translated, or summarized, by itself."""
     model: str | None = None
     """Name of the model, as `/v1/models` has it; the first that can do it without one."""
     beam: Beam | None = None
@@ -219,7 +219,7 @@ class SummarizeResponse(Message):
     """A summary of each text, in order."""
 
     model: str
-    """Who summarised."""
+    """Who summarized."""
     summaries: list[OutputMessage]
 
 

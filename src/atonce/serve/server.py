@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from atonce.errors import AtonceError
+from atonce.errors import AtonceError, reason
 from atonce.serve.faults import message_of, no_http
 
 HEADER_SECONDS = 10.0
@@ -169,7 +169,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:  # a name that is none, or a part of it too long
         raise AtonceError(
             f"cannot serve at {host}:{port}",
-            why=getattr(error, "strerror", None) or str(error),
+            why=reason(error),
             fix="choose another port with --port (0: any that is free), or another address with --host",
         ) from None
     return listening

@@ -1,4 +1,4 @@
-"""Translating, summarising, classifying: texts in, texts or labels out."""
+"""Translating, summarizing, classifying: texts in, texts or labels out."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -62,9 +62,9 @@ def text_routes(models: Models, answering: Answering) -> APIRouter:
         responses=_STREAMED,
     )
     async def summarize(body: TextRequest, request: Request) -> SummarizeResponse | Response:
-        """Summarise texts, each by itself, in batches with those of other requests."""
+        """Summarize texts, each by itself, in batches with those of other requests."""
         return await made_of_texts(
-            body, request, "summarisation", lambda name, made: SummarizeResponse(model=name, summaries=made)
+            body, request, "summarization", lambda name, made: SummarizeResponse(model=name, summaries=made)
         )
 
     async def made_of_texts(

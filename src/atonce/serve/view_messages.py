@@ -29,7 +29,7 @@ Words = Annotated[tuple[Place, ...], Field(fail_fast=True, max_length=10_000)]
 
 class _OneText(Message):
     text: Text
-    """What is translated, or summarised."""
+    """What is translated, or summarized."""
     model: str | None = None
     """Name of the model; the first that makes texts of texts without one."""
     target: Text | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from atonce.data.corpora import Pair
+from atonce.data.pairs import Pair
 from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.disk import advising, copy_linked, move, owned, place, remove_partial, replacing
@@ -26,7 +26,7 @@ from atonce.studies.experiment import Experiment, score
 from atonce.studies.machine import machine
 from atonce.studies.report import CurvePoint, DemoReport, ModelReport, write_report
 from atonce.studies.turns import seconds_had, slices, turns, unequal
-from atonce.training.bar import training_bar
+from atonce.training.progress_bar import progress_bar
 from atonce.training.train import train
 
 MODELS = ("additive-bigru", "transformer")
@@ -98,13 +98,13 @@ def _train_in_turn(
     ended = []
     for number, pause_at in turns(len(models), minutes):
         model = models[number]
-        with training_bar(model.label, quiet=quiet) as watch:
+        with progress_bar(model.label, quiet=quiet) as shown:
             run = train(
                 base.model_copy(update={"model": model.model}),
                 folder / model.name,
                 resume=True,
                 pause_at=pause_at,
-                watch=watch,
+                callbacks=[shown],
                 quiet=quiet,
             )
         if pause_at is None:

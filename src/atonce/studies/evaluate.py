@@ -5,37 +5,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from atonce.data.config import Normalization, Task
-from atonce.data.corpora import Pair
+from atonce.data.config import Normalization
 from atonce.data.examples import Examples
 from atonce.data.files import read_aligned
 from atonce.data.images import ImagePair
 from atonce.data.normalization import compared
+from atonce.data.pairs import Pair
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.opening import load
 from atonce.errors import RecipeError
-from atonce.evaluation.resampling import METRICS, Metric
-from atonce.evaluation.scores import Scores, score_task
+from atonce.evaluation.scores import Scores
 from atonce.evaluation.significance import PairedBootstrap, paired_bootstrap
-from atonce.evaluation.summarisation import SummaryScores, baselines
+from atonce.evaluation.summarization import SummaryScores, baselines
+from atonce.evaluation.tasks import COMPARED, score_task
+from atonce.result import HIDDEN, Result
 from atonce.runs.folder import RunFolder
 
 RULES: tuple[Normalization, ...] = get_args(Normalization)
-COMPARED: dict[Task, tuple[Metric, ...]] = {
-    "translation": METRICS,
-    "summarisation": ("chrf", "exact"),
-    "classification": ("exact",),
-    "reading": ("exact", "chrf"),
-}
-"""What two systems are compared by."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Result):
     """What a run made of a test text."""
 
     scores: Scores
-    outputs: tuple[str, ...]
+    outputs: tuple[str, ...] = field(metadata=HIDDEN)
     beam: int
     against: PairedBootstrap | None = None
     """The comparison with another run."""
@@ -44,16 +38,11 @@ class Evaluation:
     references_respelt: int = 0
     """References that were compared in another spelling than they have: see `data.normalization.compared`."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        values = {**self.scores.as_dict(), "beam": self.beam}
-        if self.references_respelt:
-            values["references_respelt"] = self.references_respelt
-        if self.against is not None:
-            values["against"] = self.against.as_dict()
-        if self.baselines:
-            values["baselines"] = {name: scores.as_dict() for name, scores in self.baselines.items()}
-        return values
+    def to_dict(self) -> dict[str, Any]:
+        """One object, ready for JSON: the scores, and what else there is."""
+        values = super().to_dict()
+        unsaid = [key for key in ("against", "baselines", "references_respelt") if not values[key]]
+        return values.pop("scores") | {key: one for key, one in values.items() if key not in unsaid}
 
 
 def evaluate(
@@ -66,7 +55,7 @@ def evaluate(
     fast: bool = False,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Let the model of `run` translate, summarise, classify or read a test set, and score it.
+    """Let the model of `run` translate, summarize, classify or read a test set, and score it.
 
     The set is the run's own test split, or the line-aligned files `source` and `reference`. With `against`,
     another run does the same, and a paired bootstrap says whether the two differ. `fast`: as `load` has it.
@@ -94,7 +83,7 @@ def evaluate(
             outputs, others, references, metrics=COMPARED[task], target_language=language
         )
     scores = score_task(task, outputs, references, target_language=language)
-    own_summaries = task == "summarisation" and source is None
+    own_summaries = task == "summarization" and source is None
     without_model = _baselines(open_prepared(folder.path), language) if own_summaries else {}
     return Evaluation(scores, tuple(outputs), beam, bootstrap, without_model, respelt)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from atonce.disk import write_text
-from atonce.evaluation.matching import matching_parts
+from atonce.evaluation.words import matching_parts
 from atonce.studies.curves import learning_curves
 from atonce.studies.page import Chart, Spec, language_name, render
 

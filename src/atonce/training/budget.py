@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Protocol, runtime_checkable
 
 from atonce.runs.folder import JsonLines
-from atonce.training.distributed import ALONE, Ranks
+from atonce.training.distributed import SINGLE_PROCESS, Ranks
 
 DEFAULT_STEPS = 5_000
 """Where a recipe gives neither steps nor minutes."""
@@ -76,7 +76,7 @@ class Budget(Protocol):
         """How much of the budget is used when `step` ends, from 0 to 1."""
         ...
 
-    def observe(self, step: int, seconds: float, duration: float) -> None:
+    def update(self, step: int, seconds: float, duration: float) -> None:
         """Take note that `step` ended `seconds` after the training began, having taken `duration` of them."""
         ...
 
@@ -123,7 +123,7 @@ class StepBudget:
         """How much of the budget is used when `step` ends."""
         return min(1.0, step / self.steps)
 
-    def observe(self, step: int, seconds: float, duration: float) -> None:
+    def update(self, step: int, seconds: float, duration: float) -> None:
         """How long updates take says nothing here."""
 
     def validated(self, step: int, duration: float) -> None:
@@ -175,7 +175,7 @@ class TimeBudget:
         validation_updates: float | None = None,
         done: int = 0,
         seconds: float = 0.0,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self._validation_updates = validation_updates
         self._seconds = minutes * 60
@@ -235,7 +235,7 @@ class TimeBudget:
         """How much of the time is used when `step` ends."""
         return 1.0 if self.is_over(step) else min(1.0, self._used / self._seconds)
 
-    def observe(self, step: int, seconds: float, duration: float) -> None:
+    def update(self, step: int, seconds: float, duration: float) -> None:
         """Where the plan ends with `step`, make the next."""
         self._used = seconds
         self._durations.append(duration)
@@ -253,7 +253,7 @@ class TimeBudget:
         regular = self._interval * (ended // self._interval + 1)
         self._next_validation = max(regular, ended + UPDATES_FOR_VALIDATION * duration)
         left = self._seconds - ended
-        is_late = self._ranks.told(float(left < (self._reserve + self._pace) / 2)) == 1
+        is_late = self._ranks.broadcast(float(left < (self._reserve + self._pace) / 2)) == 1
         if is_late and self._plan.first == step + 1 > self._read_to and not self.is_over(step):
             self._take(_end_after(step))
 
@@ -304,7 +304,7 @@ class TimeBudget:
     def _told(self, plan: Plan) -> Plan:
         """The plan of the first process, in every process."""
         last, share, validate = (
-            self._ranks.told(float(one)) for one in (plan.last, plan.share, plan.validate)
+            self._ranks.broadcast(float(one)) for one in (plan.last, plan.share, plan.validate)
         )
         return Plan(plan.first, int(last), share, validate == 1)
 

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from atonce import stored
+from atonce.data.batches import DataPosition
 from atonce.disk import replacing
-from atonce.errors import RunError
+from atonce.errors import RESTORE, RunError, damaged, reason
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.weights import set_weights, weights_of
 from atonce.progress import say
 from atonce.runs.folder import checkpoints_in, load_tensors, save_tensors, sum_of_progress
-from atonce.training.average import WeightAverage
 from atonce.training.loop import Update
 from atonce.training.muon import Muon
-from atonce.training.stream import Position
+from atonce.training.optimizers import WeightAverage
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Progress:
     """Where a training stands, apart from its tensors."""
 
     step: int = 0
-    position: Position = field(default_factory=Position)
+    position: DataPosition = field(default_factory=DataPosition)
     """How far the data were read."""
     planned_steps: int | None = None
     """The step budget; None where minutes are given."""
@@ -53,7 +53,7 @@ class Progress:
     def from_json(cls, values: Mapping[str, Any]) -> "Progress":
         """What `asdict` made of one, back from JSON. Raises ValueError, TypeError or KeyError for another."""
         epoch, batch = values["position"]
-        progress = cls(**{**values, "position": Position(epoch, batch)})
+        progress = cls(**{**values, "position": DataPosition(epoch, batch)})
         for name, value in {**vars(progress), **progress.position._asdict()}.items():
             if not _is_sensible(name, value):
                 raise ValueError(f"{name} is {value!r:.40} in progress.json")
@@ -88,7 +88,7 @@ _MAY_BE_NONE = {"planned_steps", "update_seconds", "validation_updates", "least_
 def _is_sensible(name: str, value: object) -> bool:
     """Whether something of `Progress` may have this value."""
     if name == "position":
-        return isinstance(value, Position)
+        return isinstance(value, DataPosition)
     if name == "stopped_early":
         return isinstance(value, bool)
     if value is None:
@@ -206,17 +206,13 @@ def _loaded(path: Path, learner: Learner) -> Progress:
         if has_its_sum:  # torch or the device fails, and would with any other
             raise stored.Unreadable(
                 f"cannot go on from {path}, which is as it was stored",
-                why=stored.why(error).splitlines()[0],
+                why=reason(error).splitlines()[0],
                 fix="run the same command again; or else with the version of torch that trained it",
             ) from error
-        why = stored.why(error)
+        why = reason(error)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        why = stored.why(error)
-    raise RunError(
-        f"the checkpoint {path} is damaged",
-        why=" ".join(why.split()),
-        fix="restore it from a copy, or train again in another folder",
-    )
+        why = reason(error)
+    raise damaged(f"the checkpoint {path}", why, fix=f"{RESTORE} in another folder")
 
 
 def seconds_trained(folder: Path) -> float:

@@ -52,7 +52,7 @@ class Ranks:
         ]
         return [share for share in shares if len(share.source)]
 
-    def draw_apart(self, seed: int, step: int) -> None:
+    def seed_per_rank(self, seed: int, step: int) -> None:
         """Let every process but the first draw random numbers of its own in this step.
 
         By the step, so that none of their states need be kept to go on with later.
@@ -74,8 +74,8 @@ class Ranks:
             weight.grad = summed.view_as(weight)
         return float(together[-1])
 
-    def told(self, number: float) -> float:
-        """What the first process says, which all others wait for."""
+    def broadcast(self, number: float) -> float:
+        """The number of the first process, in every process. None comes past this before the first does."""
         if self.count == 1:
             return number
         message = torch.tensor([number], dtype=torch.float64, device=self.device)
@@ -91,7 +91,7 @@ class Ranks:
                     dist.broadcast(weight, src=0)
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 
 
 @contextmanager

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from atonce.data.batches import Batch
+from atonce.data.batches import Batch, DataPosition
 from atonce.layers.precision import products
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import TrainingConfig
-from atonce.training.average import WeightAverage
 from atonce.training.budget import Budget, Clock
-from atonce.training.distributed import ALONE, Ranks
+from atonce.training.distributed import SINGLE_PROCESS, Ranks
 from atonce.training.loss import batch_loss
-from atonce.training.schedule import rate_factor
-from atonce.training.stream import Position
+from atonce.training.optimizers import WeightAverage, rate_factor
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Update:
     """What one step did."""
 
     step: int
-    position: Position
+    position: DataPosition
     """How far the data were read."""
     loss: float
     """Mean over the target pieces, in nats, label smoothing included."""
@@ -47,13 +45,13 @@ def updates(
     model: Seq2Seq,
     optimizers: list[torch.optim.Optimizer],
     average: WeightAverage | None,
-    stream: Iterator[tuple[Batch, Position]],
+    stream: Iterator[tuple[Batch, DataPosition]],
     config: TrainingConfig,
     budget: Budget,
     *,
     done: int = 0,
     clock: Clock | None = None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> Iterator[Update]:
     """Train in place. Yields after every step, the first being `done` + 1, until the budget is used up.
 
@@ -77,7 +75,7 @@ def updates(
         batches = tuple(batch.to(device) for batch, _ in read)
         tokens = sum(batch.target_tokens for batch in batches)
         model.train()
-        ranks.draw_apart(config.seed, step)
+        ranks.seed_per_rank(config.seed, step)
         loss = 0.0
         with products(config.precision, device):
             for share in ranks.shares(batches):
@@ -93,10 +91,11 @@ def updates(
                     average.update(model)
         model.zero_grad()
 
-        # A checkpoint that is saved now holds the peak: a resumed training scales it again.
+        # Back to the peak of every group: a checkpoint that is saved now stores the optimizers' state, rate
+        # included, and a resumed training, which scales what it finds there, would scale it twice.
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak
         seconds = clock.seconds
-        budget.observe(step, seconds, seconds - began)
+        budget.update(step, seconds, seconds - began)
         padding = sum(batch.padding_share for batch in batches) / len(batches)
         yield Update(step, read[-1][1], loss, norm, factor, tokens, padding, batches, seconds)

@@ -15,7 +15,7 @@ import torch
 
 from atonce.data.batches import plan_batches
 from atonce.data.config import DataConfig, DigitsConfig, DigitStringsConfig, FashionMnistConfig
-from atonce.data.digit_strings import HEIGHT, PITCH
+from atonce.data.corpora.digit_strings import HEIGHT, PITCH
 from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples, ImageShape
 from atonce.data.labels import Labels
@@ -87,10 +87,10 @@ def check_training_fits(
 
     `processes`: as many learn together, each with a device of its own and its rows of every batch.
     """
-    ends, train, free = prepared.ends, prepared.train, free_memory(device)
-    labels = len(ends.target) if isinstance(ends.target, Labels) else None
-    image = ends.source if isinstance(ends.source, ImageShape) else None
-    sizes = Sizes(0 if labels is not None and image is not None else ends.tokenizer.size, labels, image)
+    io_spec, train, free = prepared.io_spec, prepared.train, free_memory(device)
+    labels = len(io_spec.target) if isinstance(io_spec.target, Labels) else None
+    image = io_spec.source if isinstance(io_spec.source, ImageShape) else None
+    sizes = Sizes(0 if labels is not None and image is not None else io_spec.tokenizer.size, labels, image)
     most = partial(with_most, sizes=sizes, train=train)
     if free is not None and sum(reading_bytes(recipe, most(recipe)).values()) > free:
         # In doubt it is looked at what the batches are.

@@ -2,55 +2,44 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from atonce import stored
 from atonce.config import differences
+from atonce.data.batches import batches_from
 from atonce.data.prepare import Prepared, open_prepared, prepare, remove_prepared
 from atonce.decoding.opening import model_for, system_of
 from atonce.disk import owned, place
-from atonce.errors import RunError, TrainingError
+from atonce.errors import RESTORE, RunError, TrainingError, damaged
+from atonce.evaluation.tasks import VALIDATED
 from atonce.models.device import choose_device
 from atonce.models.threads import MOST_THREADS, Threads, computing_on, training_threads
 from atonce.models.weights import check_weights, weights_of
 from atonce.runs.folder import RunFolder, checkpoints_in, resumable, save_tensors, without_recipe
 from atonce.runs.recipe import Recipe
 from atonce.seeds import torch_seed
-from atonce.training.average import WeightAverage
 from atonce.training.budget import DEFAULT_STEPS, Budget, Clock, StepBudget, TimeBudget
+from atonce.training.callbacks import (
+    Callback,
+    LogProgress,
+    Speed,
+    TrainingEvent,
+    told_at_the_end,
+)
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
 from atonce.training.distributed import Ranks, together, was_restarted
 from atonce.training.loop import Update, updates
 from atonce.training.memory import check_recipe_fits, check_training_fits
-from atonce.training.optimizers import build_optimizers
-from atonce.training.speed import Speed
-from atonce.training.stream import batches_from
-from atonce.training.validation import METRICS, Validation, validate
+from atonce.training.optimizers import WeightAverage, build_optimizers
+from atonce.training.validation import Validation, validate
 
 MOST_SKIPPED_IN_A_ROW = 10
 LOG_EVERY = 10
-
-
-@dataclass(frozen=True)
-class Report:
-    """What whoever watches a training is told after each step."""
-
-    update: Update
-    planned_steps: int | None
-    """Updates in all; of a time budget, as many as are expected now."""
-    share: float
-    """How much of the budget is used, from 0 to 1."""
-    tokens_per_second: float
-    """Target pieces learned from in a second, lately, validation not counted."""
-    validation: Validation | None
-    """Where this step ended with one."""
-    threads: Threads | None = None
-    """What a CPU computes with."""
 
 
 def train(
@@ -60,16 +49,16 @@ def train(
     resume: bool = False,
     pause_at: float | None = None,
     device: str | torch.device | None = None,
-    watch: Callable[[Report], None] = lambda _: None,
+    callbacks: Sequence[Callback] = (),
     quiet: bool = False,
     has_folder: bool = False,
 ) -> RunFolder:
     """Train what the recipe says into a run folder; with `resume`, go on with a training that broke off.
 
     The folder's model is the average of the weights (or the weights) of the best validation so far,
-    so it can be used while training goes on. `watch` is called after each step. `quiet`: no progress bars
-    while the data are prepared. The device is a GPU where there is one, unless given. `pause_at`: leave off,
-    to be resumed, after the first step that ends so many seconds after the training began, or later.
+    so it can be used while training goes on. `callbacks` are called after each step. `quiet`: no progress
+    bars while the data are prepared. The device is a GPU where there is one, unless given. `pause_at`: leave
+    off, to be resumed, after the first step that ends so many seconds after the training began, or later.
     `has_folder`: the caller has the folder (`disk.owned`), and keeps it for what comes after the training.
 
     A resumed training takes everything from the folder, and `recipe` must be the one it began with; where
@@ -85,12 +74,14 @@ def train(
             check_recipe_fits(recipe, ranks.device)
             run = _open_run(recipe, folder, resume=resume or was_restarted())
             is_checked = _prepare(run, ranks, quiet=quiet) or bool(checkpoints_in(run.checkpoints))
-        ranks.told(0.0)  # all is there
+        # A barrier: nothing is told, but the others come past this only when the first process has prepared
+        # the data, which they open next.
+        ranks.broadcast(0.0)
         run = RunFolder.open(folder)
         prepared = open_prepared(run.path)
         if not is_checked:
             check_training_fits(run.recipe, prepared, ranks.device, processes=ranks.count)
-        return _Training(run, prepared, ranks, watch).run_until(pause_at)
+        return _Training(run, prepared, ranks, callbacks).run_until(pause_at)
 
 
 @contextmanager
@@ -141,20 +132,20 @@ class _Training:
     """One session of a training. Its methods are in the order of a training's life."""
 
     def __init__(
-        self, run: RunFolder, prepared: Prepared, ranks: Ranks, watch: Callable[[Report], None]
+        self, run: RunFolder, prepared: Prepared, ranks: Ranks, callbacks: Sequence[Callback]
     ) -> None:
         since_start = Clock()
         self.run = run
         self.prepared = prepared
         self.config = run.recipe.training
         self.ranks = ranks
-        self.watch = watch
+        self.callbacks = [*callbacks, *([LogProgress(run.path.name)] if ranks.is_first else [])]
         torch.manual_seed(torch_seed(self.config.seed))
-        model = model_for(run.recipe, prepared.ends).to(ranks.device)
+        model = model_for(run.recipe, prepared.io_spec).to(ranks.device)
         ranks.take_weights_of_first(model)
         average = WeightAverage(model, self.config.average) if self.config.average else None
         self.learner = Learner(model, build_optimizers(model, self.config), average)
-        self.system = system_of(model, prepared.ends, run.recipe)
+        self.system = system_of(model, prepared.io_spec, run.recipe)
         self.threads = self._threads()
         resumed = load_checkpoint(run.checkpoints, self.learner, tidy=ranks.is_first)
         self.progress = resumed or self._beginning()
@@ -171,10 +162,10 @@ class _Training:
     def _check_goes_on(self) -> None:
         """Raises RunError where the rest cannot come out as it would have."""
         if self.config.steps is not None and self.progress.planned_steps != self.config.steps:
-            raise RunError(
-                f"the checkpoint of {self.run.path} is damaged",
-                why=f"it has planned {self.progress.planned_steps} steps, and the recipe {self.config.steps}",
-                fix="restore it from a copy, or train again in another folder",
+            raise damaged(
+                f"the checkpoint of {self.run.path}",
+                f"it has planned {self.progress.planned_steps} steps, and the recipe {self.config.steps}",
+                fix=f"{RESTORE} in another folder",
             )
         if self.progress.least_cost is not None:  # a validation was the best so far
             origin = self.run.path / "model.safetensors"
@@ -214,23 +205,20 @@ class _Training:
         """Train to the end, or until so many seconds are used."""
         if self.progress.stopped_early or (pause_at is not None and self.progress.seconds >= pause_at):
             return self.run
-        with computing_on(self._thread_count, binding=True):
-            return self._run_until(pause_at)
+        with computing_on(self._thread_count, binding=True), told_at_the_end(self.callbacks) as tell:
+            return self._run_until(pause_at, tell)
 
-    def _run_until(self, pause_at: float | None) -> RunFolder:
+    def _run_until(self, pause_at: float | None, tell: Callable[[TrainingEvent], None]) -> RunFolder:
         for update in self._updates():
             self.speed.count(update)
             self.progress = self.progress.after(update)
             self._stop_if_nothing_is_learned(update)
             with self.speed.paused():
-                validation = self._validate_and_write(update)
-            expected, share = self.budget.expected_steps(update.step), self.budget.share(update.step)
-            self.watch(
-                Report(update, expected, share, self.speed.tokens_per_second, validation, self.threads)
-            )
+                event = self._validate_and_write(update)
+            tell(event)
             if self.progress.stopped_early:
                 break
-            if pause_at is not None and self.ranks.told(self.clock.seconds) >= pause_at:
+            if pause_at is not None and self.ranks.broadcast(self.clock.seconds) >= pause_at:
                 if self.ranks.is_first:
                     self._save_checkpoint()
                 break
@@ -274,18 +262,26 @@ class _Training:
             f"--set training.precision=float32; what the last step read is in {path}",
         )
 
-    def _validate_and_write(self, update: Update) -> Validation | None:
-        """What a step has to be followed by. Returns the validation, where it ended with one."""
-        began = self.clock.seconds
-        if not self.budget.is_validated(update.step):
-            if self.ranks.is_first:
-                self._write(update, None)
-            return None
-        validation = self._validate()
-        self.budget.validated(update.step, self.clock.seconds - began)  # the checkpoint keeps that
+    def _validate_and_write(self, update: Update) -> TrainingEvent:
+        """What a step has to be followed by, and where the training stands then."""
+        began, validation = self.clock.seconds, None
+        if self.budget.is_validated(update.step):
+            validation = self._validate()
+            self.budget.validated(update.step, self.clock.seconds - began)  # the checkpoint keeps that
+        event = TrainingEvent(
+            update,
+            self.budget.expected_steps(update.step),
+            self.budget.share(update.step),
+            self.speed.tokens_per_second,
+            validation,
+            self.threads,
+            self.clock.seconds,
+            self.speed.padding_share,
+            self.progress.skipped,
+        )
         if self.ranks.is_first:
-            self._write(update, validation)
-        return validation
+            self._write(event)
+        return event
 
     def _validate(self) -> Validation:
         """Validate the weights to be kept, and keep them if they are the best so far."""
@@ -301,7 +297,7 @@ class _Training:
     def _validation_of_first(self) -> Validation:
         """What the first process finds; the others are told."""
         task = self.run.recipe.data.task
-        found = Validation(math.nan, METRICS[task][0], math.nan)
+        found = Validation(math.nan, VALIDATED[task][0], math.nan)
         if self.ranks.is_first:
             found = validate(
                 self.system,
@@ -311,13 +307,13 @@ class _Training:
                 batch_tokens=self.config.batch_tokens,
                 smoothing=self.config.label_smoothing,
             )
-        return replace(found, loss=self.ranks.told(found.loss), score=self.ranks.told(found.score))
+        return replace(found, loss=self.ranks.broadcast(found.loss), score=self.ranks.broadcast(found.score))
 
-    def _write(self, update: Update, validation: Validation | None) -> None:
+    def _write(self, event: TrainingEvent) -> None:
         """In this order: a checkpoint stands for all that was done and written up to its step."""
-        self._log(update, validation)
+        self._log(event)
         every = self.config.save_every
-        if validation is not None or (every is not None and update.step % every == 0):
+        if event.validation is not None or (every is not None and event.update.step % every == 0):
             self._save_checkpoint()
 
     def _save_checkpoint(self) -> None:
@@ -329,31 +325,7 @@ class _Training:
         )
         save_checkpoint(self.run.checkpoints, self.learner, self.progress, lines=self.run.sums_of_lines())
 
-    def _log(self, update: Update, validation: Validation | None) -> None:
-        if validation is None and update.step % LOG_EVERY and not update.skipped:
-            return
-        validated = (
-            {"valid_loss": validation.loss, f"valid_{validation.metric}": validation.score}
-            if validation
-            else {}
-        )
-        self.run.log(
-            step=update.step,
-            seconds=round(self.clock.seconds, 3),
-            loss=_finite(update.loss),
-            rate_factor=update.rate_factor,
-            gradient_norm=_finite(update.gradient_norm),
-            target_tokens_per_second=round(self.speed.tokens_per_second, 1),
-            padding_share=round(self.speed.padding_share, 4),
-            epoch=update.position.epoch,
-            skipped=self.progress.skipped,
-            threads=self.progress.threads,
-            planned_steps=self.budget.expected_steps(update.step),
-            share=round(self.budget.share(update.step), 5),
-            **{name: _finite(value) for name, value in validated.items()},
-        )
-
-
-def _finite(value: float) -> float | None:
-    """JSON has no word for the others."""
-    return value if math.isfinite(value) else None
+    def _log(self, event: TrainingEvent) -> None:
+        update = event.update
+        if event.validation or update.step % LOG_EVERY == 0 or update.skipped:
+            self.run.log(**event.to_dict())

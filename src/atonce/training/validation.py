@@ -1,6 +1,5 @@
 """How good a model is on text it does not learn from."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from atonce.data.config import Task
 from atonce.data.normalization import compared
 from atonce.data.prepare import Prepared
 from atonce.decoding.system import System
-from atonce.evaluation.translation import chrf, exact
+from atonce.evaluation.tasks import VALIDATED
 from atonce.training.loss import batch_loss
 
 
@@ -31,16 +30,6 @@ class Validation:
     """Of greedy outputs, in per cent."""
 
 
-METRICS: dict[Task, tuple[str, Callable[[Sequence[str], Sequence[str]], float]]] = {
-    "translation": ("chrf", chrf),
-    "summarisation": ("chrf", chrf),
-    "classification": ("accuracy", exact),
-    "reading": ("exact", exact),
-}
-TITLES = {"chrf": "chrF", "accuracy": "accuracy", "exact": "exact"}
-"""For people."""
-
-
 def validate(
     system: System, prepared: Prepared, task: Task, *, sentences: int, batch_tokens: int, smoothing: float
 ) -> Validation:
@@ -49,7 +38,7 @@ def validate(
     chosen = [prepared.valid_pairs[i] for i in np.linspace(0, count - 1, min(sentences, count)).astype(int)]
     outputs = system.outputs([pair.source for pair in chosen], beam=1)
     references = compared([pair.target for pair in chosen], system.normalization)
-    metric, score = METRICS[task]
+    metric, score = VALIDATED[task]
     return Validation(
         validation_loss(system, prepared, batch_tokens=batch_tokens, smoothing=smoothing),
         metric,

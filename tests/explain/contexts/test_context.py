@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from atonce.data.ends import Ends
+from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.data.prepare import open_prepared
 from atonce.data.tokenizer import Tokenizer
@@ -140,6 +140,6 @@ def test_a_classifier_of_texts_has_an_encoder_too(dates_tokenizer: Tokenizer) ->
     torch.manual_seed(0)
     values = {"dim": 8, "encoder": {"kind": "gru"}, "decoder": {"kind": "classifier"}}
     model = build_model(ModelConfig.parse(values, origin="a test"), dates_tokenizer.size, labels=2)
-    found = context(Classifier(model, Ends(dates_tokenizer, Labels(["a", "b"]))), "mai", SENTENCES)
+    found = context(Classifier(model, IOSpec(dates_tokenizer, Labels(["a", "b"]))), "mai", SENTENCES)
     assert list(found.vectors) == ["embedding", "layer 1"]
     assert found.to_dict()["layers"]["layer 1"]["share"] > 0

@@ -262,8 +262,8 @@ def test_a_width_that_cannot_be_is_told_and_is_not_in_the_way_of_a_second_try(tm
 
 def test_only_translation_is_compared(tmp_path: Path) -> None:
     recipe = tiny.recipe()
-    summaries = recipe.model_copy(update={"data": recipe.data.model_copy(update={"task": "summarisation"})})
-    with pytest.raises(RecipeError, match="cannot compare models of summarisation"):
+    summaries = recipe.model_copy(update={"data": recipe.data.model_copy(update={"task": "summarization"})})
+    with pytest.raises(RecipeError, match="cannot compare models of summarization"):
         compare(summaries, tmp_path / "c", quiet=True)
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from atonce.errors import RunError
+from atonce.errors import RunError, not_installed
 from atonce.shapes import UInt8
 
 _ENLARGED = 16
@@ -23,11 +23,8 @@ def ink_url(image: UInt8[np.ndarray, "height width"], colour: str) -> str:
     try:
         from PIL import Image
     except ImportError:
-        raise RunError(
-            "cannot draw the image",
-            why="pictures are written by pillow, which is not installed",
-            fix="pip install 'atonce[vision]'",
-        ) from None
+        why = "pictures are written by pillow, which is not installed"
+        raise not_installed("cannot draw the image", why, "vision", kind=RunError) from None
     ink = Image.new("RGB", image.shape[::-1], colour)
     ink.putalpha(Image.fromarray(image))
     file = io.BytesIO()

@@ -8,7 +8,7 @@ from pydantic import Field
 from atonce import stored
 from atonce.config import Config, differences, nearest
 from atonce.disk import LOCK
-from atonce.errors import RecipeError, RunError
+from atonce.errors import RecipeError, RunError, reason, unreadable
 from atonce.models.named import Architecture, architecture
 from atonce.runs.recipe import Recipe
 from atonce.seeds import LARGEST_SEED
@@ -118,10 +118,9 @@ def check_begun_alike(plan: Plan, folder: Path) -> None:
     try:
         before = Plan.model_validate(stored.read_json(path))
     except (OSError, ValueError, RecursionError, OverflowError) as error:
-        raise RunError(
-            f"cannot read {path}",
-            why=" ".join(stored.why(error).split()),
-            fix="restore it, or begin anew in another folder",
+        why = " ".join(reason(error).split())
+        raise unreadable(
+            path, why, fix="restore it, or begin anew in another folder", kind=RunError
         ) from None
     if before != plan:
         raise RunError(

@@ -19,7 +19,7 @@ from typing import Any
 
 from atonce import stored
 from atonce.children import COMMAND, environment
-from atonce.errors import AtonceError, RunError, TrainingError, of_the_system
+from atonce.errors import AtonceError, RunError, TrainingError, damaged, of_the_system, unreadable
 
 TRIAL = "trial.json"
 MEMORY = "memory.json"
@@ -88,7 +88,7 @@ def read_trial(run: Path) -> Trial:
                 raise TypeError(f"{name} is {value!r:.40} in it")
         return trial
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RunError(f"cannot read {path}", why=stored.why(error), fix=fix) from None
+        raise unreadable(path, error, fix=fix, kind=RunError) from None
 
 
 def _what_ended_it(said: str, code: int, name: str) -> AtonceError:
@@ -113,18 +113,18 @@ def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bo
     from atonce.runs.folder import RunFolder
     from atonce.studies.comparison.generation_speed import generation_speed
     from atonce.studies.evaluate import evaluate
-    from atonce.training.bar import training_bar
+    from atonce.training.progress_bar import progress_bar
     from atonce.training.train import train
 
     recipe = RunFolder.open(folder).recipe
-    with training_bar(name, quiet=quiet) as watch:
-        run = train(recipe, folder, resume=True, pause_at=pause_at, watch=watch, quiet=quiet)
+    with progress_bar(name, quiet=quiet) as shown:
+        run = train(recipe, folder, resume=True, pause_at=pause_at, callbacks=[shown], quiet=quiet)
     peak = _peak_of_all_sessions(folder)
     if pause_at is not None:
         return
     with progress(f"{name}: translating the test text", quiet=quiet) as advance:
         evaluation = evaluate(folder, advance=advance)
-    run.save_scores(evaluation.as_dict())
+    run.save_scores(evaluation.to_dict())
     translator = load_translator(folder)
     texts = [str(pair.source) for pair in open_prepared(folder).test_pairs]
     texts = texts[:: -(-len(texts) // MOST_TEXTS)]
@@ -163,7 +163,7 @@ def _peak_before(path: Path) -> int | None:
             raise ValueError(f"peak_bytes is {peak!r:.40} in it")
         return peak
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise stored.damaged(path, stored.why(error), fix=fix) from None
+        raise damaged(path, error, fix=fix) from None
 
 
 def peak_memory() -> int | None:
