@@ -121,3 +121,14 @@ def test_what_measures_is_a_folder_that_comes_when_asked() -> None:
 def test_a_notebook_completes_the_public_names_and_no_others() -> None:
     shown = {name for name in dir(atonce) if not name.startswith("_")}
     assert shown == {*atonce.__all__, "measure"}
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["from atonce.measure import growth", "import atonce.measure.work_span", "from atonce import measure"],
+)
+def test_the_folder_that_measures_can_be_called_however_it_was_imported(before: str) -> None:
+    call = "atonce.measure is measure and measure(['rnn'], [4, 8]).growth.layers[0].growth.span"
+    code = f"import atonce\n{before}\nfrom atonce import measure\nprint({call}, measure.work_span.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "3 n work_span\n"

@@ -11,6 +11,8 @@ atonce.measure.work_span(torch.nn.LSTM(16, 16, batch_first=True), torch.randn(1,
 
 import importlib
 import os
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -75,3 +77,24 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """What a notebook completes."""
     return [*__all__, "measure", *(name for name in globals() if name.startswith("__"))]
+
+
+class _Measure(ModuleType):
+    """The folder `atonce.measure`, which measures functions, called: it measures what has a name."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """See `atonce.studies.measurement.measurement.measure`."""
+        return importlib.import_module("atonce.studies.measurement.measurement").measure(*args, **kwargs)
+
+
+class _FrontDoor(ModuleType):
+    """Joins a folder and what can be called by its name but lies above it, of which it must not know."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Imports set this too, whoever comes first to the folder: `from atonce.measure import growth`.
+        if name == "measure":
+            value.__class__ = _Measure
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor

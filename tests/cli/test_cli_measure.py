@@ -5,7 +5,7 @@ import pytest
 
 from atonce.studies.measurement import claims as module
 from atonce.studies.measurement import clock as clocks
-from atonce.studies.measurement import runners
+from atonce.studies.measurement import phases
 from atonce.studies.measurement.claims import Claim
 from command import Command
 
@@ -44,7 +44,7 @@ def test_pictures(atonce: Command, tmp_path: Path) -> None:
 
 
 def test_the_clock(atonce: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runners, "WIDTH", 16)
+    monkeypatch.setattr(phases, "WIDTH", 16)
     for name, value in (("SECONDS", 1e-4), ("COUNTED", (4, 8))):
         monkeypatch.setattr(clocks, name, value)
     said = atonce("measure", "rnn", "--lengths", "4,8", "--clock", "--clock-lengths", "4")

@@ -24,8 +24,8 @@ from atonce.explain.images.maps import ImageAttention, Occlusion
 from atonce.explain.texts.heatmap import Heatmap
 from atonce.explain.texts.words import AttentionMap
 from atonce.figures import fonts
-from atonce.figures.drawing import Drawing, TooMuchToDraw
 from atonce.figures.drawing_process import OF_ONE_USER, SHARED, DrawingDied
+from atonce.figures.figure import Figure, TooMuchToDraw, natural_size
 from atonce.figures.labels import LONGEST, width_px
 from atonce.figures.vega import vega_lite_version
 from atonce.measure.growth import Growth
@@ -40,15 +40,11 @@ from atonce.studies.comparison.charts import (
     whiskers,
 )
 from atonce.studies.curves import learning_curves
-from atonce.studies.measurement.clock import Clock, Timing
-from atonce.studies.measurement.clock_figure import ClockFigure
-from atonce.studies.measurement.distance import Influence
-from atonce.studies.measurement.distance_figure import InfluenceFigure
-from atonce.studies.measurement.growth_figure import GrowthFigure
-from atonce.studies.measurement.measured import LayerRow, Measured
+from atonce.studies.measurement.clock import Timing, Timings
+from atonce.studies.measurement.growth import GrowthResult, LayerGrowth
+from atonce.studies.measurement.influence import Influence, InfluenceFigure
 from atonce.studies.measurement.measurement import Measurement
-from atonce.studies.measurement.tick_views import Row, TickView
-from atonce.studies.measurement.ticks_figure import ConesFigure, TicksFigure
+from atonce.studies.measurement.schedule import ConesFigure, Row, Schedule, TicksFigure
 from figures.test_labels import allowed
 
 LONG = "𝔘𝔫𝔦𝔠𝔬𝔡𝔢" * 60
@@ -67,7 +63,7 @@ def heat_map() -> Heatmap:
         AttentionMap(WORDS, WORDS, weights, title=f"{LONG}\x00, head {head}", rule=" ".join(AWKWARD))
         for head in (1, 2)
     )
-    return Heatmap(maps, " ".join(WORDS), " ".join(WORDS), model=" ".join(AWKWARD))
+    return Heatmap(maps, source=" ".join(WORDS), output=" ".join(WORDS), model=" ".join(AWKWARD))
 
 
 def image_heat_map() -> ImageHeatmap:
@@ -90,27 +86,27 @@ def context() -> Context:
     )
 
 
-def views() -> list[TickView]:
+def views() -> list[Schedule]:
     rows = tuple(Row(text, (1, 2), torch.eye(2, dtype=torch.bool)) for text in AWKWARD)
-    return [TickView(LONG + "\x00", "", rows, 2), TickView(LONG, "training", rows, 2)]
+    return [Schedule(LONG + "\x00", "", 2, rows), Schedule(LONG, "training", 2, rows)]
 
 
-def measured() -> Measured:
+def grown() -> GrowthResult:
     law = law_of({4: 4, 8: 8, 16: 16})
-    grown = Growth(law, law, law, law, calls={})
-    return Measured((4, 8, 16), tuple(LayerRow(one, one, grown, None, law) for one in AWKWARD), ())
+    found = Growth(law, law, law, law, calls={})
+    return GrowthResult((4, 8, 16), tuple(LayerGrowth(one, one, found, None, law) for one in AWKWARD), ())
 
 
-def clock() -> Clock:
-    timings = [
+def timings() -> Timings:
+    found = [
         Timing(one, one, False, "forward", length, 1, 1, length / 100, None, None, None)
         for one in AWKWARD
         for length in (4, 8)
     ]
-    return Clock("machine", "cpu", (1,), tuple(timings))
+    return Timings("machine", "cpu", (1,), tuple(found))
 
 
-FIGURES: dict[type[Drawing], Callable[[], Drawing]] = {
+FIGURES: dict[type[Figure], Callable[[], Figure]] = {
     Heatmap: heat_map,
     ImageHeatmap: image_heat_map,
     Context: context,
@@ -119,9 +115,9 @@ FIGURES: dict[type[Drawing], Callable[[], Drawing]] = {
     InfluenceFigure: lambda: InfluenceFigure(
         [Influence(one, one, False, {distance: 0.5 for distance in range(-32, 33)}) for one in AWKWARD]
     ),
-    GrowthFigure: lambda: GrowthFigure(measured()),
-    Measurement: lambda: Measurement(measured()),
-    ClockFigure: lambda: ClockFigure(clock()),
+    GrowthResult: grown,
+    Measurement: lambda: Measurement(grown()),
+    Timings: timings,
 }
 WHISKERS = [Whisker(one, 2.0 + at, 1.0 + at, 3.0 + at, (1.5, 2.5)) for at, one in enumerate(AWKWARD)]
 LINES = {one: [(1.0, 2.0 + at), (2.0, 3.0 + at)] for at, one in enumerate(AWKWARD)}
@@ -141,17 +137,17 @@ CHARTS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def kinds_of_drawings() -> set[type[Drawing]]:
+def kinds_of_figures() -> set[type[Figure]]:
     for module in pkgutil.walk_packages(atonce.__path__, "atonce."):
-        if "figure" in module.name or "heatmap" in module.name or "measurement" in module.name:
+        if module.name.startswith(("atonce.explain.", "atonce.studies.")):
             importlib.import_module(module.name)
 
-    def below(kind: type[Drawing]) -> Iterator[type[Drawing]]:
+    def below(kind: type[Figure]) -> Iterator[type[Figure]]:
         for one in kind.__subclasses__():
             yield one
             yield from below(one)
 
-    own = {one for one in below(Drawing) if one.__module__.startswith("atonce.")}
+    own = {one for one in below(Figure) if one.__module__.startswith("atonce.")}
     return {one for one in own if not getattr(one, "__abstractmethods__", None)}
 
 
@@ -180,11 +176,11 @@ def check_drawn(spec: dict[str, Any], longest: float) -> str:
 
 
 def test_no_figure_is_forgotten() -> None:
-    assert kinds_of_drawings() == set(FIGURES)
+    assert kinds_of_figures() == set(FIGURES)
 
 
 @pytest.mark.parametrize("kind", FIGURES)
-def test_a_figure_of_awkward_texts_is_drawn(kind: type[Drawing]) -> None:
+def test_a_figure_of_awkward_texts_is_drawn(kind: type[Figure]) -> None:
     figure = FIGURES[kind]()
     svg = check_drawn(figure.spec(), longest=1100)  # a title may be as wide as the figure
     assert svg.count("plain") or kind is ImageHeatmap
@@ -194,6 +190,16 @@ def test_a_figure_of_awkward_texts_is_drawn(kind: type[Drawing]) -> None:
         page = figure.to_page()
         before = page[: page.rindex("<script>")]
         assert all(map(allowed, before))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind is not Measurement])
+def test_its_size_is_known_before_it_is_drawn(kind: type[Figure]) -> None:
+    spec = FIGURES[kind]().spec()
+    svg = SHARED.ask("vegalite_to_svg", vl_spec=spec, vl_version=vega_lite_version()).decode()
+    found = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)
+    assert found is not None
+    width, height = natural_size(spec)
+    assert 0.4 < width * height / (float(found[1]) * float(found[2])) < 2.5
 
 
 @pytest.mark.parametrize("name", CHARTS)
@@ -230,7 +236,7 @@ def test_bands_of_words_that_look_alike_stay_apart() -> None:
 def test_a_heat_map_of_a_book_is_refused_before_it_takes_memory(suffix: str) -> None:
     words = tuple(map(str, range(5_000)))
     weights = np.zeros((5_000, 5_000), np.float32)
-    huge = Heatmap((AttentionMap(words, words, weights, "a", "b"),), "", "", "model")
+    huge = Heatmap((AttentionMap(words, words, weights, "a", "b"),), source="", output="", model="model")
     with pytest.raises(TooMuchToDraw, match=r"has 25,000,000 cells or points[\s\S]*fix: take less"):
         huge.rendered(suffix)
     bundle = huge._repr_mimebundle_()

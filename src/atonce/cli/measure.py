@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atonce.studies.measurement.pictures import Picture
+from atonce.studies.measurement import Picture
 
 if TYPE_CHECKING:
     from atonce.result import Table
     from atonce.studies.measurement.claims import Claim
     from atonce.studies.measurement.measurement import Measurement
 
-Watch = Callable[[str, int], Callable[[], None]]
-"""Is told what begins and how many parts it has; gives what is called after each."""
+Progress = Callable[[str, int], Callable[[], None]]
+"""Is told what begins and how many steps it has; gives what is called after each."""
 
 
 def measure(
-    subjects: Annotated[
+    targets: Annotated[
         list[str] | None,
         typer.Argument(
             help="Layers, architectures, run folders, or module:callable; without them, all layers and a "
@@ -48,22 +48,22 @@ def measure(
 
     Span is how many operations must wait for one another, however many processors there are.
     """
-    from atonce.figures.drawing import FORMATS, check_format
+    from atonce.figures.figure import FORMATS, check_format
 
     chosen, timed = _numbers("--lengths", lengths), _numbers("--clock-lengths", clock_lengths)
     if out is not None:
         check_format(out, "measurement", (*FORMATS, ".md"))
     if claims:
-        _check_alone(subjects, out)
+        _check_alone(targets, out)
         _check_claims(json=json)
         return
     if picture == "clock" and not clock:
         _refuse_picture()
 
-    with _bars(quiet=json) as watch:
-        found = _measured(subjects, chosen, timed if clock else None, watch)
+    with _bars(quiet=json) as progress:
+        found = _measured(targets, chosen, timed if clock else None, progress)
         if out is not None:
-            _save(found, out, picture, watch)
+            _save(found, out, picture, progress)
     _print(found, out, json=json)
 
 
@@ -73,33 +73,33 @@ MOST_LENGTHS = 100
 
 
 @contextmanager
-def _bars(*, quiet: bool) -> Iterator[Watch]:
+def _bars(*, quiet: bool) -> Iterator[Progress]:
     """A bar for each part of the work, one after another."""
     from atonce.progress import progress
 
     with ExitStack() as bars:
 
-        def watch(what: str, total: int) -> Callable[[], None]:
+        def begin(what: str, total: int) -> Callable[[], None]:
             bars.pop_all().close()
             advance = bars.enter_context(progress(what, total=total, quiet=quiet))
             return lambda: advance(1)
 
-        yield watch
+        yield begin
 
 
 def _measured(
-    subjects: list[str] | None, lengths: list[int], timed: list[int] | None, watch: Watch
+    targets: list[str] | None, lengths: list[int], timed: list[int] | None, progress: Progress
 ) -> "Measurement":
     from atonce.studies.measurement.measurement import measure as run
 
-    return run(subjects, lengths, clock=False if timed is None else timed, watch=watch)
+    return run(targets, lengths, clock=False if timed is None else timed, progress=progress)
 
 
-def _save(found: "Measurement", out: Path, picture: Picture, watch: Watch) -> None:
+def _save(found: "Measurement", out: Path, picture: Picture, progress: Progress) -> None:
     """A picture, or with .html all of them; as .json and .md there is only the whole."""
     whole = out.suffix.lower() in (".html", ".json", ".md")
     if out.suffix.lower() == ".html" or (not whole and picture not in ("growth", "clock")):
-        found.look(watch("Looking", found.rounds()))
+        found.look(progress("Looking", found.rounds()))
     (found if whole else found.picture(picture)).save(out)
 
 
@@ -109,9 +109,9 @@ def _print(found: "Measurement", out: Path | None, *, json: bool) -> None:
     if json:
         print_json(found.to_dict())
         return
-    for table in found.text_tables():
+    for table in found.tables():
         _print_table(table)
-    for kind, names in found.measured.worst():
+    for kind, names in found.growth.worst():
         print_text(f"Taken for the worst ({kind}): {', '.join(names)}")
     if out is not None:
         print_text(str(out))
@@ -134,11 +134,11 @@ def _numbers(option: str, text: str) -> list[int]:
     return lengths
 
 
-def _check_alone(subjects: list[str] | None, out: Path | None) -> None:
+def _check_alone(targets: list[str] | None, out: Path | None) -> None:
     """Raises RecipeError for what `--claims` would leave out."""
     from atonce.errors import RecipeError
 
-    if subjects or out is not None:
+    if targets or out is not None:
         raise RecipeError(
             "--claims takes nothing to measure and writes no file",
             why="the claims say themselves what they are about",
@@ -174,8 +174,6 @@ def _print_table(table: "Table") -> None:
 
 
 def _check_claims(*, json: bool) -> None:
-    from dataclasses import asdict
-
     from atonce.cli.output import print_json, print_text
     from atonce.progress import progress
     from atonce.studies.measurement.claims import CHECKS, claims
@@ -183,7 +181,7 @@ def _check_claims(*, json: bool) -> None:
     with progress("Checking", total=len(CHECKS), quiet=json) as advance:
         found = list(claims(lambda: advance(1)))
     if json:
-        print_json({"claims": [asdict(one) for one in found], "hold": all(one.holds for one in found)})
+        print_json({"claims": [one.to_dict() for one in found], "hold": all(one.holds for one in found)})
     else:
         print_text("\n\n".join(_told(one) for one in found))
     if not all(one.holds for one in found):

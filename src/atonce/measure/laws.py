@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
+
+from atonce.result import HIDDEN, Result, computed
 
 LawName = Literal["constant", "logarithmic", "linear", "linearithmic", "quadratic"]
 
@@ -35,7 +37,7 @@ TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Law:
+class Law(Result):
     """What was counted at each length, and the law it follows."""
 
     values: Mapping[int, int | float]
@@ -43,12 +45,12 @@ class Law:
     law: LawName | None
     """The one with the fewest terms that all values follow within `TOLERANCE`, of several the nearest; the
     nearest of all where they follow none. None where there is nothing to follow: less than two values."""
-    factors: tuple[float, ...]
+    factors: tuple[float, ...] = field(metadata=HIDDEN)
     """What the terms are multiplied by, the deciding one first, the constant last: (9, 1) of 9 n + 1."""
     error: float
     """The greatest distance from the law, as a share of the value."""
 
-    @property
+    @computed
     def slope(self) -> float:
         """What the deciding term is multiplied by: 9 of 9 n + 1; the value itself where it is constant."""
         return self.factors[0] if self.factors else math.nan
@@ -60,16 +62,10 @@ class Law:
         terms = [*(term(float(length)) for term in _TERMS[self.law]), 1.0]
         return sum(factor * term for factor, term in zip(self.factors, terms, strict=False))
 
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON has it, where there is no number that is none, and lengths are texts."""
-        told = self.law is not None
-        return {
-            "values": {str(length): value for length, value in self.values.items()},
-            "law": self.law,
-            "formula": str(self) if told else None,
-            "slope": self.slope if told else None,
-            "error": self.error if told else None,
-        }
+    @computed
+    def formula(self) -> str | None:
+        """The law as it is written, such as "9 n + 1"; None where there is none."""
+        return None if self.law is None else str(self)
 
     @property
     def order(self) -> str:

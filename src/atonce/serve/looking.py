@@ -47,9 +47,9 @@ from atonce.serve.view_messages import (
     TicksResponse,
 )
 from atonce.serve.wishes import random_numbers, side_message
-from atonce.studies.measurement.phases import generation, sentences, small, teacher_forced, vocab_of
-from atonce.studies.measurement.subjects import Model
-from atonce.studies.measurement.tick_views import LENGTH, tick_views
+from atonce.studies.measurement.phases import generation, teacher_forced
+from atonce.studies.measurement.schedule import LENGTH, schedules
+from atonce.studies.measurement.targets import Model, sentences, small, vocab_of
 
 Asked = LookRequest | BeamRequest | InfluenceRequest | HeadsRequest | ComparisonRequest
 """A heat map is asked for as heads are, and which of them."""
@@ -238,9 +238,9 @@ def ticks_of(models: Models, name: str, phase: Phase) -> TicksResponse:
             why="it is neither served nor an architecture with a name",
             fix=nearest(name[:100], [*models.by_name, *(one.name for one in ARCHITECTURES)]),
         )
-    subject = Model(name, title, partial(small, config))
-    view = next(one for one in tick_views([subject]) if one.phase == phase)
-    model = subject.built()
+    target = Model(name, title, partial(small, config))
+    view = next(one for one in schedules([target]) if one.phase == phase)
+    model = target.built()
     run = teacher_forced(model) if phase == "training" else generation(model)
     found = work_span(run, sentences(LENGTH, vocab_of(model)))
     return TicksResponse(

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import atonce
-from atonce.figures.drawing import FORMATS
+from atonce.figures.figure import FORMATS
 from atonce.studies.measurement import clock as clocks
-from atonce.studies.measurement import runners
-from atonce.studies.measurement.clock_figure import ClockFigure
-from atonce.studies.measurement.distance_figure import InfluenceFigure
-from atonce.studies.measurement.growth_figure import GrowthFigure
+from atonce.studies.measurement import phases
+from atonce.studies.measurement.clock import Timings
+from atonce.studies.measurement.growth import GrowthResult
+from atonce.studies.measurement.influence import InfluenceFigure
 from atonce.studies.measurement.measurement import Measurement, measure
-from atonce.studies.measurement.ticks_figure import ConesFigure, TicksFigure
+from atonce.studies.measurement.schedule import ConesFigure, TicksFigure
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +25,16 @@ def told() -> Counter[str]:
 
 @pytest.fixture(scope="module")
 def found(told: Counter[str]) -> Measurement:
-    def watch(what: str, total: int) -> Callable[[], None]:
+    def progress(what: str, total: int) -> Callable[[], None]:
         told[what, "promised"] += total
         return lambda: told.update([(what, "done")])
 
     with pytest.MonkeyPatch.context() as patched:
         for name, value in (("WIDTH", 16), ("VOCAB", 16)):
-            patched.setattr(runners, name, value)
+            patched.setattr(phases, name, value)
         for name, value in (("SECONDS", 1e-4), ("COUNTED", (4, 8))):
             patched.setattr(clocks, name, value)
-        return measure(["rnn", "seq2seq-gru"], (4, 8), clock=(4, 6), watch=watch)
+        return measure(["rnn", "seq2seq-gru"], (4, 8), clock=(4, 6), progress=progress)
 
 
 def test_progress_is_told_as_often_as_it_was_promised(found: Measurement, told: Counter[str]) -> None:
@@ -42,7 +42,7 @@ def test_progress_is_told_as_often_as_it_was_promised(found: Measurement, told: 
     for what in ("Measuring", "Timing"):
         assert told[what, "promised"] == told[what, "done"] > 0
     done: list[int] = []
-    other = Measurement(found.measured, None, found.subjects)
+    other = Measurement(found.growth, None, found.targets)
     other.look(lambda: done.append(1))
     assert len(done) == other.rounds()
 
@@ -50,15 +50,15 @@ def test_progress_is_told_as_often_as_it_was_promised(found: Measurement, told: 
 def test_the_folder_can_be_called() -> None:
     found = atonce.measure(["rnn"], lengths=[4, 8])
     assert isinstance(found, Measurement)
-    assert str(found.measured.layers[0].growth.span) == "3 n"
+    assert str(found.growth.layers[0].growth.span) == "3 n"
     assert found.clock is None
     with pytest.raises(LookupError, match="nothing was timed"):
         found.picture("clock")
 
 
 def test_every_picture(found: Measurement) -> None:
-    kinds = {"growth": GrowthFigure, "ticks": TicksFigure, "cones": ConesFigure, "influence": InfluenceFigure}
-    for name, kind in (kinds | {"clock": ClockFigure}).items():
+    kinds = {"growth": GrowthResult, "ticks": TicksFigure, "cones": ConesFigure, "influence": InfluenceFigure}
+    for name, kind in (kinds | {"clock": Timings}).items():
         assert type(found.picture(name)) is kind
 
 

@@ -17,10 +17,12 @@ from atonce.models.config import RecurrentDecoderConfig
 from atonce.models.named import architecture
 from atonce.models.recurrent import RecurrentDecoder
 from atonce.models.seq2seq import Seq2Seq
+from atonce.result import Result
 from atonce.studies.measurement import layers
-from atonce.studies.measurement.depth import connecting_depth
+from atonce.studies.measurement.growth import connecting_depth
 from atonce.studies.measurement.layers import DIM, LayerKind, layer, sequence
-from atonce.studies.measurement.phases import generation, sentences, small, teacher_forced, training_step
+from atonce.studies.measurement.phases import generation, teacher_forced, training_step
+from atonce.studies.measurement.targets import sentences, small
 
 LENGTHS = (8, 16, 32, 64)
 LENGTH = 16
@@ -28,7 +30,7 @@ LENGTH = 16
 
 
 @dataclass(frozen=True)
-class Claim:
+class Claim(Result):
     """A sentence, and what was measured of it."""
 
     name: str
@@ -38,11 +40,11 @@ class Claim:
     holds: bool
 
 
-def claims(watch: Callable[[], None] = lambda: None) -> Iterator[Claim]:
-    """Every claim, one after another. `watch`: called after each."""
+def claims(on_step: Callable[[], None] = lambda: None) -> Iterator[Claim]:
+    """Every claim, one after another. `on_step`: called after each."""
     for check in CHECKS:
         yield check()
-        watch()
+        on_step()
 
 
 def states_are_a_chain() -> Claim:

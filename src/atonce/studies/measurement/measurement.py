@@ -2,52 +2,65 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atonce.figures import page
-from atonce.figures.drawing import FORMATS, Drawing
 from atonce.figures.drawing_process import OF_ONE_USER, DrawingLimits
+from atonce.figures.figure import FORMATS, Figure
+from atonce.figures.style import LIGHT, Palette
 from atonce.measure.growth import LENGTHS
 from atonce.models.device import choose_device
 from atonce.result import Table
-from atonce.studies.measurement import clock as clocks
-from atonce.studies.measurement import distance, tick_views
-from atonce.studies.measurement.clock import Clock
-from atonce.studies.measurement.clock_figure import ClockFigure
-from atonce.studies.measurement.clock_tables import clock_tables
-from atonce.studies.measurement.distance_figure import InfluenceFigure
-from atonce.studies.measurement.growth_figure import GrowthFigure
-from atonce.studies.measurement.law_tables import law_tables
-from atonce.studies.measurement.measured import measure as run
-from atonce.studies.measurement.measured import rounds
-from atonce.studies.measurement.pictures import Picture
-from atonce.studies.measurement.subjects import Subject, default_subjects, subject
-from atonce.studies.measurement.ticks_figure import ConesFigure, TicksFigure
+from atonce.studies.measurement import Picture, growth, influence, schedule
+from atonce.studies.measurement import clock as timing
+from atonce.studies.measurement.clock import Timings
+from atonce.studies.measurement.growth import GrowthResult
+from atonce.studies.measurement.influence import InfluenceFigure
+from atonce.studies.measurement.schedule import ConesFigure, TicksFigure
+from atonce.studies.measurement.targets import Target, default_targets, target
+
+if TYPE_CHECKING:
+    import altair
 
 
 @dataclass(eq=False)
-class Measurement(GrowthFigure):
+class Measurement(Figure):
     """What was measured. As a drawing it is the picture of growth; its page has every picture."""
-
-    clock: Clock | None = None
-    subjects: Sequence[Subject] | None = None
-    """What was asked for; None: the default."""
-    _looks: "tuple[TicksFigure, ConesFigure, InfluenceFigure] | None" = field(
-        default=None, init=False, repr=False
-    )
 
     noun = "measurement"
     formats = (*FORMATS, ".md")
+    title = GrowthResult.title
+    alt_text = GrowthResult.alt_text
 
-    def text_tables(self) -> list[Table]:
+    growth: GrowthResult
+    clock: Timings | None = None
+    targets: Sequence[Target] | None = None
+    """What was asked for; None: the default."""
+    _looks: tuple[TicksFigure, ConesFigure, InfluenceFigure] | None = field(
+        default=None, init=False, repr=False
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All counts, and all times if there are any."""
+        return self.growth.to_dict() | ({} if self.clock is None else {"clock": self.clock.to_dict()})
+
+    def tables(self) -> list[Table]:
         """All tables, those of the clock too."""
-        return [*law_tables(self.measured), *([] if self.clock is None else clock_tables(self.clock))]
+        return [*self.growth.tables(), *([] if self.clock is None else self.clock.tables())]
 
-    def picture(self, name: Picture) -> Drawing:
+    def facts(self) -> list[tuple[str, str]]:
+        """What its page says first."""
+        return [*self.growth.facts(), *([] if self.clock is None else [("timed on", self.clock.machine)])]
+
+    def chart(self, palette: Palette = LIGHT) -> "altair.TopLevelMixin":
+        """The picture of growth: an Altair chart to restyle or combine with others."""
+        return self.growth.chart(palette)
+
+    def picture(self, name: Picture) -> Figure:
         """One of its pictures. Raises LookupError for the clock's where nothing was timed."""
         match name:
             case "growth":
-                return GrowthFigure(self.measured)
+                return self.growth
             case "ticks":
                 return self.look()[0]
             case "cones":
@@ -57,69 +70,60 @@ class Measurement(GrowthFigure):
             case "clock":
                 if self.clock is None:
                     raise LookupError("nothing was timed")
-                return ClockFigure(self.clock)
+                return self.clock
 
     def look(
-        self, watch: Callable[[], None] = lambda: None
+        self, on_step: Callable[[], None] = lambda: None
     ) -> tuple[TicksFigure, ConesFigure, InfluenceFigure]:
-        """Ticks, cones and influence: what takes a run of its own. `watch`: called after each part."""
+        """Ticks, cones and influence: what takes a run of its own. `on_step`: called after each part."""
         if self._looks is None:
-            seen, felt = self._looked_at()
-            views = tick_views.tick_views(seen, watch)
-            influences = distance.influences(felt, watch)
-            self._looks = TicksFigure(views), ConesFigure(views), InfluenceFigure(influences)
+            of_schedules, of_influence = self._looked_at()
+            views = schedule.schedules(of_schedules, on_step)
+            found = influence.influences(of_influence, on_step)
+            self._looks = TicksFigure(views), ConesFigure(views), InfluenceFigure(found)
         return self._looks
 
     def rounds(self) -> int:
-        """How often `look` will call its `watch`."""
+        """How often `look` will call its `on_step`."""
         return sum(map(len, self._looked_at()))
 
     def to_page(self) -> str:
         """A page with every picture and table, which needs nothing else."""
-        pictures = [GrowthFigure(self.measured), *self.look()]
-        clock = [] if self.clock is None else [ClockFigure(self.clock)]
-        figures = "\n".join(one.to_html() for one in [*pictures, *clock])
-        return page.whole_page(self.headline(), self.facts(), figures)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All counts, and all times if there are any."""
-        return self.measured.as_dict() | ({} if self.clock is None else {"clock": self.clock.as_dict()})
-
-    def facts(self) -> Sequence[tuple[str, str]]:
-        """What its page says first."""
-        return [*super().facts(), *([] if self.clock is None else [("timed on", self.clock.machine)])]
+        pictures = [self.growth, *self.look(), *([] if self.clock is None else [self.clock])]
+        return page.whole_page(self.title, self.facts(), "\n".join(one.to_html() for one in pictures))
 
     def rendered(self, suffix: str, limits: DrawingLimits = OF_ONE_USER) -> bytes:
-        """As before; and `.md`, the tables as text."""
+        """As every figure is; and `.md`, the tables as text."""
         if suffix == ".md":
-            return "\n".join(table.markdown() for table in self.text_tables()).encode()
+            return "\n".join(table.markdown() for table in self.tables()).encode()
         return super().rendered(suffix, limits)
 
-    def _looked_at(self) -> tuple[Sequence[Subject], Sequence[Subject]]:
-        return self.subjects or tick_views.shown(), self.subjects or distance.shown()
+    def _looked_at(self) -> tuple[Sequence[Target], Sequence[Target]]:
+        return self.targets or schedule.shown(), self.targets or influence.shown()
 
 
 def measure(
-    subjects: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
     lengths: Sequence[int] = LENGTHS,
     *,
     clock: bool | Sequence[int] = False,
-    watch: Callable[[str, int], Callable[[], None]] = lambda what, total: lambda: None,
+    progress: Callable[[str, int], Callable[[], None]] = lambda what, total: lambda: None,
 ) -> Measurement:
     """Measure layers, architectures, run folders or module:callable by name, or else the lineage.
 
     `lengths`: at which work, span and paths are counted. `clock`: time them too, at the lengths given or at
-    `clock.LENGTHS`; that takes minutes, and idle cores. `watch`: is told what begins and how many parts it
-    has, and gives what is called after each.
+    `clock.LENGTHS`; that takes minutes, and idle cores. `progress`: is told what begins and how many steps
+    it has, and gives what is called after each.
 
-    Raises RecipeError for what there is not, and for lengths from which no law can be told.
+    Raises RecipeError for what there is not, and for too few lengths to fit a law.
     """
-    named = None if subjects is None else [subject(name) for name in subjects]
-    wanted = named or default_subjects()
-    measured = run(wanted, lengths, watch=watch("Measuring", rounds(wanted, lengths)))
+    named = None if targets is None else [target(name) for name in targets]
+    wanted = named or default_targets()
+    on_step = progress("Measuring", growth.rounds(wanted, lengths))
+    grown = growth.measure_growth(wanted, lengths, on_step=on_step)
     if clock is False:
-        return Measurement(measured, None, named)
-    times = clocks.LENGTHS if clock is True else clock
-    timing = watch("Timing", clocks.rounds(wanted, times))
-    timed = clocks.clock(wanted, times, device=choose_device(), watch=timing)
-    return Measurement(measured, timed, named)
+        return Measurement(grown, None, named)
+    times = timing.LENGTHS if clock is True else clock
+    on_step = progress("Timing", timing.rounds(wanted, times))
+    timed = timing.measure_times(wanted, times, device=choose_device(), on_step=on_step)
+    return Measurement(grown, timed, named)

@@ -1,40 +1,26 @@
-"""What there is to measure of a whole model: how it learns, and how it writes."""
+"""How targets are run: a model learns and writes, a layer reads; and all of them made ready to be timed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from atonce.models.build import build_model
-from atonce.models.config import ModelConfig
 from atonce.models.seq2seq import Seq2Seq
-from atonce.models.width import with_width
 from atonce.shapes import Float, Int
-from atonce.studies.measurement.layers import DIM
+from atonce.studies.measurement.layers import DIM, LayerKind
+from atonce.studies.measurement.targets import Model, Program, Target, sentences, vocab_of
 
-VOCAB = 16
-"""Pieces of what is counted. Chains do not depend on it; work does."""
+WIDTH, VOCAB = 128, 1000
+"""What is timed must be as wide as what is used, or the clock would show little but the start of kernels."""
 
+FORWARD, TRAINING, GENERATION = "forward", "training step", "generation"
 
-def small(config: ModelConfig, dim: int = DIM, vocab: int = VOCAB) -> Seq2Seq:
-    """The architecture in a width that is quickly measured, with random weights, without dropout."""
-    torch.manual_seed(0)
-    return build_model(with_width(config, dim), vocab).eval()
-
-
-def vocab_of(model: Seq2Seq) -> int:
-    """How many pieces it knows."""
-    return len(model.decoder.output.weight)
-
-
-def sentences(
-    length: int, vocab: int = VOCAB, batch: int = 1
-) -> tuple[Int[Tensor, "batch length"], Int[Tensor, "batch length"]]:
-    """Sources and targets of random pieces, the same each time."""
-    draw = torch.Generator().manual_seed(length)
-    source, target = torch.randint(3, vocab, (2, batch, length), generator=draw)
-    return source, target
+Inputs = tuple[Tensor, ...]
 
 
 def teacher_forced(model: Seq2Seq) -> Callable[[Tensor, Tensor], Tensor]:
@@ -80,3 +66,84 @@ def generation(model: Seq2Seq) -> Callable[[Tensor, Any], Tensor]:
         return torch.stack(tokens, dim=1)
 
     return run
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What can be called at any length and batch."""
+
+    name: str
+    title: str
+    phases: Mapping[str, Callable[..., object]]
+    inputs: Callable[[int, int], Inputs]
+    """Of a length and a batch, the same each time."""
+    whole: bool = False
+    """Whether it is a whole model."""
+    peer: "Runner | None" = None
+    """What of torch's own does the like, with the same inputs."""
+
+    def call(self, phase: str, length: int, batch: int) -> Callable[[], object]:
+        """The phase on inputs that are there already."""
+        return partial(self.phases[phase], *self.inputs(length, batch))
+
+
+def runner_of(target: Target, device: torch.device) -> Runner:
+    """The target on this device, with random weights if it has none of its own."""
+    torch.manual_seed(0)
+    match target:
+        case LayerKind(name=name, title=title, peer=peer):
+            vectors = partial(_vectors, width=WIDTH, device=device)
+            other = None
+            if peer is not None:
+                other = Runner(peer.title, peer.title, _layer_phases(peer.make(WIDTH).to(device)), vectors)
+            own = _layer_phases(target.stack(1, WIDTH).to(device))
+            return Runner(name, title, own, vectors, peer=other)
+        case Model(name=name, title=title):
+            model = target.built(WIDTH, VOCAB).to(device)
+            phases = {
+                FORWARD: torch.inference_mode()(teacher_forced(model)),
+                TRAINING: training_step(deepcopy(model).train()),
+                GENERATION: torch.inference_mode()(generation(model)),
+            }
+            pieces = partial(_pieces, vocab=vocab_of(model), device=device)
+            return Runner(name, title, phases, pieces, whole=True)
+        case Program(name=name, title=title):
+            return Runner(name, title, _program_phases(target), partial(_vectors, width=DIM, device=device))
+
+
+def _vectors(length: int, batch: int, *, width: int, device: torch.device) -> Inputs:
+    draw = torch.Generator().manual_seed(length)
+    return (torch.randn(batch, length, width, generator=draw).to(device),)
+
+
+def _pieces(length: int, batch: int, *, vocab: int, device: torch.device) -> Inputs:
+    return tuple(one.to(device) for one in sentences(length, vocab, batch))
+
+
+def _layer_phases(layer: nn.Module) -> dict[str, Callable[..., object]]:
+    learning = deepcopy(layer).train()  # kernels differ: one for each way, and neither changes the other
+
+    def step(states: Tensor) -> None:
+        learning.zero_grad()
+        _backward(learning, states)
+
+    return {FORWARD: torch.inference_mode()(layer.eval()), TRAINING: step}
+
+
+def _program_phases(program: Program) -> dict[str, Callable[..., object]]:
+    """Its training step only if there is a gradient to be had. Raises RecipeError if it takes no batches."""
+    phases: dict[str, Callable[..., object]] = {FORWARD: torch.no_grad()(program.function)}
+    with program.blamed(f"(batch, length, {DIM})"):
+        leaves = tree_leaves(program.function(torch.zeros(2, 8, DIM, requires_grad=True)))
+    if any(map(_learns, leaves)):
+        phases[TRAINING] = partial(_backward, program.function)
+    return phases
+
+
+def _backward(function: Callable[[Tensor], Any], states: Tensor) -> None:
+    result = function(states.detach().requires_grad_())
+    next(leaf for leaf in tree_leaves(result) if _learns(leaf)).sum().backward()
+
+
+def _learns(leaf: object) -> bool:
+    return isinstance(leaf, Tensor) and leaf.requires_grad

@@ -1,18 +1,52 @@
-"""Curves by length on logarithmic axes, each named where it ends."""
+"""Curves by length on logarithmic axes, each named where it ends, in the colour of its family."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from atonce.figures.labels import distinct
 from atonce.figures.spread import spread
-from atonce.figures.style import Palette
-from atonce.studies.measurement.families import COLOURS, Family, colour_of
+from atonce.figures.style import LIGHT, Palette
+from atonce.models.named import ARCHITECTURES
 
-WIDTH, HEIGHT = 300, 260
-NAME_ROOM = 190
+_WIDTH, _HEIGHT = 300, 260
+_NAME_ROOM = 190
 _NAME_HEIGHT = 13
+
+Family = Literal["recurrence", "scan", "convolution", "attention", "feed-forward"]
+COLOURS: Mapping[Family, tuple[str, str]] = {
+    "recurrence": ("#b3470b", "#f29a5b"),
+    "scan": ("#8a3a86", "#d893d4"),
+    "convolution": ("#0a7a5a", "#4fd1a5"),
+    "attention": ("#0b5fa5", "#6db3f2"),
+    "feed-forward": ("#6b6b6b", "#b0b0b0"),
+}
+"""On light and on dark paper: told apart also by those who tell few colours apart (Okabe and Ito 2008)."""
+_SIGNS: dict[str, Family] = {
+    "attention": "attention", "convolution": "convolution", "mingru": "scan", "rnn": "recurrence",
+    "gru": "recurrence", "lstm": "recurrence",
+}  # fmt: skip
+_ENCODERS: dict[str, Family] = {
+    "feedforward": "feed-forward", "convolution": "convolution", "rnn": "recurrence", "gru": "recurrence",
+    "lstm": "recurrence", "mingru": "scan", "minlstm": "scan", "transformer": "attention",
+}  # fmt: skip
+
+
+def colour_of(family: Family, palette: Palette) -> str:
+    """Its colour on this paper."""
+    return COLOURS[family][0 if palette is LIGHT else 1]
+
+
+def family_of(name: str, *, whole: bool) -> Family:
+    """What brings positions together in a layer, or in the encoder of a `whole` model.
+
+    Of a program of the user's nothing is known; a run of whatever architecture counts as attention.
+    """
+    if whole:
+        known = (one.model.encoder.kind for one in ARCHITECTURES if one.name == name)
+        return _ENCODERS[next(known, "transformer")]
+    return next((family for sign, family in _SIGNS.items() if sign in name), "feed-forward")
 
 
 @dataclass(frozen=True)
@@ -27,8 +61,8 @@ class Line:
     """What the tooltip says of all of it."""
 
 
-def line_panel(title: str, lines: Sequence[Line], palette: Palette, *, unit: str = "") -> Any:
-    """One panel: curves with their names to the right, as near to their ends as the others allow.
+def line_chart(title: str, lines: Sequence[Line], palette: Palette, *, unit: str = "") -> Any:
+    """One chart: curves with their names to the right, as near to their ends as the others allow.
 
     `unit`: what numbers on the axis are of.
     """
@@ -70,20 +104,20 @@ def line_panel(title: str, lines: Sequence[Line], palette: Palette, *, unit: str
                 ],
             ),
             names.mark_rule(strokeWidth=1, opacity=0.5, xOffset=4, x2Offset=16).encode(
-                x=x, x2=alt.value(WIDTH), y=y, y2="place:Q", color=colour
+                x=x, x2=alt.value(_WIDTH), y=y, y2="place:Q", color=colour
             ),
             names.mark_text(align="left", dx=20, fontSize=11).encode(
-                x=alt.value(WIDTH), y=alt.Y("place:Q", scale=y_scale), text="title:N", color=colour
+                x=alt.value(_WIDTH), y=alt.Y("place:Q", scale=y_scale), text="title:N", color=colour
             ),
         )
         .properties(
-            width=WIDTH, height=HEIGHT, title=alt.Title(title, fontSize=12, frame="group", offset=8)
+            width=_WIDTH, height=_HEIGHT, title=alt.Title(title, fontSize=12, frame="group", offset=8)
         )
     )  # fmt: skip
 
 
 def _points(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
-    shown = distinct((line.title for line in lines), NAME_ROOM)
+    shown = distinct((line.title for line in lines), _NAME_ROOM)
     for line in lines:
         for length, value in line.values.items():
             yield {
@@ -95,9 +129,9 @@ def _points(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
 def _names(lines: Sequence[Line], low: float, high: float) -> Iterator[dict[str, Any]]:
     """Where each name goes: `low` and `high` are the powers of ten between which there is room."""
     ends = [float(list(line.values.values())[-1]) for line in lines]
-    apart = _NAME_HEIGHT * (high - low) / HEIGHT
+    apart = _NAME_HEIGHT * (high - low) / _HEIGHT
     places = spread([math.log10(end) for end in ends], apart=apart, low=low, high=high)
-    shown = distinct((line.title for line in lines), NAME_ROOM)
+    shown = distinct((line.title for line in lines), _NAME_ROOM)
     for line, end, place in zip(lines, ends, places, strict=True):
         yield {
             "title": shown[line.title], "family": line.family, "n": max(line.values), "value": end,

@@ -8,17 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from atonce.config import nearest
 from atonce.decoding.opening import load_translator
 from atonce.disk import place
 from atonce.errors import AtonceError, RecipeError
+from atonce.models.build import build_model
+from atonce.models.config import ModelConfig
 from atonce.models.named import ARCHITECTURES, Architecture
 from atonce.models.seq2seq import Seq2Seq
+from atonce.models.width import with_width
+from atonce.shapes import Int
 from atonce.studies.measurement.layers import DIM, LAYERS, LayerKind
-from atonce.studies.measurement.phases import VOCAB, small
 
+VOCAB = 16
+"""Pieces of what is counted. Chains do not depend on it; work does."""
 MODELS = (
     "seq2seq-lstm", "additive-bigru", "general-bilstm", "convs2s", "mingru", "transformer-ssru",
     "transformer",
@@ -68,15 +74,15 @@ class Program:
             ) from error
 
 
-Subject = LayerKind | Model | Program
+Target = LayerKind | Model | Program
 
 
-def default_subjects() -> list[Subject]:
+def default_targets() -> list[Target]:
     """All layers, and a model of each family."""
-    return [*LAYERS, *(subject(name) for name in MODELS)]
+    return [*LAYERS, *(target(name) for name in MODELS)]
 
 
-def subject(name: str) -> Subject:
+def target(name: str) -> Target:
     """What is called `name`: a layer, an architecture, a run folder, or module:callable.
 
     Raises RecipeError if it is none of these, and what opening a run or importing a module raises.
@@ -98,6 +104,26 @@ def subject(name: str) -> Subject:
         why="it is no layer, no architecture, no run folder, and not written as module:callable",
         fix=nearest(name, known_names),
     )
+
+
+def small(config: ModelConfig, dim: int = DIM, vocab: int = VOCAB) -> Seq2Seq:
+    """The architecture in a width that is quickly measured, with random weights, without dropout."""
+    torch.manual_seed(0)
+    return build_model(with_width(config, dim), vocab).eval()
+
+
+def vocab_of(model: Seq2Seq) -> int:
+    """How many pieces it knows."""
+    return len(model.decoder.output.weight)
+
+
+def sentences(
+    length: int, vocab: int = VOCAB, batch: int = 1
+) -> tuple[Int[Tensor, "batch length"], Int[Tensor, "batch length"]]:
+    """Sources and targets of random pieces, the same each time."""
+    draw = torch.Generator().manual_seed(length)
+    source, target = torch.randint(3, vocab, (2, batch, length), generator=draw)
+    return source, target
 
 
 def _architecture(name: str) -> Architecture | None:

@@ -7,18 +7,16 @@ from torch import nn
 
 from atonce.errors import RecipeError
 from atonce.runs.folder import RunFolder
-from atonce.studies.measurement.depth import connecting_depth
-from atonce.studies.measurement.law_tables import law_tables
+from atonce.studies.measurement.growth import GrowthResult, connecting_depth, measure_growth, rounds
 from atonce.studies.measurement.layers import LAYERS, WINDOW
-from atonce.studies.measurement.measured import Measured, measure, rounds
-from atonce.studies.measurement.subjects import default_subjects, subject
+from atonce.studies.measurement.targets import default_targets, target
 
 LENGTHS = (4, 8, 16, 32)
 
 
 @pytest.fixture(scope="module")
-def layers() -> Measured:
-    return measure(LAYERS, LENGTHS)
+def layers() -> GrowthResult:
+    return measure_growth(LAYERS, LENGTHS)
 
 
 LAWS = {
@@ -39,14 +37,14 @@ LAWS = {
 
 
 @pytest.mark.parametrize("name", LAWS)
-def test_each_kind_of_layer_follows_its_laws(layers: Measured, name: str) -> None:
+def test_each_kind_of_layer_follows_its_laws(layers: GrowthResult, name: str) -> None:
     row = next(row for row in layers.layers if row.name == name)
     assert row.depth is not None
     path = row.growth.path if row.depth.law is None else row.path
     assert (row.growth.work.law, row.growth.span.law, row.depth.law, path.law) == LAWS[name]
 
 
-def test_nothing_is_without_a_rule(layers: Measured) -> None:
+def test_nothing_is_without_a_rule(layers: GrowthResult) -> None:
     assert {row.name for row in layers.layers} == {*LAWS, "windowed-self-attention"}
     assert layers.unknown == []
 
@@ -64,13 +62,13 @@ def test_layers_that_connect_the_first_with_the_last(name: str, length: int, dep
 
 
 def test_models_in_training_and_in_generation() -> None:
-    measured = measure([subject("transformer"), subject("additive-bigru")], (4, 8, 12))
-    transformer, recurrent = measured.models
-    assert transformer.forward.span.law == transformer.step.span.law == "constant"
-    assert len(set(transformer.step.span.values.values())) == 1  # no gradient of another step is added
+    found = measure_growth([target("transformer"), target("additive-bigru")], (4, 8, 12))
+    transformer, recurrent = found.models
+    assert transformer.forward.span.law == transformer.training_step.span.law == "constant"
+    assert len(set(transformer.training_step.span.values.values())) == 1  # no gradient of another is added
     assert transformer.generation.span.law == "linear"
-    assert recurrent.step.span.law == recurrent.generation.span.law == "linear"
-    assert measured.unknown == []
+    assert recurrent.training_step.span.law == recurrent.generation.span.law == "linear"
+    assert found.unknown == []
 
 
 class Mine(nn.Module):
@@ -94,14 +92,14 @@ def fails(states):
 
 def test_what_a_user_brings_along(monkeypatch: pytest.MonkeyPatch, dates_run: RunFolder) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    mine_too, module = subject("test_measured:mine"), subject("test_measured:Mine")
-    run = subject(str(dates_run.path))
-    measured = measure([mine_too, module, run], (4, 8))
-    assert [row.growth.span.law for row in measured.layers] == ["constant", "constant"]
-    assert measured.models[0].title == dates_run.path.name
-    assert measured.unknown == []
-    with pytest.raises(RecipeError, match=r"test_measured:fails failed[\s\S]*RuntimeError: shape"):
-        measure([subject("test_measured:fails")], (4, 8))
+    mine_too, module = target("test_growth:mine"), target("test_growth:Mine")
+    run = target(str(dates_run.path))
+    found = measure_growth([mine_too, module, run], (4, 8))
+    assert [row.growth.span.law for row in found.layers] == ["constant", "constant"]
+    assert found.models[0].title == dates_run.path.name
+    assert found.unknown == []
+    with pytest.raises(RecipeError, match=r"test_growth:fails failed[\s\S]*RuntimeError: shape"):
+        measure_growth([target("test_growth:fails")], (4, 8))
 
 
 @pytest.mark.parametrize(
@@ -115,35 +113,35 @@ def test_what_a_user_brings_along(monkeypatch: pytest.MonkeyPatch, dates_run: Ru
 )
 def test_names_of_nothing(name: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
-        subject(name)
+        target(name)
 
 
 def test_an_architecture_may_be_called_by_how_its_name_begins() -> None:
-    assert subject("additive").name == "additive-bigru"
-    assert subject("transformer").name == "transformer"  # not transformer-ssru
+    assert target("additive").name == "additive-bigru"
+    assert target("transformer").name == "transformer"  # not transformer-ssru
 
 
 @pytest.mark.parametrize("lengths", [(), (8,), (8, 8), (1, 2)])
 def test_lengths_that_tell_no_law(lengths: tuple[int, ...]) -> None:
-    with pytest.raises(RecipeError, match=r"no law can be told[\s\S]*--lengths"):
-        measure([], lengths)
+    with pytest.raises(RecipeError, match=r"too few lengths to fit[\s\S]*--lengths"):
+        measure_growth([], lengths)
 
 
 def test_progress_is_told_as_often_as_it_was_promised() -> None:
     done: list[int] = []
-    chosen = [subject("rnn"), subject("convs2s")]
-    measure(chosen, (4, 8), watch=lambda: done.append(1))
+    chosen = [target("rnn"), target("convs2s")]
+    measure_growth(chosen, (4, 8), on_step=lambda: done.append(1))
     assert len(done) == rounds(chosen, (4, 8)) == 8
 
 
 def test_all_layers_and_a_model_of_each_family_unless_told_otherwise() -> None:
-    names = [one.name for one in default_subjects()]
+    names = [one.name for one in default_targets()]
     assert names[: len(LAYERS)] == [kind.name for kind in LAYERS]
     assert {"seq2seq-lstm", "additive-bigru", "convs2s", "mingru", "transformer"} <= set(names)
 
 
-def test_the_tables_say_what_was_found(layers: Measured) -> None:
-    (table,) = law_tables(layers)
+def test_the_tables_say_what_was_found(layers: GrowthResult) -> None:
+    (table,) = layers.tables()
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["RNN"] == ("n", "3 n", "7 n", "1", "3 n")
     assert rows["Feed-forward"][-2:] == ("never", "∞")
