@@ -86,6 +86,16 @@ def test_probabilities_sum_to_one_and_the_likeliest_is_the_label(runs: dict[str,
     assert classifier.outputs(images) == [found.label for found in classifier.classify(images)]
 
 
+def test_one_image_gives_one_result_and_a_list_a_list(runs: dict[str, Path]) -> None:
+    images = images_of(runs["labels"])[:2]
+    classifier = load_classifier(runs["labels"])
+    assert [classifier.classify(image).label for image in images] == classifier.outputs(images)
+    reader, images = load_reader(runs["images"]), images_of(runs["images"])[:2]
+    assert [reader.read_images(image, nbest=2).text for image in images] == [
+        one.text for one in reader.read_images(images, nbest=2)
+    ]
+
+
 @pytest.mark.parametrize("name", ["labels", "images"])
 def test_an_image_does_not_depend_on_its_neighbours(runs: dict[str, Path], name: str) -> None:
     system, images = load(runs[name]), images_of(runs[name])
