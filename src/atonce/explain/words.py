@@ -7,11 +7,12 @@ averaged. Every row then still sums to one.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from atonce.data.tokenizer import Tokenizer
 from atonce.shapes import Float
 
 MERGE_RULE = "Pieces merged to words: weights summed over source pieces, averaged over target pieces."
@@ -127,6 +128,43 @@ def _membership(words: Sequence[int], pieces: int) -> np.ndarray:
     membership = np.zeros((pieces, len(present)))
     membership[np.arange(pieces), index] = 1
     return membership
+
+
+@dataclass(frozen=True)
+class Side:
+    """One text as pieces and as words; the end of the sentence is the last of both.
+
+    Without an end is what was cut off.
+    """
+
+    text: str
+    pieces: tuple[str, ...]
+    words: tuple[str, ...]
+    word_of_piece: tuple[int, ...]
+
+    def places(self, words: Collection[int]) -> list[int]:
+        """Where the pieces of these words are, words and places counted from 0."""
+        wanted = frozenset(words)
+        return [place for place, word in enumerate(self.word_of_piece) if word in wanted]
+
+
+def side_of(tokenizer: Tokenizer, text: str | Sequence[int]) -> Side:
+    """A text with its end; or pieces by number, which end where the last of them is `eos`."""
+    if isinstance(text, str):
+        return side_of(tokenizer, [*tokenizer.encode(text), tokenizer.eos])
+    has_end = len(text) > 0 and text[-1] == tokenizer.eos
+    ids = text[:-1] if has_end else text
+    spelt = tokenizer.decode(ids)
+    words, word_of_piece = words_of(spelt, tokenizer.spans(ids))
+    pieces = tokenizer.pieces(ids)
+    if not has_end:
+        return Side(spelt, tuple(pieces), tuple(words), tuple(word_of_piece))
+    return Side(
+        spelt,
+        (*pieces, END_OF_SENTENCE),
+        (*words, END_OF_SENTENCE),
+        (*word_of_piece, len(words)),
+    )
 
 
 def words_of(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], list[int]]:

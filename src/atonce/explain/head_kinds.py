@@ -5,13 +5,14 @@ Kin to the study of Voita 2019 (section 5), whose positional heads look at neigh
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from atonce.explain.record import AttentionRecord, LayerAttention
+from atonce.explain.recording import AttentionRecord, LayerAttention
 from atonce.layers.attention import Role
+from atonce.result import Result
 from atonce.shapes import Bool, Float
 
 MOSTLY = 0.5
@@ -27,7 +28,7 @@ three keys wide, so that of a source of five pieces any head may hit it), or the
 
 
 @dataclass(frozen=True)
-class HeadKind:
+class HeadKind(Result):
     """Of one head, for one text."""
 
     label: Label
@@ -38,10 +39,6 @@ class HeadKind:
     share: float
     """Of the greatest entropy possible, where each query looks at all that it may see alike: 0 to 1. Where
     there is but one key to see, 0."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain numbers and texts."""
-        return asdict(self)
 
 
 def head_kinds(record: AttentionRecord, *, mostly: float = MOSTLY) -> dict[str, tuple[HeadKind, ...]]:

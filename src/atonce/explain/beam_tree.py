@@ -1,17 +1,17 @@
 """The tree of beam search: every beginning it looked at, those it went on with and those it gave up."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from atonce.decoding.beam import Beams, Growth
 from atonce.decoding.hypothesis import Hypothesis, length_penalty
 from atonce.decoding.translator import Translator, one_line
-from atonce.explain.texts.words import END_OF_SENTENCE
+from atonce.explain.words import END_OF_SENTENCE
+from atonce.result import Result
 
 
 @dataclass(frozen=True)
-class BeamNode:
+class BeamNode(Result):
     """One beginning of an output: its parent's, with one more piece."""
 
     id: int
@@ -43,7 +43,7 @@ class BeamNode:
 
 
 @dataclass(frozen=True)
-class BeamTree:
+class BeamTree(Result):
     """What beam search looked at: at each step, the twice `width` best continuations of what it had kept."""
 
     source: str
@@ -59,15 +59,6 @@ class BeamTree:
         """The outputs that were found, best first."""
         found = [node for node in self.nodes if node.place is not None]
         return tuple(sorted(found, key=lambda node: node.place or 0))
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain lists, numbers and texts."""
-        return {
-            "source": self.source,
-            "width": self.width,
-            "alpha": self.alpha,
-            "nodes": [asdict(node) for node in self.nodes],
-        }
 
 
 def beam_tree(
