@@ -37,7 +37,9 @@ class Endless(Heatmap):
 def figure(kind: type[Heatmap] = Heatmap, words: int = 2) -> Heatmap:
     names = tuple(f"w{number}" for number in range(words))
     weights = np.full((words, words), 1 / words, np.float32)
-    return kind((AttentionMap(names, names, weights, "layer", "rule"),), "a", "b", "model")
+    return kind(
+        (AttentionMap(names, names, weights, "layer", "rule"),), source="a", output="b", model="model"
+    )
 
 
 def kill_while_drawing() -> None:

@@ -32,7 +32,7 @@ def context(
     """Show how context changes the vectors of a word, layer by layer and from which side."""
     from atonce.cli.figures import save
     from atonce.cli.output import print_json, print_text
-    from atonce.figures.drawing import check_format
+    from atonce.figures.figure import check_format
 
     if out is not None:
         check_format(out, "picture of context")

@@ -8,11 +8,12 @@ averaged. Every row then still sums to one.
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from atonce.data.tokenizer import Tokenizer
+from atonce.result import HIDDEN, Result
 from atonce.shapes import Float
 
 MERGE_RULE = "Pieces merged to words: weights summed over source pieces, averaged over target pieces."
@@ -46,7 +47,7 @@ _FIELD = re.compile(r"\d[-/]\d")
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionMap:
+class AttentionMap(Result):
     """What each target token looked at: one matrix, of one layer and one head or of a mean over heads."""
 
     rows: tuple[str, ...]
@@ -63,9 +64,9 @@ class AttentionMap:
     """What the rows are, written along them."""
     column_axis: str = "source"
     """What the columns are, written along them."""
-    signed: bool = False
+    signed: bool = field(default=False, metadata=HIDDEN)
     """Whether it is a difference of two maps, from -1 to 1."""
-    measure: str = "attention weight"
+    measure: str = field(default="attention weight", metadata=HIDDEN)
     """What the weights are, written at the scale of colours."""
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.translator import Translator
 from atonce.errors import DataError, RecipeError, RunError
 from atonce.explain.contexts.context import Context, context
-from atonce.figures.drawing import FORMATS
+from atonce.figures.figure import FORMATS
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.runs.folder import RunFolder

@@ -17,7 +17,7 @@ from atonce.explain.images.figure import CAUTION, percent
 from atonce.explain.images.heatmap import ImageHeatmap
 from atonce.explain.images.occlusion import OCCLUSION_RULE
 from atonce.explain.images.reading import reading_heatmap
-from atonce.figures.drawing import FORMATS
+from atonce.figures.figure import FORMATS
 from atonce.figures.style import DARK, LIGHT
 
 SELF_ATTENTION = {"kind": "transformer", "layers": 2, "heads": 2, "feed_forward": 8}
@@ -115,7 +115,7 @@ def test_the_page_has_the_numbers_as_tables(labelled: ImageHeatmap) -> None:
                 cells.append(data)
             self.inside = False
 
-    Cells().feed(labelled.tables())
+    Cells().feed("".join(table.html() for table in labelled.tables()))
     assert labelled.occlusion is not None
     numbers = [*labelled.attention[0].weights.flat, *labelled.occlusion.falls.flat]
     assert cells == [f"{number:.3f}" for number in numbers]

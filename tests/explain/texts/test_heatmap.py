@@ -12,7 +12,7 @@ import pytest
 from atonce.errors import DiskError, RecipeError
 from atonce.explain.texts.heatmap import Heatmap
 from atonce.explain.texts.words import MERGE_RULE, AttentionMap
-from atonce.figures.drawing import FORMATS
+from atonce.figures.figure import FORMATS
 
 SOURCE = ("the", "dog", "saw", "the", "cat", "‹end›")
 OUTPUT = ("der", "Hund", "sah", "die", "Katze", "‹end›")
@@ -25,7 +25,7 @@ def attention(rows=OUTPUT, columns=SOURCE, *, seed=0, title="decoder.attention, 
 
 def heatmap(*maps, model="runs/demo/gru"):
     maps = maps or (attention(),)
-    return Heatmap(maps, " ".join(maps[0].columns), " ".join(maps[0].rows), model)
+    return Heatmap(maps, source=" ".join(maps[0].columns), output=" ".join(maps[0].rows), model=model)
 
 
 def saved(one, path):
@@ -152,7 +152,7 @@ def test_nothing_looked_at_and_nothing_written_are_drawn_too(suffix, tmp_path):
 
 def test_a_heat_map_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one"):
-        Heatmap((), "a", "b", "model")
+        Heatmap((), source="a", output="b", model="model")
 
 
 def test_data_read_back_is_the_same_to_the_last_bit(tmp_path):

@@ -1,6 +1,5 @@
 """What context does to a word: the vectors that it gets in each sentence from each layer of an encoder."""
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,14 +17,14 @@ from atonce.decoding.opening import load
 from atonce.decoding.translator import Translator
 from atonce.errors import DataError, RecipeError, RunError
 from atonce.explain.choice import number_of
-from atonce.explain.contexts.figure import area, context_figure
+from atonce.explain.contexts.figure import context_figure
 from atonce.explain.contexts.influence import Influence, influences
 from atonce.explain.contexts.states import word_vectors
 from atonce.explain.contexts.uses import Use, pieces_of_words, uses_of
 from atonce.explain.texts.words import words_of
-from atonce.figures.drawing import Drawing
+from atonce.figures.figure import Figure
 from atonce.figures.style import LIGHT, Palette
-from atonce.result import plain
+from atonce.result import Table, to_plain
 from atonce.shapes import Float
 
 if TYPE_CHECKING:
@@ -46,11 +45,14 @@ class Neighbour:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Context(Drawing):
+class Context(Figure):
     """The uses of a word with its vectors. `atonce.context` gives one.
 
     Shows itself in a notebook; `save` writes it as a picture, a page or data.
     """
+
+    kind = "atonce context"
+    noun = "picture of context"
 
     word: str
     model: str
@@ -64,8 +66,6 @@ class Context(Drawing):
     """By layer: how much context changes the vector, and from which side."""
     shown: tuple[str, ...]
     """The layers of which the figure has a picture."""
-
-    noun = "picture of context"
 
     def __repr__(self) -> str:
         return f"<Context of {self.word!r} in {self.model}: {len(self.uses)} uses>"
@@ -95,15 +95,12 @@ class Context(Drawing):
         """
         numbers = {use: number for number, use in enumerate(self.uses)}
         return {
-            "kind": "atonce context",
-            "version": 1,
+            "kind": self.kind,
+            "version": self.version,
             "model": self.model,
             "word": self.word,
             "searched": self.searched,
-            "layers": {
-                name: {part: _number(value) for part, value in vars(one).items()}
-                for name, one in self.influence.items()
-            },
+            "layers": to_plain(self.influence),
             "uses": [
                 {
                     "sentence": use.sentence,
@@ -123,13 +120,10 @@ class Context(Drawing):
 
     def to_dict(self) -> dict[str, Any]:
         """The summary and the vectors, by layer and use."""
-        vectors = {
-            name: [[plain(number) for number in vector] for vector in found]
-            for name, found in self.vectors.items()
-        }
-        return {**self.summary(), "vectors": vectors}
+        return {**self.summary(), "vectors": to_plain(self.vectors)}
 
-    def headline(self) -> str:
+    @property
+    def title(self) -> str:
         """The title of its page."""
         return f"“{self.word}” in context: {self.model}"
 
@@ -137,40 +131,40 @@ class Context(Drawing):
         """Where the word was looked for."""
         return [("uses", f"{len(self.uses):,} in {self.searched:,} sentences")]
 
-    def label(self) -> str:
-        """What it shows, for who cannot see it."""
+    @property
+    def alt_text(self) -> str:
+        """What it shows, for readers who cannot see it."""
         return f"How context changes the vectors of {self.word!r}. The tables have the numbers and the uses."
 
-    def tables(self) -> str:
+    def tables(self) -> list[Table]:
         """What each layer does, and the uses nearest to each in the last layer shown."""
-        return f"{_influence_table(self.influence)}\n{self._nearest_table()}"
-
-    def area(self) -> float:
-        """About how many square pixels it takes at its natural size."""
-        return area(len(self.shown))
+        layer = self.shown[-1]
+        near = [
+            "\n".join(f"{one.similarity:.3f} {one.use.marked}" for one in self.nearest(number, layer=layer))
+            for number in range(len(self.uses))
+        ]
+        return [
+            Table(
+                "What context does to the vector",
+                "Share of its squared length that differs from use to use; relative change when the words of "
+                "one side are replaced.",
+                ("", "share", "left", "right"),
+                tuple(
+                    (name, f"{one.share:.3f}", f"{one.left:.3f}", f"{one.right:.3f}")
+                    for name, one in self.influence.items()
+                ),
+            ),
+            Table(
+                f"Nearest uses in {layer}",
+                "Cosine similarity.",
+                (),
+                tuple((use.marked, found) for use, found in zip(self.uses, near, strict=True)),
+            ),
+        ]
 
     def marks(self) -> int:
         """How many uses it shows, in all its pictures."""
         return len(self.uses) * len(self.shown)
-
-    def text(self) -> str:
-        """Every character that may appear on it."""
-        return "".join([self.model, self.word, *(use.sentence for use in self.uses)])
-
-    def _nearest_table(self) -> str:
-        layer = self.shown[-1]
-        rows = []
-        for number, use in enumerate(self.uses):
-            near = "<br>".join(
-                f"{one.similarity:.3f} {html.escape(one.use.marked)}"
-                for one in self.nearest(number, layer=layer)
-            )
-            marked = html.escape(use.marked)
-            rows.append(f'<tr><th scope="row" dir="auto">{marked}</th><td dir="auto">{near}</td></tr>')
-        return (
-            f"<table>\n<caption>Nearest uses in {layer} <span>Cosine similarity.</span></caption>\n"
-            f"<tbody>\n{chr(10).join(rows)}\n</tbody>\n</table>"
-        )
 
 
 def context(
@@ -260,21 +254,3 @@ def _too_few(
         why=f"{searched}, and it stands in none of them as a word of its own",
         fix=f"{hint} Or {more}" if hint.startswith("did") else more,
     )
-
-
-def _influence_table(influence: dict[str, Influence]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{name}</th><td>{one.share:.3f}</td><td>{one.left:.3f}</td>'
-        f"<td>{one.right:.3f}</td></tr>\n"
-        for name, one in influence.items()
-    )
-    return (
-        "<table>\n<caption>What context does to the vector <span>Share of its squared length that differs "
-        "from use to use; relative change when the words of one side are replaced.</span></caption>\n"
-        '<thead><tr><th></th><th scope="col">share</th><th scope="col">left</th><th scope="col">right</th>'
-        f"</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>"
-    )
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -88,12 +88,6 @@ def context_figure(
     )
 
 
-def area(pictures: int) -> float:
-    """About how many square pixels the figure takes at its natural size."""
-    lines = -(-pictures // _PER_LINE)
-    return float((_PER_LINE * (_SIDE + 40) + 120) * (360 + lines * (_SIDE + 60)))
-
-
 def _shares(influence: Mapping[str, Influence], palette: Palette) -> Any:
     """Bars: of each layer, the share that is due to context."""
     import altair as alt

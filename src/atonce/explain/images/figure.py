@@ -1,6 +1,5 @@
 """The drawing of heat maps over images, in Vega-Lite: colour on the paper, and the image's ink over it."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,14 +60,6 @@ def percent(probability: float) -> str:
     if 0 < probability < 0.001:
         return "< 0.1%"
     return "> 99.9%" if 0.999 < probability < 1 else f"{probability:.1%}"
-
-
-def area(image: UInt8[np.ndarray, "height width"], attention: Sequence[ImageAttention]) -> float:
-    """About how many square pixels the figure takes at its natural size."""
-    width, height = _size(image, narrow=len(attention) > 1)
-    panels = sum(len(one.panels) for one in attention) + 2
-    lines = math.ceil(panels / max(1, _WIDEST // (width + _GAP))) + len(attention)
-    return float((_WIDEST + 300) * (lines * (height + 50) + 200))
 
 
 def _steps(

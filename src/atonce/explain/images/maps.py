@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atonce.result import Result, computed
 from atonce.shapes import Float
 
 
 @dataclass(frozen=True, eq=False)
-class ImageAttention:
+class ImageAttention(Result):
     """What one head of a layer, or a mean of heads, looked at: a map of weights for each panel."""
 
     title: str
@@ -24,9 +25,14 @@ class ImageAttention:
     weights: Float[np.ndarray, "panels rows columns"]
     """Each map sums to one."""
 
+    @computed
+    def grid(self) -> tuple[int, ...]:
+        """Rows and columns of cells."""
+        return self.weights.shape[1:]
+
 
 @dataclass(frozen=True, eq=False)
-class Occlusion:
+class Occlusion(Result):
     """How much less likely a label is when a cell of the image is covered."""
 
     title: str
@@ -37,3 +43,8 @@ class Occlusion:
     """Height and width of a cell, in pixels."""
     falls: Float[np.ndarray, "rows columns"]
     """By how many nats the label's log-probability falls; below zero where it rises."""
+
+    @computed
+    def grid(self) -> tuple[int, ...]:
+        """Rows and columns of cells."""
+        return self.falls.shape

@@ -4,7 +4,6 @@ Words are encoded by their place in the sentence and labelled from a list, becau
 same word twice, and these are two rows and not one.
 """
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -249,13 +248,3 @@ def _label_angle(words: Sequence[str], cell_px: int, *, in_grid: bool) -> int:
     if all(width_px(word, _font_px(cell_px)) <= cell_px - 2 for word in words):
         return 0
     return -90 if in_grid or cell_px < 20 else -45
-
-
-def area(maps: Sequence[AttentionMap]) -> float:
-    """About how many square pixels the figure takes at its natural size."""
-    cell_px = _cell_px(maps)
-    per_line = _panels_per_line(maps)
-    lines = math.ceil(len(maps) / per_line)
-    width = per_line * (max(len(one.columns) for one in maps) * cell_px + 30) + LONGEST
-    height = lines * (max(len(one.rows) for one in maps) * cell_px + 60) + LONGEST
-    return float(width * height)
