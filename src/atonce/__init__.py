@@ -18,9 +18,9 @@ from atonce import hooks
 if TYPE_CHECKING:
     from atonce.decoding.opening import load
     from atonce.errors import AtonceError
-    from atonce.explain.contexts.context import context
-    from atonce.explain.looking import heatmap
-    from atonce.explain.record import recorded_attention
+    from atonce.explain.api import heatmap
+    from atonce.explain.context import context
+    from atonce.explain.recording import recorded_attention
     from atonce.studies.comparison.compare import compare
     from atonce.studies.demo import demo
     from atonce.studies.distill import distill
@@ -46,13 +46,13 @@ __all__ = [
 _HOMES = {
     "AtonceError": "atonce.errors",
     "compare": "atonce.studies.comparison.compare",
-    "context": "atonce.explain.contexts.context",
+    "context": "atonce.explain.context",
     "demo": "atonce.studies.demo",
     "distill": "atonce.studies.distill",
     "evaluate": "atonce.studies.evaluate",
-    "heatmap": "atonce.explain.looking",
+    "heatmap": "atonce.explain.api",
     "load": "atonce.decoding.opening",
-    "recorded_attention": "atonce.explain.record",
+    "recorded_attention": "atonce.explain.recording",
     "train": "atonce.studies.experiment",
 }
 

@@ -17,8 +17,7 @@ from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load, load_classifier, load_reader, load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
-from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.translation import heatmap
+from atonce.explain.text_heatmap import Heatmap, translation_heatmap
 from atonce.layers import kernels
 from atonce.layers.attention import observing
 from atonce.layers.eight_bits import EightBitLinear
@@ -148,7 +147,7 @@ def test_what_is_watched_is_not_compiled(runs: dict[str, Path]) -> None:
     fast = load_translator(runs["texts"], device="cpu", fast=True)
     with observing(lambda layer, weights: None):
         assert fast.searched is fast.model
-    assert isinstance(heatmap(fast, "3 May 2021"), Heatmap)
+    assert isinstance(translation_heatmap(fast, "3 May 2021"), Heatmap)
 
 
 @needs_kernels

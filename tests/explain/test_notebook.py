@@ -9,7 +9,7 @@ import pytest
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translation, Translator
 from atonce.errors import RunError
-from atonce.explain.texts.translation import heatmap
+from atonce.explain.text_heatmap import translation_heatmap
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def found(model: Translator) -> Translation:
 
 def test_a_translation_shows_what_was_looked_at(model: Translator, found: Translation) -> None:
     shown = found._repr_mimebundle_()
-    expected = heatmap(model, "3 May 1999", target=found.text)._repr_mimebundle_()
+    expected = translation_heatmap(model, "3 May 1999", target=found.text)._repr_mimebundle_()
     (chart,) = (kind for kind in shown if "vegalite" in kind)
     assert shown.keys() == expected.keys()
     assert shown[chart] == expected[chart]
@@ -38,7 +38,7 @@ def test_a_translation_of_nothing_is_plain(model: Translator) -> None:
 
 
 def test_a_heat_map_with_options(model: Translator, found: Translation) -> None:
-    expected = heatmap(model, "3 May 1999", target=found.text, head="all", words=False)
+    expected = translation_heatmap(model, "3 May 1999", target=found.text, head="all", words=False)
     assert found.heatmap(head="all", words=False).to_dict() == expected.to_dict()
 
 

@@ -1,4 +1,4 @@
-"""The vectors of a word: where it is used, what each layer of an encoder makes of it, and how context changes that.
+"""The vectors of a word: where it is used, what each layer makes of it, and how context changes that.
 
 Words of one side are replaced by others of as many pieces. Nothing moves, so that what changes is due to the
 words and never to where the word itself stands.

@@ -19,7 +19,7 @@ from atonce.explain.words import AttentionMap
 from atonce.models.image import ImageEmbedding
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
-from atonce.result import plain
+from atonce.result import HIDDEN, Result, computed, to_plain
 from atonce.shapes import Float, UInt8
 
 CAVEAT = (
@@ -66,19 +66,12 @@ class InfluenceMap(AttentionMap):
     `weights` are shares: each row sums to one, or is zero where no source word speaks for the output's.
     """
 
-    raw: Float[np.ndarray, "rows columns"] = field(kw_only=True)
+    raw: Float[np.ndarray, "rows columns"] = field(kw_only=True, metadata=HIDDEN)
     """The same before scaling, in nats. NaN where it was not asked: the end of a source is not left out."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain lists, numbers and texts. NaN becomes None."""
-        return {
-            "title": self.title,
-            "rule": self.rule,
-            "rows": list(self.rows),
-            "columns": list(self.columns),
-            "weights": [[plain(weight) for weight in row] for row in self.weights],
-            "raw": [[plain(number) for number in row] for row in self.raw],
-        }
+        """As a map of attention, and the numbers behind the shares."""
+        return super().to_dict() | {"raw": to_plain(self.raw)}
 
 
 def gradient_influence(
@@ -150,7 +143,7 @@ def occlusion_influence(
 
 
 @dataclass(frozen=True, eq=False)
-class Occlusion:
+class Occlusion(Result):
     """How much less likely a label is when a cell of the image is covered."""
 
     title: str
@@ -161,6 +154,11 @@ class Occlusion:
     """Height and width of a cell, in pixels."""
     falls: Float[np.ndarray, "rows columns"]
     """By how many nats the label's log-probability falls; below zero where it rises."""
+
+    @computed
+    def grid(self) -> tuple[int, ...]:
+        """Rows and columns of cells."""
+        return self.falls.shape
 
 
 def image_occlusion(

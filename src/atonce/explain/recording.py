@@ -1,4 +1,4 @@
-"""The attention record: what every attention layer looked at while a block of code ran, and what to show of it.
+"""The attention record: what every attention layer looked at while code ran, and what to show of it.
 
 Beside it the other thing that one does to attention from outside: dropped heads.
 """
