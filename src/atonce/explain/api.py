@@ -46,7 +46,9 @@ def heatmap(
     system = load(model) if isinstance(model, str | Path) else model
     if isinstance(system, Translator):
         if not isinstance(source, str):
-            raise _not_a_text(system.name)
+            raise DataError(
+                "the source is no text", why=f"{system.name} reads texts", fix="give a text, as a string"
+            )
         return translation_heatmap(
             system, source, target=target, layer=layer, head=head, words=words, end=end
         )
@@ -82,7 +84,3 @@ def _image(
             fix=f"give uint8 numbers of shape {tuple(shape)}, from 0 (paper) to 255 (ink), or a picture file",
         )
     return source, "image"
-
-
-def _not_a_text(name: str) -> DataError:
-    return DataError("the source is no text", why=f"{name} reads texts", fix="give a text, as a string")

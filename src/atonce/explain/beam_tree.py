@@ -1,4 +1,4 @@
-"""The tree of beam search: every beginning it looked at, those it went on with and those it gave up."""
+"""The tree of beam search: every hypothesis it looked at, those it kept and those it pruned."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +12,12 @@ from atonce.result import Result
 
 @dataclass(frozen=True)
 class BeamNode(Result):
-    """One beginning of an output: its parent's, with one more piece."""
+    """One hypothesis, an output as far as it goes: its parent's, with one more piece."""
 
     id: int
     """Its place in `BeamTree.nodes`."""
     parent: int | None
-    """The id of the beginning it continues; None of the root."""
+    """The id of the hypothesis it continues; None of the root."""
     piece: str
     """The piece it adds, as it is written; of the root, the text that is forced."""
     piece_id: int | None
@@ -48,11 +48,11 @@ class BeamTree(Result):
 
     source: str
     width: int
-    """Beginnings that go on at each step, and outputs that are found, at most."""
+    """Hypotheses that are kept at each step, and outputs that are found, at most."""
     alpha: float
     """The exponent of the length penalty."""
     nodes: tuple[BeamNode, ...]
-    """Step after step, the likeliest first; the first is the root, the empty beginning or what is forced."""
+    """Step after step, the likeliest first; the first is the root, which is empty or what is forced."""
 
     @property
     def outputs(self) -> tuple[BeamNode, ...]:
@@ -76,39 +76,40 @@ def beam_tree(
     RecipeError for a text that is too long to be read at once, or for pieces that there are not.
     """
     alpha = translator.config.length_penalty
-    grown = _Growing(translator, alpha)
-    found = translator.hypotheses(text, beam=beam, prefix=prefix, without=without, watch=grown.take)
-    nodes = grown.nodes_with(found)
+    tree = _TreeBuilder(translator, alpha)
+    found = translator.hypotheses(text, beam=beam, prefix=prefix, without=without, watch=tree.take)
+    nodes = tree.nodes_with(found)
     return BeamTree(text, beam or translator.config.beam, alpha, nodes)
 
 
-class _Growing:
+class _TreeBuilder:
     """The tree while search goes on."""
 
     def __init__(self, translator: Translator, alpha: float) -> None:
         self.tokenizer, self.alpha = translator.tokenizer, alpha
         self.nodes: list[BeamNode] = []
         self.ids: dict[tuple[int, ...], int] = {}
-        """Of each beginning."""
+        """Of each hypothesis, by its pieces."""
 
     def take(self, step: Growth) -> None:
         """Add what one step looked at. There is one sentence."""
-        beginnings = step.before.pieces[0].tolist()
+        # As lists: each item that is taken from a tensor would be a tensor of its own.
+        hypotheses = step.before.pieces[0].tolist()
         totals = step.before.totals[0].tolist()
         if not self.nodes:
-            self._add(tuple(beginnings[0]), None, totals[0], totals[0])
-        goes_on = _rows(step.after)
+            self._add(tuple(hypotheses[0]), None, totals[0], totals[0])
+        kept = _rows(step.after)
         is_cut_off = bool(step.cut_off[0])
         choices = zip(*(part[0].tolist() for part in step.choice), strict=True)
         for rank, (total, place, piece) in enumerate(choices, start=1):
             if total == -float("inf"):
                 continue
-            parent = tuple(beginnings[place])
+            parent = tuple(hypotheses[place])
             pieces = (*parent, piece)
             ended = piece == self.tokenizer.eos or is_cut_off
             self._add(
                 pieces, self.ids[parent], total, total - totals[place],
-                rank=rank, kept=pieces in goes_on and not ended, ended=ended,
+                rank=rank, kept=pieces in kept and not ended, ended=ended,
             )  # fmt: skip
 
     def nodes_with(self, found: Sequence[Hypothesis]) -> tuple[BeamNode, ...]:
@@ -139,6 +140,6 @@ class _Growing:
 
 
 def _rows(beams: Beams) -> set[tuple[int, ...]]:
-    """The beginnings that there are of the first sentence."""
+    """The hypotheses that there are of the first sentence."""
     rows, totals = beams.pieces[0].tolist(), beams.totals[0].tolist()
     return {tuple(row) for row, total in zip(rows, totals, strict=True) if total > -float("inf")}

@@ -76,13 +76,14 @@ class Context(Figure):
         return f"<Context of {self.word!r} in {self.model}: {len(self.uses)} uses>"
 
     def nearest(self, use: int, *, layer: str | None = None, count: int = 3) -> list[Neighbour]:
-        """The uses whose vectors are most like that of use number `use`, from 0, the likest first.
+        """The uses whose vectors are most like that of use number `use`, from 0, most similar first.
 
         `layer`: by its name; without it, the last.
         """
         vectors = self.vectors[layer or list(self.vectors)[-1]].astype(np.float64)
         directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         similarities = directions @ directions[use]
+        # Stable: of uses that are as similar, the first stays first.
         others = [other for other in np.argsort(-similarities, kind="stable") if other != use]
         return [Neighbour(self.uses[other], float(similarities[other])) for other in others[:count]]
 
@@ -185,7 +186,7 @@ def context(
 
     `model`: what `atonce.load` gave, or a run folder; without `sentences`, those that the run was validated
     and tested on. `layer`: "embedding", or the number of a layer, 0 being the embedding; without it, the
-    figure has a picture of each. `ignore_case`: take "The" for "the". `most`: uses to take, the first ones.
+    figure has a picture of each. `ignore_case`: count "The" as "the". `most`: uses to take, the first ones.
 
     Raises DataError if the word is not used twice, RecipeError if there is no such layer, and RunError if the
     model reads images, or needs sentences.

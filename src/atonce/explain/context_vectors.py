@@ -159,6 +159,7 @@ def _kept(layers: nn.ModuleList) -> Iterator[list[Tensor]]:
     kept: list[Tensor] = []
 
     def keep(layer: nn.Module, inputs: Any, output: Any) -> None:
+        # Recurrent layers give their last state beside the states.
         kept.append(output[0] if isinstance(output, tuple) else output)
 
     handles = [layer.register_forward_hook(keep) for layer in layers]
@@ -191,6 +192,7 @@ def share_of_context(vectors: Float[np.ndarray, "uses dim"], spellings: Sequence
     """
     counts = Counter(spellings)
     compared = [counts[spelling] > 1 for spelling in spellings]
+    # In double: where context changes little, float32 squares would hide the difference.
     exact = vectors.astype(np.float64)
     differing, whole = from_the_mean(exact, spellings)[compared], exact[compared]
     return float((differing**2).sum() / (whole**2).sum()) if whole.size else float("nan")
@@ -200,6 +202,7 @@ def from_the_mean(
     vectors: Float[np.ndarray, "uses dim"], spellings: Sequence[tuple[int, ...]]
 ) -> Float[np.ndarray, "uses dim"]:
     """Each vector less the mean of those whose word is spelt alike."""
+    # Other pieces are another input: that "The" and "the" differ is not due to context.
     alike: dict[tuple[int, ...], list[int]] = {}
     for use, spelling in enumerate(spellings):
         alike.setdefault(spelling, []).append(use)
@@ -242,6 +245,7 @@ def _parts(uses: Sequence[Use], tokenizer: Tokenizer, *, before: bool) -> list[l
         _, word_of_piece = words_of(use.sentence, tokenizer.piece_spans(use.sentence))
         side = range(use.first) if before else range(use.last, len(use.ids) - 1)
         found = groups([word_of_piece[place] for place in side])
+        # Whole words: a text with half a word replaced is none that the model has met.
         parts.append([range(side.start + one.start, side.start + one.stop) for one in found])
     return parts
 
@@ -259,6 +263,7 @@ def _changes(
     for _ in range(_DRAWS):
         replaced = [_replaced(use.ids, part, words, draw) for use, part in zip(uses, parts, strict=True)]
         others = word_vectors(model, uses, replaced)
+        # A use whose words had no replacement says nothing of that side.
         differ = [other != use.ids for other, use in zip(replaced, uses, strict=True)]
         for name, before in vectors.items():
             exact = before[differ].astype(np.float64)
@@ -273,11 +278,10 @@ def _replaced(
     """The pieces with another word of as many pieces in each part, wherever there is one."""
     pieces = list(ids)
     for part in parts:
-        now = ids[part.start : part.stop]
-        candidates = words.get(len(part), [])
-        chosen = draw.randrange(len(candidates)) if candidates else 0
-        if candidates and candidates[chosen] == now:
-            chosen = (chosen + 1) % len(candidates)
+        candidates = words.get(len(part))
         if candidates:
+            chosen = draw.randrange(len(candidates))
+            if candidates[chosen] == ids[part.start : part.stop]:  # no replacement: take the next
+                chosen = (chosen + 1) % len(candidates)
             pieces[part.start : part.stop] = candidates[chosen]
     return tuple(pieces)

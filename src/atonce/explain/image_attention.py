@@ -82,6 +82,7 @@ def by_step(
     grid: ImageEmbedding,
 ) -> ImageAttention:
     """What one head looked at for each step; `gains` are the log-probabilities of the pieces."""
+    # A character of several bytes is one panel: the mean of their maps, the product of their probabilities.
     maps = torch.stack([weights[places].mean(0) for _, places in steps]).numpy()
     return ImageAttention(
         title,

@@ -212,6 +212,7 @@ def _size(image: UInt8[np.ndarray, "height width"], *, narrow: bool) -> tuple[in
     """Width and height of a panel: a whole number of pixels for one of the image."""
     height, width = image.shape
     room = 300 if narrow and width > 2 * height else 180 if narrow else 520 if width > 2 * height else 240
+    # Whole pixels: otherwise some columns of the image would be wider than others.
     enlarged = max(1, room // width)
     return width * enlarged, height * enlarged
 

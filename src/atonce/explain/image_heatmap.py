@@ -130,7 +130,7 @@ def reading_heatmap(
     """
     tokenizer, model = reader.tokenizer, reader.model
     target = reader.read_images(image).text if target is None else target
-    target = tokenizer.normalized(target)
+    target = tokenizer.normalized(target)  # whose characters the spans of pieces count
     written = [*tokenizer.encode(target), tokenizer.eos]
     with reader.evaluating(), torch.inference_mode(), recorded_attention(model) as record:
         memory = model.encode(*as_source([image], reader.device))
@@ -172,6 +172,7 @@ def classification_heatmap(
     """
     found = classifier.classify(image)
     label = found.label if target is None else target
+    # Before the probability is looked up, because this refuses a label that there is not.
     occlusion = image_occlusion(classifier, image, label, cell_of(grid_of(classifier.model.source)))
     return ImageHeatmap(
         image,

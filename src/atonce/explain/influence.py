@@ -15,7 +15,7 @@ from atonce.decoding.classifier import Classifier
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.explain.scoring import ForcedOutput, forced_output, log_probabilities
-from atonce.explain.words import AttentionMap
+from atonce.explain.words import AttentionMap, membership
 from atonce.models.image import ImageEmbedding
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
@@ -98,14 +98,16 @@ def gradient_influence(
     found = []
     with (
         translator.evaluating(),
-        torch.inference_mode(False),
+        torch.inference_mode(False),  # whatever the caller is in
         torch.enable_grad(),
         torch.backends.cudnn.flags(enabled=False),  # its recurrent layers have no gradient but in training
     ):
         vectors, real = model.source.read(*translator.read([forced.read]))
-        belongs = torch.from_numpy(_membership(forced)).to(vectors.dtype).to(vectors.device)
+        to_words = membership(forced.target.word_of_piece, len(forced.written)).T
+        belongs = torch.from_numpy(to_words).to(vectors)
         # A row of the batch for each word: then one step back gives the gradients of all of them.
         for words in belongs.split(max(1, positions_at_once(model) // len(forced.written))):
+            # Leaves of the graph, each row with memory of its own: nothing flows back into the table.
             embedded = vectors.detach().expand(len(words), -1, -1).clone().requires_grad_()
             memory = model.encoder(embedded, real.expand(len(words), -1))
             of_pieces = log_probabilities(model, memory, forced.written)
@@ -113,8 +115,7 @@ def gradient_influence(
             found.append((slope * embedded.detach()).norm(dim=-1).cpu().double().numpy())
             pause()
     of_source_pieces = np.concatenate(found)
-    raw = np.zeros((len(of_source_pieces), len(forced.source.words)))
-    np.add.at(raw.T, np.array(forced.source.word_of_piece, dtype=np.intp), of_source_pieces.T)
+    raw = of_source_pieces @ membership(forced.source.word_of_piece, of_source_pieces.shape[1])
     return _map(forced, raw, "gradient × input", GRADIENT_RULE)
 
 
@@ -138,7 +139,7 @@ def occlusion_influence(
     rows = positions_at_once(translator.model) // max(len(forced.written), len(forced.read) + 1)
     falls = _falls(translator, [forced.read, *shorter], forced.written, at_once=rows)
     raw = np.full((len(forced.target.words), words + 1), np.nan)
-    raw[:, :words] = _membership(forced) @ falls.T
+    raw[:, :words] = (falls @ membership(forced.target.word_of_piece, len(forced.written))).T
     return _map(forced, raw, "occlusion", OCCLUSION_RULE)
 
 
@@ -196,7 +197,7 @@ def _covered(
     for top in range(0, image.shape[0], cell[0]):
         for left in range(0, image.shape[1], cell[1]):
             window = slice(top, top + cell[0]), slice(left, left + cell[1])
-            if image[window].any():
+            if image[window].any():  # paper that is made paper is the same image
                 without = image.copy()
                 without[window] = 0
                 covered[top // cell[0], left // cell[1]] = without
@@ -212,19 +213,15 @@ def _falls(
     with system.evaluating():
         for start in range(0, len(sources), max(1, at_once)):
             memory = system.model.encode(*system.read(sources[start : start + max(1, at_once)]))
+            # In double, so that sums over the pieces of a word round nothing.
             found.append(log_probabilities(system.model, memory, written).cpu().double().numpy())
             pause()
     of_sources = np.concatenate(found)
     return of_sources[0] - of_sources[1:]
 
 
-def _membership(forced: ForcedOutput) -> Float[np.ndarray, "words target_len"]:
-    """1 where a piece of the output belongs to a word."""
-    words = np.arange(len(forced.target.words))[:, None]
-    return (words == np.array(forced.target.word_of_piece)).astype(np.float64)
-
-
 def _map(forced: ForcedOutput, raw: Float[np.ndarray, "rows columns"], title: str, rule: str) -> InfluenceMap:
+    # What speaks against a word has no share in what speaks for it.
     for_it = raw.clip(min=0)
     sums = np.nansum(for_it, axis=1, keepdims=True)
     weights = np.divide(for_it, sums, out=np.where(np.isnan(raw), np.nan, 0.0), where=sums > 0)

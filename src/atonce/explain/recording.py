@@ -63,10 +63,11 @@ def recorded_attention(model: nn.Module) -> Iterator[AttentionRecord]:
     """Within the block, keep the weights of every attention layer of `model` that runs.
 
     A layer that runs once for each step of a decoder gets one row of weights for each. Layers that run in
-    the block are slower, since they compute their weights in the open; nothing is left on them after it.
+    the block are slower, since they materialise their weights; nothing is left on them after it.
     Raises RunError at the end of the block if no attention ran: a record is never silently empty; and if a
     layer ran on batches of several sizes, whose rows do not belong together.
     """
+    # `observing` hears of every attention layer that this thread runs, of other models, too.
     names = {module: name for name, module in model.named_modules() if isinstance(module, Attention)}
     seen: dict[Attention, list[Tensor]] = {}
 
@@ -96,6 +97,7 @@ def recorded_attention(model: nn.Module) -> Iterator[AttentionRecord]:
 
 def _one_after_another(steps: list[Tensor]) -> Float[Tensor, "batch heads query_len key_len"]:
     """The rows of all steps; keys that did not exist yet at a step were not looked at."""
+    # Stepwise generation has one key more at each step.
     keys = max(step.shape[-1] for step in steps)
     return torch.cat([F.pad(step, (0, keys - step.shape[-1])) for step in steps], dim=2)
 
@@ -124,6 +126,7 @@ def choose_layer(record: AttentionRecord, layer: str | None, role: Role = "cross
     if layer is None:
         return found[-1]
     if layer == "mean":
+        # Layers of one role have the same queries and keys.
         mean = torch.stack([one.weights for one in found]).mean(0)
         return LayerAttention(f"mean of {len(found)} layers", role, mean)
     if (number := number_of(layer)) is not None and 1 <= number <= len(found):
@@ -144,6 +147,7 @@ def choose_heads(
     `head`: a number from 1, "mean", "max" (of the heads the greatest, weight by weight, so rows sum to more
     than one), or "all". Raises RecipeError if the layer has none such.
     """
+    # In float32: numpy, which draws and merges, knows no bfloat16.
     weights = layer.weights[0].float().cpu()
     count = len(weights)
     if head in ("mean", "max"):
@@ -190,9 +194,10 @@ def dropped_heads(model: nn.Module, heads: Mapping[str, Collection[int]]) -> Ite
                 why=f"{name} has {count} head{'s' if count > 1 else ''}, counted from 0",
                 fix=f"give numbers from 0 to {count - 1}" if count > 1 else "give 0",
             )
+    # Without a head to drop nothing may watch: watched layers leave the fast kernels.
     chosen = {layers[name]: frozenset(numbers) for name, numbers in heads.items() if numbers}
     if not chosen:
-        yield  # with the fast kernels
+        yield
         return
     with dropping(chosen):
         yield

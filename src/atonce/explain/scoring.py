@@ -65,6 +65,7 @@ def forced_output(
     """
     read = translator.source_pieces(text, without=without)
     if target is None:
+        # As pieces: search may spell a text otherwise than the tokenizer, with another probability.
         target = translator.hypotheses(text, without=without)[0].pieces
     return as_forced(translator, read, target)
 
@@ -119,6 +120,7 @@ class Confidence(Result):
     @property
     def word_log_probabilities(self) -> tuple[float, ...]:
         """Of each word: the sum over its pieces, so that the sum over words is that of the whole."""
+        # Logarithms are added: the product of hundreds of probabilities would be 0.
         sums = np.bincount(self.target.word_of_piece, self.log_probabilities, len(self.target.words))
         return tuple(sums.tolist())
 

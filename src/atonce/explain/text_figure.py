@@ -165,6 +165,7 @@ def _cells(base: Any, one: AttentionMap, cell_px: int, palette: Palette, *, key:
         scale = alt.Scale(domain=domain, range=colours, clamp=True, interpolate="lab")
         values, form = [-1, -0.5, 0, 0.5, 1], "+.2~f"
     else:
+        # Always from 0 to 1, so that heads, models and figures can be compared by eye.
         scale = alt.Scale(domain=[0, 1], range=list(palette.ramp), clamp=True)
         values, form = [0, 0.25, 0.5, 0.75, 1], ".2~f"
     legend = alt.Legend(title=one.measure, values=values, format=form, orient=key) if key else None

@@ -163,7 +163,9 @@ def attention_of(
     if target is None and without:
         target = translation_of(translator.hypotheses(text, without=without), tokenizer, 1).text
     elif target is None:
+        # Its text, not its pieces, so that giving the same text as target gives the same map.
         target = translator.translate(text).text
+    # Forced, and not recorded while it searches: one pass, and one row for each piece that was kept.
     forced, model = as_forced(translator, read, target), translator.model
     with translator.evaluating(), torch.inference_mode(), recorded_attention(model) as record:
         target_features(model, model.encode(*translator.read([read])), forced.written)
@@ -231,6 +233,7 @@ def compare_heatmap(
         replace(first, title=one.name, rule=looked),
         replace(second, title=other.name, rule=looked),
     ]
+    # Models with vocabularies of their own may cut a text otherwise, and then no cell has its like.
     if (first.rows, first.columns) == (second.rows, second.columns):
         maps.append(difference(first, second))
     return Heatmap(tuple(maps), source=text, output=target, model=f"{one.name} and {other.name}")
@@ -254,6 +257,7 @@ def word_links(attention: TranslationAttention, layer: str | None = None) -> Lin
     weights = attention.choose(layer).weights[0].float().mean(0).cpu().numpy()
     merged = merge_pieces(weights, attention.target.word_of_piece, attention.source.word_of_piece)
     strongest = np.argmax(merged, axis=1)
+    # Heads rest on the end where they have nothing to look for: such a word comes from nowhere.
     end = len(attention.source.words) - 1
     return tuple((int(source), target) for target, source in enumerate(strongest[:-1]) if source != end)
 

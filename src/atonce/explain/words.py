@@ -89,6 +89,7 @@ def without_end(one: AttentionMap, *, renormalised: bool) -> AttentionMap:
     said = f"The column {END_OF_SENTENCE} is hidden."
     if renormalised:
         left = weights.sum(1, keepdims=True)
+        # Of less than a normal number the quotient would be infinite, or noise.
         share = np.divide(
             one.weights.sum(1, keepdims=True),
             left,
@@ -111,24 +112,25 @@ def merge_pieces(
     word, so a row of the result sums to the mean of what the rows it came from sum to: one, where attention
     was paid. Raises ValueError if a piece has no word or a word no piece.
     """
-    to_key_word = _membership(key_words, weights.shape[1])
-    to_query_word = _membership(query_words, weights.shape[0])
+    to_key_word = membership(key_words, weights.shape[1])
+    to_query_word = membership(query_words, weights.shape[0])
     pieces_per_word = to_query_word.sum(axis=0)[:, None]
+    # In double: float16 or float32 rows of long texts would no longer sum to one.
     merged = to_query_word.T @ (weights.astype(np.float64) @ to_key_word) / pieces_per_word
     return merged.astype(weights.dtype)
 
 
-def _membership(words: Sequence[int], pieces: int) -> np.ndarray:
-    """A (pieces, words) matrix: 1 where a piece belongs to a word."""
-    index = np.asarray(words, dtype=np.intp)
+def membership(word_of_piece: Sequence[int], pieces: int) -> Float[np.ndarray, "pieces words"]:
+    """1 where a piece belongs to a word. Raises ValueError if a piece has no word or a word no piece."""
+    index = np.asarray(word_of_piece, dtype=np.intp)
     if index.shape != (pieces,):
         raise ValueError(f"{pieces} pieces, but {index.size} of them were given a word")
     present = np.unique(index)
     if not np.array_equal(present, np.arange(len(present))):
         raise ValueError(f"words must be counted from 0 without a gap, not {present.tolist()}")
-    membership = np.zeros((pieces, len(present)))
-    membership[np.arange(pieces), index] = 1
-    return membership
+    belongs = np.zeros((pieces, len(present)))
+    belongs[np.arange(pieces), index] = 1
+    return belongs
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ def side_of(tokenizer: Tokenizer, text: str | Sequence[int]) -> Side:
         return side_of(tokenizer, [*tokenizer.encode(text), tokenizer.eos])
     has_end = len(text) > 0 and text[-1] == tokenizer.eos
     ids = text[:-1] if has_end else text
+    # The words are those of the pieces: search may have spelt the text otherwise than the tokenizer would.
     spelt = tokenizer.decode(ids)
     words, word_of_piece = words_of(spelt, tokenizer.spans(ids))
     pieces = tokenizer.pieces(ids)
