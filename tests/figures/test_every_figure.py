@@ -16,13 +16,13 @@ import pytest
 import torch
 
 import atonce
-from atonce.explain.contexts.context import Context
-from atonce.explain.contexts.influence import Influence as Contextual
-from atonce.explain.contexts.uses import Use
-from atonce.explain.images.heatmap import ImageHeatmap
-from atonce.explain.images.maps import ImageAttention, Occlusion
-from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.words import AttentionMap
+from atonce.explain.context import Context
+from atonce.explain.context_vectors import ContextInfluence, Use
+from atonce.explain.image_attention import ImageAttention
+from atonce.explain.image_heatmap import ImageHeatmap
+from atonce.explain.influence import Occlusion
+from atonce.explain.text_heatmap import Heatmap
+from atonce.explain.words import AttentionMap
 from atonce.figures import fonts
 from atonce.figures.drawing_process import OF_ONE_USER, SHARED, DrawingDied
 from atonce.figures.figure import Figure, TooMuchToDraw, natural_size
@@ -82,7 +82,7 @@ def context() -> Context:
     vectors = {"embedding": np.random.default_rng(0).normal(size=(len(uses), 3)).astype(np.float32)}
     name = " ".join(AWKWARD)
     return Context(
-        name, name, 9, uses, vectors, {"embedding": Contextual(0.5, 0.1, 0.2)}, shown=("embedding",)
+        name, name, 9, uses, vectors, {"embedding": ContextInfluence(0.5, 0.1, 0.2)}, shown=("embedding",)
     )
 
 

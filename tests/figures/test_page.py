@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.words import AttentionMap
+from atonce.explain.text_heatmap import Heatmap
+from atonce.explain.words import AttentionMap
 
 ROWS, COLUMNS = ("der", "</script><b>", "der"), ("the", 'a&"b', "‹end›", "the")
 

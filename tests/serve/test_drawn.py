@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.words import AttentionMap
+from atonce.explain.text_heatmap import Heatmap
+from atonce.explain.words import AttentionMap
 from atonce.figures.drawing_process import SHARED, TooMuchToDraw
 from atonce.serve import drawn, view_routes
 from atonce.serve.app import build_app

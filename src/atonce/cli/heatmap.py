@@ -29,7 +29,7 @@ def heatmap(
 
     check_format(out, "heat map")
 
-    from atonce.explain.looking import heatmap as draw
+    from atonce.explain.api import heatmap as draw
 
     figure = draw(run, text, target=target, layer=layer, head=head, words=words, end=end)
     save(figure, out)

@@ -10,7 +10,7 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from atonce.explain.texts.heatmap import Heatmap
+from atonce.explain.text_heatmap import Heatmap
 from atonce.figures.drawing_process import MIB, SHARED, DrawingDied, DrawingLimits
 from atonce.figures.figure import MOST_NUMBERS, check_size
 from atonce.figures.style import DARK, LIGHT

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from atonce.explain.texts.translation import End
+from atonce.explain.text_heatmap import End
 from atonce.seeds import JsonSeed
 from atonce.serve.drawn import Format
 from atonce.serve.messages import (

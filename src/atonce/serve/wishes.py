@@ -9,8 +9,8 @@ import torch
 from atonce.decoding.classifier import Classification, Classifier
 from atonce.decoding.translator import Translation, Translator
 from atonce.errors import AtonceError
-from atonce.explain.texts.alignment import pharaoh, word_links
-from atonce.explain.texts.translation import Side, TranslationAttention, attention_of
+from atonce.explain.text_heatmap import TranslationAttention, attention_of, pharaoh, word_links
+from atonce.explain.words import Side
 from atonce.models.threads import computing_anew
 from atonce.pauses import pause
 from atonce.seeds import torch_seed
