@@ -22,30 +22,28 @@ def serve(
     fast: Fast = False,
     threads: Threads = None,
     batch_tokens: Annotated[
-        int, typer.Option(help="Source pieces, about, that are searched together.", min=1, max=10**7)
+        int, typer.Option(help="Approximate source tokens per batch.", min=1, max=10**7)
     ] = 4096,
     wait: Annotated[
         float,
-        typer.Option(
-            help="Milliseconds that a text waits for others to be searched with.", min=0, max=60_000
-        ),
+        typer.Option(help="Batching delay in milliseconds.", min=0, max=60_000),
     ] = 2.0,
     queue: Annotated[
-        int, typer.Option(help="Texts that may wait; past it, clients are told to.", min=1, max=10**6)
+        int, typer.Option(help="Maximum queued texts; beyond it, 429.", min=1, max=10**6)
     ] = 2000,
     max_body: Annotated[int, typer.Option(help="Bytes of a request.", min=1000, max=10**9)] = 1_000_000,
     max_texts: Annotated[int, typer.Option(help="Texts in a request.", min=1, max=10**6)] = 256,
     max_characters: Annotated[int, typer.Option(help="Characters of a text.", min=1, max=10**8)] = 20_000,
-    max_pieces: Annotated[int, typer.Option(help="Pieces of a text.", min=1, max=10**8)] = 16_384,
+    max_pieces: Annotated[int, typer.Option(help="Tokens of a text.", min=1, max=10**8)] = 16_384,
     max_looked: Annotated[
         int,
         typer.Option(
-            help="Pieces of a text that is looked at, or of an output that is forced.", min=1, max=10**6
+            help="Tokens of a text that is looked at, or of an output that is forced.", min=1, max=10**6
         ),
     ] = 512,
     max_work: Annotated[
         int,
-        typer.Option(help="Pieces of all texts of a request, times the outputs of each.", min=1, max=10**12),
+        typer.Option(help="Tokens of all texts of a request, times the outputs of each.", min=1, max=10**12),
     ] = 500_000,
     max_memory: Annotated[
         int, typer.Option(help="MB that a request may need, as estimated.", min=1, max=10**7)
@@ -61,14 +59,14 @@ def serve(
         from atonce.serve.server import run
     except ImportError as error:
         raise RunError(
-            "there is no server here",
-            why=f"it is made with packages that are not installed ({error.name})",
+            "the serve extra is not installed",
+            why=f"the server needs {error.name}, which is not there",
             fix="pip install 'atonce[serve]'",
         ) from None
     from atonce.models.threads import use_threads
     from atonce.serve.app import build_app
     from atonce.serve.limits import Limits
-    from atonce.serve.served import Models
+    from atonce.serve.registry import ModelRegistry
 
     limits = Limits.parse(
         dict(
@@ -82,7 +80,7 @@ def serve(
     token = _token(token_file)
     # A page from elsewhere can give its own name the address of this machine; then it comes with that name.
     hosts = (*LOOPBACK, "[::1]") if host in LOOPBACK else None
-    app = build_app(Models.open(runs, fast=fast), limits, token=token, hosts=hosts)
+    app = build_app(ModelRegistry.open(runs, fast=fast), limits, token=token, hosts=hosts)
     if token is None and hosts is None:
         typer.echo(
             "warning: anyone who reaches this machine can use it; --token-file FILE prevents that", err=True
