@@ -597,7 +597,7 @@ def test_limits_are_in_the_description(client: TestClient) -> None:
     assert (texts["maxItems"], texts["items"]["maxLength"]) == (8, 200)
     assert "--max-work" in texts["description"]
     for name in ("LookRequest", "HeadsRequest", "HeatmapRequest", "InfluenceRequest", "ComparisonRequest"):
-        assert "512 pieces" in schemas[name]["properties"]["target"]["description"]
+        assert "512 tokens" in schemas[name]["properties"]["target"]["description"]
         assert "--max-memory" in schemas[name]["description"]
     assert "--max-looked" in schemas["BeamRequest"]["properties"]["prefix"]["description"]
 

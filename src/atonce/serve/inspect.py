@@ -31,7 +31,7 @@ from atonce.pauses import pause
 from atonce.serve.dispatcher import CallJob, Dispatcher
 from atonce.serve.errors import not_found
 from atonce.serve.figure_responses import FigureResponses
-from atonce.serve.json_format import JsonRoute
+from atonce.serve.json_format import JsonRoute, Message
 from atonce.serve.limits import (
     Inspection,
     Limits,
@@ -66,7 +66,7 @@ from atonce.studies.measurement.subjects import Model
 from atonce.studies.measurement.tick_views import LENGTH, tick_views
 
 FigureRequest = HeatmapRequest | InfluenceRequest | ComparisonRequest
-InspectRequest = LookRequest | BeamRequest | HeadsRequest | FigureRequest
+InspectRequest = LookRequest | HeadsRequest | BeamRequest | FigureRequest
 
 
 def inspect_routes(models: ModelRegistry, dispatcher: Dispatcher) -> APIRouter:
@@ -88,23 +88,27 @@ def inspect_routes(models: ModelRegistry, dispatcher: Dispatcher) -> APIRouter:
         return found
 
     async def as_json(
-        request: Request, served: ServedModel, body: InspectRequest, function: Callable[[], Any]
+        request: Request, body: LookRequest | HeadsRequest | BeamRequest, function: Callable[..., Message]
     ) -> Response:
-        """Its message. It becomes JSON on that thread as well, as long as it may have very many numbers."""
+        """Its message. It becomes JSON on that thread as well, as it may have very many numbers."""
+        served = models.choose_translator(body.model)
 
         def text() -> str:
-            return str(function().model_dump_json(exclude_none=isinstance(body, LookRequest)))
+            message = function(served, body, limits)
+            return str(message.model_dump_json(exclude_none=isinstance(message, LookResponse)))
 
         answer = await dispatcher.in_time(request, called(served, body, text))
         return Response(answer, media_type="application/json")
 
     async def as_figure(
-        request: Request, served: ServedModel, body: FigureRequest, function: Callable[[], Heatmap]
+        request: Request, body: FigureRequest, function: Callable[..., Heatmap], *names: str | None
     ) -> Response:
-        """Its figure, in the format that is asked for."""
+        """Its figure of the models with these names, in the format that is asked for."""
+        served = [models.choose_translator(name) for name in names]
 
         async def answer() -> Response:
-            return await figures.response(await called(served, body, function), body.format)
+            figure = await called(served[0], body, lambda: function(*served, body, limits))
+            return await figures.response(figure, body.format)
 
         figures.prepare(body.format)
         return await dispatcher.in_time(request, answer())
@@ -112,38 +116,32 @@ def inspect_routes(models: ModelRegistry, dispatcher: Dispatcher) -> APIRouter:
     @router.post("/v1/look", response_model=LookResponse)
     async def look_at(body: LookRequest, request: Request) -> Response:
         """A text, what becomes of it, and which words belong together."""
-        served = models.choose_translator(body.model)
-        return await as_json(request, served, body, lambda: look(served, body, limits))
+        return await as_json(request, body, look)
 
     @router.post("/v1/heads", response_model=HeadsResponse)
     async def heads_of(body: HeadsRequest, request: Request) -> Response:
         """All heads of a layer of attention."""
-        served = models.choose_translator(body.model)
-        return await as_json(request, served, body, lambda: heads(served, body, limits))
+        return await as_json(request, body, heads)
 
     @router.post("/v1/heatmap", response_class=Response)
     async def heatmap(body: HeatmapRequest, request: Request) -> Response:
         """A heat map: for the page, or as a file."""
-        served = models.choose_translator(body.model)
-        return await as_figure(request, served, body, lambda: heatmap_of(served, body, limits))
+        return await as_figure(request, body, heatmap_of, body.model)
 
     @router.post("/v1/influence", response_class=Response)
     async def influence(body: InfluenceRequest, request: Request) -> Response:
         """What in the source makes each word of the output likely, by gradients or by leaving words out."""
-        served = models.choose_translator(body.model)
-        return await as_figure(request, served, body, lambda: influence_of(served, body, limits))
+        return await as_figure(request, body, influence_of, body.model)
 
     @router.post("/v1/beam", response_model=BeamResponse)
     async def beam_of(body: BeamRequest, request: Request) -> Response:
         """All that beam search looks at, as a tree."""
-        served = models.choose_translator(body.model)
-        return await as_json(request, served, body, lambda: beam(served, body))
+        return await as_json(request, body, beam)
 
     @router.post("/v1/comparison", response_class=Response)
     async def comparison(body: ComparisonRequest, request: Request) -> Response:
         """What two models look at in one text, and the difference."""
-        one, other = (models.choose_translator(name) for name in body.models)
-        return await as_figure(request, one, body, lambda: comparison_of(one, other, body, limits))
+        return await as_figure(request, body, comparison_of, *body.models)
 
     @router.get("/v1/architectures")
     async def architectures() -> ArchitecturesResponse:
@@ -267,7 +265,7 @@ def _words(numbers: Sequence[int], words: int) -> list[int]:
     return list(numbers)
 
 
-def beam(served: ServedModel, asked: BeamRequest) -> BeamResponse:
+def beam(served: ServedModel, asked: BeamRequest, _: Limits) -> BeamResponse:
     """All that beam search looks at."""
     translator = served.translator
     tree = beam_tree(translator, asked.text, beam=asked.beam, prefix=asked.prefix or ())
