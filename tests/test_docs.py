@@ -208,10 +208,10 @@ def routes() -> set[str]:
 
     from atonce.serve.app import build_app
     from atonce.serve.limits import Limits
-    from atonce.serve.served import Models
+    from atonce.serve.registry import ModelRegistry
 
     documented = {"/openapi.json", "/docs"}  # of FastAPI, which does not list them
-    with TestClient(build_app(Models([]), Limits())) as client:
+    with TestClient(build_app(ModelRegistry([]), Limits())) as client:
         return {*client.get("/openapi.json").json()["paths"], *documented}
 
 
@@ -632,10 +632,10 @@ def test_requests_are_answered_with_what_is_said(runs: dict[str, Path]) -> None:
 
     from atonce.serve.app import build_app
     from atonce.serve.limits import Limits
-    from atonce.serve.served import Models
+    from atonce.serve.registry import ModelRegistry
 
     asked = 0
-    with TestClient(build_app(Models.open([runs["texts"]]), Limits())) as client:
+    with TestClient(build_app(ModelRegistry.open([runs["texts"]]), Limits())) as client:
         for lines in (fence.text.splitlines() for document in DOCUMENTS for fence in document.fences):
             for line, answer in pairwise(lines):
                 if documents.program(line) == "curl" and answer.startswith("{"):

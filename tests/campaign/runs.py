@@ -201,10 +201,10 @@ def serve(run: Path) -> None:
 
     from atonce.errors import AtonceError
     from atonce.serve.app import build_app
-    from atonce.serve.served import Models
+    from atonce.serve.registry import ModelRegistry
 
     try:
-        app = build_app(Models.open([run]))
+        app = build_app(ModelRegistry.open([run]))
     except AtonceError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

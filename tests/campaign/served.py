@@ -15,7 +15,7 @@ from httpx2 import Response
 import tiny
 from atonce.serve.app import build_app
 from atonce.serve.limits import Limits
-from atonce.serve.served import Models
+from atonce.serve.registry import ModelRegistry
 from atonce.studies.experiment import train
 
 SECONDS = 60.0
@@ -44,7 +44,7 @@ def runs(folder: Path) -> dict[str, Path]:
 @contextmanager
 def client_of(runs: dict[str, Path]) -> Iterator[TestClient]:
     """A client of an app with a token, a few names, and small limits."""
-    models = Models.open(list(runs.values()))
+    models = ModelRegistry.open(list(runs.values()))
     limits = Limits(texts=8, characters=400, body=300_000, pixels=4_000_000, seconds=20, wait=0)
     app = build_app(models, limits, token="sesame", hosts=("localhost", "[::1]"))
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:

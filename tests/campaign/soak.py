@@ -37,8 +37,7 @@ import tiny
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
-from atonce.serve.costs import View, check_texts_work
-from atonce.serve.limits import Limits
+from atonce.serve.limits import Inspection, Limits, check_search
 
 HONEST = HOSTILE = 32
 """Clients."""
@@ -217,10 +216,10 @@ def largest(translator: Translator, limits: Limits) -> Bodies:
         def may(words: int) -> bool:
             text = _words(words)
             target = None if kind == "beam" else text
-            asked = View(kind, text, target, text if prefix else None, outputs, heads)
+            asked = Inspection(kind, text, target, text if prefix else None, outputs, heads)
             if translator.in_segments(text):
                 return False
-            return _may(lambda: asked.work(translator, limits))
+            return _may(lambda: asked.estimated_work(translator, limits))
 
         text = _words(_greatest(may))
         forced = {} if kind == "beam" else {"target": text}
@@ -230,8 +229,8 @@ def largest(translator: Translator, limits: Limits) -> Bodies:
         """As long an output as may be forced of a short text."""
 
         def may(words: int) -> bool:
-            asked = View(kind, "a", _words(words), outputs=beam)
-            return _may(lambda: asked.work(translator, limits))
+            asked = Inspection(kind, "a", _words(words), outputs=beam)
+            return _may(lambda: asked.estimated_work(translator, limits))
 
         return {"text": "a", "target": _words(_greatest(may))}
 
@@ -243,7 +242,7 @@ def largest(translator: Translator, limits: Limits) -> Bodies:
             given = of(words)
             if max(map(len, given)) > limits.characters or sum(map(len, given)) > 0.9 * limits.body:
                 return False
-            return _may(lambda: check_texts_work(translator, given, outputs, limits, **looked_at))
+            return _may(lambda: check_search(translator, given, outputs, limits, **looked_at))
 
         return of(_greatest(may))
 

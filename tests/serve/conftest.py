@@ -10,16 +10,16 @@ from fastapi.testclient import TestClient
 
 from atonce.serve.app import build_app
 from atonce.serve.limits import Limits
-from atonce.serve.served import Models
+from atonce.serve.registry import ModelRegistry
 from atonce.serve.server import PatientProtocol, listen, server_of
 
 Address = tuple[str, int]
 
 
 @pytest.fixture(scope="session")
-def models(runs: dict[str, Path]) -> Models:
+def models(runs: dict[str, Path]) -> ModelRegistry:
     """A translator of dates, called texts, and a classifier of digits, called labels."""
-    return Models.open([runs["texts"], runs["labels"]])
+    return ModelRegistry.open([runs["texts"], runs["labels"]])
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def limits() -> Limits:
 
 
 @pytest.fixture
-def client(models: Models, limits: Limits) -> Iterator[TestClient]:
+def client(models: ModelRegistry, limits: Limits) -> Iterator[TestClient]:
     with TestClient(build_app(models, limits), raise_server_exceptions=False) as client:
         yield client
 
@@ -38,7 +38,7 @@ class Impatient(PatientProtocol):
 
 
 @pytest.fixture
-def address(models: Models) -> Iterator[Address]:
+def address(models: ModelRegistry) -> Iterator[Address]:
     """A real server, which waits for heads and bodies for 0.3 seconds."""
     listening, ready = listen("127.0.0.1", 0), threading.Event()
     app = build_app(models, Limits(seconds=2.0, characters=10_000, body=1_000_000))

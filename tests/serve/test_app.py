@@ -20,23 +20,22 @@ from PIL import Image
 from pydantic import ValidationError
 
 from atonce.decoding.classifier import Classifier
-from atonce.decoding.translator import Translator
+from atonce.decoding.translator import Alternative, Translator
 from atonce.seeds import torch_seed
 from atonce.serve.app import build_app
-from atonce.serve.batching import Batcher
-from atonce.serve.guard import HEADERS
+from atonce.serve.dispatcher import Batcher
+from atonce.serve.json_format import _rounded, json_text
 from atonce.serve.limits import Limits
 from atonce.serve.messages import (
-    AlternativeMessage,
     ClassifyRequest,
+    ComparisonRequest,
+    LookRequest,
     OutputMessage,
     TextRequest,
-    _rounded,
-    json_text,
 )
-from atonce.serve.served import Models, distinct_names
-from atonce.serve.view_messages import ComparisonRequest, LookRequest
-from atonce.serve.wishes import StreamWish, TextWish
+from atonce.serve.middleware import HEADERS
+from atonce.serve.registry import ModelRegistry, unique_names
+from atonce.serve.translate import StreamJob, TranslateJob
 
 DATES = ["Monday, 3 May 1999", "7. Juli 2021", "", "2 janvier 1950"]
 HOSTILE = [
@@ -51,7 +50,7 @@ HOSTILE = [
 ]
 
 
-def translator_of(models: Models) -> Translator:
+def translator_of(models: ModelRegistry) -> Translator:
     system = models.choose(None, "translation").system
     assert isinstance(system, Translator)
     return system
@@ -66,7 +65,7 @@ def refused(answer: Any, status: int) -> dict[str, str]:
     return fault
 
 
-def test_translations_are_those_of_the_translator(client: TestClient, models: Models) -> None:
+def test_translations_are_those_of_the_translator(client: TestClient, models: ModelRegistry) -> None:
     answer = client.post("/v1/translate", json={"texts": DATES})
     assert answer.status_code == 200
     expected = translator_of(models).translate(DATES)
@@ -77,7 +76,7 @@ def test_translations_are_those_of_the_translator(client: TestClient, models: Mo
     ]
 
 
-def test_nbest_alignment_and_attention_on_request(client: TestClient, models: Models) -> None:
+def test_nbest_alignment_and_attention_on_request(client: TestClient, models: ModelRegistry) -> None:
     asked = {"texts": DATES[:1], "nbest": 3, "beam": 4, "alignment": True, "attention": True}
     (found,) = client.post("/v1/translate", json=asked).json()["translations"]
     (expected,) = translator_of(models).translate(DATES[:1], nbest=3, beam=4)
@@ -92,7 +91,7 @@ def test_nbest_alignment_and_attention_on_request(client: TestClient, models: Mo
     assert all(s < len(source["words"]) - 1 and t < len(target["words"]) - 1 for s, t in pairs)
 
 
-def test_draws_are_those_of_the_seed(client: TestClient, models: Models) -> None:
+def test_draws_are_those_of_the_seed(client: TestClient, models: ModelRegistry) -> None:
     texts, largest = DATES[:3], 2**64 - 1
     torch.manual_seed(torch_seed(largest))
     found = translator_of(models).translate(texts, temperature=1.0, nbest=4)
@@ -124,7 +123,7 @@ def test_a_beam_beside_a_temperature_is_refused(client: TestClient) -> None:
         assert refused(client.post(path, json={**text, "temperature": -1}), 422)
 
 
-def test_what_is_looked_at_is_what_is_translated(client: TestClient, models: Models) -> None:
+def test_what_is_looked_at_is_what_is_translated(client: TestClient, models: ModelRegistry) -> None:
     """The page, the command line and programs show the same output."""
     (expected,) = translator_of(models).translate(DATES[:1])
     found = client.post("/v1/look", json={"text": DATES[0]}).json()
@@ -201,7 +200,7 @@ def test_an_empty_text_has_an_empty_alignment(client: TestClient) -> None:
     ]
 
 
-def test_a_stream_grows_to_what_greedy_search_gives(client: TestClient, models: Models) -> None:
+def test_a_stream_grows_to_what_greedy_search_gives(client: TestClient, models: ModelRegistry) -> None:
     (expected,) = translator_of(models).translate(DATES[:1], beam=1)
     answer = client.post("/v1/translate", json={"texts": DATES[:1], "stream": True})
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -216,13 +215,15 @@ def test_a_stream_grows_to_what_greedy_search_gives(client: TestClient, models: 
     assert done["score"] == pytest.approx(expected.score, abs=1e-5)
 
 
-def test_a_stream_that_takes_too_long_ends_in_words(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(self: StreamWish, texts: list[str]) -> list[Any]:
-        self.heard("so far")
+def test_a_stream_that_takes_too_long_ends_in_words(
+    models: ModelRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(self: StreamJob, texts: list[str]) -> list[Any]:
+        self.on_token("so far")
         time.sleep(0.4)
         return [None] * len(texts)
 
-    monkeypatch.setattr(StreamWish, "granted", slow)
+    monkeypatch.setattr(StreamJob, "run", slow)
     with TestClient(build_app(models, Limits(seconds=0.2))) as client:
         said = client.post("/v1/translate", json={"texts": ["a"], "stream": True}).text
     assert "so far" in said
@@ -246,7 +247,7 @@ def test_a_stream_is_greedy_and_of_one_text(client: TestClient, wrong: dict[str,
     assert next(iter(wrong)) in fault["what"]
 
 
-def test_images_are_labelled(client: TestClient, models: Models) -> None:
+def test_images_are_labelled(client: TestClient, models: ModelRegistry) -> None:
     classifier = models.by_name["labels"].system
     assert isinstance(classifier, Classifier)
     ink = np.zeros((8, 8), dtype=np.uint8)
@@ -361,7 +362,7 @@ def test_answers_come_with_headers_of_security(client: TestClient, path: str) ->
     assert "unsafe" not in headers["Content-Security-Policy"]
 
 
-def test_only_who_knows_the_token_is_answered(models: Models) -> None:
+def test_only_who_knows_the_token_is_answered(models: ModelRegistry) -> None:
     with TestClient(build_app(models, token="open-sesame")) as client:
         for given in ({}, {"Authorization": "Bearer open"}, {"Authorization": "open-sesame"}):
             answer = client.post("/v1/translate", json={"texts": ["a"]}, headers=given)
@@ -375,7 +376,7 @@ def test_only_who_knows_the_token_is_answered(models: Models) -> None:
 
 
 def test_whoever_watches_over_it_is_told_when_the_models_are_gone(
-    models: Models, monkeypatch: pytest.MonkeyPatch
+    models: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Batcher, "_run", lambda batcher: None)  # the thread ends at once
     with TestClient(build_app(models)) as client:
@@ -386,7 +387,7 @@ def test_whoever_watches_over_it_is_told_when_the_models_are_gone(
     ("host", "status"),
     [("localhost:8000", 200), ("127.0.0.1", 200), ("[::1]:80", 200), ("evil.example", 400)],
 )
-def test_a_page_from_elsewhere_gets_no_answer(models: Models, host: str, status: int) -> None:
+def test_a_page_from_elsewhere_gets_no_answer(models: ModelRegistry, host: str, status: int) -> None:
     app = build_app(models, hosts=("localhost", "127.0.0.1", "[::1]"))
     with TestClient(app) as client:
         assert client.get("/v1/models", headers={"Host": host}).status_code == status
@@ -414,7 +415,7 @@ DEEPER = '{"a": ' * 99_999 + "1" + "}" * 99_999
         '"x": {' + ", ".join(f'"{number}": 1' for number in range(1_001)) + "}",
     ],
 )  # fmt: skip
-def test_what_is_no_sound_value_is_refused(models: Models, path: str, field: str) -> None:
+def test_what_is_no_sound_value_is_refused(models: ModelRegistry, path: str, field: str) -> None:
     """Each in the way of requests that have such a field; to others it is unknown, which is refused, too."""
     client = _large_client(models)
     answer = client.post(path, content=as_json(field), headers={"Content-Type": "application/json"})
@@ -422,7 +423,7 @@ def test_what_is_no_sound_value_is_refused(models: Models, path: str, field: str
 
 
 @cache
-def _large_client(models: Models) -> TestClient:
+def _large_client(models: ModelRegistry) -> TestClient:
     return TestClient(build_app(models, Limits(body=2_000_000)), raise_server_exceptions=False)
 
 
@@ -445,11 +446,11 @@ def test_what_is_no_finite_number_is_null_in_answers(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
     def granted(self: Any, texts: list[str]) -> list[OutputMessage]:
-        best = [AlternativeMessage(text="a", score=value)]
+        best = [Alternative(text="a", score=value)]
         return [OutputMessage(text="a", score=value, alternatives=best) for _ in texts]
 
-    for wish in (TextWish, StreamWish):
-        monkeypatch.setattr(wish, "granted", granted)
+    for job in (TranslateJob, StreamJob):
+        monkeypatch.setattr(job, "run", granted)
     answer = client.post("/v1/translate", json={"texts": ["a"]})
     (found,) = json.loads(answer.text, parse_constant=pytest.fail)["translations"]
     assert found["score"] is None
@@ -476,7 +477,7 @@ def test_a_picture_is_base64_in_any_of_its_forms(client: TestClient) -> None:
         refused(client.post("/v1/classify", json={"images": [wrong]}), 422)
 
 
-def test_pictures_are_bounded_in_number_and_in_pixels(models: Models) -> None:
+def test_pictures_are_bounded_in_number_and_in_pixels(models: ModelRegistry) -> None:
     """Too many are not told to come back."""
     few = _picture(Image.new("L", (100, 100)))
     limits = Limits(texts=300, queue=200, pixels=1_500_000)
@@ -493,12 +494,12 @@ def test_pictures_are_bounded_in_number_and_in_pixels(models: Models) -> None:
     assert "more than images" in refused(_classify(models, {"images": [few], "texts": ["a"]}), 422)["what"]
 
 
-def _classify(models: Models, body: dict[str, Any]) -> Any:
+def _classify(models: ModelRegistry, body: dict[str, Any]) -> Any:
     return _large_client(models).post("/v1/classify", json=body)
 
 
 def test_pictures_are_read_within_the_time_of_a_request(
-    models: Models, monkeypatch: pytest.MonkeyPatch
+    models: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
 
@@ -507,7 +508,7 @@ def test_pictures_are_read_within_the_time_of_a_request(
         time.sleep(0.3)
         return np.zeros(shape, np.uint8)
 
-    monkeypatch.setattr("atonce.serve.pictures.image_of", slow)
+    monkeypatch.setattr("atonce.serve.classify.image_of", slow)
     few = _picture(Image.new("L", (10, 10)))
     with TestClient(build_app(models, Limits(seconds=0.2))) as client:
         refused(client.post("/v1/classify", json={"images": [few] * 20}), 504)
@@ -536,16 +537,16 @@ def test_lengths_are_described_of_requests_alone(client: TestClient) -> None:
     assert {one["type"] for one in score["anyOf"]} == {"number", "null"}
 
 
-def test_a_full_queue_says_when_to_come_back(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_says_when_to_come_back(models: ModelRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = Event(), Event()
 
-    def slow(self: TextWish, texts: list[str]) -> list[Any]:
+    def slow(self: TranslateJob, texts: list[str]) -> list[Any]:
         begun.set()
         assert go_on.wait(10)
         return granted(self, texts)
 
-    granted = TextWish.granted
-    monkeypatch.setattr(TextWish, "granted", slow)
+    granted = TranslateJob.run
+    monkeypatch.setattr(TranslateJob, "run", slow)
     two = {"json": {"texts": ["a"] * 2}}
     with TestClient(build_app(models, Limits(queue=2))) as client, ThreadPoolExecutor(2) as others:
         first = others.submit(client.post, "/v1/translate", **two)
@@ -562,7 +563,7 @@ def test_a_full_queue_says_when_to_come_back(models: Models, monkeypatch: pytest
         assert (first.result().status_code, second.result().status_code) == (200, 200)
 
 
-def test_more_than_may_ever_wait_is_too_much(models: Models) -> None:
+def test_more_than_may_ever_wait_is_too_much(models: ModelRegistry) -> None:
     """It would never fit, however often it came back."""
     with TestClient(build_app(models, Limits(queue=2))) as client:
         refused(client.post("/v1/translate", json={"texts": ["a"] * 3}), 422)
@@ -570,22 +571,22 @@ def test_more_than_may_ever_wait_is_too_much(models: Models) -> None:
 
 
 def test_an_answer_that_takes_too_long_is_not_waited_for(
-    models: Models, monkeypatch: pytest.MonkeyPatch
+    models: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(self: TextWish, texts: list[str]) -> list[Any]:
+    def slow(self: TranslateJob, texts: list[str]) -> list[Any]:
         time.sleep(0.3)
         return [None] * len(texts)
 
-    monkeypatch.setattr(TextWish, "granted", slow)
+    monkeypatch.setattr(TranslateJob, "run", slow)
     with TestClient(build_app(models, Limits(seconds=0.1))) as client:
         refused(client.post("/v1/translate", json={"texts": ["a"]}), 504)
 
 
 def test_a_fault_of_ours_is_confessed(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: TextWish, texts: list[str]) -> list[Any]:
+    def broken(self: TranslateJob, texts: list[str]) -> list[Any]:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(TextWish, "granted", broken)
+    monkeypatch.setattr(TranslateJob, "run", broken)
     fault = refused(client.post("/v1/translate", json={"texts": ["a"]}), 500)
     assert "ZeroDivision" not in str(fault)
 
@@ -596,21 +597,21 @@ def test_limits_are_in_the_description(client: TestClient) -> None:
     assert (texts["maxItems"], texts["items"]["maxLength"]) == (8, 200)
     assert "--max-work" in texts["description"]
     for name in ("LookRequest", "HeadsRequest", "HeatmapRequest", "InfluenceRequest", "ComparisonRequest"):
-        assert "512 pieces" in schemas[name]["properties"]["target"]["description"]
+        assert "512 tokens" in schemas[name]["properties"]["target"]["description"]
         assert "--max-memory" in schemas[name]["description"]
     assert "--max-looked" in schemas["BeamRequest"]["properties"]["prefix"]["description"]
 
 
 def test_names_tell_runs_apart() -> None:
-    assert distinct_names([Path("/x/a"), Path("/y/b")]) == ["a", "b"]
-    assert distinct_names([Path("/x/a"), Path("/y/a"), Path("/y/b")]) == ["x/a", "y/a", "b"]
+    assert unique_names([Path("/x/a"), Path("/y/b")]) == ["a", "b"]
+    assert unique_names([Path("/x/a"), Path("/y/a"), Path("/y/b")]) == ["x/a", "y/a", "b"]
 
 
 def test_a_run_without_its_examples_is_served(runs: dict[str, Path], tmp_path: Path) -> None:
     run = Path(shutil.copytree(runs["texts"], tmp_path / "run"))
-    assert Models.open([run]).by_name["run"].examples
+    assert ModelRegistry.open([run]).by_name["run"].examples
     shutil.rmtree(run / "examples")
-    assert not Models.open([run]).by_name["run"].examples
+    assert not ModelRegistry.open([run]).by_name["run"].examples
 
 
 def test_what_heads_do_not_know_is_refused(client: TestClient) -> None:

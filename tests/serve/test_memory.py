@@ -26,11 +26,10 @@ from atonce.data.images import ImageShape
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.opening import load_translator
 from atonce.models.device import give_memory_back
-from atonce.serve import costs, wishes
+from atonce.serve import limits, translate
 from atonce.serve.app import build_app
-from atonce.serve.costs import MB
-from atonce.serve.limits import Limits
-from atonce.serve.served import Models
+from atonce.serve.limits import MB, Limits
+from atonce.serve.registry import ModelRegistry
 from campaign.soak import MOST_MB, ask, largest, served
 
 CLIENTS = 64
@@ -72,7 +71,7 @@ def plain_heap() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def middling(tmp_path_factory: pytest.TempPathFactory) -> Models:
+def middling(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
     """A model of a size that can be seen beside all else, with 8,000 pieces."""
     draw = np.random.default_rng(0)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
@@ -85,7 +84,7 @@ def middling(tmp_path_factory: pytest.TempPathFactory) -> Models:
         {"dim": 256, "encoder": block, "decoder": block},
         decoding={"beam": 4, "max_length_ratio": 1.0},
     )
-    return Models.open([run.path])
+    return ModelRegistry.open([run.path])
 
 
 TEXT = "the quick brown fox jumps over a lazy dog " * 3
@@ -105,10 +104,10 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", REQUESTS)
 def test_a_request_takes_about_what_was_estimated(
-    middling: Models, monkeypatch: pytest.MonkeyPatch, kind: str
+    middling: ModelRegistry, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     estimates: list[float] = []
-    for module in (costs, wishes):
+    for module in (limits, translate):
         monkeypatch.setattr(module, "check_memory", lambda _, needed, __: estimates.append(needed / MB))
     path, body = REQUESTS[kind]
     with TestClient(build_app(middling, Limits(memory=10_000))) as client:
@@ -164,7 +163,7 @@ def test_a_picture_of_more_memory_than_a_request_may_take_is_refused(
 ) -> None:
     pytest.importorskip("PIL")
     content = picture(form, "1" if form == "PNG" else "L", side)
-    with TestClient(build_app(Models.open([runs["labels"]]), Limits())) as client:
+    with TestClient(build_app(ModelRegistry.open([runs["labels"]]), Limits())) as client:
         answer = client.post("/v1/classify", json={"images": [base64.b64encode(content).decode()]})
     assert answer.status_code == 422
     assert "--max-memory" in answer.json()["why"]

@@ -15,7 +15,7 @@ import tiny
 from atonce.disk import owned
 from atonce.serve.app import build_app
 from atonce.serve.limits import Limits
-from atonce.serve.served import Models
+from atonce.serve.registry import ModelRegistry
 from atonce.serve.server import address_of, listen, server_of
 from atonce.studies.experiment import train
 
@@ -57,7 +57,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def address(trained: list[Path]) -> Iterator[str]:
-    with serving(build_app(Models.open(trained), Limits(), hosts=("127.0.0.1",))) as address:
+    with serving(build_app(ModelRegistry.open(trained), Limits(), hosts=("127.0.0.1",))) as address:
         yield address
 
 
@@ -383,7 +383,7 @@ def test_the_interface_is_described_for_people(open_page: Callable, screenshots:
 
 
 def test_a_token_is_asked_for(open_page: Callable, trained: list[Path]) -> None:
-    with serving(build_app(Models.open(trained[:1]), Limits(), token="open-sesame")) as address:
+    with serving(build_app(ModelRegistry.open(trained[:1]), Limits(), token="open-sesame")) as address:
         page = open_page(at=address, refused=True)
         page.get_by_label("This server wants a token").fill("open-sesame")
         page.get_by_role("button", name="Use it").click()

@@ -15,7 +15,7 @@ import pytest
 
 from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
-from atonce.serve.served import Models
+from atonce.serve.registry import ModelRegistry
 from atonce.serve.server import address_of, listen
 
 Address = tuple[str, int]
@@ -35,7 +35,7 @@ def still_answers(address: Address) -> bool:
     return post(address, ["a"])[0] == 200
 
 
-def test_many_at_once_each_get_their_own(address: Address, models: Models) -> None:
+def test_many_at_once_each_get_their_own(address: Address, models: ModelRegistry) -> None:
     translator = models.by_name["dates"].system
     assert isinstance(translator, Translator)
     texts = [f"{day} May {1900 + day}" for day in range(1, 29)]

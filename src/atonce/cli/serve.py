@@ -69,7 +69,7 @@ def serve(
     from atonce.models.threads import use_threads
     from atonce.serve.app import build_app
     from atonce.serve.limits import Limits
-    from atonce.serve.served import Models
+    from atonce.serve.registry import ModelRegistry
 
     limits = Limits.parse(
         dict(
@@ -83,7 +83,7 @@ def serve(
     token = _token(token_file)
     # A page from elsewhere can give its own name the address of this machine; then it comes with that name.
     hosts = (*LOOPBACK, "[::1]") if host in LOOPBACK else None
-    app = build_app(Models.open(runs, fast=fast), limits, token=token, hosts=hosts)
+    app = build_app(ModelRegistry.open(runs, fast=fast), limits, token=token, hosts=hosts)
     if token is None and hosts is None:
         typer.echo(
             "warning: anyone who reaches this machine can use it; --token-file FILE prevents that", err=True

@@ -27,6 +27,7 @@ class Classification:
     """What a source was taken for."""
 
     label: str
+    """The likeliest."""
     probabilities: dict[str, float]
     """Of every label, the likeliest first; they sum to one."""
 

@@ -43,6 +43,7 @@ class Alternative:
     """One of the best outputs."""
 
     text: str
+    """The output."""
     score: float
     """Log-probability in nats, divided by the length penalty: higher is better."""
 

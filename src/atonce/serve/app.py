@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 import torch
@@ -18,28 +17,31 @@ from atonce.decoding.classifier import Classifier
 from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
 from atonce.models.device import give_memory_back
-from atonce.serve.answering import Answering, Gone
-from atonce.serve.batching import Batcher
-from atonce.serve.costs import fit
-from atonce.serve.faults import Fault, FaultMessage, message_of, no_models
-from atonce.serve.guard import Guard, Heads
-from atonce.serve.limits import Limits
-from atonce.serve.measures import CLIENT_GONE, Counted, Measures
-from atonce.serve.messages import (
-    REFUSALS,
-    HealthResponse,
-    ModelsResponse,
+from atonce.serve.classify import classify_routes
+from atonce.serve.dispatcher import Batcher, ClientDisconnected, Dispatcher, run_job
+from atonce.serve.errors import (
+    FaultMessage,
+    HTTPError,
+    internal_error,
+    message_of,
+    models_unavailable,
+    of_http_exception,
+    of_validation,
+    unprocessable,
 )
-from atonce.serve.page_routes import page_routes
-from atonce.serve.refusing import fault_of_invalid, fault_of_status
-from atonce.serve.served import Models
-from atonce.serve.text_routes import text_routes
-from atonce.serve.view_routes import view_routes
-from atonce.serve.wishes import grant
+from atonce.serve.inspect import inspect_routes
+from atonce.serve.limits import Limits, fit_batch_sizes
+from atonce.serve.messages import REFUSALS, ClassifyRequest, HealthResponse, ModelsResponse, TextRequest
+from atonce.serve.metrics import CLIENT_CLOSED_REQUEST, Metrics, MetricsMiddleware
+from atonce.serve.middleware import GuardMiddleware, HeadMiddleware
+from atonce.serve.page_files import page_routes
+from atonce.serve.registry import ModelRegistry
+from atonce.serve.run_status import run_routes
+from atonce.serve.translate import translate_routes
 
 
 def build_app(
-    models: Models,
+    models: ModelRegistry,
     limits: Limits | None = None,
     *,
     token: str | None = None,
@@ -49,15 +51,15 @@ def build_app(
     limits = limits or Limits()
     for one in models.by_name.values():
         if isinstance(one.system, Translator | Classifier):
-            fit(one.system, limits)
-    measures = Measures()
+            fit_batch_sizes(one.system, limits)
+    counts = Metrics()
     batcher = Batcher(
-        partial(grant, threads=torch.get_num_threads()),
+        partial(run_job, threads=torch.get_num_threads()),
         batch_size=limits.batch_tokens,
         wait=limits.wait / 1000,
         capacity=limits.queue,
-        done=measures.count_batch,
-        tidy=give_memory_back,
+        on_batch=counts.count_batch,
+        cleanup=give_memory_back,
     )
 
     @asynccontextmanager
@@ -72,9 +74,9 @@ def build_app(
         lifespan=working,
         docs_url=None,  # they would be loaded from elsewhere
         redoc_url=None,
-        responses={500: {"model": FaultMessage, "description": "A fault of the server."}},
+        responses={500: {"model": FaultMessage, "description": "An internal error."}},
     )
-    answering = Answering(batcher, limits)
+    dispatcher = Dispatcher(batcher, limits)
 
     @app.get("/v1/models", responses={401: REFUSALS[401]})
     async def list_models() -> ModelsResponse:
@@ -84,62 +86,58 @@ def build_app(
     @app.get("/health", responses={503: {"model": FaultMessage, "description": "The models do not answer."}})
     async def health() -> HealthResponse:
         """That the server is there, and the thread that the models run on."""
-        if not batcher.is_working:
-            raise no_models()
+        if not batcher.is_alive:
+            raise models_unavailable()
         return HealthResponse(status="ok", waiting=batcher.waiting)
 
     @app.get("/metrics", response_class=PlainTextResponse, responses={401: REFUSALS[401]})
     async def metrics() -> Response:
         """Counts and times, as Prometheus reads them."""
         return Response(
-            measures.text(lambda: batcher.waiting), media_type="text/plain; version=0.0.4; charset=utf-8"
+            counts.text(lambda: batcher.waiting), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
-    app.include_router(text_routes(models, answering))
-    app.include_router(view_routes(models, answering))
+    for routes in (translate_routes, classify_routes, inspect_routes):
+        app.include_router(routes(models, dispatcher))
+    app.include_router(run_routes(models.folders, dispatcher))
     app.include_router(page_routes())
-    _speak_of_faults(app)
+    _answer_errors(app)
     _describe_limits(app, limits)
     # Around the framework, and not inside it as its middlewares are: so that its own failures are seen, too.
-    guarded = Guard(app, limits=limits, token=token, hosts=hosts)
-    return Heads(Counted(guarded, measures=measures))
+    guarded = GuardMiddleware(app, limits=limits, token=token, hosts=hosts)
+    return HeadMiddleware(MetricsMiddleware(guarded, metrics=counts))
 
 
-def _speak_of_faults(app: FastAPI) -> None:
+def _answer_errors(app: FastAPI) -> None:
     """Every refusal is JSON of the same form."""
+    known = {*TextRequest.model_fields, *ClassifyRequest.model_fields}
 
-    def answer(error: AtonceError, status: HTTPStatus, headers: dict[str, str]) -> JSONResponse:
-        return JSONResponse(message_of(error).model_dump(), status_code=status, headers=headers)
+    def answer(error: HTTPError) -> JSONResponse:
+        return JSONResponse(message_of(error).model_dump(), status_code=error.status, headers=error.headers)
+
+    @app.exception_handler(HTTPError)
+    async def of_ours(_: Request, error: HTTPError) -> JSONResponse:
+        return answer(error)
 
     @app.exception_handler(AtonceError)
-    async def refuse(_: Request, error: AtonceError) -> JSONResponse:
-        if isinstance(error, Fault):
-            return answer(error, error.status, error.headers)
-        return answer(error, HTTPStatus.UNPROCESSABLE_ENTITY, {})
-
-    @app.exception_handler(Gone)
-    async def say_nothing(_: Request, error: Gone) -> Response:
-        return Response(status_code=CLIENT_GONE)
+    async def of_models(_: Request, error: AtonceError) -> JSONResponse:
+        return answer(unprocessable(error.what, why=error.why, fix=error.fix))
 
     @app.exception_handler(RequestValidationError)
-    async def refuse_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        fault = fault_of_invalid(error)
-        return answer(fault, fault.status, fault.headers)
+    async def of_fields(_: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(of_validation(error, known))
 
     @app.exception_handler(HTTPException)
-    async def refuse_status(request: Request, error: HTTPException) -> JSONResponse:
-        fault = fault_of_status(request, error)
-        return answer(fault, fault.status, fault.headers)
+    async def of_framework(request: Request, error: HTTPException) -> JSONResponse:
+        return answer(of_http_exception(request, error))
+
+    @app.exception_handler(ClientDisconnected)
+    async def of_nobody(_: Request, error: ClientDisconnected) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     @app.exception_handler(Exception)
-    async def confess(_: Request, error: Exception) -> JSONResponse:
-        fault = Fault(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "the server failed",
-            why="a fault of its own, which it has written to its log",
-            fix="try something else, and tell who runs the server",
-        )
-        return answer(fault, fault.status, {})
+    async def of_bugs(_: Request, error: Exception) -> JSONResponse:
+        return answer(internal_error())
 
 
 def _describe_limits(app: FastAPI, limits: Limits) -> None:
@@ -166,17 +164,17 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
                         choice["items"]["maxLength"] = limits.characters
                     elif name in ("text", "target", "prefix") and choice.get("type") == "string":
                         choice["maxLength"] = limits.characters
-        _describe_pieces(schema, limits)
+        _describe_costs(schema, limits)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _describe_pieces(schema: dict[str, Any], limits: Limits) -> None:
-    """Say what cannot be checked without the model: how many pieces, how much work, how much memory."""
-    looked = f"At most {limits.looked:,} pieces of the model's, the end included (--max-looked)."
-    long = f"At most {limits.pieces:,} pieces of the model's each (--max-pieces)"
-    work = f"the pieces of all times the outputs of each at most {limits.work:,} (--max-work)."
+def _describe_costs(schema: dict[str, Any], limits: Limits) -> None:
+    """Say what cannot be checked without the model: how many tokens, how much work, how much memory."""
+    looked = f"At most {limits.looked:,} tokens of the model's, the end included (--max-looked)."
+    long = f"At most {limits.pieces:,} tokens of the model's each (--max-pieces)"
+    work = f"the tokens of all times the outputs of each at most {limits.work:,} (--max-work)."
     memory = f"The estimate of what the request needs is at most {limits.memory:,} MB (--max-memory)."
     for name, message in schema["components"]["schemas"].items():
         if not name.endswith("Request"):

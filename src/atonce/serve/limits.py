@@ -1,12 +1,49 @@
-"""How much the server takes on: of one request, and of all together."""
+"""How much the server takes on, and what a request costs: tokens, work and memory, known before it is begun.
 
+Estimates of memory are of the most that a step holds at once, in bytes, by the sizes of the model; constants
+were measured, and rounded up.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
 from pydantic import Field
+from torch import nn
 
 from atonce.config import Config
+from atonce.decoding.classifier import Classifier
+from atonce.decoding.search import search_bytes
+from atonce.decoding.translator import Translator
+from atonce.explain.influence import positions_at_once
+from atonce.layers.attention import AdditiveAttention, Attention, Role
+from atonce.models.image import ImageEmbedding
+from atonce.models.seq2seq import Seq2Seq
+from atonce.serve.errors import unprocessable
+
+SMALL, LARGE = 2_000, 20_000
+"""Tokens times outputs: up to the first, a request is small; beyond the second, it waits for all others."""
+CHARACTERS_PER_TOKEN = 3
+"""About: for how much of a batch a text takes up."""
+FLOAT = 4
+OPEN = 5
+"""Tables of its size that a layer of attention has at once which is watched: scores, masks, weights."""
+NUMBER = 64
+"""Of a number in an answer: in the array, in a list, in JSON, and on its way."""
+CELL = 900
+"""Of a cell of a figure: what is drawn of it twice, and JSON."""
+NODE = 1_500
+"""Of a hypothesis in the tree of beam search, without its tokens."""
+NODE_TOKEN = 24
+"""Of each token of such a hypothesis: by number, and in its text."""
+MB = 2**20
 
 
 class Limits(Config):
-    """What a request may ask for, and how requests are put together. Past it, a clear refusal."""
+    """What a request may ask for, and how requests are batched. Past it, a clear refusal."""
 
     body: int = Field(default=1_000_000, ge=1_000, le=10**9)
     """Bytes of a request's body."""
@@ -19,24 +56,312 @@ class Limits(Config):
     characters: int = Field(default=20_000, ge=1, le=10**8)
     """Characters of a text."""
     pieces: int = Field(default=16_384, ge=1, le=10**8)
-    """Pieces of a text."""
+    """Tokens of a text."""
     looked: int = Field(default=512, ge=1, le=10**6)
-    """Pieces of a text that is looked at, and of an output that is forced: what is looked at grows with the
+    """Tokens of a text that is inspected, and of an output that is forced: what is computed grows with the
     product of both."""
     work: int = Field(default=500_000, ge=1, le=10**12)
-    """Pieces of all texts of a request, times the outputs that are searched for each of them."""
+    """Tokens of all texts of a request, times the outputs that are searched for each of them."""
     memory: int = Field(default=128, ge=1, le=10**7)
     """MB that a request may need for itself, by an estimate that is made before it is begun."""
     seconds: float = Field(default=30.0, gt=0, le=86_400)
     """Within which a request is answered, and within which all of it must have arrived."""
     queue: int = Field(default=2_000, ge=1, le=10**6)
-    """Texts that may wait, of all requests together: of small requests, of larger ones, of the largest."""
+    """Maximum queued texts of all requests together: of small requests, of larger ones, of the largest."""
     batch_tokens: int = Field(default=4_096, ge=1, le=10**8)
-    """Source pieces, about, that are searched together."""
+    """Approximate source tokens per batch."""
     wait: float = Field(default=2.0, ge=0, le=60_000)
-    """Milliseconds that a text waits for others to be searched with, while nothing else is going on."""
+    """Batching delay in milliseconds, while nothing else is going on."""
 
     @property
     def texts_of_a_request(self) -> int:
         """What is more than may ever wait at once is refused, not told to come back."""
         return min(self.texts, self.queue)
+
+
+def priority_of(work: int) -> int:
+    """The priority of a request, 0 being the highest: the less it takes, the sooner."""
+    return (work > SMALL) + (work > LARGE)
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """Of a model, as far as memory depends on them."""
+
+    model: Seq2Seq
+
+    @cached_property
+    def vocab(self) -> int:
+        """Rows of the output's table."""
+        return len(self.model.decoder.output.weight)
+
+    @cached_property
+    def dim(self) -> int:
+        """Numbers of a state."""
+        return int(self.model.decoder.output.weight.shape[1])
+
+    @cached_property
+    def attention(self) -> list[tuple[Role, int]]:
+        """Role and heads of each layer of attention."""
+        layers = [one for one in self.model.modules() if isinstance(one, Attention)]
+        return [(one.role, one.heads) for one in layers]
+
+    @cached_property
+    def is_additive(self) -> bool:
+        """Whether attention makes a vector for each pair of tokens."""
+        return any(isinstance(one, AdditiveAttention) for one in self.model.modules())
+
+    @cached_property
+    def layers(self) -> int:
+        """Of the larger half."""
+        return max(_layers(self.model.encoder), _layers(self.model.decoder))
+
+    @cached_property
+    def heads(self) -> int:
+        """Of the layer that has most."""
+        return max((heads for _, heads in self.attention), default=0)
+
+    @property
+    def position_bytes(self) -> int:
+        """What search keeps of a position of an output; twice, as it is copied."""
+        return 2 * self.layers * 2 * self.dim * FLOAT
+
+    def search(self, outputs: int, longest: int) -> int:
+        """Of one text: so many outputs side by side, each at most so long."""
+        device = self.model.decoder.output.weight.device
+        step = sum(search_bytes(self.vocab, self.dim, width=outputs, device=device).values())
+        return outputs * longest * self.position_bytes + step
+
+    def weights(self, source: int, target: int) -> int:
+        """How many weights of attention there are of a text and its output."""
+        return sum(heads * _pairs(role, source, target) for role, heads in self.attention)
+
+    def record(self, source: int, target: int) -> int:
+        """To watch a model: all weights, what a layer makes on the way, scores of the output's tokens."""
+        largest = max((heads * _pairs(role, source, target) for role, heads in self.attention), default=0)
+        return FLOAT * (
+            self.weights(source, target)
+            + OPEN * largest
+            + 2 * target * self.vocab
+            + self._vectors(1, source, target)
+        )
+
+    def gradient(self, source: int, target: int) -> int:
+        """Of a slice: outputs, one for each word, as far as they go together."""
+        rows = max(1, min(target, positions_at_once(self.model) // max(1, target)))
+        kept = rows * (source + target) * self.layers * 28 * self.dim + 3 * rows * target * self.vocab
+        return FLOAT * (kept + 2 * self._vectors(rows, source, target))
+
+    def occlusion(self, source: int, target: int) -> int:
+        """Of a slice, likewise: outputs, one for each source word."""
+        rows = max(1, min(source, positions_at_once(self.model) // max(1, source, target)))
+        kept = rows * (source + target) * 12 * self.dim + 4 * rows * target * self.vocab
+        return FLOAT * (kept + self._vectors(rows, source, target))
+
+    def tree(self, beam: int, longest: int) -> int:
+        """Of beam search, all that it looked at."""
+        nodes = 2 * beam * longest
+        return nodes * (NODE + NODE_TOKEN * longest // 2) + self.search(beam, longest)
+
+    def _vectors(self, rows: int, source: int, target: int) -> int:
+        return 2 * rows * source * target * self.dim if self.is_additive else 0
+
+
+def _layers(half: object) -> int:
+    """Of an encoder or a decoder; a recurrent decoder has them in a stack."""
+    return len(list(getattr(getattr(half, "stack", half), "layers", ()))) or 1
+
+
+def _pairs(role: Role, source: int, target: int) -> int:
+    queries, keys = {
+        "encoder-self": (source, source),
+        "decoder-self": (target, target),
+        "cross": (target, source),
+    }[role]
+    return queries * keys
+
+
+def fit_batch_sizes(system: Translator | Classifier, limits: Limits) -> None:
+    """Search or label fewer texts at once where a batch of the usual size could take more than a request may.
+
+    What is compiled searches a batch on each thread, all of which may take as much together.
+    It changes no output.
+    """
+    if isinstance(system, Classifier):
+        most = max(1, limits.memory * MB // _position_bytes(system))
+        system.positions_at_once = min(system.positions_at_once, most)
+        return
+    side_by_side = 1 if system.model.compiled is None else torch.get_num_threads()
+    most = max(1, limits.memory * MB // (3 * ModelSizes(system.model).position_bytes * side_by_side))
+    if most < system.config.batch_tokens:
+        system.config = system.config.model_copy(update={"batch_tokens": most})
+
+
+def _position_bytes(classifier: Classifier) -> int:
+    """Of a token, or of a row of pixels, while it is read."""
+    of_vector = 12 * ModelSizes(classifier.model).dim
+    source = classifier.model.source
+    if not isinstance(source, ImageEmbedding):
+        return FLOAT * of_vector
+    height, width = source.shape
+    channels = max((one.out_channels for one in source.modules() if isinstance(one, nn.Conv2d)), default=1)
+    of_image = of_vector * math.prod(source.grid) + 3 * channels * height * width
+    return -(-FLOAT * of_image // height)
+
+
+def count_tokens(translator: Translator, text: str) -> int:
+    """How many tokens a text has, its end included."""
+    return len(translator.tokenizer.encode(text)) + 1
+
+
+def check_characters(texts: Sequence[str], limits: Limits) -> None:
+    """Raise HTTPError if a text is too long, before it is tokenized, which takes time, too."""
+    for number, text in enumerate(texts, start=1):
+        if len(text) > limits.characters:
+            raise unprocessable(
+                f"text {number} has {len(text):,} characters",
+                why=f"a text may have {limits.characters:,}",
+                fix="cut it into several texts",
+            )
+
+
+def check_texts(texts: Sequence[str], limits: Limits) -> None:
+    """Raise HTTPError if there are too many, or one is too long."""
+    if len(texts) > limits.texts_of_a_request:
+        raise unprocessable(
+            f"there are {len(texts):,} texts",
+            why=f"a request may have {limits.texts_of_a_request:,}",
+            fix="send them in several requests",
+        )
+    check_characters(texts, limits)
+
+
+def check_tokens(name: str, tokens: int, limits: Limits, *, inspected: bool = False) -> None:
+    """Raise HTTPError if a text has too many. `name`: what it is called."""
+    most, option = (limits.looked, "--max-looked") if inspected else (limits.pieces, "--max-pieces")
+    if tokens > most:
+        what = "a text that is looked at, or an output that is forced," if inspected else "a text"
+        raise unprocessable(
+            f"{name} has {tokens:,} tokens",
+            why=f"{what} may have {most:,} here, its end included ({option})",
+            fix="give a shorter one",
+        )
+
+
+def check_work(tokens: int, outputs: int, limits: Limits) -> None:
+    """Raise HTTPError if the tokens of all texts, times the outputs searched for each, are too many."""
+    if tokens * outputs > limits.work:
+        raise unprocessable(
+            f"the request asks for too much: {tokens:,} tokens times {outputs} outputs of each text",
+            why=f"their product may be {limits.work:,} here (--max-work)",
+            fix="send fewer or shorter texts, or ask for a smaller beam or nbest",
+        )
+
+
+def check_memory(what: str, needed: int, limits: Limits) -> None:
+    """Raise HTTPError if a request needs too much. `what` it is that does."""
+    if needed > limits.memory * MB:
+        raise unprocessable(
+            f"{what} would take about {needed / MB:,.0f} MB",
+            why=f"a request may take {limits.memory:,} MB here (--max-memory)",
+            fix="give a shorter text or output, or ask for fewer outputs, heads or kinds of weights",
+        )
+
+
+def check_search(
+    translator: Translator,
+    texts: Sequence[str],
+    outputs: int,
+    limits: Limits,
+    *,
+    alignment: bool = False,
+    attention: bool = False,
+) -> int:
+    """Check the texts of a request that are to become others; gives tokens times outputs.
+
+    `outputs`: searched for each, side by side. `alignment`, `attention`: whether they are looked at, too, and
+    whether all of that is sent. Raises HTTPError.
+    """
+    inspected = alignment or attention
+    sizes = ModelSizes(translator.model)
+    total = longest = numbers = 0
+    for number, text in enumerate(texts, start=1):
+        tokens = count_tokens(translator, text)
+        check_tokens(f"text {number}", tokens, limits, inspected=inspected)
+        if attention:
+            numbers += sizes.weights(tokens, min(translator.longest_output(tokens), limits.looked))
+        total, longest = total + tokens, max(longest, tokens)
+    check_work(total, outputs, limits)
+    check_memory("attention", NUMBER * numbers, limits)
+    at_once = min(longest, translator.longest_source)
+    check_memory("search", sizes.search(outputs, translator.longest_output(at_once)), limits)
+    return total * outputs
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One text that is inspected, and how: what that takes."""
+
+    kind: Literal["look", "heads", "heatmap", "comparison", "gradient", "occlusion", "beam"]
+    text: str
+    target: str | None = None
+    prefix: str | None = None
+    outputs: int = 1
+    """Searched side by side."""
+    heads: int = 1
+    """That are drawn."""
+
+    def estimated_work(self, translator: Translator, limits: Limits) -> int:
+        """About what it takes, in tokens times outputs. Raises HTTPError if that is too much."""
+        source = self.source_tokens(translator)
+        goes_in_segments = self.kind == "look" and translator.in_segments(self.text)
+        check_tokens("the text", source, limits, inspected=not goes_in_segments)
+        forced = {"the target": self.target, "the prefix": self.prefix}
+        lengths = {name: count_tokens(translator, text) for name, text in forced.items() if text is not None}
+        for name, length in lengths.items():
+            check_tokens(name, length, limits, inspected=True)
+        check_work(source, self.outputs, limits)
+        at_once = min(source, translator.longest_source)
+        longest = max(translator.longest_output(at_once), lengths.get("the prefix", 0) + 1)
+        sizes = ModelSizes(translator.model)
+        check_memory("search", sizes.search(self.outputs, longest), limits)
+        if self.kind == "beam":
+            check_memory("the tree", sizes.tree(self.outputs, longest), limits)
+        target = lengths.get("the target", 0)
+        if target and not goes_in_segments:  # of which nothing is looked at
+            self.check_output(translator, target, limits)
+        searched = (source + lengths.get("the prefix", 0)) * self.outputs
+        written = target or source  # about as much, where it is not known
+        steps = {
+            "beam": 4 * searched,
+            "gradient": 3 * written * (source + written),  # there and back, for each word of the output
+            "occlusion": source * (source + written),
+        }
+        return searched + target + steps.get(self.kind, 3 * source)
+
+    def check_output(self, translator: Translator, target: int, limits: Limits) -> None:
+        """Raise HTTPError if it takes too much memory with an output of so many tokens."""
+        check_tokens("the output", target, limits, inspected=True)
+        sizes, source = ModelSizes(translator.model), self.source_tokens(translator)
+        crossing, pairs = source * target, max(source, target) ** 2  # self-attention may be chosen
+        match self.kind:
+            case "gradient":
+                needed = sizes.gradient(source, target) + CELL * crossing
+            case "occlusion":
+                needed = sizes.occlusion(source, target) + CELL * crossing
+            case "heads":
+                needed = sizes.record(source, target) + NUMBER * sizes.heads * pairs
+            case "look":
+                needed = sizes.record(source, target) + NUMBER * crossing
+            case "comparison":
+                needed = sizes.record(source, target) + CELL * self.heads * crossing
+            case "beam":
+                return
+            case _:
+                needed = sizes.record(source, target) + CELL * self.heads * pairs
+        check_memory("what is looked at", needed, limits)
+
+    def source_tokens(self, translator: Translator) -> int:
+        """Source tokens that are read at once."""
+        tokens = count_tokens(translator, self.text)
+        return min(tokens, translator.longest_source + 1) if translator.whole else tokens

@@ -1,24 +1,19 @@
 """What requests and answers look like. Everything here is in the OpenAPI description."""
 
-import json
-from math import isfinite
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    Strict,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from atonce.data.config import Task
+from atonce.decoding.classifier import Classification
+from atonce.decoding.translator import Alternative
+from atonce.explain.beam_tree import BeamNode
+from atonce.explain.text_heatmap import End
+from atonce.explain.words import AttentionMap, Side
 from atonce.seeds import JsonSeed
-from atonce.serve.faults import FaultMessage
+from atonce.serve.errors import FaultMessage
+from atonce.serve.json_format import Finite, Matrices, Matrix, Message, SentAs
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": FaultMessage, "description": description}
@@ -51,68 +46,36 @@ Flag = Annotated[bool, Strict()]
 
 
 def _of_characters(text: str) -> str:
-    """The text. Half of a surrogate pair is no character: JSON can spell it, nobody can write it."""
+    """The text. An unpaired surrogate is no character: JSON can spell it, UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"half a character, {text[error.start]!r}, stands alone in it") from None
+        raise ValueError(f"unpaired surrogate {text[error.start]!r}") from None
     return text
 
 
 Text = Annotated[str, AfterValidator(_of_characters)]
 Place = Annotated[int, Field(ge=0, le=1_000_000), Number]
 """A number that counts words, layers or heads."""
+Name = Annotated[Text, Field(max_length=200)]
+Heads = Annotated[tuple[Annotated[Place, Field(ge=1)], ...], Field(fail_fast=True, max_length=1_000)]
+Words = Annotated[tuple[Place, ...], Field(fail_fast=True, max_length=10_000)]
+Phase = Literal["training", "generation"]
+Format = Literal["spec", "json", "csv", "svg", "png", "pdf", "html"]
+"""How a figure is sent."""
 
-
-def _or_null(value: float) -> float | None:
-    return value if isfinite(value) else None
-
-
-Finite = Annotated[float, PlainSerializer(_or_null, return_type=float | None)]
-"""In an answer: JSON has no infinity, so that minus infinity, the logarithm of 0, is null."""
-
-
-def json_text(data: Any) -> str:
-    """As JSON. What is no finite number is null, as in every answer."""
-    try:
-        return json.dumps(data, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        return json.dumps(_with_nulls(data), ensure_ascii=False)
-
-
-def _with_nulls(data: Any) -> Any:
-    match data:
-        case float():
-            return _or_null(data)
-        case dict():
-            return {key: _with_nulls(value) for key, value in data.items()}
-        case list() | tuple():
-            return [_with_nulls(value) for value in data]
-    return data
-
-
-def _rounded(weights: np.ndarray) -> list[Any]:
-    """As lists, to four digits: more are not seen, and take as many bytes again. None: not finite."""
-    found: np.ndarray = np.round(weights.astype(np.float64), 4)
-    if not np.isfinite(found).all():
-        missing, found = ~np.isfinite(found), found.astype(object)
-        found[missing] = None
-    return list(found.tolist())
-
-
-_NUMBERS = {
-    "type": "array",
-    "items": {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}},
-}
-# Arrays until they are sent: a number of a list takes eight times as much.
-Matrix = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema(_NUMBERS)]
-Matrices = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema({"type": "array", "items": _NUMBERS})]
-
-
-class Message(BaseModel):
-    """Frozen, and merciless with unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+# Results, as they are sent: what they have is said where they are defined.
+AlternativeMessage = Annotated[Alternative, SentAs("AlternativeMessage")]
+SideMessage = Annotated[Side, SentAs("SideMessage")]
+LabelMessage = Annotated[Classification, SentAs("LabelMessage")]
+MapMessage = Annotated[AttentionMap, SentAs("MapMessage", "rows", "columns", "weights", "title")]
+NodeMessage = Annotated[
+    BeamNode,
+    SentAs(
+        "NodeMessage",
+        "id", "parent", "piece", "text", "log_probability", "total", "score", "step", "kept", "ended",
+    ),
+]  # fmt: skip
 
 
 class TextRequest(Message):
@@ -149,28 +112,6 @@ class ClassifyRequest(Message):
     """Picture files (PNG, JPEG, WebP, GIF; of one that moves the first frame) in base64."""
     model: str | None = None
     """Name of the model, as `/v1/models` has it; the first that can do it without one."""
-
-
-class AlternativeMessage(Message):
-    """One of the best outputs."""
-
-    text: str
-    """The output."""
-    score: Finite
-    """Log-probability in nats, divided by the length penalty: higher is better."""
-
-
-class SideMessage(Message):
-    """A text as the model sees it and as people read it. The end of the sentence is the last of both."""
-
-    text: str
-    """The text."""
-    pieces: list[str]
-    """What the model reads or writes."""
-    words: list[str]
-    """What people read."""
-    word_of_piece: list[int]
-    """For each piece, the number of its word, from 0."""
 
 
 class LayerMessage(Message):
@@ -223,15 +164,6 @@ class SummarizeResponse(Message):
     summaries: list[OutputMessage]
 
 
-class LabelMessage(Message):
-    """What a source was taken for."""
-
-    label: str
-    """The likeliest."""
-    probabilities: dict[str, Finite]
-    """Of every label, the likeliest first; they sum to one."""
-
-
 class ClassifyResponse(Message):
     """A label for each source, in order."""
 
@@ -275,3 +207,225 @@ class HealthResponse(Message):
     status: str
     waiting: int
     """Texts that wait to be searched."""
+
+
+class _OneText(Message):
+    text: Text
+    """What is translated, or summarized."""
+    model: str | None = None
+    """Name of the model; the first that makes texts of texts without one."""
+    target: Text | None = None
+    """An output to force instead of the model's own."""
+
+
+class LookRequest(_OneText):
+    """One text, to be looked at from all sides."""
+
+    beam: Beam | None = None
+    """Hypotheses kept at each step."""
+    nbest: Beam | None = None
+    """Outputs wanted, best first; without it, as many as the beam finds. The beam is at least as wide."""
+    temperature: Temperature = 0.0
+    """Above 0, outputs are drawn at random with it, `nbest` of them, each by itself. Not with `beam`."""
+    seed: JsonSeed | None = None
+    """Of what is drawn."""
+    prefix: Text | None = None
+    """What the output must begin with."""
+    hidden: Words = ()
+    """Source words that are left out, counted from 0, as if the text did not have them."""
+    dropped: Mapping[Name, Heads] = Field(default_factory=dict)
+    """Heads of attention that mix nothing: numbers from 1 by the name of their layer."""
+
+
+class LayerNameMessage(Message):
+    """A layer of attention."""
+
+    layer: str
+    """Its name in the model."""
+    role: str
+    """Who looks at whom: cross, encoder-self or decoder-self."""
+    heads: int
+    """How many."""
+
+
+class ConfidenceMessage(Message):
+    """How likely the model finds each piece and word, given the source and what is before it."""
+
+    pieces: list[Finite]
+    """From 0 to 1; of the end of the sentence the last."""
+    words: list[Finite]
+    """Likewise: that all pieces of a word are written, one after the other."""
+
+
+class LookResponse(Message):
+    """A text, what became of it, and what belongs to what."""
+
+    model: str
+    """Who was asked."""
+    source: SideMessage
+    target: SideMessage
+    score: Finite
+    """Of the best output, or of the forced one: log-probability divided by the length penalty."""
+    alternatives: list[AlternativeMessage]
+    """The best outputs, best first."""
+    confidence: ConfidenceMessage | None = None
+    """How likely each piece and word is; none for a text of several segments."""
+    layers: list[LayerNameMessage]
+    """Layers of attention; none where the model has none."""
+    map: MapMessage | None = None
+    """Attention from output to source: of the last layer, the mean of its heads."""
+    alignment: str | None = None
+    """Pairs "source-output" of words, counted from 0."""
+
+
+class HeadsRequest(_OneText):
+    """All heads of a layer, on one text."""
+
+    layer: Name | None = None
+    """Its name, its number among those that look at the source, or mean; the last of these without it."""
+    words: Flag = True
+    """Merge pieces to words."""
+    end: End = "shown"
+    """The column of the end of the sentence: hidden, or left out and the rest renormalised."""
+
+
+class HeatmapRequest(HeadsRequest):
+    """A heat map of one text."""
+
+    head: Name = "mean"
+    """A number from 1, mean, max, or all."""
+    format: Format = "spec"
+    """How it is sent; spec: Vega-Lite for light and dark paper."""
+
+
+class HeadMessage(Message):
+    """One head."""
+
+    head: int
+    """Its number, from 1."""
+    kind: str
+    """What it mostly looks at in this text: diagonal, previous, next, end of sentence, or mixed."""
+    entropy: Finite
+    """How widely it looks, in bits: 0 at one piece, 1 at two alike."""
+    weights: Matrix
+    """(rows, columns), in words or pieces as asked."""
+
+
+class HeadsResponse(Message):
+    """All heads of one layer."""
+
+    layer: str
+    """Which."""
+    heads: list[HeadMessage]
+    layers: list[LayerNameMessage]
+    """Which layers there are."""
+
+
+class InfluenceRequest(_OneText):
+    """What in the source makes each word of the output likely."""
+
+    measure: Literal["gradient", "occlusion"] = "gradient"
+    """gradient: gradient × input; occlusion: what leaving a word out takes away."""
+    format: Format = "spec"
+    """How it is sent."""
+
+
+class BeamRequest(Message):
+    """A text whose search is to be seen."""
+
+    text: Text
+    """What is translated."""
+    model: str | None = None
+    """Name of the model; the first that makes texts of texts without one."""
+    beam: Beam = 3
+    """Beginnings kept at each step."""
+    prefix: Text | None = None
+    """What the output must begin with."""
+
+
+class BeamResponse(Message):
+    """All beginnings that search looked at."""
+
+    nodes: list[NodeMessage]
+    """Step after step; the first is the root."""
+    nbest: list[AlternativeMessage]
+    """The outputs found, best first."""
+
+
+class ComparisonRequest(Message):
+    """Two models on one text."""
+
+    text: Text
+    """What is translated."""
+    models: Annotated[list[str], Field(min_length=2, max_length=2, fail_fast=True)]
+    """Their names."""
+    target: Text | None = None
+    """The output that both are forced to; that of the first without it."""
+    words: Flag = True
+    """Merge pieces to words."""
+    format: Format = "spec"
+    """How it is sent."""
+
+
+class RowMessage(Message):
+    """One layer, position by position."""
+
+    name: str
+    ticks: list[int]
+    """When each position is there."""
+    into: list[list[int]]
+    """(positions, outputs): 1 where a position goes into an output."""
+
+
+class TicksResponse(Message):
+    """When each part of a model can be computed."""
+
+    title: str
+    """The model, and whether it learns or writes."""
+    rows: list[RowMessage]
+    """From what is read upwards; the last is the result."""
+    last: int
+    """The last tick: the span."""
+    work: int
+    """Operations in all."""
+    parallelism: Finite
+    """How many processors could be kept busy: work by span, where a sum of n is log n steps."""
+
+
+class ArchitecturesResponse(Message):
+    """Which architectures can be looked at beside the models served."""
+
+    architectures: list[str]
+
+
+class ScoreMessage(Message):
+    """A score and how it was computed."""
+
+    value: str
+    signature: str
+
+
+class RunMessage(Message):
+    """A run: what it is, how good it is, and how it learned."""
+
+    name: str
+    about: str
+    recipe: str
+    """TOML, every default written out."""
+    scores: dict[str, ScoreMessage]
+    step: int
+    """Updates so far."""
+    entries: int
+    """Lines of the log so far."""
+    training: bool
+    """Whether a process trains it, or compares it with others, and it has not made all its steps."""
+    damage: str | None
+    """What is wrong with its log or its scores, which are not shown then."""
+    curves: dict[str, Any] | None
+    """Learning curves, as Vega-Lite for light and dark paper; none before the second entry."""
+
+
+class RunsResponse(Message):
+    """All runs that are served."""
+
+    runs: list[RunMessage]

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from atonce.errors import AtonceError, reason
-from atonce.serve.faults import message_of, no_http
+from atonce.serve.errors import message_of, not_http
 
 HEADER_SECONDS = 10.0
 """Within which the head of a request must have arrived, from its first byte, or from the connection on."""
@@ -60,7 +60,7 @@ class PatientProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP/1.1, as all is refused: in JSON."""
         if self.conn.our_state in (h11.DONE, h11.IDLE, h11.SEND_RESPONSE):
-            content = message_of(no_http()).model_dump_json().encode()
+            content = message_of(not_http()).model_dump_json().encode()
             headers = [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(content)).encode()),

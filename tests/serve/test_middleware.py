@@ -19,9 +19,9 @@ from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
 
 from atonce.serve.app import build_app
-from atonce.serve.guard import SMALL, Guard, Heads, name_of
 from atonce.serve.limits import Limits
-from atonce.serve.served import Models
+from atonce.serve.middleware import ALWAYS_TAKEN, GuardMiddleware, HeadMiddleware, host_name
+from atonce.serve.registry import ModelRegistry
 from atonce.serve.server import listen, server_of
 
 TOKEN = "open-sesame"
@@ -29,7 +29,7 @@ KNOWS = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture(scope="module")
-def guarded(models: Models) -> Iterator[TestClient]:
+def guarded(models: ModelRegistry) -> Iterator[TestClient]:
     app = build_app(models, Limits(body=100_000), token=TOKEN, hosts=("localhost", "127.0.0.1", "[::1]"))
     with TestClient(app, base_url="http://localhost") as client:
         yield client
@@ -46,7 +46,7 @@ def scope_of(headers: dict[str, str], *, method: str = "POST", path: str = "/v1/
 class Sender:
     """Sends a body in parts, as a server hands it on, and keeps what is answered."""
 
-    def __init__(self, guard: Guard, parts: list[bytes]) -> None:
+    def __init__(self, guard: GuardMiddleware, parts: list[bytes]) -> None:
         self.guard, self.parts = guard, parts
         self.held: list[int] = []
         self.answer: list[Any] = []
@@ -66,15 +66,15 @@ class Sender:
         return self.answer[0]["status"]
 
 
-def guard_of(**limits: Any) -> Guard:
+def guard_of(**limits: Any) -> GuardMiddleware:
     async def read(scope: Any, receive: Any, send: Any) -> None:
         body = (await receive())["body"]
         await PlainTextResponse(str(len(body)))(scope, receive, send)
 
-    return Guard(read, limits=Limits(**limits), token=TOKEN, hosts=("localhost",))
+    return GuardMiddleware(read, limits=Limits(**limits), token=TOKEN, hosts=("localhost",))
 
 
-async def sent(guard: Guard, scope: dict[str, Any], parts: list[bytes]) -> Sender:
+async def sent(guard: GuardMiddleware, scope: dict[str, Any], parts: list[bytes]) -> Sender:
     sender = Sender(guard, parts)
     await guard(scope, sender.receive, sender.send)
     return sender
@@ -120,8 +120,8 @@ def test_all_bodies_together_are_bounded_and_given_back() -> None:
     assert dict(refused.answer[0]["headers"])[b"retry-after"] == b"1"
 
     guard._held = 150_000  # as if others held all
-    assert asyncio.run(sent(guard, scope_of(scope), [b"a" * SMALL])).status == 200
-    assert asyncio.run(sent(guard, scope_of(scope), [b"a" * (SMALL + 1)])).status == 429
+    assert asyncio.run(sent(guard, scope_of(scope), [b"a" * ALWAYS_TAKEN])).status == 200
+    assert asyncio.run(sent(guard, scope_of(scope), [b"a" * (ALWAYS_TAKEN + 1)])).status == 429
 
 
 def test_who_leaves_gives_its_body_back() -> None:
@@ -185,7 +185,7 @@ def test_a_host_is_a_name_with_or_without_a_port(guarded: TestClient, host: str,
 
 
 def test_names_of_hosts() -> None:
-    assert [name_of(host) for host in ("A.B.:1", "[::1]:2", "[::1]", "::1", "1.2.3.4")] == [
+    assert [host_name(host) for host in ("A.B.:1", "[::1]:2", "[::1]", "::1", "1.2.3.4")] == [
         "a.b", "[::1]", "[::1]", "::1", "1.2.3.4",
     ]  # fmt: skip
 
@@ -224,13 +224,13 @@ def test_a_head_is_counted_and_guarded_as_a_get() -> None:
         await PlainTextResponse("body")(scope, receive, send)
 
     sender = Sender(guard_of(), [b""])
-    asyncio.run(Heads(app)(scope_of({}, method="HEAD"), sender.receive, sender.send))
+    asyncio.run(HeadMiddleware(app)(scope_of({}, method="HEAD"), sender.receive, sender.send))
     assert seen == ["GET"]
     assert sender.answer[1]["body"] == b""
 
 
 @pytest.fixture(scope="module")
-def own(models: Models) -> Iterator[tuple[str, int]]:
+def own(models: ModelRegistry) -> Iterator[tuple[str, int]]:
     """A real server of this module."""
     listening, ready = listen("127.0.0.1", 0), threading.Event()
     server = server_of(build_app(models), ready.set)

@@ -24,31 +24,29 @@ from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.pauses import pausing
 from atonce.serve.app import build_app
-from atonce.serve.costs import MB, Sizes, View, fit, urgency
-from atonce.serve.faults import Fault
-from atonce.serve.limits import Limits
-from atonce.serve.looking import drawn_comparison
-from atonce.serve.messages import TranslateResponse
-from atonce.serve.served import Models
-from atonce.serve.view_messages import ComparisonRequest, LookRequest
+from atonce.serve.errors import HTTPError
+from atonce.serve.inspect import comparison_of
+from atonce.serve.limits import MB, Inspection, Limits, ModelSizes, fit_batch_sizes, priority_of
+from atonce.serve.messages import ComparisonRequest, LookRequest, TranslateResponse
+from atonce.serve.registry import ModelRegistry
 from compiling import needs_kernels
 
 LONG = "1 May 2000 " * 40
 
 
-def translator_of(models: Models) -> Translator:
+def translator_of(models: ModelRegistry) -> Translator:
     system = models.choose(None, "translation").system
     assert isinstance(system, Translator)
     return system
 
 
 @pytest.fixture
-def own(runs: dict[str, Path]) -> Models:
-    """Models that a test may change."""
-    return Models.open([runs["texts"]])
+def own(runs: dict[str, Path]) -> ModelRegistry:
+    """ModelRegistry that a test may change."""
+    return ModelRegistry.open([runs["texts"]])
 
 
-def refusal(models: Models, limits: Limits, path: str, body: dict[str, Any]) -> str:
+def refusal(models: ModelRegistry, limits: Limits, path: str, body: dict[str, Any]) -> str:
     """All that is said of a request that is too much."""
     with TestClient(build_app(models, limits)) as client:
         answer = client.post(path, json=body)
@@ -67,7 +65,7 @@ def refusal(models: Models, limits: Limits, path: str, body: dict[str, Any]) -> 
     ],
 )
 def test_texts_of_too_many_pieces_are_refused(
-    models: Models, path: str, body: dict[str, Any], said: str
+    models: ModelRegistry, path: str, body: dict[str, Any], said: str
 ) -> None:
     found = refusal(models, Limits(pieces=100, looked=50), path, body)
     assert said in found
@@ -92,7 +90,9 @@ def test_texts_of_too_many_pieces_are_refused(
         ("/v1/beam", {"text": "a", "prefix": LONG}, "the prefix has"),
     ],
 )
-def test_what_is_looked_at_is_short(models: Models, path: str, body: dict[str, Any], said: str) -> None:
+def test_what_is_looked_at_is_short(
+    models: ModelRegistry, path: str, body: dict[str, Any], said: str
+) -> None:
     found = refusal(models, Limits(looked=50), path, body)
     assert said in found
     assert "50" in found
@@ -106,7 +106,7 @@ def test_what_is_looked_at_is_short(models: Models, path: str, body: dict[str, A
         {"texts": ["1 May 2000"] * 10, "nbest": 16, "temperature": 1},
     ],
 )
-def test_work_is_pieces_times_outputs_of_all_texts(models: Models, body: dict[str, Any]) -> None:
+def test_work_is_pieces_times_outputs_of_all_texts(models: ModelRegistry, body: dict[str, Any]) -> None:
     assert "--max-work" in refusal(models, Limits(work=1_000), "/v1/translate", body)
     with TestClient(build_app(models, Limits(work=1_000))) as client:
         few = {**body, "texts": body["texts"][:2]}
@@ -123,11 +123,13 @@ def test_work_is_pieces_times_outputs_of_all_texts(models: Models, body: dict[st
         ("/v1/beam", {"text": LONG[:200], "beam": 32}),
     ],
 )
-def test_memory_is_estimated_before_it_is_taken(models: Models, path: str, body: dict[str, Any]) -> None:
+def test_memory_is_estimated_before_it_is_taken(
+    models: ModelRegistry, path: str, body: dict[str, Any]
+) -> None:
     assert "--max-memory" in refusal(models, Limits(memory=1), path, body)
 
 
-def test_an_output_that_turns_out_too_long_is_refused_before_it_is_looked_at(models: Models) -> None:
+def test_an_output_that_turns_out_too_long_is_refused_before_it_is_looked_at(models: ModelRegistry) -> None:
     """What a text becomes is known when it is there."""
     translator, text = translator_of(models), "1 May"
     read = len(translator.tokenizer.encode(text)) + 1
@@ -138,34 +140,34 @@ def test_an_output_that_turns_out_too_long_is_refused_before_it_is_looked_at(mod
         assert "output has" in refusal(models, Limits(looked=read), path, {"text": text})
 
 
-def test_weights_are_counted_as_the_record_has_them(models: Models) -> None:
+def test_weights_are_counted_as_the_record_has_them(models: ModelRegistry) -> None:
     translator = translator_of(models)
     source, target = torch.tensor([[5] * 7]), torch.tensor([[6] * 4])
     with torch.inference_mode(), recorded_attention(translator.model) as record:
         translator.model(source, torch.ones_like(source, dtype=torch.bool), target)
     counted = sum(layer.weights.numel() for layer in record.values())
-    assert Sizes(translator.model).weights(7, 4) == counted
+    assert ModelSizes(translator.model).weights(7, 4) == counted
 
 
-def test_a_small_budget_of_memory_makes_smaller_batches_and_the_same_outputs(own: Models) -> None:
+def test_a_small_budget_of_memory_makes_smaller_batches_and_the_same_outputs(own: ModelRegistry) -> None:
     translator = translator_of(own)
     texts = [f"{day} May 2000" for day in range(1, 29)]
     before = [one.text for one in translator.translate(texts, beam=4)]
     translator.config = translator.config.model_copy(update={"batch_tokens": 10**9})
-    fit(translator, Limits(memory=1))
-    assert translator.config.batch_tokens * 3 * Sizes(translator.model).of_position <= MB
+    fit_batch_sizes(translator, Limits(memory=1))
+    assert translator.config.batch_tokens * 3 * ModelSizes(translator.model).position_bytes <= MB
     assert [one.text for one in translator.translate(texts, beam=4)] == before
 
 
 def test_a_small_budget_of_memory_labels_fewer_at_once_and_alike(runs: dict[str, Path]) -> None:
-    classifier = Models.open([runs["labels"]]).choose(None, "classification").system
+    classifier = ModelRegistry.open([runs["labels"]]).choose(None, "classification").system
     assert isinstance(classifier, Classifier)
     images = list(np.random.default_rng(0).integers(0, 255, (9, *classifier.ends.source), dtype=np.uint8))
     before = [one.label for one in classifier.classify(images)]
     usual = classifier.positions_at_once
-    fit(classifier, Limits())
+    fit_batch_sizes(classifier, Limits())
     assert classifier.positions_at_once == usual
-    fit(classifier, Limits(memory=1))
+    fit_batch_sizes(classifier, Limits(memory=1))
     assert classifier.positions_at_once < usual
     classifier.positions_at_once = 1
     assert [one.label for one in classifier.classify(images)] == before
@@ -173,18 +175,18 @@ def test_a_small_budget_of_memory_labels_fewer_at_once_and_alike(runs: dict[str,
 
 @needs_kernels
 def test_batches_that_are_searched_side_by_side_share_the_memory(
-    own: Models, monkeypatch: pytest.MonkeyPatch
+    own: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     translator = translator_of(own)
     translator.model.float().round_to_eight_bits()
     translator.config = translator.config.model_copy(update={"batch_tokens": 10**9})
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    fit(translator, Limits(memory=4))
-    assert 4 * translator.config.batch_tokens * 3 * Sizes(translator.model).of_position <= 4 * MB
+    fit_batch_sizes(translator, Limits(memory=4))
+    assert 4 * translator.config.batch_tokens * 3 * ModelSizes(translator.model).position_bytes <= 4 * MB
 
 
 def test_small_requests_come_first() -> None:
-    assert [urgency(work) for work in (1, 2_000, 2_001, 20_000, 20_001)] == [0, 0, 1, 1, 2]
+    assert [priority_of(work) for work in (1, 2_000, 2_001, 20_000, 20_001)] == [0, 0, 1, 1, 2]
 
 
 LOOKED_AT: dict[str, Callable[[Translator, str], object]] = {
@@ -201,7 +203,7 @@ LOOKED_AT: dict[str, Callable[[Translator, str], object]] = {
 
 
 @pytest.mark.parametrize("name", LOOKED_AT)
-def test_all_long_work_pauses_and_can_be_ended(models: Models, name: str) -> None:
+def test_all_long_work_pauses_and_can_be_ended(models: ModelRegistry, name: str) -> None:
     translator, paused = translator_of(models), 0
 
     def stop() -> None:
@@ -228,7 +230,7 @@ def test_all_long_work_pauses_and_can_be_ended(models: Models, name: str) -> Non
     ],
 )
 def test_after_its_time_a_request_stops_at_the_next_step(
-    models: Models, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+    models: ModelRegistry, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
 ) -> None:
     """Steps are made slow, so that none of these would end within a minute."""
     last = [time.monotonic()]
@@ -246,7 +248,7 @@ def test_after_its_time_a_request_stops_at_the_next_step(
             raise
 
     for module in ("decoding.beam", "decoding.greedy", "decoding.prefix", "decoding.translator",
-                   "explain.influence", "serve.looking", "serve.wishes"):  # fmt: skip
+                   "explain.influence", "serve.inspect", "serve.translate"):  # fmt: skip
         monkeypatch.setattr(f"atonce.{module}.pause", slow)
     with TestClient(build_app(models, Limits(seconds=0.15))) as client:
         answer = client.post(path, json=body)
@@ -257,15 +259,15 @@ def test_after_its_time_a_request_stops_at_the_next_step(
         assert last[0] == ended  # and no step was made after it
 
 
-def test_work_of_influence_grows_with_what_is_read_and_written_alike(models: Models) -> None:
+def test_work_of_influence_grows_with_what_is_read_and_written_alike(models: ModelRegistry) -> None:
     """A short text with a long output takes seconds: it waits for what is small."""
     translator, limits = translator_of(models), Limits(memory=10_000)
-    long = View("gradient", "a", LONG).work(translator, limits)
-    assert urgency(long) == 2
-    assert View("occlusion", LONG[:100], LONG).work(translator, limits) > 20 * len(
+    long = Inspection("gradient", "a", LONG).estimated_work(translator, limits)
+    assert priority_of(long) == 2
+    assert Inspection("occlusion", LONG[:100], LONG).estimated_work(translator, limits) > 20 * len(
         translator.tokenizer.encode(LONG)
     )
-    assert urgency(View("gradient", "1 May", "2000-05").work(translator, limits)) == 0
+    assert priority_of(Inspection("gradient", "1 May", "2000-05").estimated_work(translator, limits)) == 0
 
 
 def test_influence_fits_also_with_very_many_pieces() -> None:
@@ -275,7 +277,7 @@ def test_influence_fits_also_with_very_many_pieces() -> None:
         {"dim": 512, **{half: {"kind": "transformer", **block} for half in ("encoder", "decoder")}}
     )
     with torch.device("meta"):
-        sizes = Sizes(build_model(config, 32_000))
+        sizes = ModelSizes(build_model(config, 32_000))
     assert max(sizes.gradient(2, 2), sizes.occlusion(2, 2)) < 8 * MB
     assert max(sizes.gradient(60, 60), sizes.occlusion(60, 60)) < 120 * MB
 
@@ -284,28 +286,28 @@ def test_layers_of_every_half_count() -> None:
     config = ModelConfig.model_validate(
         {"dim": 8, "encoder": {"kind": "gru", "layers": 1}, "decoder": {"kind": "gru", "layers": 6}}
     )
-    assert Sizes(build_model(config, 11)).layers == 6
-    assert Sizes(build_model(zoo.config_of("convolution", "gru_none"), 11)).layers == 2
+    assert ModelSizes(build_model(config, 11)).layers == 6
+    assert ModelSizes(build_model(zoo.config_of("convolution", "gru_none"), 11)).layers == 2
 
 
-def test_a_forced_target_of_a_text_in_segments_takes_no_memory(models: Models) -> None:
+def test_a_forced_target_of_a_text_in_segments_takes_no_memory(models: ModelRegistry) -> None:
     """Nothing of it is looked at."""
     translator, text = translator_of(models), LONG * 20
     assert translator.in_segments(text)
-    assert View("look", text, "1 May 2000").work(translator, Limits(memory=40)) > 0
+    assert Inspection("look", text, "1 May 2000").estimated_work(translator, Limits(memory=40)) > 0
 
 
 def test_a_text_is_as_short_for_the_second_of_two_models(
-    models: Models, own: Models, monkeypatch: pytest.MonkeyPatch
+    models: ModelRegistry, own: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = models.of_texts(None), own.of_texts(None)
+    one, other = models.choose_translator(None), own.choose_translator(None)
     pieces = translator_of(own).tokenizer.encode
     monkeypatch.setattr(
         translator_of(own).tokenizer, "encode", lambda text: pieces(text) * (60 if text == "1 May" else 1)
     )
     asked = ComparisonRequest(text="1 May", models=["one", "other"], target="a")
-    with pytest.raises(Fault, match=r"the text has \d+ pieces"):
-        drawn_comparison(one, other, asked, Limits(looked=50))
+    with pytest.raises(HTTPError, match=r"the text has \d+ tokens"):
+        comparison_of(one, other, asked, Limits(looked=50))
 
 
 def test_no_more_words_are_hidden_and_heads_dropped_than_there_can_be() -> None:
@@ -315,7 +317,7 @@ def test_no_more_words_are_hidden_and_heads_dropped_than_there_can_be() -> None:
 
 
 def test_making_json_of_attention_has_the_time_of_its_request(
-    models: Models, monkeypatch: pytest.MonkeyPatch
+    models: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TranslateResponse, "model_dump_json", lambda *_, **__: time.sleep(0.8) or "{}")
     with TestClient(build_app(models, Limits(seconds=0.4))) as client:
@@ -324,11 +326,11 @@ def test_making_json_of_attention_has_the_time_of_its_request(
         assert client.post("/v1/translate", json={"texts": ["1 May"]}).status_code == 200
 
 
-def test_views_estimate_more_for_longer_texts(models: Models) -> None:
+def test_views_estimate_more_for_longer_texts(models: ModelRegistry) -> None:
     translator, limits = translator_of(models), Limits()
     for kind in ("look", "heads", "heatmap", "comparison", "gradient", "occlusion", "beam"):
         short, long = (
-            View(kind, text, None if kind == "beam" else text).work(translator, limits)
+            Inspection(kind, text, None if kind == "beam" else text).estimated_work(translator, limits)
             for text in ("1 May", "1 May 2000 31 March 1999")
         )
         assert 0 < short < long

@@ -1,8 +1,7 @@
-"""The models that are served, and what each is asked for."""
+"""The models that are served, by name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
 
@@ -17,10 +16,8 @@ from atonce.disk import place
 from atonce.errors import RecipeError, RunError
 from atonce.explain.recording import has_attention
 from atonce.runs.folder import RunFolder
-from atonce.serve.faults import Fault
-from atonce.serve.messages import (
-    ModelMessage,
-)
+from atonce.serve.errors import not_found, unprocessable
+from atonce.serve.messages import ModelMessage
 
 System = Translator | ImageReader | Classifier
 EXAMPLES = 8
@@ -30,7 +27,7 @@ SHORT = (20, 90)
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """A model with the name that requests call it."""
 
     name: str
@@ -40,7 +37,7 @@ class Served:
     """Short texts that it was not trained on."""
 
     @classmethod
-    def open(cls, name: str, folder: RunFolder, *, fast: bool = False) -> "Served":
+    def open(cls, name: str, folder: RunFolder, *, fast: bool = False) -> "ServedModel":
         """A run's model, with texts to try it on, if there are any left. Raises RunError if it is damaged."""
         system = load(folder.path, fast=fast)
         return cls(name, folder, system, _examples(folder.path) if isinstance(system, Translator) else ())
@@ -49,6 +46,18 @@ class Served:
     def task(self) -> Task:
         """What it was trained for."""
         return self.folder.recipe.data.task
+
+    @property
+    def translator(self) -> Translator:
+        """What makes texts of texts, of a model that was chosen for it."""
+        assert isinstance(self.system, Translator)
+        return self.system
+
+    @property
+    def classifier(self) -> Classifier:
+        """What gives labels, of a model that was chosen for it."""
+        assert isinstance(self.system, Classifier)
+        return self.system
 
     def message(self) -> ModelMessage:
         """What `/v1/models` says of it."""
@@ -67,32 +76,32 @@ class Served:
         )
 
 
-class Models:
+class ModelRegistry:
     """All models that are served, by name."""
 
-    def __init__(self, served: Sequence[Served], folders: Mapping[str, RunFolder] | None = None) -> None:
+    def __init__(self, served: Sequence[ServedModel], folders: Mapping[str, RunFolder] | None = None) -> None:
         """`folders`: all runs by name, also those that have no model yet."""
         self.by_name = {one.name: one for one in served}
         self.folders = folders or {one.name: one.folder for one in served}
 
     @classmethod
-    def open(cls, runs: Sequence[Path], *, fast: bool = False) -> "Models":
+    def open(cls, runs: Sequence[Path], *, fast: bool = False) -> "ModelRegistry":
         """Load each run. `fast`: as `load` has it. Raises RunError for one that cannot be loaded.
 
         A run that has no weights yet, since it is just being trained, can be watched.
         """
-        folders = {name: RunFolder.open(run) for name, run in zip(distinct_names(runs), runs, strict=True)}
+        folders = {name: RunFolder.open(run) for name, run in zip(unique_names(runs), runs, strict=True)}
         return cls(
             [
-                Served.open(name, folder, fast=fast)
+                ServedModel.open(name, folder, fast=fast)
                 for name, folder in folders.items()
                 if folder.has_weights or not folder.read_log()
             ],
             folders,
         )
 
-    def of_texts(self, name: str | None) -> Served:
-        """The model of this name, or the first, that makes texts of texts. Raises Fault if there is none."""
+    def choose_translator(self, name: str | None) -> ServedModel:
+        """The model of this name, or the first, that makes texts of texts. Raises HTTPError for none."""
         able = {key: one for key, one in self.by_name.items() if isinstance(one.system, Translator)}
         if name is None and able:
             return next(iter(able.values()))
@@ -100,29 +109,26 @@ class Models:
             return able[name]
         return self.choose(name, "translation")  # which says what is wrong
 
-    def choose(self, name: str | None, task: Task) -> Served:
-        """The model of this name, or the first for this task. Raises Fault if there is none such."""
+    def choose(self, name: str | None, task: Task) -> ServedModel:
+        """The model of this name, or the first for this task. Raises HTTPError if there is none such."""
         able = [one for one in self.by_name.values() if one.task == task]
         if name is None and able:
             return able[0]
         if name is None:
-            raise Fault(
-                HTTPStatus.NOT_FOUND,
+            raise not_found(
                 f"no model here is for {task}",
                 why="the server was started with others",
                 fix="start it with such a run too: atonce serve RUN RUN",
             )
         if name not in self.by_name:
-            raise Fault(
-                HTTPStatus.NOT_FOUND,
+            raise not_found(
                 f"there is no model {name[:100]!r}",
                 why="the server was started without it",
                 fix=nearest(name[:100], list(self.by_name)),
             )
         found = self.by_name[name]
         if found.task != task:
-            raise Fault(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
+            raise unprocessable(
                 f"{name} is not for {task}",
                 why=f"it was trained for {found.task}",
                 fix=f"ask another model, or POST /v1/{COMMANDS[found.task]}",
@@ -140,7 +146,7 @@ def _examples(run: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(islice(short, EXAMPLES)))
 
 
-def distinct_names(runs: Sequence[Path]) -> list[str]:
+def unique_names(runs: Sequence[Path]) -> list[str]:
     """The name of each run's folder, with as much of its path as tells it from the others.
 
     Raises RecipeError if one is given twice.

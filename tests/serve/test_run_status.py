@@ -12,20 +12,20 @@ from atonce.disk import owned
 from atonce.errors import RunError
 from atonce.runs.folder import RunFolder
 from atonce.serve.app import build_app
-from atonce.serve.histories import POINTS, Histories, _means, history
 from atonce.serve.limits import Limits
-from atonce.serve.served import Models
+from atonce.serve.registry import ModelRegistry
+from atonce.serve.run_status import POINTS, RunStatuses, _means, run_status
 
 
 @pytest.mark.parametrize("name", ["log.jsonl", "scores.json"])
 def test_what_is_damaged_is_shown_as_damaged(dates_run: RunFolder, tmp_path: Path, name: str) -> None:
     """And the rest is shown as it is."""
     run = RunFolder.open(shutil.copytree(dates_run.path, tmp_path / "run"))
-    whole = history("dates", run)
+    whole = run_status("dates", run)
     assert whole.damage is None
     path = run.path / name
     path.write_bytes(path.read_bytes().replace(b"5", b"6"))
-    shown = history("dates", run)
+    shown = run_status("dates", run)
     assert shown.damage is not None
     assert f"{path} is damaged" in shown.damage
     assert (shown.scores == {}) == (name == "scores.json")
@@ -38,7 +38,7 @@ def test_a_server_does_not_start_with_a_damaged_run(runs: dict[str, Path], tmp_p
     content = (run / name).read_bytes()
     (run / name).write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
     with pytest.raises(RunError) as error:
-        Models.open([runs["labels"], run])
+        ModelRegistry.open([runs["labels"], run])
     assert str(run / name) in str(error.value)
 
 
@@ -46,46 +46,48 @@ def test_a_run_is_trained_while_a_process_has_it_or_its_comparison(
     dates_run: RunFolder, tmp_path: Path
 ) -> None:
     run = RunFolder.open(shutil.copytree(dates_run.path, tmp_path / "comparison" / "run"))
-    assert not history("run", run).training
+    assert not run_status("run", run).training
     with owned(run.path, "trains"):
-        assert not history("run", run).training  # it has made all its steps: others look at it
+        assert not run_status("run", run).training  # it has made all its steps: others look at it
     entries = run.read_log()
     with (run.path / "log.jsonl").open("w") as log:
         log.writelines(json.dumps({**entry, "planned_steps": 10_000}) + "\n" for entry in entries)
     shutil.rmtree(run.checkpoints)
-    assert not history("run", run).training
+    assert not run_status("run", run).training
     for folder in (run.path, run.path.parent):
         with owned(folder, "trains"):
-            assert history("run", run).training
-        assert not history("run", run).training
+            assert run_status("run", run).training
+        assert not run_status("run", run).training
 
 
 def test_what_has_not_changed_is_not_read_again(
     dates_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunFolder.open(shutil.copytree(dates_run.path, tmp_path / "run"))
-    histories = Histories({"run": run})
+    statuses = RunStatuses({"run": run})
     read = []
     monkeypatch.setattr(
-        "atonce.serve.histories.history", lambda *given: read.append(given) or history(*given)
+        "atonce.serve.run_status.run_status", lambda *given: read.append(given) or run_status(*given)
     )
-    first = histories.all()
-    assert first == [history("run", run)]
-    assert histories.all() == first
+    first = statuses.all()
+    assert first == [run_status("run", run)]
+    assert statuses.all() == first
     assert len(read) == 1
     step = first[0].step + 1
     run.log(step=step, seconds=1e6, loss=1.0, target_tokens_per_second=1.0, padding_share=0.0)
-    assert histories.all()[0].step == step
+    assert statuses.all()[0].step == step
     run.save_scores({"bleu": 12.5, "signatures": {"bleu": "one"}})
-    assert histories.all()[0].scores["bleu"].value == "12.5"
+    assert statuses.all()[0].scores["bleu"].value == "12.5"
     (run.path / "log.jsonl").write_text("{")
-    assert histories.all() == [history("run", run)]
+    assert statuses.all() == [run_status("run", run)]
     with owned(run.path, "trains"):
-        assert histories.all() == [history("run", run)]
+        assert statuses.all() == [run_status("run", run)]
 
 
-def test_reading_runs_has_the_time_of_a_request(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("atonce.serve.histories.history", lambda *_: time.sleep(0.8))
+def test_reading_runs_has_the_time_of_a_request(
+    models: ModelRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atonce.serve.run_status.run_status", lambda *_: time.sleep(0.8))
     with TestClient(build_app(models, Limits(seconds=0.3))) as client:
         assert client.get("/v1/runs").status_code == 504
 

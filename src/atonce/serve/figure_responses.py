@@ -4,7 +4,6 @@ import asyncio
 import csv
 import io
 from http import HTTPStatus
-from typing import Literal
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -14,10 +13,10 @@ from atonce.explain.text_heatmap import Heatmap
 from atonce.figures.drawing_process import MIB, SHARED, DrawingDied, DrawingLimits
 from atonce.figures.figure import MOST_NUMBERS, check_size
 from atonce.figures.style import DARK, LIGHT
-from atonce.serve.faults import Fault, too_many_figures
-from atonce.serve.messages import json_text
+from atonce.serve.errors import HTTPError, too_many_figures
+from atonce.serve.json_format import json_text
+from atonce.serve.messages import Format
 
-Format = Literal["spec", "json", "csv", "svg", "png", "pdf", "html"]
 _TYPES: dict[Format, str] = {
     "spec": "application/json",
     "json": "application/json",
@@ -27,7 +26,7 @@ _TYPES: dict[Format, str] = {
     "pdf": "application/pdf",
     "html": "text/html; charset=utf-8",
 }
-PICTURES = ("svg", "png", "pdf")
+DRAWN = ("svg", "png", "pdf")
 """What is drawn here, by the process that draws."""
 MOST_CELLS = 22_500
 """Of a picture: 150 words by 150 take 0.3 GB to draw, and seconds. All else may have more."""
@@ -41,7 +40,7 @@ _GRACE = 1.0
 long to be ready."""
 
 
-class Drawer:
+class FigureResponses:
     """Makes answers of figures: one picture at a time, within limits of time and memory."""
 
     def __init__(self, seconds: float) -> None:
@@ -50,45 +49,47 @@ class Drawer:
         self._pictures, self._data = asyncio.Semaphore(1), asyncio.Semaphore(_DATA_AT_ONCE)
         self._made = 0
 
-    def expect(self, kind: Format) -> None:
+    def prepare(self, kind: Format) -> None:
         """Have the process ready by the time a figure of this kind is there."""
-        if kind in PICTURES:
+        if kind in DRAWN:
             SHARED.start()
 
-    async def sent(self, figure: Heatmap, kind: Format) -> Response:
+    async def response(self, figure: Heatmap, kind: Format) -> Response:
         """The figure in an answer: as a file to be kept, unless the page is to draw it.
 
-        If it is cancelled, as nobody waits for it any more, the drawing ends soon. Raises Fault where too
+        If it is cancelled, as nobody waits for it any more, the drawing ends soon. Raises HTTPError where too
         many wait or the process that draws dies, and FigureError where it takes too long or is too large.
         """
         if self._made >= MOST_WAITING:
             raise too_many_figures(MOST_WAITING)
         self._made += 1
         try:
-            content = await self._content(figure, kind)
+            content = await self._rendered(figure, kind)
         except DrawingDied as error:
-            raise Fault(HTTPStatus.SERVICE_UNAVAILABLE, error.what, why=error.why, fix=error.fix) from None
+            raise HTTPError(
+                HTTPStatus.SERVICE_UNAVAILABLE, error.what, why=error.why, fix=error.fix
+            ) from None
         finally:
             self._made -= 1
         headers = {} if kind == "spec" else {"Content-Disposition": f'attachment; filename="heatmap.{kind}"'}
         return Response(content, media_type=_TYPES[kind], headers=headers)
 
-    async def _content(self, figure: Heatmap, kind: Format) -> bytes:
-        turn = self._pictures if kind in PICTURES else self._data
+    async def _rendered(self, figure: Heatmap, kind: Format) -> bytes:
+        turn = self._pictures if kind in DRAWN else self._data
         await turn.acquire()
         # The thread has its turn until it is done, also where nobody waits any more.
-        made = asyncio.ensure_future(run_in_threadpool(content_of, figure, kind, self._limits))
+        made = asyncio.ensure_future(run_in_threadpool(render, figure, kind, self._limits))
         made.add_done_callback(lambda _: turn.release())
-        made.add_done_callback(_heard)
+        made.add_done_callback(_ignore_failure)
         try:
             return await asyncio.shield(made)
         except asyncio.CancelledError:
-            if kind in PICTURES:
+            if kind in DRAWN:
                 asyncio.get_running_loop().call_later(_GRACE, _stop, made)
             raise
 
 
-def content_of(figure: Heatmap, kind: Format, limits: DrawingLimits) -> bytes:
+def render(figure: Heatmap, kind: Format, limits: DrawingLimits) -> bytes:
     """The figure as a file. Raises FigureError where it is too large, or cannot be drawn."""
     match kind:
         case "spec":
@@ -139,7 +140,7 @@ def _stop(made: "asyncio.Future[bytes]") -> None:
         asyncio.get_running_loop().call_later(_GRACE, _stop, made)
 
 
-def _heard(done: "asyncio.Future[bytes]") -> None:
+def _ignore_failure(done: "asyncio.Future[bytes]") -> None:
     """What failed and nobody waits for is no fault to write to the log."""
     if not done.cancelled():
         done.exception()

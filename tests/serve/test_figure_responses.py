@@ -14,12 +14,13 @@ from fastapi.testclient import TestClient
 from atonce.explain.text_heatmap import Heatmap
 from atonce.explain.words import AttentionMap
 from atonce.figures.drawing_process import SHARED, TooMuchToDraw
-from atonce.serve import drawn, view_routes
+from atonce.serve import figure_responses, inspect
 from atonce.serve.app import build_app
-from atonce.serve.drawn import Drawer, Format
-from atonce.serve.faults import Fault
+from atonce.serve.errors import HTTPError
+from atonce.serve.figure_responses import FigureResponses
 from atonce.serve.limits import Limits
-from atonce.serve.served import Models
+from atonce.serve.messages import Format
+from atonce.serve.registry import ModelRegistry
 
 ENDLESS: dict[str, Any] = {
     "data": {"sequence": {"start": 0, "stop": 3_000_000, "as": "a"}},
@@ -70,7 +71,7 @@ def test_a_process_that_is_killed_costs_one_answer(
 def test_a_picture_of_too_many_cells_is_refused_and_its_numbers_are_not(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawn, "MOST_CELLS", 1)
+    monkeypatch.setattr(figure_responses, "MOST_CELLS", 1)
     answer = client.post("/v1/heatmap", json=BODY)
     assert answer.status_code == 422
     assert "may have 1 in this format" in answer.json()["why"]
@@ -79,17 +80,17 @@ def test_a_picture_of_too_many_cells_is_refused_and_its_numbers_are_not(
 
 
 def test_finding_a_figure_and_drawing_it_have_the_time_of_one_request(
-    models: Models, monkeypatch: pytest.MonkeyPatch
+    models: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A drawing may take half of it; what was found late is not drawn for so long as well."""
-    found = view_routes.drawn_heatmap
+    found = inspect.heatmap_of
 
     def late(*given: Any) -> Heatmap:
         time.sleep(1.6)
         return found(*given)
 
     monkeypatch.setattr(Heatmap, "spec", Endless.spec)
-    monkeypatch.setattr(view_routes, "drawn_heatmap", late)
+    monkeypatch.setattr(inspect, "heatmap_of", late)
     with TestClient(build_app(models, Limits(seconds=2.0))) as client:
         answer = client.post("/v1/heatmap", json=BODY)
     assert (answer.status_code, answer.json()["why"]) == (504, "a request may take 2 seconds")
@@ -97,13 +98,13 @@ def test_finding_a_figure_and_drawing_it_have_the_time_of_one_request(
 
 def test_what_takes_too_long_is_stopped_and_those_behind_it_are_answered() -> None:
     async def all_of_them() -> list[Any]:
-        drawer = Drawer(seconds=60.0)
-        drawer._limits = drawn.DrawingLimits(0.5)
-        slow = asyncio.create_task(drawer.sent(figure(Endless), "svg"))
+        figures = FigureResponses(seconds=60.0)
+        figures._limits = figure_responses.DrawingLimits(0.5)
+        slow = asyncio.create_task(figures.response(figure(Endless), "svg"))
         await asyncio.sleep(0.1)
-        drawer._limits = drawn.DrawingLimits(60.0)
+        figures._limits = figure_responses.DrawingLimits(60.0)
         kinds: list[Format] = ["svg", "csv", "spec"]
-        behind = [drawer.sent(figure(), kind) for kind in kinds]
+        behind = [figures.response(figure(), kind) for kind in kinds]
         return await asyncio.gather(slow, *behind, return_exceptions=True)
 
     slow, *behind = asyncio.run(all_of_them())
@@ -123,28 +124,28 @@ def test_a_drawing_that_nobody_waits_for_ends_soon(
     monkeypatch: pytest.MonkeyPatch, kind: type[Heatmap]
 ) -> None:
     """Also where it has not come to the process yet when that is ended for the first time."""
-    monkeypatch.setattr(drawn, "_GRACE", 0.1)
+    monkeypatch.setattr(figure_responses, "_GRACE", 0.1)
     SHARED.start()
 
     async def leave() -> float:
-        drawer = Drawer(seconds=60.0)
+        figures = FigureResponses(seconds=60.0)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(drawer.sent(figure(kind), "svg"), 0.3)
+            await asyncio.wait_for(figures.response(figure(kind), "svg"), 0.3)
         began = time.monotonic()
-        async with drawer._pictures:
+        async with figures._pictures:
             return time.monotonic() - began
 
     assert asyncio.run(leave()) < 2
 
 
 def test_few_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawn, "MOST_WAITING", 3)
+    monkeypatch.setattr(figure_responses, "MOST_WAITING", 3)
 
     async def many() -> list[Any]:
-        drawer = Drawer(seconds=0.6)
-        asked = [asyncio.wait_for(drawer.sent(figure(Endless), "svg"), 0.6) for _ in range(5)]
+        figures = FigureResponses(seconds=0.6)
+        asked = [asyncio.wait_for(figures.response(figure(Endless), "svg"), 0.6) for _ in range(5)]
         return await asyncio.gather(*asked, return_exceptions=True)
 
     faults = asyncio.run(many())
-    assert [fault.status for fault in faults if isinstance(fault, Fault)].count(429) == 2
-    assert all(isinstance(fault, Fault | TooMuchToDraw | TimeoutError) for fault in faults)
+    assert [fault.status for fault in faults if isinstance(fault, HTTPError)].count(429) == 2
+    assert all(isinstance(fault, HTTPError | TooMuchToDraw | TimeoutError) for fault in faults)

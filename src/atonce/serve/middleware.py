@@ -1,4 +1,4 @@
-"""What every request passes before it is looked at, and what every answer is sent with."""
+"""What every request passes before a route sees it, and what every answer is sent with."""
 
 import asyncio
 import hmac
@@ -9,16 +9,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from atonce.serve.faults import (
-    Fault,
-    compressed,
-    message_of,
-    not_sent_in_time,
-    too_large,
-    too_many_bodies,
-    unauthorised,
-    wrong_host,
-)
+from atonce.serve import errors
+from atonce.serve.errors import HTTPError, message_of
 from atonce.serve.limits import Limits
 
 HEADERS = {
@@ -33,13 +25,13 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-OPEN = ("/health", "/favicon.svg", "/page/")
+PUBLIC = ("/health", "/favicon.svg", "/page/")
 """Paths, or beginnings of paths, that need no token: they tell nothing of models and texts."""
-SMALL = 16_384
-"""Bytes of a body that is always taken: so many for each connection are no harm."""
+ALWAYS_TAKEN = 16_384
+"""Bytes of a body that is taken in any case: so many for each connection are no harm."""
 
 
-class Guard:
+class GuardMiddleware:
     """Around the whole app: bodies arrive whole, in time and not too large; who asks may ask.
 
     A body is kept only once its sender may ask, and for what reads one. Any other is heard out, as most
@@ -72,31 +64,31 @@ class Guard:
             await send(message)
 
         try:
-            body = await self._heard(scope, receive)
-        except Fault as fault:
-            content = message_of(fault).model_dump()
-            refusal = JSONResponse(content, status_code=fault.status, headers=fault.headers)
-            await refusal(scope, receive, send_guarded)
+            body = await self._received(scope, receive)
+        except HTTPError as error:
+            content = message_of(error).model_dump()
+            refused = JSONResponse(content, status_code=error.status, headers=error.headers)
+            await refused(scope, receive, send_guarded)
             return
         except ConnectionError:
             return  # nobody is there to be answered
         size = len(body)
-        again = _again(body, receive)
-        del body  # it is the app's now
+        again = _replayed(body, receive)
+        del body  # the app drops it once it is read, and it is not to be kept here as well
         try:
             await self._app(scope, again, send_guarded)
         finally:
             self._held -= size
 
-    async def _heard(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body, if it is to be read, and none otherwise. Raises Fault, once all of it has come."""
+    async def _received(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body, or none where no route reads it. Raises HTTPError, once all of it has come."""
         _make_relative(scope)
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers)
-        if refusal is not None and headers.get("expect", "").lower() == "100-continue":
-            refusal.headers["Connection"] = "close"  # the body is not sent, unless it is asked for
-            raise refusal
-        kept = scope["method"] == "POST" and not self._is_open(scope)
+        refused = self._check_head(scope, headers)
+        if refused is not None and headers.get("expect", "").lower() == "100-continue":
+            refused.headers["Connection"] = "close"  # the body is not sent, unless it is asked for
+            raise refused
+        kept = scope["method"] == "POST" and not self._is_public(scope)
         body = bytearray()
         size = 0
         try:
@@ -109,55 +101,56 @@ class Guard:
                     part = message.get("body", b"")
                     more = message.get("more_body", False)
                     size += len(part)
-                    refusal = refusal or self._past_limits(size, len(part))
-                    if refusal is not None:
+                    refused = refused or self._past_limits(size, len(part))
+                    if refused is not None:
                         self._forget(body)
                     elif kept:
                         body += part
                         self._held += len(part)
-            if refusal is not None:
-                raise refusal
+            if refused is not None:
+                raise refused
             return bytes(body)
-        except BaseException as error:
+        except BaseException as error:  # also where the task is cancelled: what is held must be counted back
             self._forget(body)
             if isinstance(error, TimeoutError):
-                raise not_sent_in_time(self._limits.seconds) from None
+                raise errors.body_timed_out(self._limits.seconds) from None
             raise
 
-    def _past_limits(self, size: int, more: int) -> Fault | None:
+    def _past_limits(self, size: int, more: int) -> HTTPError | None:
         """Why `more` bytes are too many, of a body that has `size` with them."""
         if size > self._limits.body:
-            return too_large(self._limits.body)
-        if size > SMALL and self._held + more > max(self._limits.bodies, self._limits.body):
-            return too_many_bodies()
+            return errors.body_too_large(self._limits.body)
+        if size > ALWAYS_TAKEN and self._held + more > max(self._limits.bodies, self._limits.body):
+            return errors.too_many_bodies()
         return None
 
     def _forget(self, body: bytearray) -> None:
         self._held -= len(body)
         body.clear()
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Fault | None:
-        """Why the request is not to be heard, by its head alone."""
+    def _check_head(self, scope: Scope, headers: Headers) -> HTTPError | None:
+        """Why the request is refused by its head alone, if it is."""
         if self._hosts is not None:
             hosts = headers.getlist("host")
-            if len(hosts) != 1 or name_of(hosts[0]) not in self._hosts:
-                return wrong_host(", ".join(hosts))
-        if self._token is not None and not self._is_open(scope):
+            if len(hosts) != 1 or host_name(hosts[0]) not in self._hosts:
+                return errors.host_not_allowed(", ".join(hosts))
+        if self._token is not None and not self._is_public(scope):
             given = headers.getlist("authorization")
             scheme, _, token = given[0].strip().partition(" ") if len(given) == 1 else ("", "", "")
+            # In a time that does not tell how many of its characters were right.
             knows = hmac.compare_digest(token.strip().encode(), self._token.encode())
             if scheme.lower() != "bearer" or not knows:
-                return unauthorised()
+                return errors.unauthorized()
         if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            return compressed(headers["content-encoding"])
+            return errors.compressed_body(headers["content-encoding"])
         return None
 
     @staticmethod
-    def _is_open(scope: Scope) -> bool:
-        return scope["path"] in ("/", "/docs") or scope["path"].startswith(OPEN)
+    def _is_public(scope: Scope) -> bool:
+        return scope["path"] in ("/", "/docs") or scope["path"].startswith(PUBLIC)
 
 
-class Heads:
+class HeadMiddleware:
     """Around all the rest: HEAD is answered as GET is, without the body."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -175,7 +168,7 @@ class Heads:
         await self._app({**scope, "method": "GET"}, receive, send_head)
 
 
-def name_of(host: str) -> str:
+def host_name(host: str) -> str:
     """The name in a Host header: without its port and a last dot, in small letters."""
     name, colon, port = host.strip().rpartition(":")
     if not colon or not (port.isdecimal() or not port) or (":" in name and not name.endswith("]")):
@@ -198,15 +191,15 @@ def _make_relative(scope: Scope) -> None:
     scope["headers"] = [*((key, value) for key, value in scope["headers"] if key != b"host"), (b"host", name)]
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
+def _replayed(body: bytes, receive: Receive) -> Receive:
     """The body once more, in one piece, and then whatever comes."""
     there: bytes | None = body
 
-    async def receive_again() -> Message:
+    async def receive_replayed() -> Message:
         nonlocal there
         if there is not None:
             body, there = there, None
             return {"type": "http.request", "body": body, "more_body": False}
         return await receive()
 
-    return receive_again
+    return receive_replayed

@@ -1,12 +1,19 @@
-"""The page's files, as they are sent: read once, found by their exact names."""
+"""The page's files: read once, and found by their exact names, so that no name is a path."""
 
 import functools
 from dataclasses import dataclass
 from importlib import resources
 
+from fastapi import APIRouter
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
 from atonce.figures import vega
 from atonce.figures.style import DARK, LIGHT, Palette
+from atonce.serve.errors import not_found
 
+SCRIPT = "vega.js"
+"""What the page calls the script that draws figures."""
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -21,6 +28,33 @@ class PageFile:
 
     content: bytes
     media_type: str
+
+
+def page_routes() -> APIRouter:
+    """Its documents, and the files they ask for. They are not in the description of the interface."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    async def page() -> Response:
+        return _sent(page_files()["index.html"])
+
+    @router.get("/docs")
+    async def docs() -> Response:
+        return _sent(page_files()["docs.html"])
+
+    @router.get("/page/{name}")
+    async def page_file(name: str) -> Response:
+        if name == SCRIPT:
+            return _sent(await run_in_threadpool(drawing_script))
+        if name not in page_files():
+            raise not_found("no such file", why="the page has none of this name", fix="open /")
+        return _sent(page_files()[name])
+
+    return router
+
+
+def _sent(file: PageFile) -> Response:
+    return Response(file.content, media_type=file.media_type, headers={"Cache-Control": "no-cache"})
 
 
 @functools.cache

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+CLIENT_CLOSED_REQUEST = 499
+"""The status, as nginx has it, of a request whose client disconnected before there was an answer."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-CLIENT_GONE = 499
-"""The status, as nginx has it, of a request whose sender left before there was an answer."""
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-class Measures:
+class Metrics:
     """Counts and times since the server started."""
 
     def __init__(self) -> None:
+        # A registry of its own: that of the module is shared by all apps of a process, as tests have them.
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "atonce_requests", "Requests answered.", ["path", "status"], registry=self._registry
@@ -46,19 +47,19 @@ class Measures:
         return generate_latest(self._registry)
 
 
-class Counted:
-    """Around the whole app: counts requests by the route they took, not by what they asked for."""
+class MetricsMiddleware:
+    """Around the whole app: counts requests by the route they took."""
 
-    def __init__(self, app: ASGIApp, *, measures: Measures) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
-        self._measures = measures
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on, and see what becomes of it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status, began = CLIENT_GONE, time.perf_counter()
+        status, began = CLIENT_CLOSED_REQUEST, time.perf_counter()
 
         async def send_seen(message: Message) -> None:
             nonlocal status
@@ -69,5 +70,6 @@ class Counted:
         try:
             await self._app(scope, receive, send_seen)
         finally:
+            # The route and not the path, of which anybody could make up any number.
             path = getattr(scope.get("route"), "path", "other")
-            self._measures.count_request(path, status, time.perf_counter() - began)
+            self._metrics.count_request(path, status, time.perf_counter() - began)

@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
 from atonce.disk import is_owned
 from atonce.errors import AtonceError
 from atonce.figures.style import DARK, LIGHT, Palette
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import dumps
-from atonce.serve.view_messages import RunMessage, ScoreMessage
+from atonce.serve.dispatcher import Dispatcher
+from atonce.serve.messages import REFUSALS, RunMessage, RunsResponse, ScoreMessage
 from atonce.stored import SUMS
 from atonce.studies.curves import Line, learning_curves
 
@@ -19,19 +24,39 @@ _CURVES = {"loss": "training loss", "valid_loss": "validation loss"}
 _COLOURS = {"light": ["#1559a3", "#b3541e"], "dark": ["#74a4d1", "#e08a4b"]}
 
 
-def history(name: str, folder: RunFolder) -> RunMessage:
+def run_routes(folders: Mapping[str, RunFolder], dispatcher: Dispatcher) -> APIRouter:
+    """What is told of runs."""
+    router = APIRouter(responses=REFUSALS)
+    statuses = RunStatuses(folders)
+    one_at_a_time = CapacityLimiter(1)
+
+    @router.get("/v1/runs", response_model=RunsResponse)
+    async def runs(request: Request) -> Response:
+        """All runs: recipe, scores, learning curves."""
+
+        def found() -> str:
+            return RunsResponse(runs=statuses.all()).model_dump_json()
+
+        # Beside the event loop: files are read, and those of a long training become much JSON.
+        text = await dispatcher.in_time(request, to_thread.run_sync(found, limiter=one_at_a_time))
+        return Response(text, media_type="application/json")
+
+    return router
+
+
+def run_status(name: str, folder: RunFolder) -> RunMessage:
     """What is known of a run now. Of a file that is damaged, it says so, and has nothing of it."""
     entries: list[dict[str, Any]] = []
     scores: dict[str, ScoreMessage] = {}
-    faults = []
+    damage = []
     try:
         entries = folder.read_log()
     except AtonceError as error:
-        faults.append(f"{error.what}: {error.why}")
+        damage.append(f"{error.what}: {error.why}")
     try:
         scores = _scores(folder)
     except AtonceError as error:
-        faults.append(f"{error.what}: {error.why}")
+        damage.append(f"{error.what}: {error.why}")
     step = int(entries[-1]["step"]) if entries else 0
     return RunMessage(
         name=name,
@@ -41,12 +66,12 @@ def history(name: str, folder: RunFolder) -> RunMessage:
         step=step,
         entries=len(entries),
         training=_is_training(folder, step, entries),
-        damage="; ".join(faults) or None,
+        damage="; ".join(damage) or None,
         curves=_curves(entries),
     )
 
 
-class Histories:
+class RunStatuses:
     """Of all runs, now. What has not changed on the disk is not read again."""
 
     def __init__(self, folders: Mapping[str, RunFolder]) -> None:
@@ -54,18 +79,18 @@ class Histories:
         self._known: dict[str, tuple[object, RunMessage]] = {}
 
     def all(self) -> list[RunMessage]:
-        """As `history` has each. For one thread at a time."""
-        return [self._history(name, folder) for name, folder in self._folders.items()]
+        """As `run_status` has each. For one thread at a time."""
+        return [self._status(name, folder) for name, folder in self._folders.items()]
 
-    def _history(self, name: str, folder: RunFolder) -> RunMessage:
+    def _status(self, name: str, folder: RunFolder) -> RunMessage:
         state = _state(folder)
         if name not in self._known or self._known[name][0] != state:
-            self._known[name] = state, history(name, folder)
+            self._known[name] = state, run_status(name, folder)
         return self._known[name][1]
 
 
 def _state(folder: RunFolder) -> object:
-    """What is another when anything has changed that `history` tells of."""
+    """What is another when anything has changed that `run_status` tells of."""
     files = [folder.path / name for name in ("log.jsonl", "scores.json", SUMS)]
     checkpoints = sorted(folder.checkpoints.glob("step-*/progress.json"))
     return (*map(_stamp, [*files, *checkpoints]), is_owned(folder.path), is_owned(folder.path.parent))
