@@ -588,7 +588,10 @@ def as_run(words: list[str], runs: dict[str, Path], place: Path) -> list[str]:
     there |= {"PICTURES": str(place / "PICTURES.png"), "PICTURE": "3 May 1999", "LAYER": "rnn"}
     there |= {"transformer": "gru"} if name == "measure" else {}
     recipes = {path.stem for path in (ROOT / "src/atonce/recipes").glob("*.toml")} | {"RECIPE"}
-    given = ["RECIPE.toml" if word in recipes else there.get(word, word) for word in words]
+    there |= {word: run for word in words if word.startswith("runs/")}
+    there |= {word: "RECIPE.toml" for word in words if word in recipes or word.endswith(".toml")}
+    there |= {"exported": "new", "new.txt": "FILE"}
+    given = [there.get(word, word) for word in words]
     if name == "train":
         given += ["--set", "training.steps=2"]
     if name == "measure":
@@ -660,16 +663,27 @@ def form(value: Any) -> Any:
 
 SHORTER = {
     "minutes=15": "minutes=0.02",
+    "training.steps=200": "training.steps=2",
+    "training.steps=300": "training.steps=2",
+    "data.pairs=6000": "data.pairs=1000",
+    "data.pairs=3000": "data.pairs=1000",
     '["lstm", "transformer"]': '["rnn"], [2, 4, 8]',
 }
 """What is written otherwise when a snippet is run, so that it takes seconds."""
 
-SNIPPETS = [
-    pytest.param(document, fence, id=f"{document.name}:{fence.line}")
-    for document in DOCUMENTS
-    for fence in document.fences
-    if fence.language == "python"
-]
+
+def _snippets() -> Iterator[Any]:
+    """Of a notebook, all cells as one program; else each by itself."""
+    for document in DOCUMENTS:
+        cells = [fence for fence in document.fences if fence.language == "python"]
+        if document.name.startswith("docs/notebooks/"):
+            text = "\n\n".join(cell.text for cell in cells)
+            cells = [documents.Fence(cells[0].line, "python", text)]
+        for cell in cells:
+            yield pytest.param(document, cell, id=f"{document.name}:{cell.line}")
+
+
+SNIPPETS = [*_snippets()]
 
 
 @pytest.mark.parametrize(("document", "fence"), SNIPPETS)
@@ -695,7 +709,7 @@ def test_snippets_run_and_print_what_they_say(
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment that has the package's wheel and what it depends on, and no extra."""
+    """The Python of an environment that has the package's wheel and what it depends on, with one extra."""
     backend = pytest.importorskip("hatchling.build", reason="wheels are built with hatchling")
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "venv", symlinks=True)
@@ -712,13 +726,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def dependencies(of: metadata.Distribution) -> Collection[metadata.Distribution]:
-    """What is installed with a package that no extra is asked of, and what that needs in turn."""
+    """What is installed with `atonce[serve]`, without what else there is for developers."""
     found: dict[str, metadata.Distribution] = {}
     todo = list(of.requires or ())
     while todo:
         one = Requirement(todo.pop())
         name = one.name.lower().replace("_", "-")
-        if name not in found and (one.marker is None or one.marker.evaluate({"extra": ""})):
+        if name not in found and (one.marker is None or one.marker.evaluate({"extra": "serve"})):
             found[name] = metadata.distribution(name)
             todo += found[name].requires or ()
     return found.values()
