@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import reference
 
@@ -20,6 +21,8 @@ HERE = Path(__file__).parent
 DOCS, ROOT = HERE.parent, HERE.parents[1]
 PROJECT = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 """Files of the root that become pages."""
+WITHOUT_SITE = "commands, Python and REST are in the site that `make docs` builds"
+"""What the start page says where there is no site to link to."""
 LINK = re.compile(r"\[(?P<said>[^\]]+)\]\((?P<path>[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -52,10 +55,22 @@ def assemble(source: Path) -> Path:
     keys = source / "recipes.md"
     keys.write_text(reference.recipe_keys(keys.read_text(encoding="utf-8")), encoding="utf-8")
     (source / "extra").mkdir()
-    schema = json.dumps(atonce.Recipe.model_json_schema(), indent=1)
-    (source / "extra/recipe.schema.json").write_text(schema, encoding="utf-8")  # for editors of TOML
+    for page in sorted((source / "notebooks").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        (source / f"extra/{page.stem}.ipynb").write_text(
+            json.dumps(_notebook(text), indent=1), encoding="utf-8"
+        )
+        title, _, rest = text.partition("\n")
+        offer = f'<a href="../{page.stem}.ipynb" download>Download as a Jupyter notebook</a>'
+        page.write_text(f"{title}\n\n{offer}\n{rest}", encoding="utf-8")
+    schemas = {"recipe.schema": atonce.Recipe.model_json_schema(), "openapi": reference.openapi()}
+    for name, schema in schemas.items():  # for editors of TOML, and for programs that make clients
+        (source / f"extra/{name}.json").write_text(json.dumps(schema, indent=1), encoding="utf-8")
     index = source / "index.md"
-    index.write_text(index.read_text(encoding="utf-8") + _contents(source), encoding="utf-8")
+    start = index.read_text(encoding="utf-8")
+    assert WITHOUT_SITE in start
+    links = ", ".join(f"[{name}](reference/{name.lower()}.md)" for name in ("commands", "Python", "REST"))
+    index.write_text(start.replace(WITHOUT_SITE, links) + _contents(source), encoding="utf-8")
     return source
 
 
@@ -82,6 +97,20 @@ def _relinked(text: str, page: str) -> str:
         )
 
     return LINK.sub(other, text)
+
+
+def _notebook(page: str) -> dict[str, Any]:
+    """A page as Jupyter has it: blocks of Python are cells, and so is what is between them."""
+    cells = []
+    for number, text in enumerate(re.split(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)):
+        lines = text.strip().splitlines(keepends=True)
+        if number % 2:
+            code = {"cell_type": "code", "execution_count": None, "outputs": []}
+            cells.append({**code, "metadata": {}, "source": lines})
+        elif lines:
+            cells.append({"cell_type": "markdown", "metadata": {}, "source": lines})
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return {"nbformat": 4, "nbformat_minor": 4, "metadata": {"kernelspec": kernel}, "cells": cells}
 
 
 def _contents(source: Path) -> str:

@@ -13,7 +13,7 @@ myst_heading_anchors = 4
 # TOML, JSON and shell lines of our pages have placeholders that are no TOML, JSON or shell.
 suppress_warnings = ["misc.highlighting_failure"]
 highlight_language = "text"
-nitpicky = False
+smartquotes = False  # options begin with two dashes
 add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 60

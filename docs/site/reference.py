@@ -15,6 +15,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def one_line(text: object) -> str:
 def recipe_keys(head: str) -> str:
     """Every key of a recipe: what it may be, its default, which kinds have it. `head`: what comes before."""
     parts = [SECTIONS.split(head)[0].rstrip(), ""]
+    parts.append('For editors that complete TOML: <a href="recipe.schema.json">recipe.schema.json</a>.\n')
     for name, field in atonce.Recipe.model_fields.items():
         parts += _section(name, [*_configs(field.annotation)])
     return "\n".join(parts)
@@ -333,8 +335,8 @@ def _returns(function: Any) -> str:
 
 
 def _plain(code: str) -> str:
-    """Without the quotes around a type that is written as a text."""
-    return one_line(re.sub(r"^'(.*)'$", r"\1", code))
+    """Without the quotes around a whole type, and the space in shapes of one dimension."""
+    return one_line(re.sub(r"^'(.*)'$", r"\1", code)).replace("' ", "'")
 
 
 def _doc(one: Any) -> str:
@@ -344,6 +346,7 @@ def _doc(one: Any) -> str:
 # REST
 
 
+@cache
 def openapi() -> dict[str, Any]:
     """What a server without a model says of itself."""
     from atonce.serve.app import build_app
@@ -379,7 +382,8 @@ def rest() -> str:
     """Every route, what goes in and what comes out, and every message."""
     said = openapi()
     parts = ["# REST\n", f"{said['info'].get('description', '')}\n"]
-    parts.append("`GET /openapi.json` of a running server gives the same for programs.\n")
+    file = '<a href="../openapi.json">openapi.json</a>'
+    parts.append(f"{file} says the same for programs, and so does `GET /openapi.json` of a server.\n")
     for path, methods in said["paths"].items():
         for method, route in methods.items():
             parts += [
