@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo install test lint benchmark format clean
+.PHONY: demo install test lint docs benchmark format clean
 
 # Train two translators on real text, score them, and show what they look at: runs/demo/report.html
 demo: install
@@ -21,6 +21,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation site: build/docs/html/index.html. SPHINXOPTS='-t online' links to the sites of Python, torch and NumPy, too.
+docs: $(VENV)/installed-docs
+	$(BIN)/python docs/site/build.py build/docs -W --keep-going $(SPHINXOPTS)
 
 # Speed, as ratios measured in one run: on idle cores. benchmarks/README.md has the longer ones.
 benchmark: $(VENV)/installed-dev
@@ -43,4 +47,8 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@ $(VENV)/installed

@@ -17,8 +17,11 @@ import subprocess
 import sys
 import tomllib
 import typing
-from collections.abc import Iterator
+import venv
+import zipfile
+from collections.abc import Collection, Iterator
 from functools import cache
+from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 from shutil import copy, copytree
@@ -28,6 +31,7 @@ from typing import Any
 import click
 import pytest
 import typer.main
+from packaging.requirements import Requirement
 
 import tiny
 from atonce.cli.app import app
@@ -584,7 +588,10 @@ def as_run(words: list[str], runs: dict[str, Path], place: Path) -> list[str]:
     there |= {"PICTURES": str(place / "PICTURES.png"), "PICTURE": "3 May 1999", "LAYER": "rnn"}
     there |= {"transformer": "gru"} if name == "measure" else {}
     recipes = {path.stem for path in (ROOT / "src/atonce/recipes").glob("*.toml")} | {"RECIPE"}
-    given = ["RECIPE.toml" if word in recipes else there.get(word, word) for word in words]
+    there |= {word: run for word in words if word.startswith("runs/")}
+    there |= {word: "RECIPE.toml" for word in words if word in recipes or word.endswith(".toml")}
+    there |= {"exported": "new", "new.txt": "FILE"}
+    given = [there.get(word, word) for word in words]
     if name == "train":
         given += ["--set", "training.steps=2"]
     if name == "measure":
@@ -656,16 +663,27 @@ def form(value: Any) -> Any:
 
 SHORTER = {
     "minutes=15": "minutes=0.02",
+    "training.steps=200": "training.steps=2",
+    "training.steps=300": "training.steps=2",
+    "data.pairs=6000": "data.pairs=1000",
+    "data.pairs=3000": "data.pairs=1000",
     '["lstm", "transformer"]': '["rnn"], [2, 4, 8]',
 }
 """What is written otherwise when a snippet is run, so that it takes seconds."""
 
-SNIPPETS = [
-    pytest.param(document, fence, id=f"{document.name}:{fence.line}")
-    for document in DOCUMENTS
-    for fence in document.fences
-    if fence.language == "python"
-]
+
+def _snippets() -> Iterator[Any]:
+    """Of a notebook, all cells as one program; else each by itself."""
+    for document in DOCUMENTS:
+        cells = [fence for fence in document.fences if fence.language == "python"]
+        if document.name.startswith("docs/notebooks/"):
+            text = "\n\n".join(cell.text for cell in cells)
+            cells = [documents.Fence(cells[0].line, "python", text)]
+        for cell in cells:
+            yield pytest.param(document, cell, id=f"{document.name}:{cell.line}")
+
+
+SNIPPETS = [*_snippets()]
 
 
 @pytest.mark.parametrize(("document", "fence"), SNIPPETS)
@@ -689,17 +707,65 @@ def test_snippets_run_and_print_what_they_say(
         assert " ".join(said.split()) in printed
 
 
-def test_snippets_have_types(tmp_path: Path) -> None:
-    """All at once, strictly, with what the package's own types say."""
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has the package's wheel and what it depends on, with one extra."""
+    backend = pytest.importorskip("hatchling.build", reason="wheels are built with hatchling")
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "venv", symlinks=True)
+    site = next((folder / "venv").glob("lib/python*/site-packages"))
+    with contextlib.chdir(ROOT), contextlib.redirect_stdout(io.StringIO()):
+        wheel = folder / backend.build_wheel(str(folder))
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    (about,) = site.glob("atonce-*.dist-info")
+    for distribution in dependencies(metadata.Distribution.at(about)):
+        for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+            (site / top).symlink_to(distribution.locate_file(top))
+    return folder / "venv/bin/python"
+
+
+def dependencies(of: metadata.Distribution) -> Collection[metadata.Distribution]:
+    """What is installed with `atonce[serve]`, without what else there is for developers."""
+    found: dict[str, metadata.Distribution] = {}
+    todo = list(of.requires or ())
+    while todo:
+        one = Requirement(todo.pop())
+        name = one.name.lower().replace("_", "-")
+        if name not in found and (one.marker is None or one.marker.evaluate({"extra": "serve"})):
+            found[name] = metadata.distribution(name)
+            todo += found[name].requires or ()
+    return found.values()
+
+
+def test_the_wheel_has_types_recipes_and_the_page(installed: Path) -> None:
+    (package,) = installed.parents[1].glob("lib/python*/site-packages/atonce")
+    for name in ("py.typed", "__init__.pyi", "recipes/dates.toml", "serve/page/index.html"):
+        assert (package / name).is_file(), name
+    code = "import atonce; print(atonce.__file__, atonce.Recipe.load('dates').about)"
+    said = subprocess.run(
+        [installed, "-I", "-c", code], cwd=package, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.startswith(str(package))
+
+
+def test_snippets_have_types_for_who_installed_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """All at once, strictly, by no settings of ours."""
     for number, (_, fence) in enumerate(snippet.values for snippet in SNIPPETS):
         (tmp_path / f"snippet_{number}.py").write_text(fence.text)
-    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml")]
-    environment = {**os.environ, "MYPYPATH": str(ROOT / "src")}
+    (tmp_path / "wrong.py").write_text(
+        "import atonce\n\natonce.measure(3)\natonce.Translator.load('run').classify(['text'])\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-pretty"]
+    command += ["--python-executable", str(installed), "--cache-dir", str(ROOT / ".mypy_cache/of_the_wheel")]
+    others = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MYPYPATH")}
     done = subprocess.run(
-        [*command, *map(str, tmp_path.glob("*.py"))],
-        cwd=ROOT,
-        env=environment,
+        [*command, *sorted(path.name for path in tmp_path.glob("*.py"))],
+        cwd=tmp_path,
+        env=others,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    *errors, _ = done.stdout.splitlines()
+    assert [line.rpartition(" ")[2] for line in errors] == ["[arg-type]", "[attr-defined]"], done.stdout
+    assert all(line.startswith("wrong.py:") for line in errors), done.stdout

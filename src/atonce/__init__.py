@@ -2,62 +2,31 @@
 
 import atonce
 run = atonce.train("localisation", out="runs/en-de", minutes=3)
-model = atonce.load("runs/en-de")
+model = atonce.Translator.load("runs/en-de")
 model.translate("The device is already configured.", beam=5).text
 atonce.heatmap(model, "The device is already configured.").save("heatmap.svg")
 atonce.evaluate("runs/en-de").scores.bleu
 atonce.measure.work_span(torch.nn.LSTM(16, 16, batch_first=True), torch.randn(1, 32, 16)).span
 """
 
-import importlib
 import os
+import re
 import sys
+from importlib import import_module
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from atonce import hooks
 
-if TYPE_CHECKING:
-    from atonce.decoding.opening import load
-    from atonce.errors import AtonceError
-    from atonce.explain.api import heatmap
-    from atonce.explain.context import context
-    from atonce.explain.recording import recorded_attention
-    from atonce.studies.comparison.compare import compare
-    from atonce.studies.demo import demo
-    from atonce.studies.distill import distill
-    from atonce.studies.evaluate import evaluate
-    from atonce.studies.experiment import train
-
-    measure: Any  # a folder that can be called, which no type can say
-
 __version__ = "0.1.0"
-__all__ = [
-    "AtonceError",
-    "compare",
-    "context",
-    "demo",
-    "distill",
-    "evaluate",
-    "heatmap",
-    "load",
-    "recorded_attention",
-    "train",
-]
 
-_HOMES = {
-    "AtonceError": "atonce.errors",
-    "compare": "atonce.studies.comparison.compare",
-    "context": "atonce.explain.context",
-    "demo": "atonce.studies.demo",
-    "distill": "atonce.studies.distill",
-    "evaluate": "atonce.studies.evaluate",
-    "heatmap": "atonce.explain.api",
-    "load": "atonce.decoding.opening",
-    "recorded_attention": "atonce.explain.recording",
-    "train": "atonce.studies.experiment",
-}
-
+# Names are imported when they are asked for, so that `import atonce`, and every `atonce --help`, goes without
+# torch. Type checkers do not follow that, and need a stub; so the stub is where the names are kept (as SPEC 1
+# of Scientific Python has it), and this reads it.
+_STUB = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+_HOMES = {name: home for home, name in re.findall(r"^from (\S+) import (\w+) as \2$", _STUB, re.MULTILINE)}
+__all__ = sorted([*_HOMES, "measure"])
 
 # A thread of torch that waits for another does so in a loop of 300,000 pauses, 5 ms on our Xeon and thus
 # longer than the system gives a thread at a time. On a busy machine hardly anything else would be done
@@ -68,17 +37,17 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for when it is asked for: `import atonce` alone does not import torch."""
-    if name == "measure":  # a folder of its own, with `work_span` and `growth`
-        return importlib.import_module("atonce.measure")
+    """Import what is asked for when it is asked for."""
+    if name == "measure":  # a folder of its own that can be called, with `work_span` and `growth`
+        return import_module("atonce.measure")
     if name not in _HOMES:
         raise AttributeError(f"module 'atonce' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
     """What a notebook completes."""
-    return [*__all__, "measure", *(name for name in globals() if name.startswith("__"))]
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 def _heatmap(*args: Any, **options: Any) -> Any:
@@ -94,7 +63,7 @@ class _Measure(ModuleType):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """See `atonce.studies.measurement.measurement.measure`."""
-        return importlib.import_module("atonce.studies.measurement.measurement").measure(*args, **kwargs)
+        return import_module("atonce.studies.measurement.measurement").measure(*args, **kwargs)
 
 
 class _FrontDoor(ModuleType):

@@ -28,8 +28,8 @@ class Config(BaseModel):
     )
 
     @classmethod
-    def parse(cls: type[C], values: Mapping[str, Any], *, origin: str) -> C:
-        """Check `values`, as read from a TOML file named `origin`, and fill in the defaults.
+    def parse(cls: type[C], values: Mapping[str, Any], *, origin: str = "the recipe") -> C:
+        """Check `values`, given in Python or read from a TOML file named `origin`; fill in the defaults.
 
         Raises RecipeError for an unknown key or an impossible value, naming the nearest known one.
         """

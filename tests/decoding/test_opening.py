@@ -11,7 +11,7 @@ import torch
 from atonce.data.images import ImagePair
 from atonce.data.pairs import Pair
 from atonce.data.prepare import open_prepared
-from atonce.decoding import opening
+from atonce.decoding import restore
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load, load_classifier, load_reader, load_translator
@@ -226,7 +226,7 @@ def test_a_damaged_lexicon_is_learned_again(
 def test_what_reads_images_is_fast_without_a_list(
     runs: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "can_multiply_eight_bits", lambda: True)
+    monkeypatch.setattr(restore, "can_multiply_eight_bits", lambda: True)
     plain, fast = (load(runs[kind], device="cpu", fast=fast) for fast in (False, True))
     assert any(isinstance(layer, EightBitLinear) for layer in fast.model.modules())
     assert len(fast.outputs(images_of(runs[kind]))) == len(plain.outputs(images_of(runs[kind])))
@@ -236,7 +236,7 @@ def test_what_reads_images_is_fast_without_a_list(
 def test_a_cpu_that_cannot_multiply_eight_bits_does_not(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "can_multiply_eight_bits", lambda: False)
+    monkeypatch.setattr(restore, "can_multiply_eight_bits", lambda: False)
     model = load(runs["labels"], device="cpu", fast=True).model
     assert not any(isinstance(layer, EightBitLinear) for layer in model.modules())
 

@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+import atonce
 from atonce.cli.compare import compare
 from atonce.cli.context import context
 from atonce.cli.demo import demo
@@ -155,6 +156,8 @@ def explained(error: Any) -> AtonceError:
         close = get_close_matches(name, known, n=1)
         meant = f"did you mean {close[0]!r}? If not, {see}" if close else see
         return RecipeError(f"there is no command {name!r}", why="atonce has no such command", fix=meant)
+    if kind == "NoArgsIsHelpError":
+        return RecipeError("there is no command", why="atonce alone does nothing", fix=see)
     named = None if getattr(error, "param", None) is None else _name_of(error.param)
     if kind == "MissingParameter" and named:
         return RecipeError(f"{named} is missing", why=f"{command} needs it", fix=see)
@@ -172,6 +175,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        typer.echo(f"atonce {atonce.__version__}")
+        raise typer.Exit
+    return wanted  # what comes back is what the option is taken to be
+
+
+@app.callback()
+def _of_all_commands(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
 for command in (
     demo, recipes, train, translate, summarize, classify, read, evaluate, heatmap, context,
     compare, measure, serve, export, distill,

@@ -14,9 +14,11 @@ from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.decoding.image_reader import as_source
 from atonce.decoding.search import batches_by_length
+from atonce.decoding.shortlist import Shortlist
 from atonce.decoding.system import System, padded
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
+from atonce.runs.recipe import Recipe
 from atonce.shapes import Bool, Float, Int, UInt8
 
 POSITIONS_AT_ONCE = 8_192
@@ -35,6 +37,9 @@ class Classification:
 class Classifier(System):
     """A trained model that chooses a label. `atonce.load` gives one."""
 
+    tasks = ("classification",)
+    makes = "labels"
+
     def __init__(
         self, model: Seq2Seq, ends: IOSpec, *, longest_source: int = 256, name: str = "model"
     ) -> None:
@@ -45,6 +50,19 @@ class Classifier(System):
         self.labels = ends.target
         self.longest_source = longest_source
         self.positions_at_once = POSITIONS_AT_ONCE
+
+    @classmethod
+    def of(
+        cls,
+        model: Seq2Seq,
+        ends: IOSpec,
+        recipe: Recipe,
+        *,
+        shortlist: Shortlist | None = None,
+        name: str = "model",
+    ) -> "Classifier":
+        """A classifier that was made by this recipe; nothing is searched, so there is no short list."""
+        return cls(model, ends, longest_source=recipe.data.max_length, name=name)
 
     @overload
     def classify(

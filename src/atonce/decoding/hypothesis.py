@@ -15,7 +15,7 @@ class Pieces:
     bos: int
     """Stands before the first piece."""
     eos: int
-    """Ends a sentence."""
+    """IOSpec a sentence."""
     never: tuple[int, ...] = ()
     """Pieces that no output may hold, such as padding. Their share of the probability stays theirs."""
 

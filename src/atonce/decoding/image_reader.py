@@ -9,13 +9,15 @@ from torch import Tensor
 
 from atonce.data.config import Normalization
 from atonce.data.images import ImageShape
+from atonce.data.io_spec import IOSpec
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
 from atonce.decoding.search import check_search_fits, search
+from atonce.decoding.shortlist import Shortlist
 from atonce.decoding.system import System
 from atonce.decoding.translator import Translation, check_outputs, translation_of
 from atonce.models.seq2seq import Seq2Seq
-from atonce.runs.recipe import DecodingConfig
+from atonce.runs.recipe import DecodingConfig, Recipe
 from atonce.shapes import Bool, Float, UInt8
 
 IMAGES_AT_ONCE = 64
@@ -25,6 +27,9 @@ LONGEST_OUTPUT = 64
 
 class ImageReader(System):
     """A trained model from an image to text. `atonce.load` gives one."""
+
+    tasks = ("reading",)
+    makes = "texts of images"
 
     def __init__(
         self,
@@ -40,6 +45,21 @@ class ImageReader(System):
         self.shape = shape
         self.tokenizer = tokenizer
         self.config = config
+
+    @classmethod
+    def of(
+        cls,
+        model: Seq2Seq,
+        ends: IOSpec,
+        recipe: Recipe,
+        *,
+        shortlist: Shortlist | None = None,
+        name: str = "model",
+    ) -> "ImageReader":
+        """A model from images to text that was made by this recipe; there is no short list for it."""
+        assert isinstance(ends.source, ImageShape)
+        assert isinstance(ends.target, Tokenizer)
+        return cls(model, ends.source, ends.target, recipe.decoding, name=name)
 
     @overload
     def read_images(

@@ -4,28 +4,64 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
-from atonce.data.config import Normalization
+from atonce.data.config import Normalization, Task
+from atonce.data.io_spec import IOSpec
 from atonce.data.tokenizer import PAD
+from atonce.decoding.restore import restore, trained_for
+from atonce.decoding.shortlist import Shortlist
 from atonce.layers.attention import is_watched
 from atonce.layers.masks import padding_mask
 from atonce.models.interface import Searched
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.threads import computing_on, search_threads
+from atonce.runs.recipe import Recipe
 from atonce.shapes import Bool, Int
+
+S = TypeVar("S", bound="System")  # beartype has no answer to typing.Self
 
 
 class System(ABC):
     """A trained model with what stands between it and the world."""
 
+    tasks: ClassVar[tuple[Task, ...]]
+    """What it is trained for."""
+    makes: ClassVar[str]
+    """What comes out of it, for errors."""
+
     def __init__(self, model: Seq2Seq, name: str) -> None:
         self.model = model
         self.name = name
         """What figures call it."""
+
+    @classmethod
+    def load(
+        cls: type[S], run: str | Path, *, device: str | torch.device | None = None, fast: bool = False
+    ) -> S:
+        """The model of a run folder, ready to use: as `atonce.load`, where only this kind will do.
+
+        Raises RunError as it does, and where the run was trained for something else.
+        """
+        found = restore(trained_for(run, cls.tasks, cls.makes), device=device, fast=fast)
+        return cls.of(found.model, found.ends, found.recipe, shortlist=found.shortlist, name=found.name)
+
+    @classmethod
+    @abstractmethod
+    def of(
+        cls: type[S],
+        model: Seq2Seq,
+        ends: IOSpec,
+        recipe: Recipe,
+        *,
+        shortlist: Shortlist | None = None,
+        name: str = "model",
+    ) -> S:
+        """A model that was made by this recipe, with what it reads and writes."""
 
     @property
     def device(self) -> torch.device:

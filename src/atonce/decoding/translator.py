@@ -11,6 +11,7 @@ from torch import Tensor
 from atonce import hooks
 from atonce.config import shown
 from atonce.data.config import Normalization
+from atonce.data.io_spec import IOSpec
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.beam import Growth
 from atonce.decoding.hypothesis import Hypothesis
@@ -28,7 +29,7 @@ from atonce.errors import AtonceError, RecipeError, RunError
 from atonce.models.interface import Memory, Searched, stacked
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
-from atonce.runs.recipe import WIDEST_BEAM, DecodingConfig
+from atonce.runs.recipe import WIDEST_BEAM, DecodingConfig, Recipe
 from atonce.shapes import Bool, Int
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class Translator(System):
     Sentences are searched in batches of like length and given back in order; batching changes no output.
     """
 
+    tasks = ("translation", "summarization")
+    makes = "texts of texts"
+
     def __init__(
         self,
         model: Seq2Seq,
@@ -120,6 +124,22 @@ class Translator(System):
         self.longest_source = longest_source
         self.whole = whole
         self.shortlist = shortlist
+
+    @classmethod
+    def of(
+        cls,
+        model: Seq2Seq,
+        ends: IOSpec,
+        recipe: Recipe,
+        *,
+        shortlist: Shortlist | None = None,
+        name: str = "model",
+    ) -> "Translator":
+        """A model from text to text that was made by this recipe."""
+        return cls(
+            model, ends.tokenizer, recipe.decoding, longest_source=recipe.data.max_length,
+            whole=recipe.data.task == "summarization", shortlist=shortlist, name=name,
+        )  # fmt: skip
 
     @overload  # a str is a sequence of them, too: the first that fits is taken
     def translate(  # type: ignore[overload-overlap]

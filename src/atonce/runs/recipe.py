@@ -98,7 +98,11 @@ class DecodingConfig(Config):
 
 
 class Recipe(Config):
-    """Everything that decides an experiment: data, vocabulary, model, training, decoding."""
+    """Everything that decides an experiment: data, vocabulary, model, training, decoding.
+
+    `Recipe.load("tatoeba", ["training.steps=2000"])` reads one by name or from a file, and
+    `Recipe.parse({"data": {"kind": "files", "source": "a.en", "target": "a.de"}})` makes one of plain values.
+    """
 
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     """Format of the run folder; written by atonce."""
@@ -109,6 +113,23 @@ class Recipe(Config):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     decoding: DecodingConfig = DecodingConfig()
+
+    @classmethod
+    def load(cls, recipe: str | Path, overrides: Iterable[str] = (), *, model: str | None = None) -> "Recipe":
+        """Read a recipe by name or from a .toml file, then apply overrides such as "training.steps=2000".
+
+        `model`: the name of an architecture (`atonce recipes` lists them) in place of the recipe's own. An
+        override of one budget, training.steps or training.minutes, takes the place of the other. Raises
+        RecipeError if there is no such recipe or architecture, if it is not TOML, or if a key or value is not
+        known.
+        """
+        values, origin = _read(recipe)
+        overrides = list(overrides)
+        if model is not None:
+            values = {**values, "model": architecture(model).model.model_dump(exclude_none=True)}
+        for override in overrides:
+            values = _overridden(values, override)
+        return cls.parse(values, origin=f"{origin} with --set" if overrides else origin)
 
     @model_validator(mode="after")
     def _model_fits_the_task(self) -> "Recipe":
@@ -136,21 +157,7 @@ def names() -> list[str]:
     )
 
 
-def load(recipe: str | Path, overrides: Iterable[str] = (), *, model: str | None = None) -> Recipe:
-    """Read a recipe by name or from a .toml file, then apply overrides such as "training.steps=2000".
-
-    `model`: the name of an architecture (`atonce recipes` lists them) in place of the recipe's own. An
-    override of one budget, training.steps or training.minutes, takes the place of the other. Raises
-    RecipeError if there is no such recipe or architecture, if it is not TOML, or if a key or value is not
-    known.
-    """
-    values, origin = _read(recipe)
-    overrides = list(overrides)
-    if model is not None:
-        values = {**values, "model": architecture(model).model.model_dump(exclude_none=True)}
-    for override in overrides:
-        values = _overridden(values, override)
-    return Recipe.parse(values, origin=f"{origin} with --set" if overrides else origin)
+load = Recipe.load
 
 
 def with_budget(recipe: Recipe, *, minutes: float | None = None, steps: int | None = None) -> Recipe:
