@@ -141,9 +141,13 @@ class Side:
     """
 
     text: str
+    """The text."""
     pieces: tuple[str, ...]
+    """What the model reads or writes."""
     words: tuple[str, ...]
+    """What people read."""
     word_of_piece: tuple[int, ...]
+    """For each piece, the number of its word, from 0."""
 
     def places(self, words: Collection[int]) -> list[int]:
         """Where the pieces of these words are, words and places counted from 0."""
