@@ -102,6 +102,19 @@ def test_tables_escape_what_they_hold() -> None:
     assert "| <b> | 1 |" in table.markdown()
 
 
+def test_a_table_has_cells_that_stand_out_lines_and_directions() -> None:
+    table = Table("t", "", (), (("a|b", "1\n2"), ("ש", "כ")), strong={(0, 1)})
+    assert "<thead>" not in table.html()
+    assert '<tr><th scope="row" dir="auto">a|b</th><td class=strongest>1<br>2</td></tr>' in table.html()
+    assert '<td dir="auto">כ</td>' in table.html()
+    assert table.markdown().splitlines()[4:] == [
+        "|  |  |",
+        "| --- | ---: |",
+        r"| a\|b | **1<br>2** |",
+        "| ש | כ |",
+    ]
+
+
 def test_results_have_no_tables_unless_they_say_so() -> None:
     nothing: Sequence[Table] = Part("a", np.ones(1)).tables()
     assert list(nothing) == []

@@ -3,7 +3,7 @@
 import atonce
 run = atonce.train("localisation", out="runs/en-de", minutes=3)
 model = atonce.load("runs/en-de")
-model.translate(["The device is already configured."], beam=5)[0].text
+model.translate("The device is already configured.", beam=5).text
 atonce.heatmap(model, "The device is already configured.").save("heatmap.svg")
 atonce.evaluate("runs/en-de").scores.bleu
 atonce.measure.work_span(torch.nn.LSTM(16, 16, batch_first=True), torch.randn(1, 32, 16)).span
@@ -13,12 +13,14 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from atonce import hooks
+
 if TYPE_CHECKING:
     from atonce.decoding.opening import load
     from atonce.errors import AtonceError
-    from atonce.explain.contexts.context import context
-    from atonce.explain.looking import heatmap
-    from atonce.explain.record import recorded_attention
+    from atonce.explain.api import heatmap
+    from atonce.explain.context import context
+    from atonce.explain.recording import recorded_attention
     from atonce.studies.comparison.compare import compare
     from atonce.studies.demo import demo
     from atonce.studies.distill import distill
@@ -44,13 +46,13 @@ __all__ = [
 _HOMES = {
     "AtonceError": "atonce.errors",
     "compare": "atonce.studies.comparison.compare",
-    "context": "atonce.explain.contexts.context",
+    "context": "atonce.explain.context",
     "demo": "atonce.studies.demo",
     "distill": "atonce.studies.distill",
     "evaluate": "atonce.studies.evaluate",
-    "heatmap": "atonce.explain.looking",
+    "heatmap": "atonce.explain.api",
     "load": "atonce.decoding.opening",
-    "recorded_attention": "atonce.explain.record",
+    "recorded_attention": "atonce.explain.recording",
     "train": "atonce.studies.experiment",
 }
 
@@ -75,3 +77,11 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """What a notebook completes."""
     return [*__all__, "measure", *(name for name in globals() if name.startswith("__"))]
+
+
+def _heatmap(*args: Any, **options: Any) -> Any:
+    draw: Any = __getattr__("heatmap")
+    return draw(*args, **options)
+
+
+hooks.heatmap = _heatmap

@@ -39,29 +39,52 @@ class Table:
     title: str
     note: str
     header: tuple[str, ...]
+    """The names of the columns; none where the rows say it all."""
     rows: tuple[tuple[str, ...], ...]
+    strong: Set[tuple[int, int]] = frozenset()
+    """Cells that stand out: row and column, counted from 0 as they are in `rows`."""
 
     def markdown(self) -> str:
         """As Markdown has it."""
-        lines = [self.header, ["---", *["---:"] * (len(self.header) - 1)], *self.rows]
-        return "\n".join(
-            [f"### {self.title}", "", self.note, "", *(f"| {' | '.join(line)} |" for line in lines), ""]
-        )
+        columns = max(map(len, (self.header, *self.rows)))
+        header = self.header or ("",) * columns  # Markdown knows no table without a header
+        rows = [
+            [f"**{one}**" if (row, column) in self.strong else one for column, one in enumerate(cells)]
+            for row, cells in enumerate(self.rows)
+        ]
+        lines = map(_markdown_line, (header, ("---", *["---:"] * (columns - 1)), *rows))
+        return "\n".join([f"### {self.title}", "", self.note, "", *lines, ""])
 
     def html(self) -> str:
         """As HTML has it."""
-        head = "".join(f'<th scope="col" dir="auto">{html.escape(one)}</th>' for one in self.header)
-        rows = "\n".join(
-            f'<tr><th scope="row" dir="auto">{html.escape(first)}</th>'
-            + "".join(f"<td>{html.escape(one)}</td>" for one in others)
-            + "</tr>"
-            for first, *others in self.rows
-        )
         note = f" <span>{html.escape(self.note)}</span>" if self.note else ""
+        head = f"<thead><tr>{_html_header(*self.header)}</tr></thead>\n" if self.header else ""
+        rows = "\n".join(f"<tr>{self._html_row(number)}</tr>" for number in range(len(self.rows)))
         return (
             f"<table>\n<caption>{html.escape(self.title)}{note}</caption>\n"
-            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+            f"{head}<tbody>\n{rows}\n</tbody>\n</table>"
         )
+
+    def _html_row(self, number: int) -> str:
+        first, *others = self.rows[number]
+        cells = [f'<th scope="row" dir="auto">{html.escape(first)}</th>']
+        for column, one in enumerate(others, 1):
+            look = " class=strongest" if (number, column) in self.strong else ""
+            # Only words have a direction, and nearly all cells are numbers: a map of weights has thousands.
+            direction = "" if one.isascii() else ' dir="auto"'
+            text = "<br>".join(html.escape(one).split("\n"))
+            cells.append(f"<td{look}{direction}>{text}</td>")
+        return "".join(cells)
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    written = (one.replace("|", r"\|").replace("\n", "<br>") for one in cells)
+    return f"| {' | '.join(written)} |"
+
+
+def _html_header(corner: str, *columns: str) -> str:
+    names = (f'<th scope="col" dir="auto">{html.escape(one)}</th>' for one in columns)
+    return f'<th dir="auto">{html.escape(corner)}</th>{"".join(names)}'
 
 
 class Result:

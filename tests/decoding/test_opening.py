@@ -17,8 +17,7 @@ from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.opening import load, load_classifier, load_reader, load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
-from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.translation import heatmap
+from atonce.explain.text_heatmap import Heatmap, translation_heatmap
 from atonce.layers import kernels
 from atonce.layers.attention import observing
 from atonce.layers.eight_bits import EightBitLinear
@@ -86,6 +85,16 @@ def test_probabilities_sum_to_one_and_the_likeliest_is_the_label(runs: dict[str,
     assert classifier.outputs(images) == [found.label for found in classifier.classify(images)]
 
 
+def test_one_image_gives_one_result_and_a_list_a_list(runs: dict[str, Path]) -> None:
+    images = images_of(runs["labels"])[:2]
+    classifier = load_classifier(runs["labels"])
+    assert [classifier.classify(image).label for image in images] == classifier.outputs(images)
+    reader, images = load_reader(runs["images"]), images_of(runs["images"])[:2]
+    assert [reader.read_images(image, nbest=2).text for image in images] == [
+        one.text for one in reader.read_images(images, nbest=2)
+    ]
+
+
 @pytest.mark.parametrize("name", ["labels", "images"])
 def test_an_image_does_not_depend_on_its_neighbours(runs: dict[str, Path], name: str) -> None:
     system, images = load(runs[name]), images_of(runs[name])
@@ -138,7 +147,7 @@ def test_what_is_watched_is_not_compiled(runs: dict[str, Path]) -> None:
     fast = load_translator(runs["texts"], device="cpu", fast=True)
     with observing(lambda layer, weights: None):
         assert fast.searched is fast.model
-    assert isinstance(heatmap(fast, "3 May 2021"), Heatmap)
+    assert isinstance(translation_heatmap(fast, "3 May 2021"), Heatmap)
 
 
 @needs_kernels

@@ -12,9 +12,9 @@ from atonce.data.ends import Ends
 from atonce.decoding.opening import load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
-from atonce.explain.contexts.context import context
-from atonce.explain.texts.confidence import confidence
-from atonce.explain.texts.translation import heatmap
+from atonce.explain.context import context
+from atonce.explain.scoring import confidence
+from atonce.explain.text_heatmap import translation_heatmap
 from atonce.runs.folder import RunFolder
 from atonce.studies.evaluate import evaluate
 from atonce.training.train import _open_run
@@ -49,7 +49,10 @@ def test_every_way_to_ask(translator: Translator, other: str) -> None:
     assert translator.prefix_pieces(other) == translator.prefix_pieces(TEXT)
     assert translator.target_pieces(other) == translator.target_pieces(TEXT)
     assert confidence(translator, other, other) == confidence(translator, TEXT, TEXT)
-    ours, theirs = heatmap(translator, TEXT, target=TEXT), heatmap(translator, other, target=other)
+    ours, theirs = (
+        translation_heatmap(translator, TEXT, target=TEXT),
+        translation_heatmap(translator, other, target=other),
+    )
     assert theirs.source == other
     assert theirs.maps[0].rows == ours.maps[0].rows
     assert theirs.maps[0].columns == ours.maps[0].columns

@@ -242,9 +242,20 @@ def test_drawing_at_random_depends_on_the_seed(translator: Translator) -> None:
     assert drawn(1) != drawn(2)
 
 
-def test_a_string_is_no_list_of_texts(translator: Translator) -> None:
-    with pytest.raises(TypeError, match="not one string"):
-        translator.translate("10. Januar 2024")
+def test_one_text_gives_one_result_and_a_list_a_list(translator: Translator) -> None:
+    for options in ({"beam": 3, "nbest": 2}, {"prefix": "a"}, {}):
+        assert [[translator.translate(text, **options)] for text in TEXTS] == [
+            translator.translate([text], **options) for text in TEXTS
+        ]
+    drawn = [
+        translator.translate(texts, temperature=1.0, nbest=2, generator=torch.Generator().manual_seed(1))
+        for texts in ("mai", ["mai"])
+    ]
+    assert [drawn[0]] == drawn[1]
+    done: list[int] = []
+    assert translator.translate("", advance=done.append).text == ""
+    translator.translate("mai", advance=done.append)
+    assert sum(done) == 1
 
 
 def test_a_model_in_training_translates_without_dropout_and_goes_on_training(translator: Translator) -> None:

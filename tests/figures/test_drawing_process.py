@@ -216,7 +216,7 @@ def test_it_takes_no_module_from_the_working_directory(
 
 def test_only_the_process_has_the_library_and_it_has_little_else() -> None:
     program = (
-        "import sys, atonce.figures.drawing, atonce.figures.fonts, atonce.figures.vega as vega\n"
+        "import sys, atonce.figures.figure, atonce.figures.fonts, atonce.figures.vega as vega\n"
         "from atonce.figures.drawing_process import SHARED\n"
         "assert SHARED.ask('svg_to_png', svg='<svg xmlns=\"http://www.w3.org/2000/svg\"/>')\n"
         "import pathlib\n"

@@ -16,16 +16,16 @@ import pytest
 import torch
 
 import atonce
-from atonce.explain.contexts.context import Context
-from atonce.explain.contexts.influence import Influence as Contextual
-from atonce.explain.contexts.uses import Use
-from atonce.explain.images.heatmap import ImageHeatmap
-from atonce.explain.images.maps import ImageAttention, Occlusion
-from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.words import AttentionMap
+from atonce.explain.context import Context
+from atonce.explain.context_vectors import ContextInfluence, Use
+from atonce.explain.image_attention import ImageAttention
+from atonce.explain.image_heatmap import ImageHeatmap
+from atonce.explain.influence import Occlusion
+from atonce.explain.text_heatmap import Heatmap
+from atonce.explain.words import AttentionMap
 from atonce.figures import fonts
-from atonce.figures.drawing import Drawing, TooMuchToDraw
 from atonce.figures.drawing_process import OF_ONE_USER, SHARED, DrawingDied
+from atonce.figures.figure import Figure, TooMuchToDraw
 from atonce.figures.labels import LONGEST, width_px
 from atonce.figures.vega import vega_lite_version
 from atonce.measure.growth import Growth
@@ -67,7 +67,7 @@ def heat_map() -> Heatmap:
         AttentionMap(WORDS, WORDS, weights, title=f"{LONG}\x00, head {head}", rule=" ".join(AWKWARD))
         for head in (1, 2)
     )
-    return Heatmap(maps, " ".join(WORDS), " ".join(WORDS), model=" ".join(AWKWARD))
+    return Heatmap(maps, source=" ".join(WORDS), output=" ".join(WORDS), model=" ".join(AWKWARD))
 
 
 def image_heat_map() -> ImageHeatmap:
@@ -86,7 +86,7 @@ def context() -> Context:
     vectors = {"embedding": np.random.default_rng(0).normal(size=(len(uses), 3)).astype(np.float32)}
     name = " ".join(AWKWARD)
     return Context(
-        name, name, 9, uses, vectors, {"embedding": Contextual(0.5, 0.1, 0.2)}, shown=("embedding",)
+        name, name, 9, uses, vectors, {"embedding": ContextInfluence(0.5, 0.1, 0.2)}, shown=("embedding",)
     )
 
 
@@ -110,7 +110,7 @@ def clock() -> Clock:
     return Clock("machine", "cpu", (1,), tuple(timings))
 
 
-FIGURES: dict[type[Drawing], Callable[[], Drawing]] = {
+FIGURES: dict[type[Figure], Callable[[], Figure]] = {
     Heatmap: heat_map,
     ImageHeatmap: image_heat_map,
     Context: context,
@@ -141,17 +141,17 @@ CHARTS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def kinds_of_drawings() -> set[type[Drawing]]:
+def kinds_of_drawings() -> set[type[Figure]]:
     for module in pkgutil.walk_packages(atonce.__path__, "atonce."):
         if "figure" in module.name or "heatmap" in module.name or "measurement" in module.name:
             importlib.import_module(module.name)
 
-    def below(kind: type[Drawing]) -> Iterator[type[Drawing]]:
+    def below(kind: type[Figure]) -> Iterator[type[Figure]]:
         for one in kind.__subclasses__():
             yield one
             yield from below(one)
 
-    own = {one for one in below(Drawing) if one.__module__.startswith("atonce.")}
+    own = {one for one in below(Figure) if one.__module__.startswith("atonce.")}
     return {one for one in own if not getattr(one, "__abstractmethods__", None)}
 
 
@@ -184,7 +184,7 @@ def test_no_figure_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("kind", FIGURES)
-def test_a_figure_of_awkward_texts_is_drawn(kind: type[Drawing]) -> None:
+def test_a_figure_of_awkward_texts_is_drawn(kind: type[Figure]) -> None:
     figure = FIGURES[kind]()
     svg = check_drawn(figure.spec(), longest=1100)  # a title may be as wide as the figure
     assert svg.count("plain") or kind is ImageHeatmap
@@ -230,7 +230,7 @@ def test_bands_of_words_that_look_alike_stay_apart() -> None:
 def test_a_heat_map_of_a_book_is_refused_before_it_takes_memory(suffix: str) -> None:
     words = tuple(map(str, range(5_000)))
     weights = np.zeros((5_000, 5_000), np.float32)
-    huge = Heatmap((AttentionMap(words, words, weights, "a", "b"),), "", "", "model")
+    huge = Heatmap((AttentionMap(words, words, weights, "a", "b"),), source="", output="", model="model")
     with pytest.raises(TooMuchToDraw, match=r"has 25,000,000 cells or points[\s\S]*fix: take less"):
         huge.rendered(suffix)
     bundle = huge._repr_mimebundle_()

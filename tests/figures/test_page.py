@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.words import AttentionMap
+from atonce.explain.text_heatmap import Heatmap
+from atonce.explain.words import AttentionMap
 
 ROWS, COLUMNS = ("der", "</script><b>", "der"), ("the", 'a&"b', "‹end›", "the")
 
@@ -47,7 +47,7 @@ class Outline(HTMLParser):
 
 @pytest.fixture(scope="module")
 def outline():
-    one = Heatmap((attention(),), "the a&b the", "der </script><b> der", "runs/<demo>")
+    one = Heatmap((attention(),), source="the a&b the", output="der </script><b> der", model="runs/<demo>")
     return Outline(one.to_page())
 
 
@@ -100,7 +100,7 @@ def test_hovering_tells_row_column_and_weight(outline):
 
 
 def test_several_figures_share_a_page_and_one_script():
-    one = Heatmap((attention(), attention("head 2")), "source", "output", "model")
+    one = Heatmap((attention(), attention("head 2")), source="source", output="output", model="model")
     outline = Outline(f"<main>{one.to_html()}{one.to_html()}</main>")
     assert outline.open == []
     assert len(outline.texts("script")) == 2

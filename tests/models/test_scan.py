@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from atonce.explain.record import recorded_attention
+from atonce.explain.recording import recorded_attention
 from atonce.models.scan import ScanDecoder
 from zoo import BOS, EOS, SOURCES, config_of, model_of, padded
 

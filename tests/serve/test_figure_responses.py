@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.words import AttentionMap
+from atonce.explain.text_heatmap import Heatmap
+from atonce.explain.words import AttentionMap
 from atonce.figures.drawing_process import SHARED, TooMuchToDraw
 from atonce.serve import figure_responses, inspect
 from atonce.serve.app import build_app
@@ -38,7 +38,9 @@ class Endless(Heatmap):
 def figure(kind: type[Heatmap] = Heatmap, words: int = 2) -> Heatmap:
     names = tuple(f"w{number}" for number in range(words))
     weights = np.full((words, words), 1 / words, np.float32)
-    return kind((AttentionMap(names, names, weights, "layer", "rule"),), "a", "b", "model")
+    return kind(
+        (AttentionMap(names, names, weights, "layer", "rule"),), source="a", output="b", model="model"
+    )
 
 
 def kill_while_drawing() -> None:

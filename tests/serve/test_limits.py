@@ -17,9 +17,9 @@ import zoo
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.translator import Translator
 from atonce.errors import RecipeError
-from atonce.explain.record import recorded_attention
-from atonce.explain.texts.beam_tree import beam_tree
-from atonce.explain.texts.influence import gradient_influence, occlusion_influence
+from atonce.explain.beam_tree import beam_tree
+from atonce.explain.influence import gradient_influence, occlusion_influence
+from atonce.explain.recording import recorded_attention
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.pauses import pausing
@@ -248,7 +248,7 @@ def test_after_its_time_a_request_stops_at_the_next_step(
             raise
 
     for module in ("decoding.beam", "decoding.greedy", "decoding.prefix", "decoding.translator",
-                   "explain.texts.influence", "serve.inspect", "serve.translate"):  # fmt: skip
+                   "explain.influence", "serve.inspect", "serve.translate"):  # fmt: skip
         monkeypatch.setattr(f"atonce.{module}.pause", slow)
     with TestClient(build_app(models, Limits(seconds=0.15))) as client:
         answer = client.post(path, json=body)

@@ -8,7 +8,7 @@ import typer
 from atonce.cli.options import MOST_SHOWN
 
 if TYPE_CHECKING:
-    from atonce.explain.contexts.context import Context
+    from atonce.explain.context import Context
 
 
 def context(
@@ -32,13 +32,13 @@ def context(
     """Show how context changes the vectors of a word, layer by layer and from which side."""
     from atonce.cli.figures import save
     from atonce.cli.output import print_json, print_text
-    from atonce.figures.drawing import check_format
+    from atonce.figures.figure import check_format
 
     if out is not None:
         check_format(out, "picture of context")
 
     from atonce.data.lines import read_lines
-    from atonce.explain.contexts.context import context as look
+    from atonce.explain.context import context as look
 
     sentences = None if corpus is None else list(read_lines(corpus))
     found = look(run, word, sentences, layer=layer, ignore_case=ignore_case, most=uses)

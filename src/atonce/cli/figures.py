@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from atonce.figures.drawing import Drawing
+    from atonce.figures.figure import Figure
 
 
-def save(figure: "Drawing", out: Path) -> None:
+def save(figure: "Figure", out: Path) -> None:
     """Write `figure` to `out`; a word that no font can draw is a warning on stderr."""
     import warnings
 

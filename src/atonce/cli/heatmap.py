@@ -25,11 +25,11 @@ def heatmap(
     """Draw what a model looks at while it translates a text, or reads or classifies an image."""
     from atonce.cli.figures import save
     from atonce.cli.output import print_text
-    from atonce.figures.drawing import check_format
+    from atonce.figures.figure import check_format
 
     check_format(out, "heat map")
 
-    from atonce.explain.looking import heatmap as draw
+    from atonce.explain.api import heatmap as draw
 
     figure = draw(run, text, target=target, layer=layer, head=head, words=words, end=end)
     save(figure, out)

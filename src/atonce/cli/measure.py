@@ -48,7 +48,7 @@ def measure(
 
     Span is how many operations must wait for one another, however many processors there are.
     """
-    from atonce.figures.drawing import FORMATS, check_format
+    from atonce.figures.figure import FORMATS, check_format
 
     chosen, timed = _numbers(lengths), _numbers(clock_lengths)
     if out is not None:
@@ -109,7 +109,7 @@ def _print(found: "Measurement", out: Path | None, *, json: bool) -> None:
     if json:
         print_json(found.to_dict())
         return
-    for table in found.text_tables():
+    for table in found.tables():
         _print_table(table)
     for kind, names in found.measured.worst():
         print_text(f"Taken for the worst ({kind}): {', '.join(names)}")

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from atonce.decoding.search import batches_by_length
 from atonce.decoding.system import System, padded
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
-from atonce.shapes import Bool, Float, Int
+from atonce.shapes import Bool, Float, Int, UInt8
 
 POSITIONS_AT_ONCE = 8_192
 
@@ -43,14 +44,29 @@ class Classifier(System):
         self.longest_source = longest_source
         self.positions_at_once = POSITIONS_AT_ONCE
 
+    @overload
     def classify(
-        self, sources: Sequence[Any], *, advance: Callable[[int], None] = lambda _: None
-    ) -> list[Classification]:
-        """The label of each source: texts, or images as uint8 arrays from 0 (paper) to 255 (ink).
+        self, sources: str | UInt8[np.ndarray, "height width"], *, advance: Callable[[int], None] = ...
+    ) -> Classification: ...
+    @overload
+    def classify(
+        self, sources: Sequence[Any], *, advance: Callable[[int], None] = ...
+    ) -> list[Classification]: ...
+    def classify(
+        self,
+        sources: str | UInt8[np.ndarray, "height width"] | Sequence[Any],
+        *,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> Classification | list[Classification]:
+        """The label of one source, or of each of several: texts, or images as uint8 arrays.
+
+        Images are from 0 (paper) to 255 (ink).
 
         Of very long texts only the beginning is read. `advance` is called with the number of sources done
         since the last call.
         """
+        if isinstance(sources, str) or (isinstance(sources, np.ndarray) and sources.ndim == 2):
+            return self.classify([sources], advance=advance)[0]
         found: list[Classification | None] = [None] * len(sources)
         encoded = []
         for source in sources:

@@ -1,6 +1,7 @@
 """From an image to the text in it."""
 
 from collections.abc import Callable, Sequence
+from typing import overload
 
 import numpy as np
 import torch
@@ -40,19 +41,40 @@ class ImageReader(System):
         self.tokenizer = tokenizer
         self.config = config
 
+    @overload
+    def read_images(
+        self,
+        images: UInt8[np.ndarray, "height width"],
+        *,
+        beam: int | None = None,
+        nbest: int = 1,
+        advance: Callable[[int], None] = ...,
+    ) -> Translation: ...
+    @overload
     def read_images(
         self,
         images: Sequence[UInt8[np.ndarray, "height width"]],
         *,
         beam: int | None = None,
         nbest: int = 1,
+        advance: Callable[[int], None] = ...,
+    ) -> list[Translation]: ...
+    def read_images(
+        self,
+        images: UInt8[np.ndarray, "height width"] | Sequence[UInt8[np.ndarray, "height width"]],
+        *,
+        beam: int | None = None,
+        nbest: int = 1,
         advance: Callable[[int], None] = lambda _: None,
-    ) -> list[Translation]:
-        """The text in each image, of the shape it was trained on, from 0 (paper) to 255 (ink).
+    ) -> Translation | list[Translation]:
+        """The text in one image, or in each of several: of the shape it was trained on, 0 (paper) to 255.
 
         `beam`, `nbest`: see `Translator.translate`. `advance` is called with the number of images read since
         the last call. Raises RecipeError for a beam or `nbest` below 1.
         """
+        if isinstance(images, np.ndarray) and images.ndim == 2:
+            return self.read_images([images], beam=beam, nbest=nbest, advance=advance)[0]
+        images = list(images)
         check_outputs(beam, nbest)
         width = max(beam or self.config.beam, nbest)
         model = self.searched

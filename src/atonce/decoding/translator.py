@@ -1,14 +1,14 @@
 """From text to text: the one pipeline that training, command line, Python and pictures share."""
 
-import importlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch import Tensor
 
+from atonce import hooks
 from atonce.config import shown
 from atonce.data.config import Normalization
 from atonce.data.tokenizer import Tokenizer
@@ -24,12 +24,15 @@ from atonce.decoding.search import (
 from atonce.decoding.segments import segments
 from atonce.decoding.shortlist import Candidates, Shortlist
 from atonce.decoding.system import System, padded
-from atonce.errors import AtonceError, RecipeError
+from atonce.errors import AtonceError, RecipeError, RunError
 from atonce.models.interface import Memory, Searched, stacked
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
 from atonce.runs.recipe import WIDEST_BEAM, DecodingConfig
 from atonce.shapes import Bool, Int
+
+if TYPE_CHECKING:
+    from atonce.figures.drawing import Drawing
 
 ENCODED_AT_ONCE = 1_024
 """Positions that a CPU encodes together."""
@@ -54,27 +57,38 @@ class Translation:
     """Log-probability in nats, divided by the length penalty: higher is better. 0 for an empty text."""
     alternatives: tuple[Alternative, ...]
     """The n best, best first, each text once; the first is `text` itself. All that was drawn, best first."""
-    origin: "tuple[Translator, str] | None" = field(default=None, repr=False, compare=False)
-    """Who made it, and of what text: for notebooks, which show what was looked at."""
+    source: str | None = field(default=None, repr=False, compare=False)
+    """The text it was made of, as it was given: a model reads it as its tokenizer spells it. None where
+    it was an image."""
 
-    @property
-    def source(self) -> str | None:
-        """The text it was made of, as it was given: a model reads it as its tokenizer spells it."""
-        return None if self.origin is None else self.origin[1]
+    # No field: a result that is stored, copied or sent must not take its model along.
+    _translator: ClassVar["Translator | None"] = None
+
+    def heatmap(self, **options: Any) -> "Drawing":
+        """What the model looked at while it wrote this. `options`: see `atonce.heatmap`.
+
+        Raises RunError if the translation was stored, copied or sent: it has no model then.
+        """
+        if self._translator is None or hooks.heatmap is None:
+            raise RunError(
+                "the translation does not know the model that made it",
+                why="it is of an image, or was stored, copied or sent, which leaves the model behind",
+                fix="give the model: atonce.heatmap(model, translation.source, target=translation.text)",
+            )
+        return hooks.heatmap(self._translator, self.source, target=self.text, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """In a notebook: the heat map, where the model has attention, and the text."""
+        """In a notebook: the heat map, where the model is there and has attention, and the text."""
         plain = {"text/plain": repr(self)}
-        if self.origin is None or not self.text:
+        if not self.text:
             return plain
-        translator, source = self.origin
-        # What explains is above what decodes, and is known here by name alone, and only when it is shown.
-        texts = importlib.import_module("atonce.explain.texts.translation")
         try:
-            shown = texts.heatmap(translator, source, target=self.text)
+            return {**self.heatmap()._repr_mimebundle_(), **plain}
         except AtonceError:
             return plain
-        return {**shown._repr_mimebundle_(), **plain}
 
 
 class Translator(System):
@@ -107,6 +121,19 @@ class Translator(System):
         self.whole = whole
         self.shortlist = shortlist
 
+    @overload  # a str is a sequence of them, too: the first that fits is taken
+    def translate(  # type: ignore[overload-overlap]
+        self,
+        texts: str,
+        *,
+        beam: int | None = None,
+        nbest: int = 1,
+        temperature: float = 0.0,
+        prefix: str | Sequence[int] = (),
+        generator: torch.Generator | None = None,
+        advance: Callable[[int], None] = ...,
+    ) -> Translation: ...
+    @overload
     def translate(
         self,
         texts: Sequence[str],
@@ -116,9 +143,20 @@ class Translator(System):
         temperature: float = 0.0,
         prefix: str | Sequence[int] = (),
         generator: torch.Generator | None = None,
+        advance: Callable[[int], None] = ...,
+    ) -> list[Translation]: ...
+    def translate(
+        self,
+        texts: str | Sequence[str],
+        *,
+        beam: int | None = None,
+        nbest: int = 1,
+        temperature: float = 0.0,
+        prefix: str | Sequence[int] = (),
+        generator: torch.Generator | None = None,
         advance: Callable[[int], None] = lambda _: None,
-    ) -> list[Translation]:
-        """Translate (or summarise) each text; an empty one stays empty.
+    ) -> Translation | list[Translation]:
+        """Translate (or summarise) one text, or each of a list of them; an empty one stays empty.
 
         `beam`: hypotheses kept at each step (the recipe's by default; 1 is greedy). `nbest`: alternatives
         wanted; the beam is at least as wide. `temperature`: above 0, draw pieces at random instead
@@ -132,7 +170,10 @@ class Translator(System):
         no output begins with. White space at the end of a prefix is not forced: it belongs to the next word.
         """
         if isinstance(texts, str):
-            raise TypeError("texts is a list of strings, not one string")
+            return self.translate(
+                [texts], beam=beam, nbest=nbest, temperature=temperature, prefix=prefix, generator=generator,
+                advance=advance,
+            )[0]  # fmt: skip
         check_outputs(beam, nbest)
         check_drawing(temperature, beam)
         draws = nbest if temperature > 0 else 0
@@ -148,9 +189,15 @@ class Translator(System):
             )
         found = iter(searched)
         return [
-            replace(self._joined([next(found) for _ in text_parts], nbest, draws), origin=(self, text))
+            self._signed(self._joined([next(found) for _ in text_parts], nbest, draws), text)
             for text, text_parts in zip(texts, parts, strict=True)
         ]
+
+    def _signed(self, found: Translation, source: str) -> Translation:
+        """The same, which knows of what text it was made, and by whom."""
+        signed = replace(found, source=source)
+        object.__setattr__(signed, "_translator", self)
+        return signed
 
     def hypotheses(
         self,

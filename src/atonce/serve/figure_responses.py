@@ -9,9 +9,9 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from atonce.explain.texts.heatmap import Heatmap
-from atonce.figures.drawing import MOST_NUMBERS, check_size
+from atonce.explain.text_heatmap import Heatmap
 from atonce.figures.drawing_process import MIB, SHARED, DrawingDied, DrawingLimits
+from atonce.figures.figure import MOST_NUMBERS, check_size
 from atonce.figures.style import DARK, LIGHT
 from atonce.serve.errors import HTTPError, too_many_figures
 from atonce.serve.json_format import json_text
@@ -110,7 +110,7 @@ def spec(figure: Heatmap) -> dict[str, object]:
     datasets = light.pop("datasets")
     del dark["datasets"]
     maps = figure.to_dict()["maps"]
-    return {"light": light, "dark": dark, "datasets": datasets, "label": figure.label(), "maps": maps}
+    return {"light": light, "dark": dark, "datasets": datasets, "label": figure.alt_text, "maps": maps}
 
 
 def table(figure: Heatmap) -> str:

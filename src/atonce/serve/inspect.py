@@ -15,16 +15,21 @@ from atonce.config import nearest
 from atonce.decoding.hypothesis import length_penalty
 from atonce.decoding.translator import Alternative, check_drawing, translation_of
 from atonce.errors import RecipeError
-from atonce.explain.dropped_heads import dropped_heads
-from atonce.explain.record import AttentionRecord, has_attention
-from atonce.explain.texts.alignment import pharaoh, word_links
-from atonce.explain.texts.beam_tree import beam_tree
-from atonce.explain.texts.comparison import compare_heatmap
-from atonce.explain.texts.confidence import confidence
-from atonce.explain.texts.head_kinds import kinds_of_layer
-from atonce.explain.texts.heatmap import Heatmap
-from atonce.explain.texts.influence import gradient_influence, occlusion_influence
-from atonce.explain.texts.translation import Side, attention_maps, attention_of, heatmap, side_of
+from atonce.explain.beam_tree import beam_tree
+from atonce.explain.head_kinds import kinds_of_layer
+from atonce.explain.influence import gradient_influence, occlusion_influence
+from atonce.explain.recording import AttentionRecord, dropped_heads, has_attention
+from atonce.explain.scoring import confidence
+from atonce.explain.text_heatmap import (
+    Heatmap,
+    attention_maps,
+    attention_of,
+    compare_heatmap,
+    pharaoh,
+    translation_heatmap,
+    word_links,
+)
+from atonce.explain.words import Side, side_of
 from atonce.measure.work_span import work_span
 from atonce.models.named import ARCHITECTURES, architecture
 from atonce.pauses import pause
@@ -303,7 +308,7 @@ def heads(served: ServedModel, asked: HeadsRequest, limits: Limits) -> HeadsResp
 
 def heatmap_of(served: ServedModel, asked: HeatmapRequest, limits: Limits) -> Heatmap:
     """The heat map asked for."""
-    return heatmap(
+    return translation_heatmap(
         served.translator, asked.text, target=_output(served, inspection_of(served, asked), limits),
         layer=asked.layer, head=asked.head, words=asked.words, end=asked.end,
     )  # fmt: skip

@@ -1,7 +1,6 @@
 """How JSON is read, strictly, and written: finite numbers alone, and results by their fields."""
 
 import ast
-import dataclasses
 import functools
 import inspect
 import json
@@ -28,6 +27,7 @@ from pydantic_core import CoreSchema, core_schema
 from starlette.requests import Request
 from starlette.responses import Response
 
+from atonce.result import computed, json_names
 from atonce.serve.errors import SHOWN, HTTPError, unprocessable
 
 
@@ -171,11 +171,11 @@ Matrices = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema({"type": "ar
 
 
 class SentAs:
-    """In a message, sends a result (a dataclass) by its fields, described by the docstrings below them.
+    """In a message, sends a result (a dataclass) by its fields, described by their docstrings.
 
         SideMessage = Annotated[Side, SentAs("SideMessage")]
 
-    `name`: what the OpenAPI description calls it. `fields`: those that are sent; all of them without.
+    `name`: what the OpenAPI description calls it. `fields`: those that are sent; all of `to_dict()` without.
     """
 
     def __init__(self, name: str, *fields: str) -> None:
@@ -196,9 +196,12 @@ class SentAs:
 
     def _message(self, result: type) -> type[Message]:
         kinds, docs = get_type_hints(result), attribute_docs(result)
-        names = self._fields or [field.name for field in dataclasses.fields(result)]
+        for name in json_names(result):
+            if isinstance(found := getattr(result, name, None), computed):
+                kinds[name], docs[name] = get_type_hints(found.fget)["return"], found.__doc__ or ""
         fields: dict[str, Any] = {
-            name: (_sent(kinds[name]), Field(description=docs.get(name))) for name in names
+            name: (_sent(kinds[name]), Field(description=docs.get(name)))
+            for name in self._fields or json_names(result)
         }
         return create_model(self._name, __base__=Message, __doc__=result.__doc__, **fields)
 

@@ -18,7 +18,7 @@ from atonce.config import Config
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.search import search_bytes
 from atonce.decoding.translator import Translator
-from atonce.explain.texts.influence import positions_at_once
+from atonce.explain.influence import positions_at_once
 from atonce.layers.attention import AdditiveAttention, Attention, Role
 from atonce.models.image import ImageEmbedding
 from atonce.models.seq2seq import Seq2Seq

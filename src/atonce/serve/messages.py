@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict
 from atonce.data.config import Task
 from atonce.decoding.classifier import Classification
 from atonce.decoding.translator import Alternative
-from atonce.explain.texts.beam_tree import BeamNode
-from atonce.explain.texts.translation import End, Side
-from atonce.explain.texts.words import AttentionMap
+from atonce.explain.beam_tree import BeamNode
+from atonce.explain.text_heatmap import End
+from atonce.explain.words import AttentionMap, Side
 from atonce.seeds import JsonSeed
 from atonce.serve.errors import FaultMessage
 from atonce.serve.json_format import Finite, Matrices, Matrix, Message, SentAs

@@ -14,7 +14,7 @@ from atonce.decoding.opening import load
 from atonce.decoding.translator import Translator
 from atonce.disk import place
 from atonce.errors import RecipeError, RunError
-from atonce.explain.record import has_attention
+from atonce.explain.recording import has_attention
 from atonce.runs.folder import RunFolder
 from atonce.serve.errors import not_found, unprocessable
 from atonce.serve.messages import ModelMessage

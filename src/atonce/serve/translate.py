@@ -16,8 +16,7 @@ from starlette.responses import StreamingResponse
 from atonce.data.config import Task
 from atonce.decoding.translator import Translation, Translator, check_drawing
 from atonce.errors import AtonceError
-from atonce.explain.texts.alignment import pharaoh, word_links
-from atonce.explain.texts.translation import TranslationAttention, attention_of
+from atonce.explain.text_heatmap import TranslationAttention, attention_of, pharaoh, word_links
 from atonce.pauses import pause
 from atonce.seeds import torch_seed
 from atonce.serve.dispatcher import Dispatcher

@@ -15,7 +15,7 @@ from atonce.data.prepare import open_prepared
 from atonce.decoding.opening import load_translator
 from atonce.disk import advising, copy_linked, move, owned, place, remove_partial, replacing
 from atonce.errors import RecipeError, RunError
-from atonce.explain.texts.translation import heatmap
+from atonce.explain.text_heatmap import translation_heatmap
 from atonce.figures.style import DARK
 from atonce.models.named import Architecture, architecture
 from atonce.runs import recipe as recipes
@@ -180,7 +180,7 @@ def _model_report(
     """`place`: where the run will be."""
     run, evaluation = experiment.run, experiment.evaluation
     translator = load_translator(run.path)
-    maps = [heatmap(translator, sentence) for sentence in shown]
+    maps = [translation_heatmap(translator, sentence) for sentence in shown]
     log = run.read_log(LOGGED)
     scores = evaluation.scores
     return ModelReport(

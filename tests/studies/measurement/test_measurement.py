@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import atonce
-from atonce.figures.drawing import FORMATS
+from atonce.figures.figure import FORMATS
 from atonce.studies.measurement import clock as clocks
 from atonce.studies.measurement import runners
 from atonce.studies.measurement.clock_figure import ClockFigure

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from atonce.figures.drawing import Drawing
+from atonce.figures.figure import Figure
 from atonce.figures.style import LIGHT, Palette, headed, styled
+from atonce.result import Table
 from atonce.studies.measurement.clock import Clock, Group
 from atonce.studies.measurement.clock_tables import clock_tables
 from atonce.studies.measurement.families import family_of_layer, family_of_model
-from atonce.studies.measurement.line_panel import HEIGHT, NAME_ROOM, Line, line_panel
-from atonce.studies.measurement.line_panel import WIDTH as PANEL
+from atonce.studies.measurement.line_panel import Line, line_panel
 from atonce.studies.measurement.runners import WIDTH
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class ClockFigure(Drawing):
+class ClockFigure(Figure):
     """A panel for each phase and batch, of layers and of models."""
 
     clock: Clock
@@ -37,7 +37,7 @@ class ClockFigure(Drawing):
         ]
         return styled(
             alt.concat(*panels, columns=2, spacing=30).properties(
-                title=headed(self.headline(), said, 760), description=self.label()
+                title=headed(self.title, said, 760), description=self.alt_text
             ),
             palette,
         )
@@ -46,7 +46,8 @@ class ClockFigure(Drawing):
         """All that was timed."""
         return self.clock.as_dict()
 
-    def headline(self) -> str:
+    @property
+    def title(self) -> str:
         """The title of its page."""
         return "What the clock says"
 
@@ -54,22 +55,14 @@ class ClockFigure(Drawing):
         """What its page says first."""
         return [("machine", self.clock.machine), ("device", self.clock.device)]
 
-    def label(self) -> str:
-        """What it shows, for who cannot see it."""
+    @property
+    def alt_text(self) -> str:
+        """What it shows, for readers who cannot see it."""
         return "Curves of seconds by length. The tables have the numbers."
 
-    def tables(self) -> str:
-        """The times as HTML tables."""
-        return "\n".join(table.html() for table in clock_tables(self.clock))
-
-    def area(self) -> float:
-        """About how many square pixels it takes at its natural size."""
-        rows = -(-len(self._panels()) // 2)
-        return float(2 * (PANEL + NAME_ROOM + 60) * rows * (HEIGHT + 90))
-
-    def text(self) -> str:
-        """Every character that appears on it."""
-        return "".join(line.title for lines in self._panels().values() for line in lines)
+    def tables(self) -> list[Table]:
+        """The times."""
+        return clock_tables(self.clock)
 
     def _panels(self) -> dict[str, list[Line]]:
         return {group.title: list(_lines(group)) for group in self.clock.groups()}

@@ -1,13 +1,13 @@
 """Influence by distance in pictures."""
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from atonce.figures.drawing import Drawing
+from atonce.figures.figure import Figure
 from atonce.figures.labels import label
 from atonce.figures.style import LIGHT, Palette, headed, styled
+from atonce.result import Table
 from atonce.studies.measurement.distance import LAYERS, Influence
 from atonce.studies.measurement.families import colour_of, family_of_layer, family_of_model
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 _WIDTH, _HEIGHT, _PER_LINE = 250, 110, 3
 _LEAST = 1e-12
 """What is less is drawn as little as this."""
+_DISTANCES = (-32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32)
+"""Those of the table."""
 
 
 @dataclass(frozen=True, eq=False)
-class InfluenceFigure(Drawing):
+class InfluenceFigure(Figure):
     """A panel for each: a bar for each distance, none where there is no influence at all."""
 
     influences: Sequence[Influence]
@@ -39,7 +41,7 @@ class InfluenceFigure(Drawing):
         panels = [_panel(one, palette) for one in self.influences]
         return styled(
             alt.concat(*panels, columns=_PER_LINE, spacing=24).properties(
-                title=headed(self.headline(), said, _PER_LINE * _WIDTH), description=self.label()
+                title=headed(self.title, said, _PER_LINE * _WIDTH), description=self.alt_text
             ),
             palette,
         )
@@ -48,41 +50,24 @@ class InfluenceFigure(Drawing):
         """The share of each distance."""
         return {"influence": [one.as_dict() for one in self.influences]}
 
-    def headline(self) -> str:
+    @property
+    def title(self) -> str:
         """The title of its page."""
         return "How far influence goes"
 
-    def facts(self) -> Sequence[tuple[str, str]]:
-        """Nothing that the figure does not say."""
-        return []
-
-    def label(self) -> str:
-        """What it shows, for who cannot see it."""
+    @property
+    def alt_text(self) -> str:
+        """What it shows, for readers who cannot see it."""
         return "A chart for each: influence on a word by distance, on a logarithmic scale."
 
-    def tables(self) -> str:
+    def tables(self) -> list[Table]:
         """Some distances of each."""
-        distances = [-32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32]
-        head = "".join(f'<th scope="col">{distance:+d}</th>' for distance in distances)
-        rows = "\n".join(
-            f'<tr><th scope="row">{html.escape(one.title)}</th>'
-            + "".join(f"<td>{one.by_distance[distance]:.1e}</td>" for distance in distances)
-            + "</tr>"
+        rows = tuple(
+            (one.title, *(f"{one.by_distance[distance]:.1e}" for distance in _DISTANCES))
             for one in self.influences
         )
-        return (
-            "<table>\n<caption>Influence by distance, as a share of the strongest</caption>\n"
-            f"<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
-        )
-
-    def area(self) -> float:
-        """About how many square pixels it takes at its natural size."""
-        lines = -(-len(self.influences) // _PER_LINE)
-        return float(_PER_LINE * (_WIDTH + 70) * (lines * (_HEIGHT + 70) + 120))
-
-    def text(self) -> str:
-        """Every character that appears on it."""
-        return "".join(one.title for one in self.influences)
+        header = ("", *(f"{distance:+d}" for distance in _DISTANCES))
+        return [Table("Influence by distance, as a share of the strongest", "", header, rows)]
 
 
 def _panel(one: Influence, palette: Palette) -> Any:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from atonce.figures.drawing import Drawing
+from atonce.figures.figure import Figure
 from atonce.figures.style import LIGHT, Palette, headed, styled
 from atonce.measure.laws import Law
+from atonce.result import Table
 from atonce.studies.measurement.families import Family, family_of_layer, family_of_model
 from atonce.studies.measurement.law_tables import law_tables
-from atonce.studies.measurement.line_panel import HEIGHT, NAME_ROOM, WIDTH, Line, line_panel
+from atonce.studies.measurement.line_panel import Line, line_panel
 from atonce.studies.measurement.measured import Measured
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class GrowthFigure(Drawing):
+class GrowthFigure(Figure):
     """Panels of curves, and the tables."""
 
     measured: Measured
@@ -38,7 +39,7 @@ class GrowthFigure(Drawing):
                      "doubles with n is linear growth, a level one waits for nothing."],
                     760,
                 ),
-                description=self.label(),
+                description=self.alt_text,
             ),
             palette,
         )  # fmt: skip
@@ -47,7 +48,8 @@ class GrowthFigure(Drawing):
         """All that was measured."""
         return self.measured.as_dict()
 
-    def headline(self) -> str:
+    @property
+    def title(self) -> str:
         """The title of its page."""
         return "What is computed at once, and what waits"
 
@@ -59,22 +61,14 @@ class GrowthFigure(Drawing):
             *((kind, ", ".join(names)) for kind, names in self.measured.worst() if kind != "without a rule"),
         ]
 
-    def label(self) -> str:
-        """What it shows, for who cannot see it."""
+    @property
+    def alt_text(self) -> str:
+        """What it shows, for readers who cannot see it."""
         return "Curves of work and span by length, for layers and for models. The tables have the laws."
 
-    def tables(self) -> str:
-        """The laws as HTML tables."""
-        return "\n".join(table.html() for table in law_tables(self.measured))
-
-    def area(self) -> float:
-        """About how many square pixels it takes at its natural size."""
-        rows = -(-len(self._panels()) // 2)
-        return float(2 * (WIDTH + NAME_ROOM + 60) * rows * (HEIGHT + 90))
-
-    def text(self) -> str:
-        """Every character that appears on it."""
-        return "".join(line.title for lines in self._panels().values() for line in lines)
+    def tables(self) -> list[Table]:
+        """The laws."""
+        return law_tables(self.measured)
 
     def _panels(self) -> dict[str, list[Line]]:
         layers, models = self.measured.layers, self.measured.models

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atonce.figures import page
-from atonce.figures.drawing import FORMATS, Drawing
 from atonce.figures.drawing_process import OF_ONE_USER, DrawingLimits
+from atonce.figures.figure import FORMATS, Figure
 from atonce.measure.growth import LENGTHS
 from atonce.models.device import choose_device
 from atonce.result import Table
@@ -39,11 +39,11 @@ class Measurement(GrowthFigure):
     noun = "measurement"
     formats = (*FORMATS, ".md")
 
-    def text_tables(self) -> list[Table]:
+    def tables(self) -> list[Table]:
         """All tables, those of the clock too."""
         return [*law_tables(self.measured), *([] if self.clock is None else clock_tables(self.clock))]
 
-    def picture(self, name: Picture) -> Drawing:
+    def picture(self, name: Picture) -> Figure:
         """One of its pictures. Raises LookupError for the clock's where nothing was timed."""
         match name:
             case "growth":
@@ -79,7 +79,7 @@ class Measurement(GrowthFigure):
         pictures = [GrowthFigure(self.measured), *self.look()]
         clock = [] if self.clock is None else [ClockFigure(self.clock)]
         figures = "\n".join(one.to_html() for one in [*pictures, *clock])
-        return page.whole_page(self.headline(), self.facts(), figures)
+        return page.whole_page(self.title, self.facts(), figures)
 
     def to_dict(self) -> dict[str, Any]:
         """All counts, and all times if there are any."""
@@ -92,7 +92,7 @@ class Measurement(GrowthFigure):
     def rendered(self, suffix: str, limits: DrawingLimits = OF_ONE_USER) -> bytes:
         """As before; and `.md`, the tables as text."""
         if suffix == ".md":
-            return "\n".join(table.markdown() for table in self.text_tables()).encode()
+            return "\n".join(table.markdown() for table in self.tables()).encode()
         return super().rendered(suffix, limits)
 
     def _looked_at(self) -> tuple[Sequence[Subject], Sequence[Subject]]:

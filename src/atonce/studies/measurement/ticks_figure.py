@@ -1,16 +1,16 @@
 """Grids of positions and layers in pictures: the tick of each cell, and the cone below an output."""
 
-import html
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from atonce.figures.drawing import Drawing
+from atonce.figures.figure import Figure
 from atonce.figures.labels import LONGEST, distinct, label
 from atonce.figures.player import slider
 from atonce.figures.style import LIGHT, Palette, headed, styled
+from atonce.result import Table
 from atonce.studies.measurement.tick_views import Row, TickView
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _PER_LINE = {False: 3, True: 2}
 
 
 @dataclass(frozen=True, eq=False)
-class GridFigure(Drawing):
+class GridFigure(Figure):
     """Panels of cells, positions to the right and layers upwards."""
 
     views: Sequence[TickView]
@@ -62,7 +62,7 @@ class GridFigure(Drawing):
             alt.vconcat(*groups, spacing=36)
             .resolve_scale(color="independent")
             .add_params(*self.parameters())
-            .properties(title=headed(self.headline(), self.said(), 900), description=self.label()),
+            .properties(title=headed(self.title, self.said(), 900), description=self.alt_text),
             palette,
         )
 
@@ -70,24 +70,9 @@ class GridFigure(Drawing):
         """Ticks and cones of all views."""
         return {"views": [view.as_dict() for view in self.views]}
 
-    def facts(self) -> Sequence[tuple[str, str]]:
-        """Nothing that the figure does not say."""
-        return []
-
-    def area(self) -> float:
-        """About how many square pixels it takes at its natural size."""
-        positions = max(len(row.ticks) for view in self.views for row in view.rows)
-        panel = positions * _CELL + _NAMES + 40
-        heights = sum((len(view.rows) * _LINE + 70) / _PER_LINE[view.whole] for view in self.views)
-        return float(3 * panel * (heights + 200))
-
-    def text(self) -> str:
-        """Every character that appears on it."""
-        return "".join(view.title + "".join(row.name for row in view.rows) for view in self.views)
-
-    def tables(self) -> str:
+    def tables(self) -> list[Table]:
         """The tick of every cell."""
-        return "\n".join(_table(view) for view in self.views)
+        return [_table(view) for view in self.views]
 
     def _panel(self, view: TickView, palette: Palette, last: int) -> Any:
         import altair as alt
@@ -116,7 +101,8 @@ class TicksFigure(GridFigure):
 
     noun = "picture of ticks"
 
-    def headline(self) -> str:
+    @property
+    def title(self) -> str:
         """The title of its page."""
         return "When each part can be computed"
 
@@ -129,8 +115,9 @@ class TicksFigure(GridFigure):
             "the one before. The stronger the colour, the later; layers and models have a scale each."
         ]
 
-    def label(self) -> str:
-        """What it shows, for who cannot see it."""
+    @property
+    def alt_text(self) -> str:
+        """What it shows, for readers who cannot see it."""
         spans = "; ".join(f"{view.heading}: {view.last} ticks" for view in self.views)
         return f"Grids of positions and layers, coloured by tick. {spans}."
 
@@ -187,7 +174,8 @@ class ConesFigure(GridFigure):
 
     noun = "picture of cones"
 
-    def headline(self) -> str:
+    @property
+    def title(self) -> str:
         """The title of its page."""
         return "What goes into one output"
 
@@ -198,8 +186,9 @@ class ConesFigure(GridFigure):
             "What a fused layer does within itself is not seen: its states count as given by themselves."
         ]
 
-    def label(self) -> str:
-        """What it shows, for who cannot see it."""
+    @property
+    def alt_text(self) -> str:
+        """What it shows, for readers who cannot see it."""
         return "Grids of positions and layers. Filled cells go into the chosen output of the topmost row."
 
     def controls(self) -> str:
@@ -229,9 +218,9 @@ class ConesFigure(GridFigure):
             )
         ]
 
-    def tables(self) -> str:
+    def tables(self) -> list[Table]:
         """Which positions of each row go into the chosen output."""
-        return "\n".join(_cone_table(view, self._chosen()) for view in self.views)
+        return [_cone_table(view, self._chosen()) for view in self.views]
 
     def _outputs(self) -> int:
         return max(row.into.shape[1] for view in self.views for row in view.rows)
@@ -245,26 +234,17 @@ def _whole(view: TickView) -> bool:
     return view.whole
 
 
-def _table(view: TickView) -> str:
-    rows = [(row.name, [str(tick) for tick in row.ticks]) for row in reversed(view.rows)]
-    return _grid(f"{view.heading}: {view.last} ticks", "layer, then the tick of each position", rows)
+def _table(view: TickView) -> Table:
+    rows = tuple((row.name, *map(str, row.ticks)) for row in reversed(view.rows))
+    return Table(f"{view.heading}: {view.last} ticks", "(layer, then the tick of each position)", (), rows)
 
 
-def _cone_table(view: TickView, output: int) -> str:
-    rows = [
+def _cone_table(view: TickView, output: int) -> Table:
+    rows = tuple(
         (
             row.name,
-            [", ".join(str(place) for place, inside in enumerate(row.into[:, output - 1], 1) if inside)],
+            ", ".join(str(place) for place, inside in enumerate(row.into[:, output - 1], 1) if inside),
         )
         for row in reversed(view.rows)
-    ]
-    return _grid(view.heading, f"layer, then the positions that go into output {output}", rows)
-
-
-def _grid(title: str, note: str, rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    lines = "\n".join(
-        f'<tr><th scope="row">{html.escape(name)}</th>{"".join(f"<td>{one}</td>" for one in cells)}</tr>'
-        for name, cells in rows
     )
-    caption = f"<caption>{html.escape(title)} <span>({note})</span></caption>"
-    return f"<table>\n{caption}\n<tbody>\n{lines}\n</tbody>\n</table>"
+    return Table(view.heading, f"(layer, then the positions that go into output {output})", (), rows)
