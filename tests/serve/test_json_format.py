@@ -1,12 +1,12 @@
 """JSON of results: by their fields, described where they are defined."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from atonce.result import Result
+from atonce.result import HIDDEN, Result, computed
 from atonce.serve.json_format import Message, SentAs, attribute_docs
 
 
@@ -16,6 +16,11 @@ class Inner(Result):
 
     share: float
     """From 0 to 1."""
+
+    @computed
+    def rest(self) -> float:
+        """What is missing to 1."""
+        return 1 - self.share
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +33,11 @@ class Outer(Result):
     numbers: dict[str, float]
     best: int | None
     weights: np.ndarray
-    secret: object = None
+    secret: object = field(default=None, metadata=HIDDEN)
 
 
 class Answer(Message):
-    outer: Annotated[Outer, SentAs("OuterMessage", "names", "numbers", "best", "weights")]
+    outer: Annotated[Outer, SentAs("OuterMessage")]
     inner: list[Annotated[Inner, SentAs("InnerMessage")]] | None = None
 
 
@@ -44,7 +49,7 @@ def test_a_result_is_sent_by_its_fields_with_finite_numbers_alone() -> None:
         "outer": {
             "names": ["a", "b"], "numbers": {"c": None, "d": 0.5}, "best": None, "weights": [[0.1234, None]],
         },
-        "inner": [{"share": None}, {"share": 1.0}],
+        "inner": [{"share": None, "rest": None}, {"share": 1.0, "rest": 0.0}],
     }  # fmt: skip
     assert answer.model_dump(mode="json") == said
     del said["outer"]["best"]  # as what is not there; a number that is not finite stays
@@ -58,9 +63,19 @@ def test_a_result_is_described_as_a_message_is() -> None:
     assert (outer["description"], outer["additionalProperties"]) == ("What was found.", False)
     assert outer["required"] == ["names", "numbers", "best", "weights"]
     assert outer["properties"]["names"]["description"] == "Of two\nlines."
-    share = schema["$defs"]["InnerMessage"]["properties"]["share"]
-    assert share["description"] == "From 0 to 1."
-    assert {one["type"] for one in share["anyOf"]} == {"number", "null"}
+    inner = schema["$defs"]["InnerMessage"]["properties"]
+    assert [one["description"] for one in inner.values()] == ["From 0 to 1.", "What is missing to 1."]
+    for one in inner.values():
+        assert {kind["type"] for kind in one["anyOf"]} == {"number", "null"}
+
+
+class Short(Message):
+    outer: Annotated[Outer, SentAs("ShortMessage", "names", "best")]
+
+
+def test_some_of_its_fields_are_sent() -> None:
+    outer = Outer((), {}, 1, np.zeros((1, 1)))
+    assert Short(outer=outer).model_dump(mode="json") == {"outer": {"names": [], "best": 1}}
 
 
 def test_docstrings_of_attributes() -> None:

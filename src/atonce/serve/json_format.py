@@ -1,7 +1,6 @@
 """How JSON is read, strictly, and written: finite numbers alone, and results by their fields."""
 
 import ast
-import dataclasses
 import functools
 import inspect
 import json
@@ -28,6 +27,7 @@ from pydantic_core import CoreSchema, core_schema
 from starlette.requests import Request
 from starlette.responses import Response
 
+from atonce.result import computed, json_names
 from atonce.serve.errors import SHOWN, HTTPError, unprocessable
 
 
@@ -171,11 +171,11 @@ Matrices = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema({"type": "ar
 
 
 class SentAs:
-    """In a message, sends a result (a dataclass) by its fields, described by the docstrings below them.
+    """In a message, sends a result (a dataclass) by its fields, described by their docstrings.
 
         SideMessage = Annotated[Side, SentAs("SideMessage")]
 
-    `name`: what the OpenAPI description calls it. `fields`: those that are sent; all of them without.
+    `name`: what the OpenAPI description calls it. `fields`: those that are sent; all of `to_dict()` without.
     """
 
     def __init__(self, name: str, *fields: str) -> None:
@@ -184,7 +184,7 @@ class SentAs:
 
     def __get_pydantic_core_schema__(self, result: type, handler: GetCoreSchemaHandler) -> CoreSchema:
         """As pydantic asks for it: the result is kept as it is, and becomes a message once it is written."""
-        message = self._message(result)
+        message = message_of(result, self._name, self._fields)
         described = handler.generate_schema(message)
         written = core_schema.plain_serializer_function_ser_schema(
             functools.partial(message.model_validate, from_attributes=True), return_schema=described
@@ -194,13 +194,18 @@ class SentAs:
             lambda value, _: value, described, serialization=written
         )
 
-    def _message(self, result: type) -> type[Message]:
-        kinds, docs = get_type_hints(result), attribute_docs(result)
-        names = self._fields or [field.name for field in dataclasses.fields(result)]
-        fields: dict[str, Any] = {
-            name: (_sent(kinds[name]), Field(description=docs.get(name))) for name in names
-        }
-        return create_model(self._name, __base__=Message, __doc__=result.__doc__, **fields)
+
+@functools.cache  # or each place that a result is sent from would have a message of its own, of the same name
+def message_of(result: type, name: str, sent: tuple[str, ...]) -> type[Message]:
+    """The message that a result becomes, with the fields `sent`; with all, where there are none."""
+    kinds, docs = get_type_hints(result), attribute_docs(result)
+    for one in json_names(result):
+        if isinstance(found := getattr(result, one, None), computed):
+            kinds[one], docs[one] = get_type_hints(found.fget)["return"], found.__doc__ or ""
+    fields: dict[str, Any] = {
+        one: (_sent(kinds[one]), Field(description=docs.get(one))) for one in sent or json_names(result)
+    }
+    return create_model(name, __base__=Message, __doc__=result.__doc__, **fields)
 
 
 def _sent(kind: Any) -> Any:
