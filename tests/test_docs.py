@@ -62,7 +62,7 @@ OTHERS = ("ARCHITECTURE.md", "benchmarks/NOTES.md")
 DOCUMENTS = [*documents.documents(), *(documents.Document.read(ROOT / name) for name in OTHERS)]
 COMMANDS: dict[str, click.Command] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
-OPTIONS_OF_OTHERS = {"--nproc-per-node"}
+OPTIONS_OF_OTHERS = {"--nproc-per-node", "--nnodes", "--rdzv-endpoint", "--max-restarts"}
 """Options in text that are no options of ours."""
 NOT_COMMANDS = {"text", "console", "markdown", "json", "toml", "python"}
 """Languages of blocks of which no line is a command; a block without a language may be of commands."""
@@ -577,6 +577,7 @@ def as_run(words: list[str], runs: dict[str, Path], place: Path) -> list[str]:
     run = str(place / "new-run") if name == "train" else str(runs[kind])
     there = {
         "RUN": run,
+        "RUN2": run,
         "runs/en-de": run,
         "TEACHER": run,
         "STUDENT": run,
