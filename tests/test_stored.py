@@ -1,5 +1,6 @@
 """What was stored is read as it was written, or not at all."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -190,3 +191,9 @@ def test_json_is_read(tmp_path: Path) -> None:
     for ascii_only in (False, True):  # a character is two escapes then
         (tmp_path / "file").write_text(json.dumps(value, ensure_ascii=ascii_only), encoding="utf-8")
         assert stored.read_json(tmp_path / "file") == value
+
+
+def test_what_does_not_fit_into_memory_is_named(tmp_path: Path) -> None:
+    lacking = OSError(errno.ENOMEM, "Cannot allocate memory")
+    with pytest.raises(MemoryError, match=str(tmp_path / "model")):
+        raise stored.fault(tmp_path / "model", lacking)

@@ -98,7 +98,7 @@ class Unreadable(RunError):
 def fault(path: Path, error: Exception, *, fix: str = RESTORE) -> RunError:
     """What to tell a user whose file could not be read. Raises MemoryError where there is not enough."""
     if ran_out_of_memory(error):
-        raise MemoryError(reason(error)) from error
+        raise MemoryError(f"{reason(error)}, for {path}") from error
     if isinstance(error, OSError) and error.errno not in {*_OF_CONTENT, None}:
         return unreadable(
             path,

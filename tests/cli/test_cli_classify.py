@@ -93,6 +93,12 @@ def test_texts_are_classified_line_by_line(atonce: Command, text_run: Path, tmp_
     assert atonce("classify", text_run, tmp_path / "texts", "--json") == said
 
 
+def test_each_text_has_a_line_whatever_is_in_it(atonce: Command, text_run: Path) -> None:
+    said = atonce("classify", text_run, stdin="3 red\tapples\n3\rred\x0bapples\u2028\n".encode())
+    lines = said.out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["3 red apples", "3 red apples "]
+
+
 def test_accuracy_is_what_a_classifier_is_scored_by(atonce: Command, text_run: Path) -> None:
     scores = json.loads(atonce("evaluate", text_run, "--json").out)
     assert 0 <= scores["accuracy"] <= 100

@@ -1,5 +1,6 @@
 """`atonce translate`, `summarize`, `classify` and `read`: a source in, an output out."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -132,7 +133,7 @@ def read(
         if json:
             print_json({"file": str(file), **_as_json(best)})
         elif nbest == 1:
-            print_text(f"{file}\t{reading.text}")
+            print_text(f"{_as_cell(str(file))}\t{reading.text}")
         else:
             _print_nbest(str(file), best)
 
@@ -208,7 +209,7 @@ def _as_json(best: "Sequence[Alternative]") -> dict[str, object]:
 
 def _print_nbest(source: str, best: "Sequence[Alternative]") -> None:
     for one in best:
-        print_text(f"{source}\t{one.score:.4f}\t{one.text}")
+        print_text(f"{_as_cell(source)}\t{one.score:.4f}\t{one.text}")
 
 
 def _print_labels(
@@ -219,4 +220,11 @@ def _print_labels(
             print_json({key: source, "label": one.label, "probabilities": one.probabilities})
             continue
         likeliest = list(one.probabilities.items())[:top]
-        print_text("\t".join([source, *(f"{label} {share:.1%}" for label, share in likeliest)]))
+        print_text(
+            "\t".join([_as_cell(source), *(f"{_as_cell(label)} {share:.1%}" for label, share in likeliest)])
+        )
+
+
+def _as_cell(text: str) -> str:
+    """A text on one line, in one column: `--json` has it as it is."""
+    return re.sub(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", " ", text)

@@ -91,6 +91,6 @@ load_translator, load_classifier, load_reader = Translator.load, Classifier.load
 def _check_task(folder: RunFolder, task: Task) -> None:
     """Raises RunError, before weights are read."""
     trained_for = folder.recipe.data.task
-    if task != trained_for:
+    if str(task).replace("summarisation", "summarization") != trained_for:  # as earlier versions spelt it
         fix = f'use: atonce.load(run, task="{trained_for}")'
         raise wrong_task(folder.path, task, trained_for, fix=fix)

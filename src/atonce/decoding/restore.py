@@ -19,7 +19,7 @@ from atonce.data.lexicon import ROUNDS, Lexicon
 from atonce.data.prepare import open_prepared
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.shortlist import Shortlist
-from atonce.errors import DiskError, RunError
+from atonce.errors import DiskError, RunError, wrong_task
 from atonce.layers.eight_bits import can_multiply_eight_bits
 from atonce.models.build import build_model
 from atonce.models.device import choose_device
@@ -78,11 +78,7 @@ def trained_for(run: str | Path, tasks: Collection[Task], makes: str) -> RunFold
     folder = RunFolder.open(run)
     task = folder.recipe.data.task
     if task not in tasks:
-        raise RunError(
-            f"{run} does not make {makes}",
-            why=f"it was trained for {task}",
-            fix=f"use: atonce {COMMANDS[task]} {run}",
-        )
+        raise wrong_task(run, makes, task, fix=f"use: atonce {COMMANDS[task]} {run}")
     return folder
 
 
