@@ -1,4 +1,4 @@
-"""A decoder's blocks, compiled: one new position of each row (`layers.stepping`)."""
+"""A decoder's blocks, compiled: one new position of each row (`DecoderBlock.step`)."""
 
 from typing import NamedTuple
 

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue
+from atonce.layers.kv_cache import FEW, ROOM, attention_bias, preallocate, round_up
 from atonce.layers.positions import sinusoids
-from atonce.layers.stepping import FEW, ROOM, closed, in_room, room_for, stepper
-from atonce.layers.transformer import DecoderBlock, Norm
+from atonce.layers.transformer import DecoderBlock, Norm, StepAt
 from atonce.layers.window import window_mask
 
 BATCH, SOURCE, TARGET, DIM, HEADS, HIDDEN = 3, 5, 4, 8, 2, 12
@@ -43,19 +43,18 @@ def test_one_position_after_another_is_all_at_once(
     norm: Norm, options: dict[str, Any], window: int | None, turned: bool
 ) -> None:
     block, states = block_of(norm, options), drawn(BATCH, TARGET, DIM)
-    source = block.cross_attention.project(drawn(BATCH, SOURCE, DIM, seed=1))
+    memory = drawn(BATCH, SOURCE, DIM, seed=1)
     rotation = sinusoids(TARGET, DIM // HEADS, dtype=torch.float64) if turned else None
     recent = window_mask(TARGET, TARGET, window, causal=True)
+    source = block.cross_attention.project(memory)
     whole = block(states, source, REAL[:, None], mask=recent, rotation=rotation)
-    step, past = stepper(block), no_past(block, BATCH)
-    source, source_closed = in_room(source, SOURCE, SOURCE), closed(REAL[:, None], states)
+    layers, cache, source_bias = block.fused(), block.start(memory), attention_bias(REAL[:, None], states)
     for time in range(TARGET):
         recent = window_mask(1, time + 1, window, causal=True)
         seen = torch.ones(1, 1, time + 1, dtype=torch.bool) if recent is None else recent
         turn = None if rotation is None else rotation[time : time + 1]
-        one, past = step(
-            states[:, time : time + 1], past, time, closed(seen, states), source, source_closed, turn
-        )
+        at = StepAt(time, attention_bias(seen, states), source_bias, turn)
+        one, cache = block.step(states[:, time : time + 1], layers, cache, at)
         torch.testing.assert_close(one[:, 0], whole[:, time])
 
 
@@ -65,31 +64,25 @@ def test_beginnings_of_a_sentence_do_not_see_one_another(
     norm: Norm, options: dict[str, Any], sentences: int
 ) -> None:
     block, states = block_of(norm, options), drawn(sentences, 2, DIM)
-    source = in_room(block.cross_attention.project(drawn(sentences, SOURCE, DIM, seed=1)), SOURCE, SOURCE)
-    source_closed = closed(torch.ones(1, 1, SOURCE, dtype=torch.bool), states)
-    itself = closed(torch.ones(1, 1, 1, dtype=torch.bool), states)
-    step = stepper(block)
+    memory = drawn(sentences, SOURCE, DIM, seed=1)
+    source_bias = attention_bias(torch.ones(1, 1, SOURCE, dtype=torch.bool), states)
+    itself = StepAt(
+        0, attention_bias(torch.ones(1, 1, 1, dtype=torch.bool), states), source_bias, rotation=None
+    )
+    layers = block.fused()
     apart = [
-        step(states[:, place : place + 1], no_past(block, sentences), 0, itself, source, source_closed, None)[
-            0
-        ]
-        for place in range(2)
+        block.step(states[:, place : place + 1], layers, block.start(memory), itself)[0] for place in range(2)
     ]
-    each_itself = closed(torch.eye(2, dtype=torch.bool)[None], states)
-    together, _ = step(states, no_past(block, sentences), 0, each_itself, source, source_closed, None)
+    each_itself = itself._replace(bias=attention_bias(torch.eye(2, dtype=torch.bool)[None], states))
+    together, _ = block.step(states, layers, block.start(memory), each_itself)
     torch.testing.assert_close(together, torch.cat(apart, dim=1))
-
-
-def no_past(block: DecoderBlock, sentences: int) -> KeyValue:
-    nothing = torch.zeros(sentences, block.attention.key_value_heads, 0, DIM // HEADS, dtype=torch.float64)
-    return KeyValue(nothing, nothing)
 
 
 def test_what_is_kept_moves_into_larger_room_and_the_rest_is_zero() -> None:
     seen = KeyValue(drawn(2, 3, 5, 4), drawn(2, 3, 5, 4, seed=1))
-    moved = in_room(seen, 4, ROOM + 1)
+    moved = preallocate(seen, 4, ROOM + 1)
     for before, after in zip(seen, moved, strict=True):
         assert after.shape == (2, 3, 2 * ROOM, 4)
         assert torch.equal(after[:, :, :4], before[:, :, :4])
         assert (after[:, :, 4:] == 0).all()
-    assert [room_for(length) for length in (1, ROOM, ROOM + 1)] == [ROOM, ROOM, 2 * ROOM]
+    assert [round_up(length) for length in (1, ROOM, ROOM + 1)] == [ROOM, ROOM, 2 * ROOM]
