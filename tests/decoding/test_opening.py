@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from atonce import fast
 from atonce.data.corpora import Pair
 from atonce.data.images import ImagePair
 from atonce.data.prepare import open_prepared
@@ -19,9 +20,8 @@ from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.explain.texts.heatmap import Heatmap
 from atonce.explain.texts.translation import heatmap
-from atonce.layers import kernels
+from atonce.fast.quantization import QuantizedLinear
 from atonce.layers.attention import observing
-from atonce.layers.eight_bits import EightBitLinear
 from atonce.pauses import pausing
 from atonce.runs.folder import save_tensors
 from compiling import needs_kernels
@@ -118,14 +118,14 @@ def pieces_written(run: Path, **options: bool) -> list[str]:
 @pytest.fixture
 def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if it were not installed."""
-    monkeypatch.setattr(kernels, "can_be_used", lambda: False)
+    monkeypatch.setattr(fast, "can_compile", lambda: False)
 
 
 @needs_kernels
 def test_a_fast_model_is_compiled_and_needs_no_list(runs: dict[str, Path]) -> None:
     fast = load_translator(runs["texts"], device="cpu", fast=True)
-    assert fast.model.compiled is not None
-    assert fast.searched is fast.model.compiled
+    assert fast.model.engine is not None
+    assert fast.searched is fast.model.engine
     assert fast.shortlist is None
     texts = [pair.source for pair in open_prepared(runs["texts"]).test_pairs if isinstance(pair, Pair)]
     for beam in (1, 3):
@@ -147,8 +147,8 @@ def test_what_is_drawn_at_random_is_drawn_batch_after_batch(
 ) -> None:
     """Side by side, threads would take one another's random numbers."""
     fast = load_translator(runs["texts"], device="cpu", fast=True)
-    monkeypatch.setattr("atonce.models.compiled.CompiledModel.batch_tokens", 16)
-    monkeypatch.setattr("atonce.models.compiled.each", None)
+    monkeypatch.setattr("atonce.fast.engine.CompiledModel.batch_tokens", 16)
+    monkeypatch.setattr("atonce.fast.engine.map_batches", None)
 
     def drawn() -> list[str]:
         torch.manual_seed(3)
@@ -217,9 +217,9 @@ def test_a_damaged_lexicon_is_learned_again(
 def test_what_reads_images_is_fast_without_a_list(
     runs: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "can_multiply_eight_bits", lambda: True)
+    monkeypatch.setattr(opening, "has_int8_hardware", lambda: True)
     plain, fast = (load(runs[kind], device="cpu", fast=fast) for fast in (False, True))
-    assert any(isinstance(layer, EightBitLinear) for layer in fast.model.modules())
+    assert any(isinstance(layer, QuantizedLinear) for layer in fast.model.modules())
     assert len(fast.outputs(images_of(runs[kind]))) == len(plain.outputs(images_of(runs[kind])))
     assert not (runs[kind] / "lexicon.safetensors").exists()
 
@@ -227,9 +227,9 @@ def test_what_reads_images_is_fast_without_a_list(
 def test_a_cpu_that_cannot_multiply_eight_bits_does_not(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "can_multiply_eight_bits", lambda: False)
+    monkeypatch.setattr(opening, "has_int8_hardware", lambda: False)
     model = load(runs["labels"], device="cpu", fast=True).model
-    assert not any(isinstance(layer, EightBitLinear) for layer in model.modules())
+    assert not any(isinstance(layer, QuantizedLinear) for layer in model.modules())
 
 
 def test_a_classifier_pauses_while_it_reads(runs: dict[str, Path]) -> None:

@@ -20,6 +20,7 @@ from atonce.errors import RecipeError
 from atonce.explain.record import recorded_attention
 from atonce.explain.texts.beam_tree import beam_tree
 from atonce.explain.texts.influence import gradient_influence, occlusion_influence
+from atonce.fast import accelerate
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.pauses import pausing
@@ -176,7 +177,7 @@ def test_batches_that_are_searched_side_by_side_share_the_memory(
     own: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     translator = translator_of(own)
-    translator.model.float().round_to_eight_bits()
+    accelerate(translator.model.float())
     translator.config = translator.config.model_copy(update={"batch_tokens": 10**9})
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     fit(translator, Limits(memory=4))

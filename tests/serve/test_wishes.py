@@ -47,11 +47,11 @@ class Steps:
     """Counts the steps of a compiled translator's search."""
 
     def __init__(self, translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert translator.model.compiled is not None
+        assert translator.model.engine is not None
         self.count = 0
         self.begun = threading.Event()
-        self._advance = translator.model.compiled.decoder.advance
-        monkeypatch.setattr(translator.model.compiled.decoder, "advance", self._counted)
+        self._advance = translator.model.engine.decoder.advance
+        monkeypatch.setattr(translator.model.engine.decoder, "advance", self._counted)
 
     def _counted(self, *state: object) -> object:
         self.count += 1

@@ -9,7 +9,7 @@ from torch import Tensor
 from atonce.decoding.choice import Choice, likeliest
 from atonce.decoding.hypothesis import Hypothesis, Pieces, few_are_left, length_penalty, reorder
 from atonce.decoding.prefix import Begun, begin, behind
-from atonce.decoding.shortlist import Candidates
+from atonce.fast.shortlist import Candidates
 from atonce.models.interface import Decoder, Memory, Shared
 from atonce.pauses import pause
 from atonce.shapes import Bool, Float, Int

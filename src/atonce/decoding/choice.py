@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atonce.decoding.shortlist import Candidates
-from atonce.models.interface import Chooser, Decoder
+from atonce.fast.shortlist import Candidates
+from atonce.models.interface import Decoder, TopKDecoder
 from atonce.shapes import Float, Int
 
 AT_ONCE = 128
@@ -47,9 +47,9 @@ def likeliest(
     """
     if candidates is not None:
         return _best_of_candidates(features.unflatten(0, totals.shape), totals, candidates, count)
-    if isinstance(decoder, Chooser):
+    if isinstance(decoder, TopKDecoder):
         count = min(count, len(decoder.output.weight))
-        return _best_of_rows(*decoder.likeliest(features, never, count), totals)
+        return _best_of_rows(*decoder.topk(features, never, count), totals)
     width = totals.shape[1]
     at_once = max(1, (AT_ONCE if features.device.type == "cpu" else AT_ONCE_ON_GPU) // width)
     if len(totals) <= at_once:

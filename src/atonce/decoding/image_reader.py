@@ -68,7 +68,7 @@ class ImageReader(System):
 
         found: list[Translation] = []
         with self.evaluating():
-            for hypotheses in model.each(of, batches):
+            for hypotheses in model.map_batches(of, batches):
                 found += [translation_of(one, self.tokenizer, nbest) for one in hypotheses]
                 advance(len(hypotheses))
         return found

@@ -10,13 +10,13 @@ from atonce.decoding.beam import Growth, beam_search
 from atonce.decoding.choice import AT_ONCE, GROUP
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, Pieces
-from atonce.decoding.shortlist import Candidates
+from atonce.fast.shortlist import Candidates
 from atonce.models.device import check_room, free_memory
-from atonce.models.interface import Chooser, Decoder, Memory, Searched, repeated
+from atonce.models.interface import Decoder, Memory, SearchModel, TopKDecoder, repeated
 
 
 def search(
-    model: Searched,
+    model: SearchModel,
     memory: Memory,
     tokenizer: Tokenizer,
     longest: Sequence[int],
@@ -104,7 +104,7 @@ def check_search_fits(
     def parts(rows: int) -> dict[str, int]:
         if draws:
             return drawing_bytes(vocab, dim, draws=rows, forced=forced)
-        looked_at = 2 * rows if isinstance(decoder, Chooser) else listed or vocab
+        looked_at = 2 * rows if isinstance(decoder, TopKDecoder) else listed or vocab
         return search_bytes(min(vocab, looked_at), dim, width=rows, device=device)
 
     rows, wanted = (draws, "nbest") if draws else (width, "the beam, or nbest,")

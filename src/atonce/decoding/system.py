@@ -13,7 +13,7 @@ from atonce.data.config import Normalization
 from atonce.data.tokenizer import PAD
 from atonce.layers.attention import is_watched
 from atonce.layers.masks import padding_mask
-from atonce.models.interface import Searched
+from atonce.models.interface import SearchModel
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.threads import computing_on, search_threads
 from atonce.shapes import Bool, Int
@@ -52,15 +52,15 @@ class System(ABC):
         return "none"
 
     @property
-    def searched(self) -> Searched:
-        """What outputs are searched with: the model, or what it was compiled to, which cannot be watched."""
-        compiled = self.model.compiled
-        return self.model if compiled is None or is_watched() else compiled
+    def searched(self) -> SearchModel:
+        """What outputs are searched with: the model, or its engine, which cannot be watched."""
+        engine = self.model.engine
+        return self.model if engine is None or is_watched() else engine
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Within the block, dropout is off, and a small model has one thread."""
-        with computing_on(None if self.model.compiled else self._threads):
+        with computing_on(None if self.model.engine else self._threads):
             if not self.model.training:
                 yield  # to set a hundred modules takes as long as a tenth of a short sentence
                 return

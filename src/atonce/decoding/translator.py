@@ -22,10 +22,10 @@ from atonce.decoding.search import (
     search,
 )
 from atonce.decoding.segments import segments
-from atonce.decoding.shortlist import Candidates, Shortlist
 from atonce.decoding.system import System, padded
 from atonce.errors import AtonceError, RecipeError
-from atonce.models.interface import Memory, Searched, stacked
+from atonce.fast.shortlist import Candidates, Shortlist
+from atonce.models.interface import Memory, SearchModel, stacked
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
 from atonce.runs.recipe import WIDEST_BEAM, DecodingConfig
@@ -329,7 +329,7 @@ class Translator(System):
             return outputs
 
         # Side by side, batches would draw their random numbers in any order.
-        results = model.each(of, batches) if temperature == 0 else map(of, batches)
+        results = model.map_batches(of, batches) if temperature == 0 else map(of, batches)
         for indices, hypotheses in zip(batches, results, strict=True):
             for index, one in zip(indices, hypotheses, strict=True):
                 found[index] = one
@@ -357,7 +357,7 @@ class Translator(System):
             fix="give one part of it",
         )
 
-    def _memory(self, model: Searched, batch: list[list[int]]) -> Memory:
+    def _memory(self, model: SearchModel, batch: list[list[int]]) -> Memory:
         """What the encoder makes of a batch, in order.
 
         On a CPU a few at a time, of like length where the batch is sorted: with little padding, and what is

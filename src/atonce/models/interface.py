@@ -118,15 +118,15 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
-class Chooser(Protocol):
+class TopKDecoder(Protocol):
     """A decoder that chooses the likeliest pieces itself, faster than by a table of all scores."""
 
-    def likeliest(
-        self, features: Float[Tensor, "rows dim"], never: Int[Tensor, " forbidden"], count: int
+    def topk(
+        self, features: Float[Tensor, "rows dim"], suppress: Int[Tensor, " suppressed"], count: int
     ) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
         """The `count` likeliest pieces of each row, best first: their log-probabilities, and which they are.
 
-        `never`: pieces that are not chosen; their share of the probability stays theirs.
+        `suppress`: pieces that are not chosen; their share of the probability stays theirs.
         """
         ...
 
@@ -136,8 +136,8 @@ Found = TypeVar("Found")
 
 
 @runtime_checkable
-class Searched(Protocol):
-    """What search needs of a model."""
+class SearchModel(Protocol):
+    """What search needs of a model: the model itself, or an `Engine`."""
 
     @property
     def batch_tokens(self) -> int | None:
@@ -153,6 +153,14 @@ class Searched(Protocol):
         """Read the source. `mask`: True where a piece, or a column of an image, is real."""
         ...
 
-    def each(self, search: Callable[[Batch], Found], batches: Sequence[Batch]) -> Iterator[Found]:
+    def map_batches(self, search: Callable[[Batch], Found], batches: Sequence[Batch]) -> Iterator[Found]:
         """What is found for each batch, in order."""
+        ...
+
+
+class Engine(SearchModel, Protocol):
+    """What a model is searched with in its place, as it is faster. It cannot be watched."""
+
+    def warm_up(self) -> None:
+        """Do now what would else be done during the first search."""
         ...

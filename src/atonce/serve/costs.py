@@ -153,7 +153,7 @@ def fit(system: Translator | Classifier, limits: Limits) -> None:
         most = max(1, limits.memory * MB // _bytes_of_position(system))
         system.positions_at_once = min(system.positions_at_once, most)
         return
-    side_by_side = 1 if system.model.compiled is None else torch.get_num_threads()
+    side_by_side = 1 if system.model.engine is None else torch.get_num_threads()
     most = max(1, limits.memory * MB // (3 * Sizes(system.model).of_position * side_by_side))
     if most < system.config.batch_tokens:
         system.config = system.config.model_copy(update={"batch_tokens": most})
@@ -247,7 +247,7 @@ class View:
     target: str | None = None
     prefix: str | None = None
     outputs: int = 1
-    """Searched side by side."""
+    """SearchModel side by side."""
     heads: int = 1
     """That are drawn."""
 

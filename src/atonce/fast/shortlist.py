@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atonce.data.lexicon import Lexicon
+from atonce.fast.lexicon import Lexicon
 from atonce.models.embedding import PieceEmbedding
 from atonce.shapes import Bool, Float, Int
 

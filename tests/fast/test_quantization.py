@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from atonce.layers.eight_bits import LEVELS, EightBitLinear, round_linear_layers
+from atonce.fast.quantization import LEVELS, QuantizedLinear, quantize_linear_layers
 from atonce.layers.neuron import NeuronLayer
 
 INPUTS, OUTPUTS = 24, 16
@@ -24,7 +24,7 @@ def test_it_is_the_layer_up_to_the_rounding(seed: int, bias: bool, size: float) 
     """Each of the two factors of each summand is wrong by half a level at most."""
     layer = linear(bias=bias, seed=seed)
     inputs = drawn(2, 3, INPUTS, seed=seed) * size
-    off = (EightBitLinear.of(layer)(inputs) - layer(inputs)).abs()
+    off = (QuantizedLinear.of(layer)(inputs) - layer(inputs)).abs()
     weight_level = layer.weight.abs().amax(1) / LEVELS
     input_level = inputs.abs().amax(-1, keepdim=True) / LEVELS
     bound = weight_level / 2 * inputs.abs().sum(-1, keepdim=True) + input_level / 2 * layer.weight.abs().sum(
@@ -41,11 +41,11 @@ def test_whole_numbers_within_the_levels_are_exact() -> None:
         layer.weight[:, 0] = LEVELS
     inputs = torch.randint(-LEVELS, LEVELS + 1, (5, INPUTS)).float()
     inputs[:, 0] = -LEVELS
-    torch.testing.assert_close(EightBitLinear.of(layer)(inputs), layer(inputs), rtol=1e-5, atol=0)
+    torch.testing.assert_close(QuantizedLinear.of(layer)(inputs), layer(inputs), rtol=1e-5, atol=0)
 
 
 def test_what_stands_beside_an_input_changes_nothing() -> None:
-    layer = EightBitLinear.of(linear())
+    layer = QuantizedLinear.of(linear())
     inputs = drawn(7, INPUTS)
     beside = torch.cat([inputs, 1000 * drawn(3, INPUTS, seed=1)])
     assert torch.equal(layer(beside)[:7], layer(inputs))
@@ -56,19 +56,19 @@ def test_what_stands_beside_an_input_changes_nothing() -> None:
 def test_a_layer_of_few_inputs(inputs: int) -> None:
     layer = nn.Linear(inputs, OUTPUTS)
     numbers = drawn(3, inputs)
-    torch.testing.assert_close(EightBitLinear.of(layer)(numbers), layer(numbers), rtol=0.02, atol=0.02)
+    torch.testing.assert_close(QuantizedLinear.of(layer)(numbers), layer(numbers), rtol=0.02, atol=0.02)
 
 
 def test_nothing_in_gives_the_bias() -> None:
     layer = linear()
-    torch.testing.assert_close(EightBitLinear.of(layer)(torch.zeros(2, INPUTS)), layer.bias.expand(2, -1))
+    torch.testing.assert_close(QuantizedLinear.of(layer)(torch.zeros(2, INPUTS)), layer.bias.expand(2, -1))
 
 
 def test_joined_layers_give_their_outputs_one_after_the_other() -> None:
-    layers = [EightBitLinear.of(linear(seed=seed)) for seed in range(3)]
+    layers = [QuantizedLinear.of(linear(seed=seed)) for seed in range(3)]
     inputs = drawn(4, INPUTS)
     assert torch.equal(
-        EightBitLinear.joined(layers)(inputs), torch.cat([layer(inputs) for layer in layers], dim=-1)
+        QuantizedLinear.joined(layers)(inputs), torch.cat([layer(inputs) for layer in layers], dim=-1)
     )
 
 
@@ -77,11 +77,11 @@ def test_neurons_keep_their_nonlinearity(nonlinearity: str) -> None:
     torch.manual_seed(0)
     layer = NeuronLayer(INPUTS, OUTPUTS, nonlinearity)  # type: ignore[arg-type]
     inputs = drawn(4, INPUTS)
-    torch.testing.assert_close(EightBitLinear.of(layer)(inputs), layer(inputs), atol=0.05, rtol=0.05)
+    torch.testing.assert_close(QuantizedLinear.of(layer)(inputs), layer(inputs), atol=0.05, rtol=0.05)
 
 
 def test_every_linear_layer_is_rounded_but_for_scores() -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Sequential(NeuronLayer(4, 8, "relu"), nn.Linear(8, 1)))
-    round_linear_layers(module)
+    quantize_linear_layers(module)
     kinds = [type(layer) for layer in module.modules() if not isinstance(layer, nn.Sequential)]
-    assert kinds == [EightBitLinear, EightBitLinear, nn.Linear]
+    assert kinds == [QuantizedLinear, QuantizedLinear, nn.Linear]

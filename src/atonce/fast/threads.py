@@ -29,7 +29,7 @@ _here = local()
 """How many searches of several batches stand still on this thread, while something else comes between."""
 
 
-def each(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def map_batches(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """`work` of each item, in order, on several threads at a time. A single item has all of them.
 
     Where `work` pauses, it waits while what the calling thread was asked to do meanwhile is done, and ends if

@@ -1,4 +1,4 @@
-"""Models in eight bits, compiled for search: `layers.kernels` behind the contracts of encoders and decoders.
+"""Models in eight bits, compiled for search: `atonce.fast` behind the contracts of encoders and decoders.
 
 A Transformer's blocks are compiled, and of any decoder the choice among all pieces. Needs numba.
 """
@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from atonce.layers.kernels import choice, packing, seen
-from atonce.layers.kernels import decoder as decoder_kernels
-from atonce.layers.kernels import encoder as encoder_kernels
-from atonce.layers.kernels.threads import deal, each
+from atonce.fast import attention, block, topk, weights
+from atonce.fast.quantization import QuantizedLinear
+from atonce.fast.threads import deal, map_batches
 from atonce.layers.summary import mean_of_real
 from atonce.layers.transformer import DecoderBlock, EncoderBlock
 from atonce.models.decoder import PieceDecoder
@@ -62,15 +61,15 @@ class CompiledModel:
             self.encoder(memory.states, memory.mask)
         if isinstance(self.decoder, CompiledTransformer):
             self.decoder.advance(torch.zeros(1, dtype=torch.long), self.decoder.start(memory))
-        self.decoder.likeliest(memory.summary, torch.zeros(1, dtype=torch.long), 1)
+        self.decoder.topk(memory.summary, torch.zeros(1, dtype=torch.long), 1)
 
     def encode(self, source: Source, mask: Bool[Tensor, "batch real"]) -> Memory:
         """As `Seq2Seq.encode`."""
         return self.encoder(*self.source.read(source, mask))
 
-    def each(self, search: Callable[[Batch], Found], batches: Sequence[Batch]) -> Iterator[Found]:
+    def map_batches(self, search: Callable[[Batch], Found], batches: Sequence[Batch]) -> Iterator[Found]:
         """What is found for each batch, in order; several are searched at a time, each on one thread."""
-        return each(search, batches)
+        return map_batches(search, batches)
 
 
 class CompiledEncoder:
@@ -79,8 +78,8 @@ class CompiledEncoder:
     def __init__(self, plain: TransformerEncoder) -> None:
         blocks = cast(list[EncoderBlock], list(plain.layers))
         self.layers = plain.layers
-        self._stack = packing.encoder_stack(blocks, plain.window, plain.final_norm)
-        self._places = _Places(plain.positions, self._stack.form.dim)
+        self._stack = weights.encoder_stack(blocks, plain.window, plain.final_norm)
+        self._places = _Places(plain.positions, self._stack.spec.dim)
 
     def __call__(
         self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
@@ -89,10 +88,10 @@ class CompiledEncoder:
         length = embedded.shape[1]
         added, rotation = self._places.until(length)
         states = embedded + torch.from_numpy(added[:length])
-        array, texts = states.numpy(), seen.texts_of(mask.numpy())
+        array, texts = states.numpy(), attention.texts_of(mask.numpy())
 
         def encode(first: int, last: int) -> None:
-            encoder_kernels.encode(self._stack, array, rotation, texts, first, last)
+            block.encode(self._stack, array, rotation, texts, first, last)
 
         deal(encode, len(states), self._stack.blocks.levels.size * length)
         return Memory(states, mask, mean_of_real(states, mask))
@@ -102,10 +101,10 @@ class CompiledDecoder(PieceDecoder):
     """Any decoder, whose choice among all pieces is compiled."""
 
     def __init__(self, plain: Decoder) -> None:
-        assert plain.output.rounded is not None
+        assert isinstance(plain.output.quantized, QuantizedLinear)
         super().__init__(plain.output)
         self.plain = plain
-        self._table = packing.table_of(plain.output.rounded)
+        self._table = weights.table_of(plain.output.quantized)
 
     def start(self, memory: Memory) -> State:
         """As the decoder's."""
@@ -121,16 +120,16 @@ class CompiledDecoder(PieceDecoder):
         """As the decoder's."""
         return self.plain.forward(target_in, memory)
 
-    def likeliest(
-        self, features: Float[Tensor, "rows dim"], never: Int[Tensor, " forbidden"], count: int
+    def topk(
+        self, features: Float[Tensor, "rows dim"], suppress: Int[Tensor, " suppressed"], count: int
     ) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
-        """See `models.interface.Chooser`."""
+        """See `models.interface.TopKDecoder`."""
         rows, vocab = len(features), len(self.output.weight)
         gains, pieces = np.empty((rows, count), np.float32), np.empty((rows, count), np.int64)
-        array, closed = features.numpy(), never.numpy()
+        array, closed = features.numpy(), suppress.numpy()
 
         def choose(first: int, last: int) -> None:
-            choice.likeliest(self._table, vocab, array, closed, gains, pieces, first, last)
+            topk.topk(self._table, vocab, array, closed, gains, pieces, first, last)
 
         deal(choose, rows, self._table.levels.size)
         return torch.from_numpy(gains), torch.from_numpy(pieces)
@@ -143,10 +142,10 @@ class CompiledState(NamedTuple):
     """Which of those that search began with are still searched. What is kept of others stays where it is."""
     slots: Int[Tensor, "batch position"]
     """Where in the past of its sentence each beginning's own pieces are."""
-    past: seen.KeyValues
+    past: attention.KeyValues
     used: int
     """How many slots of each sentence's past are."""
-    source: seen.Source
+    source: attention.Source
 
 
 class CompiledTransformer(CompiledDecoder):
@@ -156,26 +155,26 @@ class CompiledTransformer(CompiledDecoder):
         super().__init__(plain)
         blocks = cast(list[DecoderBlock], list(plain.layers))
         self._embedding = plain.embedding
-        self._stack = packing.decoder_stack(blocks, plain.window, plain.final_norm)
-        self._of_source = packing.source_projections(blocks)
-        self._places = _Places(plain.positions, self._stack.form.dim)
+        self._stack = weights.decoder_stack(blocks, plain.window, plain.final_norm)
+        self._of_source = weights.source_projections(blocks)
+        self._places = _Places(plain.positions, self._stack.spec.dim)
 
     def start(self, memory: Memory) -> CompiledState:
         """The source's keys and values for each block, and an empty past."""
-        (sentences, length), form, blocks = memory.mask.shape, self._stack.form, len(self._of_source.levels)
-        texts, states = seen.texts_of(memory.mask.numpy()), memory.states.contiguous().numpy()
-        source = seen.nothing_seen(form, sentences, blocks, length)
+        (sentences, length), spec, blocks = memory.mask.shape, self._stack.spec, len(self._of_source.levels)
+        texts, states = attention.texts_of(memory.mask.numpy()), memory.states.contiguous().numpy()
+        source = attention.empty_cache(spec, sentences, blocks, length)
 
         def project(first: int, last: int) -> None:
-            decoder_kernels.project_source(form, self._of_source, states, texts, source, first, last)
+            block.project_source(spec, self._of_source, states, texts, source, first, last)
 
         deal(project, sentences, self._of_source.levels.size * length)
         return CompiledState(
             sentences=Shared(torch.arange(sentences, dtype=torch.int32)),
             slots=torch.empty(sentences, 0, dtype=torch.int32),
-            past=seen.nothing_seen(form, sentences, blocks, 0),
+            past=attention.empty_cache(spec, sentences, blocks, 0),
             used=0,
-            source=seen.Source(source, texts.counts),
+            source=attention.Source(source, texts.counts),
         )
 
     def advance(
@@ -183,26 +182,24 @@ class CompiledTransformer(CompiledDecoder):
     ) -> tuple[Float[Tensor, "batch dim"], CompiledState]:
         """One position through all blocks; the ones before it are not computed again."""
         sentences, position = state.sentences.content, state.slots.shape[1]
-        which, each = sentences.numpy(), len(token) // len(sentences)
+        which, width = sentences.numpy(), len(token) // len(sentences)
         slots, past, used = state.slots, state.past, state.used
-        if used + each > past.values.shape[3]:
-            past, kept, used = seen.compacted(
-                self._stack.form, seen.Past(past, slots.numpy(), used), which, each
+        if used + width > past.values.shape[3]:
+            past, kept, used = attention.compacted(
+                self._stack.spec, attention.Past(past, slots.numpy(), used), which, width
             )
             slots = torch.from_numpy(kept)
-        new = torch.arange(used, used + each, dtype=torch.int32).repeat(len(sentences))
-        slots, used = torch.cat([slots, new[:, None]], dim=1), used + each
+        new = torch.arange(used, used + width, dtype=torch.int32).repeat(len(sentences))
+        slots, used = torch.cat([slots, new[:, None]], dim=1), used + width
 
         added, rotation = self._places.until(position + 1)
-        states = decoder_kernels.embed(
+        states = block.embed(
             token.numpy(), self._embedding.weight.numpy(), self._embedding.scale, added[position]
         )
-        before = seen.Past(past, slots.numpy(), used)
+        before = attention.Past(past, slots.numpy(), used)
 
         def step(first: int, last: int) -> None:
-            decoder_kernels.step(
-                self._stack, states, rotation[position], which, before, state.source, first, last
-            )
+            block.step(self._stack, states, rotation[position], which, before, state.source, first, last)
 
         deal(step, len(token), self._stack.blocks.levels.size)
         return torch.from_numpy(states), state._replace(slots=slots, past=past, used=used)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from atonce.layers.kernels.functions import greatest, log_of_sum
-from atonce.layers.kernels.jit import compiled
-from atonce.layers.kernels.packed import START, Blocks, linear_at, one_of
-from atonce.layers.kernels.products import desk, multiply
+from atonce.fast.functions import greatest, log_of_sum
+from atonce.fast.jit import compiled
+from atonce.fast.linear import multiply, workspace
+from atonce.fast.weights import START, Blocks, linear_at, one_of
 from atonce.shapes import Float, Int
 
 AT_ONCE = 16
@@ -15,27 +15,27 @@ GROUP = 128
 
 
 @compiled
-def likeliest(
+def topk(
     table: Blocks, vocab: int, features: Float[np.ndarray, "rows dim"],
-    never: Int[np.ndarray, " forbidden"], gains: Float[np.ndarray, "rows count"],
+    suppress: Int[np.ndarray, " suppressed"], gains: Float[np.ndarray, "rows count"],
     pieces: Int[np.ndarray, "rows count"], first: int, last: int,
 ) -> None:  # fmt: skip
     """Write the likeliest pieces of rows `first` to `last`, best first, and their log-probabilities: `gains`.
 
-    `table`: the linear layer that makes scores. `never`: pieces that are not chosen; their share of the
+    `table`: the linear layer that makes scores. `suppress`: pieces that are not chosen; their share of the
     probability stays theirs.
     """
     dim = features.shape[1]
     scoring, _ = linear_at(one_of(table, 0), START, dim, vocab)
     rows = min(AT_ONCE, last - first)
-    memory, scores = desk(rows, dim), np.empty((rows, vocab), np.float32)
+    memory, scores = workspace(rows, dim), np.empty((rows, vocab), np.float32)
     for begin in range(first, last, AT_ONCE):
         end = min(begin + AT_ONCE, last)
         multiply(memory, features[begin:end], scoring, scores[: end - begin])
         for row in range(begin, end):
             mine = scores[row - begin]
             whole = log_of_sum(mine)
-            for piece in never:
+            for piece in suppress:
                 mine[piece] = -np.inf
             _best(mine, gains[row], pieces[row])
             gains[row] -= whole

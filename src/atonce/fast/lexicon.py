@@ -1,11 +1,21 @@
 """A lexicon: what each piece of a source may become in the target, learned from the training pairs alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
 
+from atonce import stored
 from atonce.data.examples import Examples
+from atonce.data.prepare import open_prepared
+from atonce.errors import DiskError, RunError
+from atonce.progress import progress
+from atonce.runs.folder import load_tensors, save_tensors
 from atonce.shapes import Float, Int
 
 LIKELY = 30
@@ -54,6 +64,51 @@ class Lexicon:
         frequency = np.bincount(targets[0], minlength=size)
         common = np.argsort(-frequency, kind="stable")[: min(COMMON, np.count_nonzero(frequency))]
         return Lexicon(_likeliest(source, target, share, size), common)
+
+
+def lexicon_of(run: Path, size: int) -> Lexicon:
+    """The run's, in pieces of a vocabulary of `size`.
+
+    It is learned if there is none yet, or if what there is is damaged: it comes out the same.
+    """
+    path = run / "lexicon.safetensors"
+    kept = _kept_lexicon(path, size)
+    if kept is not None:
+        return kept
+    examples = open_prepared(run).train
+    assert isinstance(examples, Examples)
+    with progress("Learning a lexicon", total=ROUNDS) as advance:
+        lexicon = Lexicon.learn(examples, size, advance=advance)
+    with suppress(DiskError):  # a run that cannot be written to is as good; it learns again next time
+        found = {"likely": torch.from_numpy(lexicon.likely), "common": torch.from_numpy(lexicon.common)}
+        tensors = {name: pieces.int() for name, pieces in found.items()}
+        save_tensors(path, tensors, about={"sha256": _sum_of(tensors)})
+    return lexicon
+
+
+def _kept_lexicon(path: Path, size: int) -> Lexicon | None:
+    """What was learned before, if it is whole. Without a sum (of older versions), as far as can be seen."""
+    try:
+        tensors = load_tensors(path)
+        with safe_open(path, framework="pt") as file:
+            said = (file.metadata() or {}).get("sha256")
+    except (RunError, OSError, SafetensorError):
+        return None
+    whole = tensors.keys() == {"likely", "common"} and all(
+        pieces.dtype == torch.int32 and pieces.ndim == dimensions and pieces.numel()
+        and pieces.min() >= 0 and pieces.max() < size
+        for pieces, dimensions in ((tensors["likely"], 2), (tensors["common"], 1))
+    )  # fmt: skip
+    if not whole or len(tensors["likely"]) != size:
+        return None
+    before_sums = said is None and not stored.names(path.parent, "examples/")
+    if not before_sums and said != _sum_of(tensors):
+        return None
+    return Lexicon(tensors["likely"].long().numpy(), tensors["common"].long().numpy())
+
+
+def _sum_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    return sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
 
 
 def _some(examples: Examples) -> int:

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atonce.data import lexicon as lexicon_module
 from atonce.data.examples import Examples
-from atonce.data.lexicon import LIKELY, ROUNDS, Lexicon
+from atonce.fast import lexicon as lexicon_module
+from atonce.fast.lexicon import LIKELY, ROUNDS, Lexicon
 
 SIZE, EOS = 60, 2
 

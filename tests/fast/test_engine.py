@@ -10,6 +10,7 @@ from atonce.decoding.beam import beam_search
 from atonce.decoding.choice import likeliest
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, reorder
+from atonce.fast import accelerate
 from atonce.models.config import ModelConfig
 from atonce.models.interface import Memory
 from atonce.models.seq2seq import Seq2Seq
@@ -29,7 +30,7 @@ from zoo import (
 
 kernels_or_skip()
 
-from atonce.models.compiled import CompiledModel, CompiledTransformer  # noqa: E402
+from atonce.fast.engine import CompiledModel, CompiledTransformer  # noqa: E402
 
 every_transformer = pytest.mark.parametrize(
     "name", [n for n, c in ENCODERS.items() if c.kind == "transformer"]
@@ -41,9 +42,9 @@ MANY = [[3 + (7 * row + place) % 8 for place in range(1 + row % 9)] for row in r
 def both(name: str, *, decided: bool = False) -> tuple[Seq2Seq, CompiledModel]:
     """A model in eight bits, and compiled."""
     model = (decided_model if decided else model_of)(config_of(name, name)).float()
-    model.round_to_eight_bits()
-    assert model.compiled is not None
-    return model, model.compiled
+    accelerate(model)
+    assert model.engine is not None
+    return model, model.engine
 
 
 def near(found: Tensor, expected: Tensor) -> None:
@@ -119,8 +120,8 @@ def test_neighbours_change_nothing(name: str) -> None:
 @torch.inference_mode()
 def test_the_best_pieces_are_those_of_all_scores(config: ModelConfig) -> None:
     model = decided_model(config).float()
-    model.round_to_eight_bits()
-    compiled = model.compiled
+    accelerate(model)
+    compiled = model.engine
     assert compiled is not None
     draw = torch.Generator().manual_seed(0)
     features = torch.randn(6, model.decoder.output.weight.shape[1], generator=draw)
@@ -141,8 +142,8 @@ def outputs(found: list[Hypothesis]) -> list[tuple[int, ...]]:
 @torch.inference_mode()
 def test_a_beam_of_one_is_greedy(config: ModelConfig) -> None:
     model = decided_model(config).float()
-    model.round_to_eight_bits()
-    compiled = model.compiled
+    accelerate(model)
+    compiled = model.engine
     assert compiled is not None
     memory, lengths = compiled.encode(*padded(SOURCES)), torch.tensor([7, 5, 8])
     one = beam_search(compiled.decoder, memory, PIECES, lengths, width=1, alpha=0.0)
@@ -179,17 +180,17 @@ def test_a_step_gives_scores_and_forward_is_the_models(name: str) -> None:
 
 def test_what_is_not_float32_is_not_compiled() -> None:
     model = model_of(config_of("pre", "pre"))
-    model.round_to_eight_bits()
-    assert model.compiled is None
+    accelerate(model)
+    assert model.engine is None
 
 
 def test_recurrent_decoders_choose_compiled() -> None:
     model = model_of(config_of("bigru", "gru_dot")).float()
-    model.round_to_eight_bits()
-    assert model.compiled is not None
-    assert not isinstance(model.compiled.decoder, CompiledTransformer)
-    assert model.compiled.encoder is model.encoder
-    model.compiled.warm_up()
+    accelerate(model)
+    assert model.engine is not None
+    assert not isinstance(model.engine.decoder, CompiledTransformer)
+    assert model.engine.encoder is model.encoder
+    model.engine.warm_up()
 
 
 @pytest.mark.parametrize("name", [n for n, c in DECODERS.items() if c.kind == "transformer"])

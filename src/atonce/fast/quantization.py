@@ -19,7 +19,7 @@ LEAST = 1e-12
 """That the greatest of some numbers is taken to be, so that zeros have a scale too."""
 
 
-class EightBitLinear(nn.Module):
+class QuantizedLinear(nn.Module):
     """What linear layers, or a layer of neurons, become. It learns no more."""
 
     weight: Int[Tensor, "inputs outputs"]
@@ -44,13 +44,13 @@ class EightBitLinear(nn.Module):
         self.activate = activate
 
     @classmethod
-    def of(cls, linear: nn.Linear) -> "EightBitLinear":
+    def of(cls, linear: nn.Linear) -> "QuantizedLinear":
         """The same layer, rounded."""
         activate = nonlinearity(linear.nonlinearity) if isinstance(linear, NeuronLayer) else None
         return cls(linear.weight, linear.bias, activate)
 
     @classmethod
-    def joined(cls, layers: "list[EightBitLinear]") -> "EightBitLinear":
+    def joined(cls, layers: "list[QuantizedLinear]") -> "QuantizedLinear":
         """Several layers that see the same inputs, as one: their outputs one after the other."""
         made = cls.__new__(cls)
         nn.Module.__init__(made)
@@ -68,19 +68,19 @@ class EightBitLinear(nn.Module):
         return outputs if self.activate is None else self.activate(outputs)
 
 
-def can_multiply_eight_bits() -> bool:
+def has_int8_hardware() -> bool:
     """Whether this CPU has instructions for it. Others take longer than with float32."""
     able = torch.cpu.get_capabilities()
     return any(able.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
-def round_linear_layers(module: nn.Module) -> None:
+def quantize_linear_layers(module: nn.Module) -> None:
     """Put the rounded layer in the place of each linear layer inside `module`, but for those of one output.
 
     These, the scores of additive attention, are sums that cost next to nothing.
     """
     for parent, name, layer in list(_linear_layers(module)):
-        setattr(parent, name, EightBitLinear.of(layer))
+        setattr(parent, name, QuantizedLinear.of(layer))
 
 
 def _linear_layers(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:

@@ -1,4 +1,4 @@
-"""Linear layers in eight bits: the numbers of `EightBitLinear`, whose roundings are the same.
+"""Linear layers in eight bits: the numbers of `QuantizedLinear`, whose roundings are the same.
 
 What is computed of a row does not depend on the rows beside it: sums of levels are exact.
 """
@@ -7,18 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atonce.layers.eight_bits import LEAST, LEVELS
-from atonce.layers.kernels.functions import f32
-from atonce.layers.kernels.instructions import BYTES
-from atonce.layers.kernels.jit import compiled
-from atonce.layers.kernels.packed import Linear
-from atonce.layers.kernels.tiles import OFFSET, QUAD, ROWS, TILE, tile_of_one, tile_of_rows
+from atonce.fast.functions import f32
+from atonce.fast.instructions import BYTES, OFFSET, QUAD, ROWS, TILE, tile_of_one, tile_of_rows
+from atonce.fast.jit import compiled
+from atonce.fast.quantization import LEAST, LEVELS
+from atonce.fast.weights import Linear
 from atonce.shapes import Float, Int
 
 _LEVELS, _LEAST = f32(LEVELS), f32(LEAST)
 
 
-class Desk(NamedTuple):
+class Workspace(NamedTuple):
     """Memory for one product after another."""
 
     levels: Int[np.ndarray, " bytes"]
@@ -32,9 +31,9 @@ class Desk(NamedTuple):
 
 
 @compiled
-def desk(rows: int, widest: int) -> Desk:
+def workspace(rows: int, widest: int) -> Workspace:
     """Memory for products of so many rows of so many inputs."""
-    return Desk(
+    return Workspace(
         np.empty(rows * (widest + QUAD), np.int8),
         np.empty(rows, np.float32),
         np.empty(rows, np.int32),
@@ -44,7 +43,7 @@ def desk(rows: int, widest: int) -> Desk:
 
 @compiled
 def multiply(
-    desk: Desk,
+    workspace: Workspace,
     inputs: Float[np.ndarray, "rows inputs"],
     linear: Linear,
     outputs: Float[np.ndarray, "rows outputs"],
@@ -52,25 +51,25 @@ def multiply(
     """Write what the linear layer makes of the inputs to `outputs`."""
     rows, width = inputs.shape
     apart = width + -width % QUAD
-    levels = desk.levels[: rows * apart].reshape(rows, apart)
+    levels = workspace.levels[: rows * apart].reshape(rows, apart)
     for row in range(rows):
-        desk.peaks[row], total = _round(inputs[row], levels[row])
-        desk.too_much[row] = total * OFFSET
+        workspace.peaks[row], total = _round(inputs[row], levels[row])
+        workspace.too_much[row] = total * OFFSET
     for tile in range(len(linear.tiles)):
         first = tile * TILE
         if first + TILE <= outputs.shape[1]:
-            _multiply_tile(desk, levels, linear, tile, 0, rows, outputs[:, first:])
+            _multiply_tile(workspace, levels, linear, tile, 0, rows, outputs[:, first:])
         else:
             for row in range(0, rows, ROWS):
                 last = min(row + ROWS, rows)
-                _multiply_tile(desk, levels, linear, tile, row, last, desk.outputs)
-                outputs[row:last, first:] = desk.outputs[: last - row, : outputs.shape[1] - first]
+                _multiply_tile(workspace, levels, linear, tile, row, last, workspace.outputs)
+                outputs[row:last, first:] = workspace.outputs[: last - row, : outputs.shape[1] - first]
 
 
 @compiled
 def _multiply_tile(
-    desk: Desk, levels: Int[np.ndarray, "rows inputs"], linear: Linear, tile: int, first: int, last: int,
-    outputs: Float[np.ndarray, "some outputs"],
+    workspace: Workspace, levels: Int[np.ndarray, "rows inputs"], linear: Linear, tile: int, first: int,
+    last: int, outputs: Float[np.ndarray, "some outputs"],
 ) -> None:  # fmt: skip
     """Write a tile's outputs of rows `first` to `last` to where `outputs` begins."""
     weights, place = linear.tiles[tile].ctypes.data, tile * TILE * BYTES
@@ -80,7 +79,7 @@ def _multiply_tile(
     while row < last:
         of_row = (
             weights, scales, biases, levels.ctypes.data + row * apart,
-            desk.too_much.ctypes.data + row * BYTES, desk.peaks.ctypes.data + row * BYTES,
+            workspace.too_much.ctypes.data + row * BYTES, workspace.peaks.ctypes.data + row * BYTES,
             outputs.ctypes.data + (row - first) * outputs_apart, apart, outputs_apart, apart // QUAD,
         )  # fmt: skip
         if last - row >= ROWS:

@@ -15,11 +15,11 @@ from compiling import kernels_or_skip
 
 kernels_or_skip()
 
-from atonce.layers.kernels import jit  # noqa: E402
+from atonce.fast import jit  # noqa: E402
 
 PROGRAM = """
 import numpy as np
-from atonce.layers.kernels.functions import greatest
+from atonce.fast.functions import greatest
 print(greatest(np.array([1, 3, 2], np.float32)), sum(greatest.stats.cache_hits.values()))
 """
 

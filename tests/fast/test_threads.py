@@ -11,7 +11,7 @@ from compiling import kernels_or_skip
 
 kernels_or_skip()
 
-from atonce.layers.kernels import threads  # noqa: E402
+from atonce.fast import threads  # noqa: E402
 from atonce.pauses import pause, pausing  # noqa: E402
 
 
@@ -58,7 +58,7 @@ def test_results_are_in_order(items: list[int]) -> None:
         sleep(item / 1000)
         return 10 * item
 
-    assert list(threads.each(work, items)) == [10 * item for item in items]
+    assert list(threads.map_batches(work, items)) == [10 * item for item in items]
 
 
 def test_a_fault_in_one_ends_all() -> None:
@@ -71,7 +71,7 @@ def test_a_fault_in_one_ends_all() -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(threads.each(work, range(100)))
+        list(threads.map_batches(work, range(100)))
     sleep(0.1)  # in which others would have had their turn
     assert len(begun) < 10
 
@@ -82,14 +82,14 @@ def test_one_item_has_all_threads_and_several_have_one_each() -> None:
         threads.deal(lambda first, last: calls.append(first), 4, threads.WORTH_IT)
         return len(calls)
 
-    assert list(threads.each(parts, [0])) == [2]
-    assert list(threads.each(parts, [0, 0, 0])) == [1, 1, 1]
+    assert list(threads.map_batches(parts, [0])) == [2]
+    assert list(threads.map_batches(parts, [0, 0, 0])) == [1, 1, 1]
 
 
 def test_torch_keeps_to_one_thread_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     before = torch.get_num_threads()
-    assert list(threads.each(lambda _: torch.get_num_threads(), [0])) == [1]
+    assert list(threads.map_batches(lambda _: torch.get_num_threads(), [0])) == [1]
     assert torch.get_num_threads() == before
 
 
@@ -127,13 +127,13 @@ def test_what_comes_between_is_done_at_once_with_all_threads_while_batches_stand
         sleep(0.05)  # in which the steps that were begun are done
         before = steps[0]
         between.append(len(rows()))
-        between.append(list(threads.each(lambda item: item, [1, 2, 3])))
+        between.append(list(threads.map_batches(lambda item: item, [1, 2, 3])))
         sleep(0.02)
         between.append(steps[0] - before)
         over.set()
 
     with pausing(meanwhile):
-        assert list(threads.each(work, [5, 6, 7, 8])) == [5, 6, 7, 8]
+        assert list(threads.map_batches(work, [5, 6, 7, 8])) == [5, 6, 7, 8]
     assert between == [2, [1, 2, 3], 0]
 
 
@@ -151,7 +151,7 @@ def test_batches_end_at_their_next_step_when_nobody_waits_for_them() -> None:
             raise Left
 
     with pytest.raises(Left), pausing(leave):
-        list(threads.each(work, range(100)))
+        list(threads.map_batches(work, range(100)))
     sleep(0.05)
     done = len(steps)
     sleep(0.05)
@@ -162,5 +162,5 @@ def test_batches_end_at_their_next_step_when_nobody_waits_for_them() -> None:
 def test_quick_batches_pause_too() -> None:
     paused: list[int] = []
     with pausing(lambda: paused.append(1)):
-        list(threads.each(lambda item: item, range(50)))
+        list(threads.map_batches(lambda item: item, range(50)))
     assert len(paused) >= 50

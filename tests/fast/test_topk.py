@@ -3,22 +3,26 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.layers.eight_bits import EightBitLinear
+from atonce.fast.quantization import QuantizedLinear
 from compiling import kernels_or_skip
 
 kernels_or_skip()
 
-from atonce.layers.kernels.choice import GROUP, _best, likeliest  # noqa: E402
-from atonce.layers.kernels.packing import table_of  # noqa: E402
+from atonce.fast.topk import GROUP, _best, topk  # noqa: E402
+from atonce.fast.weights import table_of  # noqa: E402
 
 
 @given(st.integers(0, 1000), st.integers(1, 20), st.integers(12, 2 * GROUP + 5), st.integers(1, 10))
 def test_the_likeliest_of_all_pieces_but_some(seed: int, rows: int, vocab: int, count: int) -> None:
     torch.manual_seed(seed)
-    layer, features, never = EightBitLinear(torch.randn(vocab, 8)), torch.randn(rows, 8), torch.tensor([0, 2])
+    layer, features, suppress = (
+        QuantizedLinear(torch.randn(vocab, 8)),
+        torch.randn(rows, 8),
+        torch.tensor([0, 2]),
+    )
     gains, pieces = np.empty((rows, count), np.float32), np.empty((rows, count), np.int64)
-    likeliest(table_of(layer), vocab, features.numpy(), never.numpy(), gains, pieces, 0, rows)
-    expected = layer(features).log_softmax(-1).index_fill(1, never, -torch.inf)
+    topk(table_of(layer), vocab, features.numpy(), suppress.numpy(), gains, pieces, 0, rows)
+    expected = layer(features).log_softmax(-1).index_fill(1, suppress, -torch.inf)
     best = expected.topk(count)
     torch.testing.assert_close(torch.from_numpy(gains), best.values, rtol=1e-4, atol=1e-4)
     chosen = expected.gather(1, torch.from_numpy(pieces))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from atonce.layers.kernels.jit import compiled
-from atonce.layers.kernels.packed import Norm
+from atonce.fast.jit import compiled
+from atonce.fast.weights import Norm
 from atonce.layers.norm import EPSILON
 from atonce.shapes import Float
 

@@ -1,16 +1,116 @@
-"""Modules in eight bits as packed weights: see `layers.kernels.packed`."""
+"""Weights of blocks, one after another in the order in which they are used, and how they are found again.
+
+All blocks of a model are alike (`LayerSpec`), so a block is a row of two tables: of levels in eight bits, and
+of numbers (scales, biases, norms). A list of arrays would take longer to hand over than a step to compute.
+"""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from atonce.fast.instructions import QUAD, TILE, in_tiles
+from atonce.fast.jit import compiled
+from atonce.fast.quantization import QuantizedLinear
 from atonce.layers.attention import MultiHeadAttention
-from atonce.layers.eight_bits import EightBitLinear
-from atonce.layers.kernels.packed import ACTIVATIONS, Blocks, Form, Norm, Stack
-from atonce.layers.kernels.tiles import TILE, in_tiles
 from atonce.layers.transformer import DecoderBlock, EncoderBlock, FeedForward, Residual
+from atonce.shapes import Float, UInt8
+
+ACTIVATIONS = ("relu", "gelu", "swiglu")
+RELU, GELU, SWIGLU = range(len(ACTIVATIONS))
+
+
+class LayerSpec(NamedTuple):
+    """What blocks are like. Flags are 0 or 1."""
+
+    dim: int
+    heads: int
+    key_value_heads: int
+    head_dim: int
+    hidden: int
+    """Neurons of the feed-forward part."""
+    activation: int
+    """Index in `ACTIVATIONS`."""
+    pre: int
+    """Whether norms come before each part, not behind it."""
+    rms: int
+    """Whether norms leave the mean as it is."""
+    window: int
+    """How far self-attention looks to either side; -1: everywhere."""
+
+
+class Blocks(NamedTuple):
+    """All weights of some blocks, or of linear layers, of one spec."""
+
+    levels: UInt8[np.ndarray, "blocks bytes"]
+    numbers: Float[np.ndarray, "blocks numbers"]
+
+
+class Block(NamedTuple):
+    """The weights of one."""
+
+    levels: UInt8[np.ndarray, " bytes"]
+    numbers: Float[np.ndarray, " numbers"]
+
+
+class Norm(NamedTuple):
+    """What a normed vector is multiplied by, and what is added to it."""
+
+    weight: Float[np.ndarray, " dim"]
+    bias: Float[np.ndarray, " dim"]
+
+
+class Linear(NamedTuple):
+    """A linear layer in eight bits."""
+
+    tiles: UInt8[np.ndarray, "tiles bytes"]
+    """See `tiles.in_tiles`."""
+    scale: Float[np.ndarray, " outputs"]
+    """What a level of each output's weights is worth, by `LEVELS`; filled up to whole tiles."""
+    bias: Float[np.ndarray, " outputs"]
+
+
+class Stack(NamedTuple):
+    """Blocks on top of one another, and the norm behind them if they begin with one."""
+
+    spec: LayerSpec
+    blocks: Blocks
+    final: Norm
+
+
+class Offset(NamedTuple):
+    """Where in each of a block's two tables the next weights begin."""
+
+    level: int
+    number: int
+
+
+START = Offset(0, 0)
+
+
+@compiled
+def one_of(blocks: Blocks, index: int) -> Block:
+    """One of several blocks."""
+    return Block(blocks.levels[index], blocks.numbers[index])
+
+
+@compiled
+def norm_at(block: Block, offset: Offset, dim: int) -> tuple[Norm, Offset]:
+    """The norm that is next, and the offset behind it."""
+    weight, bias, behind = offset.number, offset.number + dim, offset.number + 2 * dim
+    return Norm(block.numbers[weight:bias], block.numbers[bias:behind]), Offset(offset.level, behind)
+
+
+@compiled
+def linear_at(block: Block, offset: Offset, inputs: int, outputs: int) -> tuple[Linear, Offset]:
+    """The linear layer that is next, and the offset behind it."""
+    tiles, size = -(-outputs // TILE), -(-inputs // QUAD) * QUAD * TILE
+    levels = block.levels[offset.level : offset.level + tiles * size].reshape(tiles, size)
+    scale, bias, behind = offset.number, offset.number + tiles * TILE, offset.number + 2 * tiles * TILE
+    linear = Linear(levels, block.numbers[scale:bias], block.numbers[bias:behind])
+    return linear, Offset(offset.level + tiles * size, behind)
 
 
 class Packing:
@@ -27,9 +127,9 @@ class Packing:
 
     def linear(self, *layers: nn.Module) -> "Packing":
         """Linear layers that see the same inputs, as one."""
-        rounded = [layer for layer in layers if isinstance(layer, EightBitLinear)]
+        rounded = [layer for layer in layers if isinstance(layer, QuantizedLinear)]
         assert len(rounded) == len(layers), "all linear layers are in eight bits"
-        one = EightBitLinear.joined(rounded)
+        one = QuantizedLinear.joined(rounded)
         filled = -len(one.bias) % TILE
         self.levels.append(in_tiles(one.weight.numpy()))
         self.numbers += [np.pad(numbers.numpy(), (0, filled)) for numbers in (one.scale, one.bias)]
@@ -60,7 +160,7 @@ def encoder_stack(blocks: Sequence[EncoderBlock], window: int | None, final: nn.
         Packing().self_attention(block).feed_forward(block.feed_forward_residual, block.feed_forward)
         for block in blocks
     )
-    return Stack(form_of(blocks[0], window), packed_blocks, norm_of(final))
+    return Stack(spec_of(blocks[0], window), packed_blocks, norm_of(final))
 
 
 def decoder_stack(blocks: Sequence[DecoderBlock], window: int | None, final: nn.Module) -> Stack:
@@ -72,7 +172,7 @@ def decoder_stack(blocks: Sequence[DecoderBlock], window: int | None, final: nn.
         .feed_forward(block.feed_forward_residual, block.feed_forward)
         for block in blocks
     )
-    return Stack(form_of(blocks[0], window), packed_blocks, norm_of(final))
+    return Stack(spec_of(blocks[0], window), packed_blocks, norm_of(final))
 
 
 def source_projections(blocks: Iterable[DecoderBlock]) -> Blocks:
@@ -82,7 +182,7 @@ def source_projections(blocks: Iterable[DecoderBlock]) -> Blocks:
     )
 
 
-def table_of(linear: EightBitLinear) -> Blocks:
+def table_of(linear: QuantizedLinear) -> Blocks:
     """A linear layer alone: the one that makes scores."""
     return _stacked([Packing().linear(linear)])
 
@@ -96,11 +196,11 @@ def norm_of(norm: nn.Module) -> Norm:
     return Norm(norm.weight.detach().numpy(), bias.detach().numpy())
 
 
-def form_of(block: EncoderBlock | DecoderBlock, window: int | None) -> Form:
+def spec_of(block: EncoderBlock | DecoderBlock, window: int | None) -> LayerSpec:
     """Of a model's blocks, which are all like this one."""
     attention, neurons = block.attention, block.feed_forward
     dim = len(attention.query.bias)
-    return Form(
+    return LayerSpec(
         dim=dim,
         heads=attention.heads,
         key_value_heads=attention.key_value_heads,

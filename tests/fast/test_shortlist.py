@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from atonce.data.lexicon import Lexicon
 from atonce.decoding.beam import beam_search
 from atonce.decoding.hypothesis import Hypothesis, Pieces
-from atonce.decoding.shortlist import Shortlist
+from atonce.fast.lexicon import Lexicon
+from atonce.fast.shortlist import Shortlist
 from atonce.models.seq2seq import Seq2Seq
 from zoo import EOS, PIECES, SOURCES, config_of, decided_model, padded
 

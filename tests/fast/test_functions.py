@@ -14,8 +14,8 @@ from compiling import kernels_or_skip
 
 kernels_or_skip()
 
-from atonce.layers.kernels import functions  # noqa: E402
-from atonce.layers.kernels.packing import norm_of  # noqa: E402
+from atonce.fast import functions  # noqa: E402
+from atonce.fast.weights import norm_of  # noqa: E402
 
 floats = st.floats(-50, 50, width=32)
 lists = arrays(np.float32, st.integers(1, 70), elements=floats)
