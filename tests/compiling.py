@@ -2,14 +2,14 @@
 
 import pytest
 
-from atonce.layers import kernels
+from atonce import fast
 
 WHY_NOT = "needs numba and a CPU with VNNI or AMX"
 
-needs_kernels = pytest.mark.skipif(not kernels.can_be_used(), reason=WHY_NOT)
+needs_kernels = pytest.mark.skipif(not fast.can_compile(), reason=WHY_NOT)
 
 
 def kernels_or_skip() -> None:
     """At the head of a test module, before anything that imports numba."""
-    if not kernels.can_be_used():
+    if not fast.can_compile():
         pytest.skip(WHY_NOT, allow_module_level=True)

@@ -557,7 +557,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: dict[str, Path]
     """A folder in which the files are that commands and snippets name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("atonce.layers.kernels.can_be_used", lambda: False)  # nothing is compiled
+    monkeypatch.setattr("atonce.fast.can_compile", lambda: False)  # nothing is compiled
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/en-de").symlink_to(runs["texts"])
     (tmp_path / "FILE").write_text(DATES)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.hypothesis import Pieces
+from atonce.decoding.hypothesis import SpecialTokens
 from atonce.decoding.translator import Translator
 from atonce.models.build import build_model
 from atonce.models.config import (
@@ -28,7 +28,7 @@ from atonce.runs.recipe import DecodingConfig
 
 DIM, VOCAB = 8, 11
 PAD, BOS, EOS = 0, 1, 2
-PIECES = Pieces(BOS, EOS, never=(PAD, BOS))
+PIECES = SpecialTokens(BOS, EOS, suppress=(PAD, BOS))
 
 _SELF_ATTENTION = {"layers": 2, "heads": 2, "feed_forward": 12, "dropout": 0.3}
 

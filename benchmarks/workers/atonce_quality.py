@@ -12,7 +12,7 @@ from quality import Examination
 
 from atonce.data.batches import DataPosition, batches_from
 from atonce.data.prepare import open_prepared
-from atonce.decoding.opening import model_for, system_of
+from atonce.decoding.load import model_for, system_of
 from atonce.runs.recipe import load
 from atonce.training.budget import GUESSED_VALIDATION, Clock, TimeBudget
 from atonce.training.loop import updates

@@ -5,9 +5,9 @@ from atonce.decoding.beam import beam_search as beam_search
 from atonce.decoding.classifier import Classification as Classification
 from atonce.decoding.classifier import Classifier as Classifier
 from atonce.decoding.hypothesis import Hypothesis as Hypothesis
-from atonce.decoding.hypothesis import Pieces as Pieces
+from atonce.decoding.hypothesis import SpecialTokens as SpecialTokens
 from atonce.decoding.image_reader import ImageReader as ImageReader
-from atonce.decoding.opening import load as load
+from atonce.decoding.load import load as load
 from atonce.decoding.translator import Alternative as Alternative
 from atonce.decoding.translator import Translation as Translation
 from atonce.decoding.translator import Translator as Translator

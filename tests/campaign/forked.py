@@ -24,7 +24,7 @@ PRELOADED = (
     "torch", "torch._dynamo", "numpy", "sacrebleu", "sentencepiece", "safetensors.torch",
     "atonce.cli.main", "atonce.cli.app", "atonce.cli.predict",
     "atonce.studies.experiment", "atonce.studies.evaluate",
-    "atonce.training.train", "atonce.decoding.opening", "atonce.explain.api",
+    "atonce.training.train", "atonce.decoding.load", "atonce.explain.api",
 )  # fmt: skip
 GIB = 1 << 30
 

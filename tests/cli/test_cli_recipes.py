@@ -4,7 +4,7 @@ from importlib import resources
 
 import pytest
 
-from atonce.models.named import ARCHITECTURES
+from atonce.models.architectures import ARCHITECTURES
 from atonce.runs.recipe import Recipe, load, names
 from atonce.runs.recipe_keys import SECTIONS, recipe_keys
 from command import Command

@@ -21,6 +21,7 @@ from atonce.explain.influence import (
 from atonce.explain.scoring import confidence, log_probabilities
 from atonce.explain.text_heatmap import Heatmap
 from atonce.explain.words import END_OF_SENTENCE
+from atonce.fast import accelerate
 from atonce.models.config import ModelConfig
 from atonce.pauses import pausing
 from zoo import config_of, every_part, translator_of
@@ -165,7 +166,7 @@ def test_nothing_is_left_on_the_model(translator: Translator) -> None:
 
 def test_eight_bits_have_no_gradient_but_occlusion(dates_tokenizer: Tokenizer) -> None:
     translator = some("pre-pre", dates_tokenizer)
-    translator.model.float().round_to_eight_bits()
+    accelerate(translator.model.float())
     with pytest.raises(RunError, match="there is no gradient in model"):
         gradient_influence(translator, TEXT, TARGET)
     assert np.isfinite(occlusion_influence(translator, TEXT, TARGET).raw[:, :-1]).all()

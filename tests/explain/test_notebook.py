@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translation, Translator
 from atonce.errors import RunError
 from atonce.explain.text_heatmap import translation_heatmap

@@ -2,6 +2,7 @@ import torch
 
 from atonce.decoding.beam import beam_search
 from atonce.decoding.greedy import greedy
+from atonce.fast import accelerate
 from atonce.models.config import ModelConfig
 from zoo import BOS, PIECES, SOURCES, decided_model, every_part, model_of, padded
 
@@ -13,7 +14,7 @@ TARGETS = torch.tensor([[BOS, 4, 7], [BOS, 9, 3], [BOS, 5, 5]])
 def test_in_eight_bits_scores_are_nearly_the_same(config: ModelConfig) -> None:
     model = model_of(config)
     before = model.decoder.logits(model(*padded(SOURCES), TARGETS))
-    model.round_to_eight_bits()
+    accelerate(model)
     after = model.decoder.logits(model(*padded(SOURCES), TARGETS))
     spread = before.std()
     assert 0 < (after - before).abs().mean() < 0.05 * spread
@@ -24,7 +25,7 @@ def test_in_eight_bits_scores_are_nearly_the_same(config: ModelConfig) -> None:
 def test_in_eight_bits_steps_are_the_whole_and_neighbours_change_nothing(config: ModelConfig) -> None:
     """A sum in another order may tip a rounding over, to the next level."""
     model = model_of(config)
-    model.round_to_eight_bits()
+    accelerate(model)
     whole = model.decoder.logits(model(*padded(SOURCES), TARGETS))
     state = model.decoder.start(model.encode(*padded(SOURCES)))
     for time, token in enumerate(TARGETS.unbind(1)):
@@ -39,7 +40,7 @@ def test_in_eight_bits_steps_are_the_whole_and_neighbours_change_nothing(config:
 @torch.inference_mode()
 def test_in_eight_bits_a_beam_of_one_is_greedy(config: ModelConfig) -> None:
     model = decided_model(config)
-    model.round_to_eight_bits()
+    accelerate(model)
     memory, lengths = model.encode(*padded(SOURCES)), torch.tensor([7, 5, 8])
     one = beam_search(model.decoder, memory, PIECES, lengths, width=1, alpha=0.0)
     assert [found[0].pieces for found in one] == [
@@ -50,5 +51,5 @@ def test_in_eight_bits_a_beam_of_one_is_greedy(config: ModelConfig) -> None:
 @every_part
 def test_what_is_rounded_learns_no_more(config: ModelConfig) -> None:
     model = model_of(config)
-    model.round_to_eight_bits()
+    accelerate(model)
     assert not any(weight.requires_grad for weight in model.parameters())

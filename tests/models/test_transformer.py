@@ -107,7 +107,7 @@ def test_all_positions_are_read_at_once_and_a_step_keeps_one(name: str) -> None:
             _, state = model.decoder.step(torch.full((3,), BOS), state)
     assert lengths == [4]
     kept = DECODERS[name].key_value_heads or DECODERS[name].heads
-    for part in state.source.content:
+    assert len(state.caches.content) == 2
+    for part in (part for cache in state.caches.content for part in cache):
         assert part.key.shape[1] == part.value.shape[1] == kept
-    assert [part.key.shape[1] for part in state.past.content] == [kept] * 2
     assert state.position == state.kept == 3

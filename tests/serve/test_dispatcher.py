@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.models.threads import computing_on
 from atonce.pauses import pause
@@ -490,11 +490,11 @@ class CompiledSteps:
     """Counts the steps of a compiled translator's search."""
 
     def __init__(self, translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert translator.model.compiled is not None
+        assert translator.model.engine is not None
         self.count = 0
         self.begun = threading.Event()
-        self._advance = translator.model.compiled.decoder.advance
-        monkeypatch.setattr(translator.model.compiled.decoder, "advance", self._counted)
+        self._advance = translator.model.engine.decoder.advance
+        monkeypatch.setattr(translator.model.engine.decoder, "advance", self._counted)
 
     def _counted(self, *state: object) -> object:
         self.count += 1

@@ -20,6 +20,7 @@ from atonce.errors import RecipeError
 from atonce.explain.beam_tree import beam_tree
 from atonce.explain.influence import gradient_influence, occlusion_influence
 from atonce.explain.recording import recorded_attention
+from atonce.fast import accelerate
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.pauses import pausing
@@ -178,7 +179,7 @@ def test_batches_that_are_searched_side_by_side_share_the_memory(
     own: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     translator = translator_of(own)
-    translator.model.float().round_to_eight_bits()
+    accelerate(translator.model.float())
     translator.config = translator.config.model_copy(update={"batch_tokens": 10**9})
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     fit_batch_sizes(translator, Limits(memory=4))
@@ -247,7 +248,7 @@ def test_after_its_time_a_request_stops_at_the_next_step(
             stopped.set()
             raise
 
-    for module in ("decoding.beam", "decoding.greedy", "decoding.prefix", "decoding.translator",
+    for module in ("decoding.beam", "decoding.greedy", "decoding.hypothesis", "decoding.translator",
                    "explain.influence", "serve.inspect", "serve.translate"):  # fmt: skip
         monkeypatch.setattr(f"atonce.{module}.pause", slow)
     with TestClient(build_app(models, Limits(seconds=0.15))) as client:

@@ -64,9 +64,9 @@ def _hint(fast: bool) -> bool:
 
 def _would_be_faster() -> bool:
     """With numba."""
-    from atonce.layers import eight_bits, kernels
+    from atonce.fast import can_compile, quantization
 
-    return eight_bits.can_multiply_eight_bits() and not kernels.can_be_used()
+    return quantization.has_int8_hardware() and not can_compile()
 
 
 Beam = Annotated[

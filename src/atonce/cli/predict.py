@@ -93,7 +93,7 @@ def classify(
     from atonce.data.image_files import read_image
     from atonce.data.images import ImageShape
     from atonce.data.lines import read_lines, read_stdin
-    from atonce.decoding.opening import load_classifier
+    from atonce.decoding.load import load_classifier
     from atonce.models.threads import use_threads
 
     use_threads(threads)
@@ -122,7 +122,7 @@ def read(
 ) -> None:
     """Recognize the text in each image."""
     from atonce.data.image_files import read_image
-    from atonce.decoding.opening import load_reader
+    from atonce.decoding.load import load_reader
     from atonce.models.threads import use_threads
 
     use_threads(threads)
@@ -142,7 +142,7 @@ def _open_for(task: Task, run: Path, *, fast: bool, seed: int, threads: int | No
     """The model of a run that was trained for this task. Raises RunError if it was for another."""
     import torch
 
-    from atonce.decoding.opening import load_translator
+    from atonce.decoding.load import load_translator
     from atonce.models.threads import use_threads
     from atonce.runs.folder import RunFolder
     from atonce.seeds import torch_seed

@@ -35,7 +35,7 @@ def recipes(
 
 
 def _print_recipes(*, json: bool) -> None:
-    from atonce.models.named import ARCHITECTURES
+    from atonce.models.architectures import ARCHITECTURES
     from atonce.runs.recipe import load, names
 
     known = {name: load(name) for name in names()}

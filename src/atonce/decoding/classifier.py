@@ -13,9 +13,9 @@ from atonce.data.images import ImageShape
 from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.decoding.image_reader import as_source
+from atonce.decoding.predictor import Predictor, padded
 from atonce.decoding.search import batches_by_length
-from atonce.decoding.shortlist import Shortlist
-from atonce.decoding.system import System, padded
+from atonce.fast.shortlist import Shortlist
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
 from atonce.runs.recipe import Recipe
@@ -34,7 +34,7 @@ class Classification:
     """Of every label, the likeliest first; they sum to one."""
 
 
-class Classifier(System):
+class Classifier(Predictor):
     """A trained model that chooses a label. `atonce.load` gives one."""
 
     tasks = ("classification",)

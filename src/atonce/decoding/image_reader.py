@@ -12,10 +12,10 @@ from atonce.data.images import ImageShape
 from atonce.data.io_spec import IOSpec
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
+from atonce.decoding.predictor import Predictor
 from atonce.decoding.search import check_search_fits, search
-from atonce.decoding.shortlist import Shortlist
-from atonce.decoding.system import System
 from atonce.decoding.translator import Translation, check_outputs, translation_of
+from atonce.fast.shortlist import Shortlist
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig, Recipe
 from atonce.shapes import Bool, Float, UInt8
@@ -25,7 +25,7 @@ LONGEST_OUTPUT = 64
 """Pieces after which a text is cut off: a small image has no room for more."""
 
 
-class ImageReader(System):
+class ImageReader(Predictor):
     """A trained model from an image to text. `atonce.load` gives one."""
 
     tasks = ("reading",)
@@ -110,7 +110,7 @@ class ImageReader(System):
 
         found: list[Translation] = []
         with self.evaluating():
-            for hypotheses in model.each(of, batches):
+            for hypotheses in model.map_batches(of, batches):
                 found += [translation_of(one, self.tokenizer, nbest) for one in hypotheses]
                 advance(len(hypotheses))
         return found

@@ -13,20 +13,20 @@ from atonce.config import shown
 from atonce.data.config import Normalization
 from atonce.data.io_spec import IOSpec
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.beam import Growth
+from atonce.decoding.beam import BeamStep
 from atonce.decoding.hypothesis import Hypothesis
+from atonce.decoding.predictor import Predictor, padded
 from atonce.decoding.search import (
     batches_by_length,
     check_search_fits,
     consecutive,
-    never_written,
     search,
+    suppressed_tokens,
 )
 from atonce.decoding.segments import segments
-from atonce.decoding.shortlist import Candidates, Shortlist
-from atonce.decoding.system import System, padded
 from atonce.errors import AtonceError, RecipeError, RunError
-from atonce.models.interface import Memory, Searched, stacked
+from atonce.fast.shortlist import Candidates, Shortlist
+from atonce.models.interface import Memory, SearchModel, stacked
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
 from atonce.runs.recipe import WIDEST_BEAM, DecodingConfig, Recipe
@@ -92,7 +92,7 @@ class Translation:
             return plain
 
 
-class Translator(System):
+class Translator(Predictor):
     """A trained model from text to text, with its vocabulary. `atonce.load` gives one.
 
     Sentences are searched in batches of like length and given back in order; batching changes no output.
@@ -229,7 +229,7 @@ class Translator(System):
         generator: torch.Generator | None = None,
         prefix: str | Sequence[int] = (),
         without: Collection[int] = (),
-        watch: Callable[[Growth], None] | None = None,
+        watch: Callable[[BeamStep], None] | None = None,
     ) -> list[Hypothesis]:
         """The best outputs for one text as pieces, at most `beam` of them, best first.
 
@@ -275,6 +275,7 @@ class Translator(System):
 
     def longest_output(self, source: int) -> int:
         """Pieces after which an output is cut off, of a source of so many."""
+        # A ratio alone would cut off what very short texts become.
         return int(self.config.max_length_ratio * source) + 10
 
     def prefix_pieces(self, prefix: str | Sequence[int]) -> list[int]:
@@ -363,7 +364,7 @@ class Translator(System):
         advance: Callable[[int], None],
         heard: Callable[[int, int], None] = lambda sentence, piece: None,
         prefix: Sequence[int] = (),
-        watch: Callable[[Growth], None] | None = None,
+        watch: Callable[[BeamStep], None] | None = None,
         draws: int = 1,
         generator: torch.Generator | None = None,
     ) -> list[list[Hypothesis]]:
@@ -397,7 +398,7 @@ class Translator(System):
             return outputs
 
         # Side by side, batches would draw their random numbers in any order.
-        results = model.each(of, batches) if temperature == 0 else map(of, batches)
+        results = model.map_batches(of, batches) if temperature == 0 else map(of, batches)
         for indices, hypotheses in zip(batches, results, strict=True):
             for index, one in zip(indices, hypotheses, strict=True):
                 found[index] = one
@@ -406,7 +407,7 @@ class Translator(System):
 
     def _known(self, pieces: Sequence[int]) -> list[int]:
         """These pieces. Raises RecipeError for those that are no part of a text."""
-        special = {*never_written(self.tokenizer), self.tokenizer.eos}
+        special = {*suppressed_tokens(self.tokenizer), self.tokenizer.eos}
         for piece in pieces:
             if piece in special or not 0 <= piece < self.tokenizer.size:
                 raise RecipeError(
@@ -425,7 +426,7 @@ class Translator(System):
             fix="give one part of it",
         )
 
-    def _memory(self, model: Searched, batch: list[list[int]]) -> Memory:
+    def _memory(self, model: SearchModel, batch: list[list[int]]) -> Memory:
         """What the encoder makes of a batch, in order.
 
         On a CPU a few at a time, of like length where the batch is sorted: with little padding, and what is
@@ -448,7 +449,7 @@ class Translator(System):
         if self.shortlist is None:
             return None
         return self.shortlist.candidates(
-            *self.read(batch), self.model.decoder.output, never_written(self.tokenizer)
+            *self.read(batch), self.model.decoder.output, suppressed_tokens(self.tokenizer)
         )
 
     def _joined(self, parts: list[list[Hypothesis]], nbest: int, draws: int = 0) -> Translation:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from atonce.decoding.beam import Beams, Growth
+from atonce.decoding.beam import BeamStep, Hypotheses
 from atonce.decoding.hypothesis import Hypothesis, length_penalty
 from atonce.decoding.translator import Translator, one_line
 from atonce.explain.words import END_OF_SENTENCE
@@ -91,7 +91,7 @@ class _TreeBuilder:
         self.ids: dict[tuple[int, ...], int] = {}
         """Of each hypothesis, by its pieces."""
 
-    def take(self, step: Growth) -> None:
+    def take(self, step: BeamStep) -> None:
         """Add what one step looked at. There is one sentence."""
         # As lists: each item that is taken from a tensor would be a tensor of its own.
         hypotheses = step.before.pieces[0].tolist()
@@ -139,7 +139,7 @@ class _TreeBuilder:
         return END_OF_SENTENCE if piece == self.tokenizer.eos else self.tokenizer.pieces([piece])[0]
 
 
-def _rows(beams: Beams) -> set[tuple[int, ...]]:
+def _rows(beams: Hypotheses) -> set[tuple[int, ...]]:
     """The hypotheses that there are of the first sentence."""
     rows, totals = beams.pieces[0].tolist(), beams.totals[0].tolist()
     return {tuple(row) for row, total in zip(rows, totals, strict=True) if total > -float("inf")}

@@ -88,7 +88,7 @@ def gradient_influence(
     read at once, or for pieces that there are not.
     """
     model = translator.model
-    if model.decoder.output.rounded is not None:
+    if model.decoder.output.quantized is not None:
         raise RunError(
             f"there is no gradient in {translator.name}",
             why="it multiplies in eight bits, in steps that have no slope",

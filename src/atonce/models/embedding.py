@@ -1,23 +1,24 @@
 """The table of piece vectors: from pieces to vectors, and from features back to scores of pieces."""
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.layers.eight_bits import EightBitLinear
 from atonce.shapes import Bool, Float, Int
 
 
-class PieceEmbedding(nn.Module):
+class TokenEmbedding(nn.Module):
     """A vector for each piece. The same table may serve source, target and output (Press and Wolf 2017)."""
 
     def __init__(self, vocab: int, dim: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(nn.init.normal_(torch.empty(vocab, dim), std=dim**-0.5))
         self.scale = math.sqrt(dim)
-        self.rounded: EightBitLinear | None = None
+        self.quantized: nn.Module | None = None
+        """What scores pieces in place of the table: the same in fewer bits (`atonce.fast`)."""
 
     def forward(self, pieces: Int[Tensor, "batch len"]) -> Float[Tensor, "batch len dim"]:
         """Vectors of about unit size in each dimension, though the table's are small for the output's sake.
@@ -34,8 +35,6 @@ class PieceEmbedding(nn.Module):
 
     def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
         """How well features match each piece."""
-        return F.linear(features, self.weight) if self.rounded is None else self.rounded(features)
-
-    def round(self) -> None:
-        """From now on, make scores with the table in eight bits."""
-        self.rounded = EightBitLinear(self.weight)
+        if self.quantized is None:
+            return F.linear(features, self.weight)
+        return cast(Tensor, self.quantized(features))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.models.embedding import PieceEmbedding
+from atonce.models.embedding import TokenEmbedding
 from atonce.shapes import Bool, Float, Int
 
 
@@ -18,7 +18,7 @@ class Memory(NamedTuple):
     """One vector for each position, in context."""
     mask: Bool[Tensor, "batch source_len"]
     """True where a position is real."""
-    summary: Float[Tensor, "batch dim"]
+    pooled: Float[Tensor, "batch dim"]
     """One vector for the whole."""
 
 
@@ -30,7 +30,7 @@ def stacked(memories: Sequence[Memory]) -> Memory:
     behind = [longest - memory.mask.shape[1] for memory in memories]
     states = [F.pad(memory.states, (0, 0, 0, more)) for memory, more in zip(memories, behind, strict=True)]
     masks = [F.pad(memory.mask, (0, more)) for memory, more in zip(memories, behind, strict=True)]
-    return Memory(torch.cat(states), torch.cat(masks), torch.cat([memory.summary for memory in memories]))
+    return Memory(torch.cat(states), torch.cat(masks), torch.cat([memory.pooled for memory in memories]))
 
 
 def repeated(memory: Memory, times: int) -> Memory:
@@ -88,7 +88,7 @@ class Encoder(Protocol):
 class Decoder(Protocol):
     """Writes the target. `logits(forward(...))` over a whole target equals `step` taken piece by piece."""
 
-    output: PieceEmbedding
+    output: TokenEmbedding
     """The table whose rows the features are compared with: `logits` is `output.logits`."""
 
     def start(self, memory: Memory) -> State:
@@ -117,16 +117,47 @@ class Decoder(Protocol):
         ...
 
 
+class TokenDecoder(nn.Module):
+    """A `Decoder`. A subclass says where it starts, how it advances, and what it makes of a whole target."""
+
+    def __init__(self, output: TokenEmbedding) -> None:
+        super().__init__()
+        self.output = output
+
+    def start(self, memory: Memory) -> State:
+        """The state before the first piece."""
+        raise NotImplementedError
+
+    def advance(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch dim"], State]:
+        """Features of the next position, with `token` taken in."""
+        raise NotImplementedError
+
+    def forward(
+        self, target_in: Int[Tensor, "batch target_len"], memory: Memory
+    ) -> Float[Tensor, "batch target_len dim"]:
+        """Features of every position of a known target."""
+        raise NotImplementedError
+
+    def step(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch vocab"], State]:
+        """Scores of the next piece after `token`, and the state with `token` taken in."""
+        features, state = self.advance(token, state)
+        return self.logits(features), state
+
+    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
+        """Scores of every piece from features."""
+        return self.output.logits(features)
+
+
 @runtime_checkable
-class Chooser(Protocol):
+class TopKDecoder(Protocol):
     """A decoder that chooses the likeliest pieces itself, faster than by a table of all scores."""
 
-    def likeliest(
-        self, features: Float[Tensor, "rows dim"], never: Int[Tensor, " forbidden"], count: int
+    def topk(
+        self, features: Float[Tensor, "rows dim"], suppress: Int[Tensor, " suppressed"], count: int
     ) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
         """The `count` likeliest pieces of each row, best first: their log-probabilities, and which they are.
 
-        `never`: pieces that are not chosen; their share of the probability stays theirs.
+        `suppress`: pieces that are not chosen; their share of the probability stays theirs.
         """
         ...
 
@@ -136,8 +167,8 @@ Found = TypeVar("Found")
 
 
 @runtime_checkable
-class Searched(Protocol):
-    """What search needs of a model."""
+class SearchModel(Protocol):
+    """What search needs of a model: the model itself, or an `Engine`."""
 
     @property
     def batch_tokens(self) -> int | None:
@@ -153,6 +184,14 @@ class Searched(Protocol):
         """Read the source. `mask`: True where a piece, or a column of an image, is real."""
         ...
 
-    def each(self, search: Callable[[Batch], Found], batches: Sequence[Batch]) -> Iterator[Found]:
+    def map_batches(self, search: Callable[[Batch], Found], batches: Sequence[Batch]) -> Iterator[Found]:
         """What is found for each batch, in order."""
+        ...
+
+
+class Engine(SearchModel, Protocol):
+    """What a model is searched with in its place, as it is faster. It cannot be watched."""
+
+    def warm_up(self) -> None:
+        """Do now what would else be done during the first search."""
         ...

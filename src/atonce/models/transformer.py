@@ -8,13 +8,11 @@ from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue
 from atonce.layers.dropout import dropout
-from atonce.layers.stepping import Closed, Past, Stepper, closed, in_room, stepper
-from atonce.layers.summary import mean_of_real
-from atonce.layers.transformer import DecoderBlock, EncoderBlock
-from atonce.layers.window import window_mask
-from atonce.models.decoder import PieceDecoder
-from atonce.models.embedding import PieceEmbedding
-from atonce.models.interface import Memory, Shared
+from atonce.layers.kv_cache import AttentionBias, attention_bias
+from atonce.layers.masks import mean_of_real, window_mask
+from atonce.layers.transformer import BlockCache, DecoderBlock, EncoderBlock, FusedLayers, StepAt
+from atonce.models.embedding import TokenEmbedding
+from atonce.models.interface import Memory, Shared, TokenDecoder
 from atonce.shapes import Bool, Float, Int
 
 
@@ -35,7 +33,7 @@ class TransformerEncoder(nn.Module):
     def forward(
         self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
     ) -> Memory:
-        """All positions of a layer at once; the summary is their mean."""
+        """All positions of a layer at once; the pooled vector is their mean."""
         placed = self.positions(embedded)
         states = dropout(placed.states, self.dropout, self.training)
         seen = nearby(mask, self.window)
@@ -55,27 +53,26 @@ class TransformerState(NamedTuple):
     A state is advanced once: the new one is written into the memory of the old.
     """
 
-    steppers: tuple[Stepper, ...]
-    """How each block advances."""
-    past: Shared[tuple[Past, ...]]
+    layers: tuple[FusedLayers, ...]
+    """Those of each block."""
+    caches: Shared[tuple[BlockCache, ...]]
     ancestry: Bool[Tensor, "batch kept_len"] | None
     """None while each sentence has had one beginning, which is all that is kept."""
     kept: int
-    """Positions in the past of each sentence."""
+    """Positions in the caches of each sentence."""
     position: int
     """Where the next piece stands."""
-    source: Shared[tuple[KeyValue, ...]]
-    source_closed: Shared[Closed]
+    source_bias: Shared[AttentionBias]
 
 
-class TransformerDecoder(PieceDecoder):
+class TransformerDecoder(TokenDecoder):
     """Masked self-attention blocks over the target, each with attention to the source.
 
     `window`: how far each may look back.
     """
 
     def __init__(
-        self, embedding: PieceEmbedding, output: PieceEmbedding, blocks: Iterable[DecoderBlock],
+        self, embedding: TokenEmbedding, output: TokenEmbedding, blocks: Iterable[DecoderBlock],
         positions: nn.Module, final_norm: nn.Module, *, window: int | None, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__(output)
@@ -89,20 +86,11 @@ class TransformerDecoder(PieceDecoder):
     def start(self, memory: Memory) -> TransformerState:
         """The source's keys and values for each block, and an empty past."""
         blocks = cast(list[DecoderBlock], list(self.layers))
-        length = memory.mask.shape[1]
-        source = tuple(in_room(seen, length, length) for seen in self._source(memory))
-        past = tuple(
-            KeyValue(
-                *(
-                    part.new_zeros(len(part), block.attention.key_value_heads, 0, part.shape[-1])
-                    for part in seen
-                )
-            )
-            for block, seen in zip(blocks, source, strict=True)
-        )
         return TransformerState(
-            steppers=tuple(map(stepper, blocks)), past=Shared(past), ancestry=None, kept=0, position=0,
-            source=Shared(source), source_closed=Shared(closed(memory.mask[:, None], memory.states)),
+            layers=tuple(block.fused() for block in blocks),
+            caches=Shared(tuple(block.start(memory.states) for block in blocks)),
+            ancestry=None, kept=0, position=0,
+            source_bias=Shared(attention_bias(memory.mask[:, None], memory.states)),
         )  # fmt: skip
 
     def advance(
@@ -110,22 +98,18 @@ class TransformerDecoder(PieceDecoder):
     ) -> tuple[Float[Tensor, "batch dim"], TransformerState]:
         """One position through all blocks; the ones before it are not computed again."""
         placed = self.positions(self.embedding(token[:, None]), start=state.position)
-        sentences = len(state.source_closed.content.added)
+        source_bias = state.source_bias.content
+        sentences = len(source_bias.added)
         states = placed.states.view(sentences, -1, placed.states.shape[-1])
         ancestry = _with_itself(state, sentences, states.shape[1], token.device)
-        past_closed = closed(self._recent(ancestry, state.position, token.device), states)
-        grown = []
-        for block, laid_out, past, source in zip(
-            cast(list[DecoderBlock], self.layers), state.steppers, state.past.content, state.source.content,
-            strict=True,
-        ):  # fmt: skip
-            states, now = block.step(
-                laid_out, states, past, state.kept, past_closed, source, state.source_closed.content,
-                placed.rotation,
-            )  # fmt: skip
-            grown.append(now)
+        bias = attention_bias(self._recent(ancestry, state.position, token.device), states)
+        at = StepAt(state.kept, bias, source_bias, placed.rotation)
+        caches = []
+        for block, layers, cache in zip(self.layers, state.layers, state.caches.content, strict=True):
+            states, cache = cast(DecoderBlock, block).step(states, layers, cache, at)
+            caches.append(cache)
         return self.final_norm(states).flatten(0, 1), state._replace(
-            past=Shared(tuple(grown)),
+            caches=Shared(tuple(caches)),
             ancestry=None if ancestry is None else ancestry.flatten(0, 1),
             kept=state.kept + states.shape[1],
             position=state.position + 1,

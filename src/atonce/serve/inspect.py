@@ -31,7 +31,7 @@ from atonce.explain.text_heatmap import (
 )
 from atonce.explain.words import Side, side_of
 from atonce.measure.work_span import work_span
-from atonce.models.named import ARCHITECTURES, architecture
+from atonce.models.architectures import ARCHITECTURES, architecture
 from atonce.pauses import pause
 from atonce.serve.dispatcher import CallJob, Dispatcher
 from atonce.serve.errors import not_found

@@ -12,7 +12,7 @@ from atonce.data.images import ImagePair
 from atonce.data.normalization import compared
 from atonce.data.pairs import Pair
 from atonce.data.prepare import Prepared, open_prepared
-from atonce.decoding.opening import load
+from atonce.decoding.load import load
 from atonce.errors import RecipeError
 from atonce.evaluation.scores import Scores
 from atonce.evaluation.significance import PairedBootstrap, paired_bootstrap

@@ -13,7 +13,7 @@ from atonce import stored
 from atonce.config import differences
 from atonce.data.batches import batches_from
 from atonce.data.prepare import Prepared, open_prepared, prepare, remove_prepared
-from atonce.decoding.opening import model_for, system_of
+from atonce.decoding.load import model_for, system_of
 from atonce.disk import owned, place
 from atonce.errors import RESTORE, RunError, TrainingError, damaged
 from atonce.evaluation.tasks import VALIDATED

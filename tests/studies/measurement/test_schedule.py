@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import vl_convert
 
-from atonce.models.named import ARCHITECTURES
+from atonce.models.architectures import ARCHITECTURES
 from atonce.studies.measurement.schedule import LAYERS, LENGTH, ConesFigure, Schedule, TicksFigure, schedules
 from atonce.studies.measurement.targets import target
 

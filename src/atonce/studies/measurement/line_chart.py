@@ -8,7 +8,7 @@ from typing import Any, Literal
 from atonce.figures.labels import distinct
 from atonce.figures.spread import spread
 from atonce.figures.style import LIGHT, Palette
-from atonce.models.named import ARCHITECTURES
+from atonce.models.architectures import ARCHITECTURES
 
 _WIDTH, _HEIGHT = 300, 260
 _NAME_ROOM = 190

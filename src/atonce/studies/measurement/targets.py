@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from atonce.config import nearest
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.disk import place
 from atonce.errors import AtonceError, RecipeError
+from atonce.models.architectures import ARCHITECTURES, Architecture
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
-from atonce.models.named import ARCHITECTURES, Architecture
 from atonce.models.seq2seq import Seq2Seq
-from atonce.models.width import with_width
+from atonce.models.size_matching import with_width
 from atonce.shapes import Int
 from atonce.studies.measurement.layers import DIM, LAYERS, LayerKind
 

@@ -1,0 +1,144 @@
+"""Attention in generation: keys and values are computed once, and kept for all steps that come.
+
+A step computes little, and what is around the computing takes most of its time. So there are few, large
+operations here: queries, keys and values come from one product, and are written into memory that is there
+already; and linear layers are plain functions, as to call a module takes as long as a small product.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from atonce.layers.activation import ActivatedLinear, nonlinearity
+from atonce.layers.attention import KeyValue, MultiHeadAttention, is_watched
+from atonce.shapes import Bool, Float
+
+Function = Callable[[Tensor], Tensor]
+
+ROOM = 16
+"""Positions. Products with fewer keys than this take longer on a CPU, not less."""
+FEW = 16
+"""Sentences up to which a fused kernel is the fastest on a CPU; it takes several times as long for many."""
+
+
+class AttentionBias(NamedTuple):
+    """Where queries may look, as what is added to their scores of keys."""
+
+    added: Float[Tensor, "#sentences 1 #width room"]
+    """0 where a query may look, -inf elsewhere."""
+    keys: int
+    """How many there are. Behind them there is room, where nobody may look."""
+
+
+def attention_bias(may_look: Bool[Tensor, "sentences width keys"], like: Tensor) -> AttentionBias:
+    """For queries that may look where the mask is true. `like`: of what type and where it shall be."""
+    keys = may_look.shape[-1]
+    added = like.new_full((*may_look.shape[:-1], round_up(keys)), -torch.inf)
+    added[..., :keys].masked_fill_(may_look, 0.0)
+    return AttentionBias(added[:, None], keys)
+
+
+def round_up(length: int) -> int:
+    """`length`, up to a multiple of `ROOM`."""
+    return -(-length // ROOM) * ROOM
+
+
+def preallocate(cache: KeyValue, kept: int, length: int) -> KeyValue:
+    """The first `kept` keys and values in new memory for `length` or more, which is zero behind them."""
+    sentences, heads, _, head_dim = cache.key.shape
+    moved = KeyValue(*(part.new_zeros(sentences, heads, round_up(length), head_dim) for part in cache))
+    for part, before in zip(moved, cache, strict=True):
+        part[:, :, :kept] = before[:, :, :kept]
+    return moved
+
+
+def append(
+    cache: KeyValue,
+    kept: int,
+    key: Float[Tensor, "sentences key_value_heads width head_dim"],
+    value: Float[Tensor, "sentences key_value_heads width head_dim"],
+) -> KeyValue:
+    """The cache with keys and values of new positions behind the `kept` ones. It is written into."""
+    now = kept + key.shape[2]
+    if now > cache.key.shape[2]:
+        cache = preallocate(cache, kept, 2 * now)  # twice as much: to move all at every step would take long
+    cache.key[:, :, kept:now] = key
+    cache.value[:, :, kept:now] = value
+    return cache
+
+
+class CachedAttention:
+    """A `MultiHeadAttention` for a whole generation, with its weights as they are now."""
+
+    def __init__(self, attention: MultiHeadAttention, *projected: nn.Module) -> None:
+        """`projected`: what sees the states of new positions: query, key and value; or the query alone."""
+        self.attention = attention
+        self.group = attention.heads // attention.key_value_heads
+        self.heads = [attention.heads, *[attention.key_value_heads] * (len(projected) - 1)]
+        self.linear = fused(*projected)
+        self.output = fused(attention.output)
+
+    def project(
+        self, states: Float[Tensor, "sentences width dim"]
+    ) -> list[Float[Tensor, "sentences heads width head_dim"]]:
+        """What is projected from the states, each by its heads."""
+        sentences, width, _ = states.shape
+        by_heads = self.linear(states).view(sentences, width, sum(self.heads), -1).transpose(1, 2)
+        if len(self.heads) == 1:
+            return [by_heads]
+        return list(torch.split_with_sizes(by_heads, self.heads, dim=1))
+
+    def mixture(
+        self, query: Float[Tensor, "sentences heads width head_dim"], cache: KeyValue, bias: AttentionBias
+    ) -> Float[Tensor, "sentences width dim"]:
+        """As `MultiHeadAttention.mixture`, of what is kept."""
+        added, keys = bias
+        if is_watched():
+            seen = KeyValue(cache.key[:, :, :keys], cache.value[:, :, :keys])
+            return self.attention.mixture(query, seen, added[..., :keys] == 0)
+        room = added.shape[-1]
+        key, value = cache.key[:, :, :room], cache.value[:, :, :room]
+        if self.group > 1:
+            key, value = key.repeat_interleave(self.group, dim=1), value.repeat_interleave(self.group, dim=1)
+        if len(query) <= FEW or query.device.type != "cpu":
+            mixed = F.scaled_dot_product_attention(query, key, value, added)
+        else:
+            # Two threads, 5 queries of 120 sentences: the fused kernel takes 410 to 790 µs, this 110 to 260.
+            scores = (query @ key.mT).mul_(query.shape[-1] ** -0.5).add_(added)
+            mixed = scores.softmax(-1) @ value
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+class Joining(Protocol):
+    """What stands in for an `nn.Linear`, such as a layer in eight bits (`atonce.fast`)."""
+
+    @classmethod
+    def joined(cls, layers: "list[Joining]") -> "Joining":
+        """Several that see the same inputs, as one: their outputs one after the other."""
+        ...
+
+    def forward(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+        """What it makes of the inputs."""
+        ...
+
+
+def fused(*layers: nn.Module) -> Function:
+    """Linear layers that see the same inputs, as one function; or one layer of neurons."""
+    first = layers[0]
+    if not isinstance(first, nn.Linear):
+        others = cast(list[Joining], list(layers))
+        return others[0].forward if len(others) == 1 else others[0].joined(others).forward
+    linear = cast(list[nn.Linear], list(layers))
+    weight, bias = _joined([one.weight for one in linear]), _joined([one.bias for one in linear])
+    if isinstance(first, ActivatedLinear):
+        activate = F.relu_ if first.nonlinearity == "relu" else nonlinearity(first.nonlinearity)
+        return lambda states: activate(F.linear(states, weight, bias))
+    return lambda states: F.linear(states, weight, bias)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    """One after the other. One alone is not copied: all weights are megabytes, laid out for each search."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
