@@ -142,7 +142,10 @@ def natural_size(spec: Mapping[str, Any]) -> tuple[float, float]:
     and axes is counted for each panel, and the longest labels once for all.
     """
     width, height = _panel_size(spec)
-    return width + labels.LONGEST, height + labels.LONGEST
+    title = spec.get("title", {})
+    lines = [*title.get("text", ()), *title.get("subtitle", ())] if isinstance(title, dict) else []
+    widest = max((labels.width_px(line, 11) for line in lines), default=0.0)
+    return max(width + labels.LONGEST, widest), height + labels.LONGEST
 
 
 def _panel_size(spec: Mapping[str, Any]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant, is
 from atonce.shapes import Bool, Int
 
 
-class Waited(NamedTuple):
+class Effect(NamedTuple):
     """What a rule says of one call: how long the results waited, the call itself not counted."""
 
     shadows: Sequence[Int[Tensor, " channels *shape"]]

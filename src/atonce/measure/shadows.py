@@ -1,4 +1,4 @@
-"""Shadows: beside every number that a program computes, how long it had to wait.
+"""Shadow memory: beside every number that a program computes, how long it had to wait.
 
 A shadow has the shape of its tensor and a leading dimension of channels, each of which counts something else:
 
@@ -215,7 +215,7 @@ class Shadows:
         kept = self._kept[storage._cdata] = _Kept(
             StorageWeakRef(storage), itemsize or tensor.itemsize, shadow
         )
-        if len(self._kept) > self._limit:
+        if len(self._kept) > self._limit:  # swept when it has doubled: a storage costs the same, however many
             self._kept = {key: one for key, one in self._kept.items() if not one.alive.expired()}
             self._limit = max(1024, 2 * len(self._kept))
         return kept

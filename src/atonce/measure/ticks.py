@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from atonce.measure.shadows import FIRST_PATH, NOTHING, STEP, UNIT, Shadows
-from atonce.measure.watch import Watch, watching
+from atonce.measure.tracer import OpTracer, tracing
 from atonce.shapes import Bool, Int
 
 Part = nn.Module | MethodType
@@ -53,7 +53,7 @@ def ticks(
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     shadows = Shadows(FIRST_PATH)
-    watch = Watch(shadows)
+    tracer = OpTracer(shadows)
     seen: dict[str, list[int]] = {}
     runs: Counter[str] = Counter()
 
@@ -61,10 +61,10 @@ def ticks(
         runs[name] += 1
         seen.setdefault(name, []).extend(_latest(shadows, _placed(output, position_dim)))
 
-    with _seeing(parts, see), watching(watch):
+    with _seeing(parts, see), tracing(tracer):
         result = _first(function(*arguments))
     last = _latest(shadows, _along(result, position_dim))
-    return Ticks({name: tuple(found) for name, found in seen.items()}, dict(runs), tuple(last), watch.span)
+    return Ticks({name: tuple(found) for name, found in seen.items()}, dict(runs), tuple(last), tracer.span)
 
 
 def cones(
@@ -99,7 +99,7 @@ def cones(
             free[name] += 1
         shadows.write(output, shadow)
 
-    with _seeing(parts, mark), watching(Watch(shadows)):
+    with _seeing(parts, mark), tracing(OpTracer(shadows)):
         result = _first(function(*arguments))
     reached = shadows.of(result)[FIRST_PATH:].movedim(1 + min(position_dim, result.dim() - 1), 1)
     inside = (reached != NOTHING).flatten(2).any(2)

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from atonce.measure.chain import Chains, Step
 from atonce.measure.shadows import FIRST_PATH, Shadows
-from atonce.measure.watch import Watch, along, shadow_paths, watching
+from atonce.measure.tracer import OpTracer, along, shadow_paths, tracing
 from atonce.seeds import torch_seed
 from atonce.shapes import Float
 
@@ -94,28 +94,28 @@ def work_span(
     if marked is not None and first is not None:
         shadows.mark(first, marked)
     chains = Chains() if follow else None
-    watch = Watch(shadows, chains)
+    tracer = OpTracer(shadows, chains)
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which without a GPU takes note of the whole stack for each kind of them.
         torch.default_generator.manual_seed(torch_seed(seed))
-        with watching(watch):
+        with tracing(tracer):
             result = function(*arguments)
     output = next((one for one in tree_leaves(result) if isinstance(one, Tensor)), None)
     return WorkSpan(
-        work=watch.work,
-        products=watch.products,
-        operations=watch.operations,
-        span=watch.span,
-        span_pram=watch.span_pram,
-        critical_path=() if chains is None else chains.steps(watch.last_link),
-        paths=None if marked is None or output is None else _distances(watch, output, position_dim),
-        unknown=dict(watch.unknown),
-        wide=dict(watch.wide),
-        reads=watch.reads,
+        work=tracer.work,
+        products=tracer.products,
+        operations=tracer.operations,
+        span=tracer.span,
+        span_pram=tracer.span_pram,
+        critical_path=() if chains is None else chains.steps(tracer.last_link),
+        paths=None if marked is None or output is None else _distances(tracer, output, position_dim),
+        unknown=dict(tracer.unknown),
+        wide=dict(tracer.wide),
+        reads=tracer.reads,
     )
 
 
-def _distances(watch: Watch, output: Tensor, dim: int) -> Float[Tensor, "inputs outputs"]:
+def _distances(tracer: OpTracer, output: Tensor, dim: int) -> Float[Tensor, "inputs outputs"]:
     # What the program does with what it has read, such as to choose what to give back, waits for it, too.
-    steps = shadow_paths(watch.shadows, output, along(output, dim), watch.known)
+    steps = shadow_paths(tracer.shadows, output, along(output, dim), tracer.known)
     return torch.where(steps < 0, torch.inf, steps.double())

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atonce.measure.call import Call, Waited
+from atonce.measure.call import Call, Effect
 from atonce.measure.rules.reductions import all_of
 from atonce.measure.shadows import NOTHING, later, latest
 from atonce.shapes import Int
@@ -19,13 +19,13 @@ _DIMS = {"tau": 1, "pivots": 1, "LU_pivots": 1, "atol": 0, "rtol": 0, "rcond": 0
 """How many dimensions of an argument belong to one of a batch; two where nothing is said."""
 
 
-def matrix_function(call: Call) -> Waited:
+def matrix_function(call: Call) -> Effect:
     """linalg_inv_ex, linalg_qr, _linalg_svd, _linalg_det, …: all of a result waits for all of its matrix."""
     one_each = later(*(_of_each(call, one, _dims(name)) for name, one in _named(call)))
     return _waited(call, [_spread(one_each, one) for one in call.outputs])
 
 
-def solver(call: Call) -> Waited:
+def solver(call: Call) -> Effect:
     """A X = B of any kind: each column of X waits for all of A and for its own column of B."""
     given = dict(_named(call))
     right = given.pop(
@@ -43,7 +43,7 @@ def solver(call: Call) -> Waited:
     return _waited(call, [first.expand(-1, *call.output.shape), *others])
 
 
-def substitution(call: Call) -> Waited:
+def substitution(call: Call) -> Effect:
     """linalg_solve_triangular(A, B, upper=, left=): each row of X waits for those that are solved before."""
     matrix, right = call.args[:2]
     upper = call.named("upper")
@@ -56,20 +56,20 @@ def substitution(call: Call) -> Waited:
     return _waited(call, [waited.expand(-1, *call.output.shape)])
 
 
-def distances(call: Call) -> Waited:
+def distances(call: Call) -> Effect:
     """_cdist_forward(one, other, …): each waits for its two vectors."""
     one, other = call.args[:2]
     rows = latest(call.shadow(one), -1)[..., None]
     columns = latest(call.shadow(other), -1)[..., None, :]
-    return Waited([later(rows, columns)], max(1, one.shape[-1]), work=3 * call.output.numel() * one.shape[-1])
+    return Effect([later(rows, columns)], max(1, one.shape[-1]), work=3 * call.output.numel() * one.shape[-1])
 
 
-def distances_within(call: Call) -> Waited:
+def distances_within(call: Call) -> Effect:
     """_pdist_forward(tensor, p): of each pair of rows."""
     rows = latest(call.shadow(call.args[0]), -1)
     first, second = torch.triu_indices(rows.shape[1], rows.shape[1], 1)
     size = call.args[0].shape[-1]
-    return Waited([later(rows[:, first], rows[:, second])], max(1, size), work=3 * call.output.numel() * size)
+    return Effect([later(rows[:, first], rows[:, second])], max(1, size), work=3 * call.output.numel() * size)
 
 
 def _named(call: Call) -> list[tuple[str, Tensor]]:
@@ -102,9 +102,23 @@ def _spread(each: Int[Tensor, " channels *batch"], output: Tensor) -> Int[Tensor
     return each.view(*each.shape, *(1,) * (output.dim() - len(batch))).expand(-1, *output.shape)
 
 
-def _waited(call: Call, shadows: list[Tensor]) -> Waited:
+def _waited(call: Call, shadows: list[Tensor]) -> Effect:
     matrix = max((one for _, one in _named(call)), key=lambda one: one.numel())
     size = max(matrix.shape[-2:], default=1)
     size = max(1, size)
     depth = size * (1 + math.ceil(math.log2(size)))
-    return Waited(shadows, size, work=max(matrix.numel() * size, depth), depth=depth)
+    return Effect(shadows, size, work=max(matrix.numel() * size, depth), depth=depth)
+
+
+def fourier_transform(call: Call) -> Effect:
+    """_fft_c2c, _fft_r2c, _fft_c2r(tensor, dims, …): every frequency waits for every number along the dims.
+
+    As Cooley and Tukey (1965): 5 n log2 n operations, and 1 + ⌈log2 n⌉ PRAM steps, one butterfly each.
+    """
+    tensor = call.args[0]
+    dims = [dim % tensor.dim() for dim in call.args[1]]
+    shadow = latest(call.shadow(tensor), [1 + dim for dim in dims], keepdim=True)
+    size = math.prod(max(tensor.shape[dim], call.output.shape[dim]) for dim in dims)
+    numbers = max(tensor.numel(), call.output.numel())
+    work = 5 * numbers * max(1, math.ceil(math.log2(max(1, size))))
+    return Effect([shadow.expand(-1, *call.output.shape)], max(1, size), work=work)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atonce.measure.call import Call, Waited
+from atonce.measure.call import Call, Effect
 from atonce.measure.rules import masks
 from atonce.measure.shadows import NOTHING, aligned, is_constant, is_unmarked, later
 from atonce.shapes import Bool
@@ -15,7 +15,7 @@ PRODUCTS = {"mul", "bitwise_and", "logical_and", "__and__"}
 ALTERNATIVES = {"bitwise_or", "logical_or", "__or__"}
 
 
-def pointwise(call: Call) -> Waited:
+def pointwise(call: Call) -> Effect:
     """Every element waits for its own in all arguments.
 
     A constant that decides the result alone (zero times anything, minus infinity plus anything) makes it a
@@ -35,49 +35,49 @@ def pointwise(call: Call) -> Waited:
         if places.any():
             waited = torch.where(places, NOTHING, waited)
     if made is None:
-        return Waited([waited] * len(call.outputs), loses=False)
+        return Effect([waited] * len(call.outputs), loses=False)
     far = made.far & ~is_constant(waited)
     seen = far | is_constant(waited)
     loses = False
     for one in call.tensors:
         put = call.shadows.far(one)
         loses |= put is not None and bool((put & ~idle.get(id(one), put) & ~seen).any())
-    return Waited([waited] * len(call.outputs), far=masks.spread(far, call), loses=loses)
+    return Effect([waited] * len(call.outputs), far=masks.spread(far, call), loses=loses)
 
 
-def where(call: Call) -> Waited:
+def where(call: Call) -> Effect:
     """where(condition, one, other). A condition that is always the same opens the way to one only."""
     condition, one, other = call.args
     return _chosen(call, condition, one, other)
 
 
-def masked_fill(call: Call) -> Waited:
+def masked_fill(call: Call) -> Effect:
     """masked_fill(tensor, mask, value)."""
     tensor, mask, value = call.args
     return _chosen(call, mask, value, tensor)
 
 
-def triangle(call: Call) -> Waited:
+def triangle(call: Call) -> Effect:
     """tril, triu: constant zeros on one side."""
     tensor = call.args[0]
     diagonal = call.argument(1, "diagonal", 0)
     kept = getattr(torch.ones_like(tensor, dtype=torch.bool), call.name)(diagonal).cpu()
     far = call.shadows.far(tensor)
-    return Waited(
+    return Effect(
         [torch.where(kept, call.shadow(tensor), NOTHING)],
         far=None if far is None else far & kept,
         loses=False,
     )
 
 
-def _chosen(call: Call, condition: Bool[Tensor, "*#shape"], if_true: Any, if_false: Any) -> Waited:
+def _chosen(call: Call, condition: Bool[Tensor, "*#shape"], if_true: Any, if_false: Any) -> Effect:
     """A condition that depends on no marked position chooses the same in every run, but is waited for."""
     waits, one, other = aligned(*(call.shadow(value) for value in (condition, if_true, if_false)))
     always = torch.where(condition.cpu().bool(), one, other)
     fixed = torch.where(is_unmarked(waits), later(waits, always), later(waits, one, other))
     found = torch.where(is_constant(waits), always, fixed)
     far, loses = masks.chosen(call, condition, if_true, if_false)
-    return Waited([later(call.nothing(call.output.shape), found)], far=far, loses=loses)
+    return Effect([later(call.nothing(call.output.shape), found)], far=far, loses=loses)
 
 
 def _decided(call: Call) -> Iterator[Bool[Tensor, "*#shape"]]:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atonce.measure.call import Call, Waited
+from atonce.measure.call import Call, Effect
 from atonce.measure.shadows import NOTHING, is_constant, is_minus_infinity, later, latest
 from atonce.shapes import Int
 
@@ -15,15 +15,15 @@ _AT_ONCE = 2**23
 """Numbers that are compared at once where masks must be looked at term by term."""
 
 
-def matrix_product(call: Call) -> Waited:
+def matrix_product(call: Call) -> Effect:
     """mm(one, other), bmm, mv, dot."""
     one, other = call.args[:2]
     waited = _product(call, one, other).view(call.shadows.channels, *call.output.shape)
     count = 2 * call.output.numel() * one.shape[-1]
-    return Waited([waited], max(1, one.shape[-1]), work=count, products=count)
+    return Effect([waited], max(1, one.shape[-1]), work=count, products=count)
 
 
-def added_product(call: Call) -> Waited:
+def added_product(call: Call) -> Effect:
     """addmm(bias, one, other), baddbmm, addmv. The bias may come late: it is added last."""
     bias, one, other = call.args[:3]
     product = _product(call, one, other).view(call.shadows.channels, *call.output.shape)
@@ -37,7 +37,7 @@ def added_product(call: Call) -> Waited:
     loses = any(far is not None and bool(far.any()) for far in factors)
     count = 2 * call.output.numel() * one.shape[-1]
     work = count + call.output.numel()
-    return Waited([waited], max(1, one.shape[-1]), work=work, products=count, far=masked, loses=loses)
+    return Effect([waited], max(1, one.shape[-1]), work=work, products=count, far=masked, loses=loses)
 
 
 def _product(call: Call, one: Tensor, other: Tensor) -> Int[Tensor, " channels *batch rows columns"]:
@@ -62,11 +62,11 @@ def _product(call: Call, one: Tensor, other: Tensor) -> Int[Tensor, " channels *
     )
 
 
-def convolution(call: Call) -> Waited:
+def convolution(call: Call) -> Effect:
     """convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)."""
     inputs, weight, bias = call.args[:3]
     if not call.output.numel():
-        return Waited([call.nothing(call.output.shape)], work=0)
+        return Effect([call.nothing(call.output.shape)], work=0)
     if call.args[6]:
         return transposed_convolution(call)
     window = Window.of(call)
@@ -79,10 +79,10 @@ def convolution(call: Call) -> Waited:
     given = later(of_weight, added).view(len(seen), 1, -1, *(1,) * (seen.dim() - 3))
     count = 2 * call.output.numel() * weight[0].numel()
     biases = 0 if bias is None else call.output.numel()
-    return Waited([later(seen, given)], weight[0].numel(), work=count + biases, products=count)
+    return Effect([later(seen, given)], weight[0].numel(), work=count + biases, products=count)
 
 
-def transposed_convolution(call: Call) -> Waited:
+def transposed_convolution(call: Call) -> Effect:
     """Each place of the input goes to the places that its window covers in the output."""
     inputs, weight, bias = call.args[:3]
     window = Window.of(call)
@@ -94,10 +94,10 @@ def transposed_convolution(call: Call) -> Waited:
     joined = max(1, weight[:, :1].numel() // window.groups)
     count = 2 * inputs.numel() * weight[0].numel()
     biases = 0 if bias is None else call.output.numel()
-    return Waited([later(spread, given)], joined, work=count + biases, products=count)
+    return Effect([later(spread, given)], joined, work=count + biases, products=count)
 
 
-def convolution_backward(call: Call) -> Waited:
+def convolution_backward(call: Call) -> Effect:
     """Gradients of the inputs (from the places that saw them), of weights and bias (from all places)."""
     gradient, inputs, weight = call.args[:3]
     window = Window.of(call, first=4)
@@ -121,7 +121,7 @@ def convolution_backward(call: Call) -> Waited:
     ]
     count = 2 * gradient.numel() * weight[0].numel() * sum(mask[:2])
     biases = gradient.numel() if mask[2] else 0
-    return Waited(wanted, gradient.numel() // gradient.shape[1], work=count + biases, products=count)
+    return Effect(wanted, gradient.numel() // gradient.shape[1], work=count + biases, products=count)
 
 
 def _everything(call: Call, tensor: Tensor) -> Int[Tensor, " channels *ones"]:

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atonce.measure.call import Call, Waited
+from atonce.measure.call import Call, Effect
 from atonce.measure.rules import masks
 from atonce.measure.shadows import NOTHING, is_constant, is_minus_infinity, later, latest
 from atonce.shapes import Int
 
 
-def reduction(call: Call) -> Waited:
+def reduction(call: Call) -> Effect:
     """sum, mean, amax, argmax, var, logsumexp, …: (tensor, dim or dims or nothing, …)."""
     tensor = call.args[0]
     dims = _dims(call.named("dim"), tensor)
@@ -30,10 +30,10 @@ def reduction(call: Call) -> Waited:
     joined = math.prod(tensor.shape[dim] for dim in dims)
     channels = call.shadows.channels
     shadows = [waited.reshape(channels, *one.shape) for one in call.outputs]
-    return Waited(shadows, joined=max(1, joined), far=far, loses=loses)
+    return Effect(shadows, joined=max(1, joined), far=far, loses=loses)
 
 
-def softmax(call: Call) -> Waited:
+def softmax(call: Call) -> Effect:
     """softmax and log_softmax: what a mask has put far below the greatest gets a constant weight of zero.
 
     So it is only where the weight is exactly zero: a mask of -100 leaves something to be seen.
@@ -41,12 +41,12 @@ def softmax(call: Call) -> Waited:
     tensor, dim = call.args[0], call.args[1] % max(1, call.args[0].dim())
     shadow = call.shadow(tensor)
     if not tensor.dim():
-        return Waited([shadow])
+        return Effect([shadow])
     joined, work = max(1, tensor.shape[dim]), 3 * tensor.numel()
     groups = masks.Groups.of(call, tensor) if tensor.numel() else None
     if groups is None:
         row = latest(shadow, 1 + dim, keepdim=True)
-        return Waited([row.expand(-1, *tensor.shape)], joined, work=work)
+        return Effect([row.expand(-1, *tensor.shape)], joined, work=work)
     best = groups.amax([dim])
     weights = call.output.detach().exp() if call.name == "_log_softmax" else call.output.detach()
     closed = (groups.each < best) & (weights == 0)
@@ -56,24 +56,24 @@ def softmax(call: Call) -> Waited:
     loses = bool(((best < 0) & ~constant).any())  # a row of which everything is closed
     if call.name != "_log_softmax":
         empty = constant.all(dim, keepdim=True)  # nothing may be seen: no weights, or all the same
-        return Waited([torch.where(closed | empty, NOTHING, row)], joined, work=work, loses=loses)
+        return Effect([torch.where(closed | empty, NOTHING, row)], joined, work=work, loses=loses)
     waited = torch.where(endless, NOTHING, torch.where(closed, later(row, shadow), row))
-    return Waited([waited], joined, work=work, far=closed, loses=loses)
+    return Effect([waited], joined, work=work, far=closed, loses=loses)
 
 
-def softmax_backward(call: Call) -> Waited:
+def softmax_backward(call: Call) -> Effect:
     """_softmax_backward_data(gradient, output, dim, …): nothing flows back to a weight always zero."""
     gradient, output, dim = call.args[:3]
     shadow = call.shadow(output)
     closed = is_constant(shadow) & (output.detach() == 0)
     if not output.dim():
-        return Waited([later(call.shadow(gradient), shadow)])
+        return Effect([later(call.shadow(gradient), shadow)])
     both = torch.where(closed, NOTHING, later(call.shadow(gradient), shadow))
     waited = torch.where(closed, NOTHING, latest(both, 1 + dim % output.dim(), keepdim=True))
-    return Waited([waited], output.shape[dim], work=4 * output.numel())
+    return Effect([waited], output.shape[dim], work=4 * output.numel())
 
 
-def norm(call: Call) -> Waited:
+def norm(call: Call) -> Effect:
     """native_layer_norm(tensor, shape, weight, bias, …) and _fused_rms_norm: over the last dimensions."""
     tensor, shape = call.args[:2]
     dims = list(range(1 + tensor.dim() - len(shape), 1 + tensor.dim()))
@@ -81,10 +81,10 @@ def norm(call: Call) -> Waited:
     given = [call.shadow(one) for one in call.args[2:4] if isinstance(one, Tensor)]
     waited = later(statistics, *given).expand(-1, *tensor.shape)
     others = [statistics.expand(-1, *one.shape) for one in call.outputs[1:]]
-    return Waited([waited, *others], math.prod(shape), work=6 * tensor.numel())
+    return Effect([waited, *others], math.prod(shape), work=6 * tensor.numel())
 
 
-def norm_backward(call: Call) -> Waited:
+def norm_backward(call: Call) -> Effect:
     """native_layer_norm_backward(gradient, tensor, shape, mean, deviation, weight, bias, mask)."""
     gradient, tensor, shape = call.args[:3]
     both = later(call.shadow(gradient), call.shadow(tensor), *(call.shadow(one) for one in call.args[3:5]))
@@ -97,19 +97,19 @@ def norm_backward(call: Call) -> Waited:
     wanted = zip((for_inputs, over_rows, over_rows), call.argument(7, "output_mask"), strict=True)
     rows = math.prod(tensor.shape[: tensor.dim() - len(shape)])
     waited = [one for one, is_wanted in wanted if is_wanted]
-    return Waited(waited, max(math.prod(shape), rows), work=12 * tensor.numel())
+    return Effect(waited, max(math.prod(shape), rows), work=12 * tensor.numel())
 
 
-def running(call: Call) -> Waited:
+def running(call: Call) -> Effect:
     """cumsum, cumprod, logcumsumexp, cummax: each element waits for those before it."""
     tensor, dim = call.args[0], call.args[1]
     waited = call.shadow(tensor)
     if tensor.numel() and tensor.dim():
         waited = waited.cummax(1 + dim % tensor.dim()).values
-    return Waited([waited] * len(call.outputs), tensor.shape[dim] if tensor.dim() else 1, work=tensor.numel())
+    return Effect([waited] * len(call.outputs), tensor.shape[dim] if tensor.dim() else 1, work=tensor.numel())
 
 
-def alignment(call: Call) -> Waited:
+def alignment(call: Call) -> Effect:
     """_ctc_loss(log probabilities, targets, lengths, …): each text of the batch for itself, step after step.
 
     The steps are products of matrices in a semiring, and so can be joined in pairs, as a running sum.
@@ -125,15 +125,15 @@ def alignment(call: Call) -> Waited:
         batch[..., None].expand(-1, *call.outputs[1].shape),
     ]
     steps = max(1, call.args[0].shape[0])
-    return Waited(outputs, steps, work=3 * call.outputs[1].numel())
+    return Effect(outputs, steps, work=3 * call.outputs[1].numel())
 
 
-def everything(call: Call) -> Waited:
+def everything(call: Call) -> Effect:
     """Each result waits for every element of every argument: the worst that can be."""
     waited = call.nothing(())
     for one in call.tensors:
         waited = later(waited, all_of(call.shadow(one)))
-    return Waited([waited.view(-1, *(1,) * one.dim()).expand(-1, *one.shape) for one in call.outputs])
+    return Effect([waited.view(-1, *(1,) * one.dim()).expand(-1, *one.shape) for one in call.outputs])
 
 
 def all_of(shadow: Int[Tensor, " channels *shape"]) -> Int[Tensor, " channels"]:

@@ -2,16 +2,16 @@
 
 from torch import Tensor
 
-from atonce.measure.call import Call, Waited
+from atonce.measure.call import Call, Effect
 from atonce.measure.shadows import later, latest
 
 
-def given(call: Call) -> Waited:
+def given(call: Call) -> Effect:
     """rand, randn_like, uniform_, exponential_, …: they wait for nothing, but can be anything."""
-    return Waited([call.given(one.shape) for one in call.outputs], joined=None, loses=False)
+    return Effect([call.given(one.shape) for one in call.outputs], joined=None, loses=False)
 
 
-def drawn(call: Call) -> Waited:
+def drawn(call: Call) -> Effect:
     """bernoulli, poisson, normal, binomial: each number by its own of all arguments.
 
     Of what is filled in place, and of bernoulli(tensor, 0.5), the tensor says nothing but the shape.
@@ -19,23 +19,23 @@ def drawn(call: Call) -> Waited:
     fills = call.operation._schema.is_mutable or call.operation._overloadname.startswith("p")
     by = [one for place, one in enumerate(call.args) if isinstance(one, Tensor) and (place or not fills)]
     waited = later(call.given(call.output.shape), *(call.shadow(one) for one in by))
-    return Waited([waited], joined=1 if by else None)
+    return Effect([waited], joined=1 if by else None)
 
 
-def drawn_by_row(call: Call) -> Waited:
+def drawn_by_row(call: Call) -> Effect:
     """multinomial, _sample_dirichlet: by all shares of its row."""
     tensor = call.args[0]
     row = latest(call.shadow(tensor), -1, keepdim=True)
-    return Waited([later(call.given(call.output.shape), row)], joined=max(1, tensor.shape[-1]))
+    return Effect([later(call.given(call.output.shape), row)], joined=max(1, tensor.shape[-1]))
 
 
-def dropout(call: Call) -> Waited:
+def dropout(call: Call) -> Effect:
     """native_dropout(tensor, share, train): what is dropped is a matter of chance, no constant."""
     shadow = call.shadow(call.args[0])
-    return Waited([shadow, call.given(call.outputs[1].shape)])
+    return Effect([shadow, call.given(call.outputs[1].shape)])
 
 
-def leaky(call: Call) -> Waited:
+def leaky(call: Call) -> Effect:
     """rrelu_with_noise(tensor, noise, …): the slopes are drawn and kept for the way back."""
     shadow = later(call.given(call.output.shape), call.shadow(call.args[0]))
-    return Waited([shadow] * len(call.outputs))
+    return Effect([shadow] * len(call.outputs))

@@ -4,20 +4,20 @@ import math
 
 from torch import Tensor
 
-from atonce.measure.call import Call, Waited
+from atonce.measure.call import Call, Effect
 from atonce.measure.rules import masks
 from atonce.measure.rules.reductions import all_of
 from atonce.measure.shadows import later, latest
 
 
-def sorting(call: Call) -> Waited:
+def sorting(call: Call) -> Effect:
     """sort, topk, argsort: every element waits for all along the dimension.
 
     1 + ⌈log2 n⌉ PRAM steps, as a sorting network of logarithmic depth takes (Ajtai, Komlós, Szemerédi 1983).
     """
     tensor = call.args[0]
     if not tensor.dim():
-        return Waited([call.shadow(tensor)] * len(call.outputs))
+        return Effect([call.shadow(tensor)] * len(call.outputs))
     dim = call.named("dim", -1) % tensor.dim()
     shadow = call.shadow(tensor)
     length = tensor.shape[dim]
@@ -25,14 +25,14 @@ def sorting(call: Call) -> Waited:
     groups = masks.Groups.of(call, tensor) if tensor.numel() else None
     if groups is None:
         waited = [latest(shadow, 1 + dim, keepdim=True).expand(-1, *one.shape) for one in call.outputs]
-        return Waited(waited, max(1, length), work=work)
+        return Effect(waited, max(1, length), work=work)
     # Among what a mask has put far below the others nobody has to look for the greatest.
     group = groups.each.gather(dim, call.outputs[1])
     waited = [groups.waited(shadow, dim, group)] * 2
-    return Waited(waited, max(1, length), work=work, far=group != 0, loses=False)
+    return Effect(waited, max(1, length), work=work, far=group != 0, loses=False)
 
 
-def searching(call: Call) -> Waited:
+def searching(call: Call) -> Effect:
     """searchsorted(sequence, values, …), bucketize(values, boundaries): log2 n comparisons, one by one."""
     sequence, values = call.args[:2] if call.name == "searchsorted" else reversed(call.args[:2])
     waited = latest(call.shadow(sequence), -1, keepdim=True)
@@ -43,10 +43,10 @@ def searching(call: Call) -> Waited:
         waited = waited[:, 0]
     waited = later(call.nothing(call.output.shape), waited, call.shadow(values))
     length = max(1, sequence.shape[-1])
-    return Waited([waited], length, work=call.output.numel() * max(1, math.ceil(math.log2(length))))
+    return Effect([waited], length, work=call.output.numel() * max(1, math.ceil(math.log2(length))))
 
 
-def counting(call: Call) -> Waited:
+def counting(call: Call) -> Effect:
     """histc, bincount, unique, nonzero, …: each count waits for everything, which may fall into it.
 
     And so do results that come one after the other as they are found: where one is depends on those before.
@@ -56,7 +56,7 @@ def counting(call: Call) -> Waited:
         waited = later(waited, all_of(call.shadow(one)))
     size = max(1, call.args[0].numel() if isinstance(call.args[0], Tensor) else call.output.numel())
     results = [waited.view(-1, *(1,) * one.dim()).expand(-1, *one.shape) for one in call.outputs]
-    return Waited(results, size, work=size, wide=call.name in _AS_MANY_AS_FOUND)
+    return Effect(results, size, work=size, wide=call.name in _AS_MANY_AS_FOUND)
 
 
 _AS_MANY_AS_FOUND = {"nonzero", "masked_select", "unique_dim", "unique_consecutive", "_unique", "_unique2"}

@@ -5,28 +5,27 @@ from collections.abc import Callable
 import torch
 from torch._ops import OpOverload
 
-from atonce.measure.call import Call, Waited, base_name
+from atonce.measure.call import Call, Effect, base_name
 from atonce.measure.rules import (
+    data_movement,
     linear_algebra,
-    moves,
     pointwise,
     products,
     reductions,
     sampling,
     sorting,
-    spectral,
     windows,
     writing,
 )
 
-Rule = Callable[[Call], Waited]
+Rule = Callable[[Call], Effect]
 
 
-def _constant(call: Call) -> Waited:
+def _constant(call: Call) -> Effect:
     """zeros, arange, full, fill_, …: the same in every run, whatever tensor gave the shape."""
     filling = call.shadow(call.args[1]) if call.name == "fill" else call.nothing(())
     shapes = [one.shape for one in call.outputs]
-    return Waited(
+    return Effect(
         [filling.view(-1, *(1,) * len(shape)).expand(-1, *shape) for shape in shapes],
         joined=None,
         loses=False,
@@ -45,15 +44,15 @@ _RULES: dict[Rule, str] = {
     sampling.drawn_by_row: "multinomial _sample_dirichlet",
     sampling.dropout: "native_dropout",
     sampling.leaky: "rrelu_with_noise rrelu_with_noise_functional",
-    moves.copied: "clone _to_copy copy lift detach_copy alias_copy",
-    moves.moved: """
+    data_movement.copied: "clone _to_copy copy lift detach_copy alias_copy",
+    data_movement.moved: """
         cat stack _unsafe_view repeat flip roll rot90 constant_pad_nd slice_scatter select_scatter
         diagonal_scatter as_strided_scatter slice_backward select_backward unfold_copy split_copy
         split_with_sizes_copy view_copy expand_copy permute_copy t_copy transpose_copy squeeze_copy
         unsqueeze_copy pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle""",
-    moves.looked_up: "embedding gather index_select take",
-    moves.indexed: "index _unsafe_index",
-    moves.packed: "_pack_padded_sequence",
+    data_movement.looked_up: "embedding gather index_select take",
+    data_movement.indexed: "index _unsafe_index",
+    data_movement.packed: "_pack_padded_sequence",
     writing.put: """
         index_put _unsafe_index_put _index_put_impl scatter scatter_add scatter_reduce index_add
         index_copy index_reduce index_fill put""",
@@ -100,7 +99,7 @@ _RULES: dict[Rule, str] = {
     linear_algebra.substitution: "linalg_solve_triangular",
     linear_algebra.distances: "_cdist_forward",
     linear_algebra.distances_within: "_pdist_forward",
-    spectral.transform: "_fft_c2c _fft_r2c _fft_c2r",
+    linear_algebra.fourier_transform: "_fft_c2c _fft_r2c _fft_c2r",
     sorting.sorting: "sort topk",
     sorting.searching: "searchsorted bucketize",
     sorting.counting: """

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atonce.measure.call import Call, Waited
+from atonce.measure.call import Call, Effect
 from atonce.measure.rules.products import Window, each_dim
 from atonce.measure.shadows import NOTHING, later, latest
 
@@ -15,7 +15,7 @@ _AT_ONCE = 2**22
 """Numbers that are tried at once to find which neighbours an operation sums."""
 
 
-def pooling(call: Call) -> Waited:
+def pooling(call: Call) -> Effect:
     """max_pool2d_with_indices, avg_pool2d and the like: each channel by itself."""
     inputs, kernel = call.args[:2]
     dims = int(call.name.split("_pool")[1][0])
@@ -26,21 +26,21 @@ def pooling(call: Call) -> Waited:
         dilation=each_dim(call.named("dilation", 1), dims), groups=1,
     )  # fmt: skip
     if not call.output.numel():
-        return Waited([call.nothing(call.output.shape)] * len(call.outputs), work=0)
+        return Effect([call.nothing(call.output.shape)] * len(call.outputs), work=0)
     planes = call.shadow(inputs).reshape(-1, 1, *inputs.shape[-dims:])
     waited = latest(window.over(planes, places=call.output.shape[-dims:]), -1)
     waited = waited.view(-1, *call.output.shape)
-    return Waited([waited] * len(call.outputs), math.prod(window.kernel))
+    return Effect([waited] * len(call.outputs), math.prod(window.kernel))
 
 
-def linear_map(call: Call) -> Waited:
+def linear_map(call: Call) -> Effect:
     """im2col, col2im, upsample_…, _adaptive_avg_pool2d, adaptive_max_pool2d, and their ways back.
 
     Which neighbours go into which result is tried out, with a plane for each that is zero elsewhere.
     """
     tensor = call.args[0]
     if not call.output.numel():
-        return Waited([call.nothing(call.output.shape)] * len(call.outputs), work=0)
+        return Effect([call.nothing(call.output.shape)] * len(call.outputs), work=0)
     depth = math.prod(call.args[2]) if call.name == "col2im" else 1
     dims = 1 if call.name == "col2im" else _plane_dims(call)
     plane = (depth, *tensor.shape[-dims:])
@@ -51,12 +51,12 @@ def linear_map(call: Call) -> Waited:
     waited.scatter_reduce_(2, end.expand(*planes.shape[:2], -1), planes[:, :, start], "amax")
     shape = (call.shadows.channels, *call.output.shape)
     joined = int(end.bincount(minlength=1).max()) if len(end) else 1
-    return Waited(
+    return Effect(
         [waited.view(shape)] * len(call.outputs), joined, work=max(1, len(start)) * max(1, planes.shape[1])
     )
 
 
-def whole_planes(call: Call) -> Waited:
+def whole_planes(call: Call) -> Effect:
     """fractional_max_pool2d, grid_sampler_3d: each channel waits for all of its own, and where to look."""
     tensor = call.args[0]
     dims = _plane_dims(call)
@@ -69,7 +69,7 @@ def whole_planes(call: Call) -> Waited:
             else:
                 waited = later(waited, latest(where.flatten(1), -1).view(-1, *(1,) * tensor.dim()))
     shadows = [waited.expand(-1, *one.shape) for one in call.outputs]
-    return Waited(shadows, math.prod(tensor.shape[-dims:]), wide=True)
+    return Effect(shadows, math.prod(tensor.shape[-dims:]), wide=True)
 
 
 def _plane_dims(call: Call) -> int:

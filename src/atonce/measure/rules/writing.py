@@ -5,14 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atonce.measure.call import Call, Waited
+from atonce.measure.call import Call, Effect
 from atonce.measure.rules import masks
 from atonce.measure.rules.reductions import all_of
 from atonce.measure.shadows import NOTHING, aligned, is_constant, is_unmarked, later, latest
 from atonce.shapes import Bool, Int
 
 
-def put(call: Call) -> Waited:
+def put(call: Call) -> Effect:
     """index_put(tensor, places, values, accumulate), scatter, scatter_reduce, index_add, index_copy, put, …
 
     Whether something is written to an element depends on the places: it waits for those that may name it.
@@ -33,13 +33,13 @@ def put(call: Call) -> Waited:
     most = int(destination.flatten().bincount(minlength=1).max()) if adds else 1
     wide = any(one.dtype in _TRUTH and not call.is_fixed(one) for one in _places(call))
     far = _far_sums(call, destination) if adds else _far(call, destination)
-    return Waited(
+    return Effect(
         [waited], joined=max(1, most) if adds else None, work=destination.numel(), far=far, wide=wide,
         loses=False if far is not None else None,
     )  # fmt: skip
 
 
-def masked_scatter(call: Call) -> Waited:
+def masked_scatter(call: Call) -> Effect:
     """masked_scatter(tensor, mask, source): which of the source comes depends on how many were before."""
     tensor, mask, source = call.args
     shape = call.output.shape
@@ -53,13 +53,13 @@ def masked_scatter(call: Call) -> Waited:
     origins = (mask.flatten().cumsum(0) - 1).clamp(min=0).view(shape)
     of_source = call.shadow(source).reshape(len(whole), -1)
     if not of_source.shape[1]:
-        return Waited([later(call.shadow(tensor), counted)], joined=None)
+        return Effect([later(call.shadow(tensor), counted)], joined=None)
     chosen = torch.where(mask, of_source[:, origins], aligned(call.shadow(tensor), whole)[0])
     if far is not None or written is not None:
         none = torch.zeros((), dtype=torch.bool)
         of_written = none if written is None else written.flatten()[origins]
         far = torch.where(mask, of_written, none if far is None else far)
-    return Waited(
+    return Effect(
         [later(chosen, counted)],
         joined=None,
         far=far,
@@ -67,17 +67,17 @@ def masked_scatter(call: Call) -> Waited:
     )
 
 
-def embedding_backward(call: Call) -> Waited:
+def embedding_backward(call: Call) -> Effect:
     """embedding_dense_backward(gradient, places, rows, …): the gradients of a row's uses are summed."""
     gradient, places, rows = call.args[:3]
     shadow = call.shadow(gradient).flatten(1, -2) if gradient.dim() > 1 else call.shadow(gradient)[:, None]
     target = places.flatten()[None, :, None].expand(shadow.shape)
     summed = torch.full((len(shadow), rows, shadow.shape[-1]), NOTHING)
     summed.scatter_reduce_(1, target, shadow, "amax")
-    return Waited([later(summed, _whole(call, places, 2))], max(1, places.numel()), work=gradient.numel())
+    return Effect([later(summed, _whole(call, places, 2))], max(1, places.numel()), work=gradient.numel())
 
 
-def embedding_bag(call: Call) -> Waited:
+def embedding_bag(call: Call) -> Effect:
     """_embedding_bag(table, places, offsets, …): each bag waits for the rows that its places name."""
     table, places, offsets = call.args[:3]
     rows = call.shadow(table)[:, places]
@@ -92,10 +92,10 @@ def embedding_bag(call: Call) -> Waited:
     where = later(all_of(call.shadow(places)), all_of(call.shadow(offsets)))
     others = [where.view(-1, *(1,) * one.dim()).expand(-1, *one.shape) for one in call.outputs[1:]]
     most = int(bag.bincount(minlength=1).max()) if len(places) else 1
-    return Waited([waited, *others], max(1, most), work=len(places) * table.shape[-1])
+    return Effect([waited, *others], max(1, most), work=len(places) * table.shape[-1])
 
 
-def segment_reduce(call: Call) -> Waited:
+def segment_reduce(call: Call) -> Effect:
     """segment_reduce(tensor, reduce, lengths=, …): each segment waits for its own, and for where it is."""
     tensor, axis = call.args[0], call.named("axis", 0)
     lengths, offsets = call.named("lengths"), call.named("offsets")
@@ -108,7 +108,7 @@ def segment_reduce(call: Call) -> Waited:
     waited = latest(torch.where(inside, shadow, NOTHING), -1)
     said = lengths if lengths is not None else offsets
     waited = later(waited, _whole(call, said, tensor.dim()))
-    return Waited([waited], max(1, tensor.shape[axis]), work=tensor.numel())
+    return Effect([waited], max(1, tensor.shape[axis]), work=tensor.numel())
 
 
 def _far(call: Call, destination: Int[Tensor, "*places"]) -> Bool[Tensor, "*shape"] | None:
@@ -143,7 +143,7 @@ def _far_sums(call: Call, destination: Int[Tensor, "*places"]) -> Bool[Tensor, "
 _TRUTH = (torch.bool, torch.uint8)
 
 
-def _filled_where(call: Call) -> Waited | None:
+def _filled_where(call: Call) -> Effect | None:
     """tensor[mask] = one number: as masked_fill, each element waits for its own truth value."""
     if "index_put" not in call.name or _adds(call):
         return None
@@ -165,7 +165,7 @@ def _filled_where(call: Call) -> Waited | None:
     fixed = torch.where(is_unmarked(waits), later(waits, always), both)
     before = call.shadows.far(tensor)
     far = None if before is None else before & ~condition
-    return Waited(
+    return Effect(
         [torch.where(is_constant(waits), always, fixed)],
         far=far,
         loses=before is not None and not call.is_fixed(mask),

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from atonce.figures.labels import distinct
-from atonce.figures.spread import spread
+from atonce.figures.line_ends import named_ends, spread
 from atonce.figures.vega import spec_of
 
 if TYPE_CHECKING:
@@ -151,8 +151,6 @@ def named_lines(
         {"model": model, "x": line[-1][0], "y": line[-1][1], "place": place}
         for (model, line), place in zip(lines.items(), places, strict=True)
     ]
-    at_end = alt.Chart(_inline(ends))
-    right = "width"
     layers = [
         measured.mark_line(strokeWidth=2).encode(
             strokeDash=alt.StrokeDash("model:N", scale=_scale(models, DASHES), legend=None)
@@ -165,13 +163,11 @@ def named_lines(
                 alt.Tooltip("y:Q", title=y_title, format=".1f"),
             ],
         ),
-        at_end.mark_rule(strokeWidth=1, opacity=0.5, xOffset=4, x2Offset=12).encode(
-            x=x, x2=alt.value(right), y=y, y2="place:Q", color=colour
+        *named_ends(
+            ends, name="model", x=x, y=y, y_scale=y_scale, colour=colour, right="width", gap=12,
+            fontSize=12, fontWeight=600,
         ),
-        at_end.mark_text(align="left", dx=16, fontSize=12, fontWeight=600).encode(
-            x=alt.value(right), y=alt.Y("place:Q", scale=y_scale), text="model:N", color=colour
-        ),
-    ]
+    ]  # fmt: skip
     return _layered(layers, height=HEIGHT)
 
 

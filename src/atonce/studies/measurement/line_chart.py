@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from atonce.figures.labels import distinct
-from atonce.figures.spread import spread
+from atonce.figures.line_ends import named_ends, spread
 from atonce.figures.style import LIGHT, Palette
 from atonce.models.architectures import ARCHITECTURES
 
@@ -93,7 +93,6 @@ def line_chart(title: str, lines: Sequence[Line], palette: Palette, *, unit: str
         scale=alt.Scale(domain=list(COLOURS), range=[colour_of(family, palette) for family in COLOURS]),
     )
     points = alt.Chart(alt.InlineData(values=list(_points(lines)))).encode(x=x, y=y, color=colour)
-    names = alt.Chart(alt.InlineData(values=list(_names(lines, low, high))))
     return (
         alt.layer(
             points.mark_line(strokeWidth=1.8, opacity=0.9).encode(detail="title:N"),
@@ -103,11 +102,9 @@ def line_chart(title: str, lines: Sequence[Line], palette: Palette, *, unit: str
                     alt.Tooltip("value:Q", format=",.4~g"), alt.Tooltip("said:N", title=" "),
                 ],
             ),
-            names.mark_rule(strokeWidth=1, opacity=0.5, xOffset=4, x2Offset=16).encode(
-                x=x, x2=alt.value(_WIDTH), y=y, y2="place:Q", color=colour
-            ),
-            names.mark_text(align="left", dx=20, fontSize=11).encode(
-                x=alt.value(_WIDTH), y=alt.Y("place:Q", scale=y_scale), text="title:N", color=colour
+            *named_ends(
+                list(_ends(lines, low, high)), name="title", x=x, y=y, y_scale=y_scale, colour=colour,
+                right=_WIDTH, gap=16, fontSize=11,
             ),
         )
         .properties(
@@ -126,7 +123,7 @@ def _points(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def _names(lines: Sequence[Line], low: float, high: float) -> Iterator[dict[str, Any]]:
+def _ends(lines: Sequence[Line], low: float, high: float) -> Iterator[dict[str, Any]]:
     """Where each name goes: `low` and `high` are the powers of ten between which there is room."""
     ends = [float(list(line.values.values())[-1]) for line in lines]
     apart = _NAME_HEIGHT * (high - low) / _HEIGHT

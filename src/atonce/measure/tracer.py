@@ -1,4 +1,7 @@
-"""Run a program and see, number by number, what waits for what."""
+"""Run a program and see, number by number, what waits for what.
+
+A dispatch mode sits below autograd: it sees the backward pass too, and fused functions as torch runs them.
+"""
 
 import math
 import sys
@@ -22,12 +25,10 @@ from torch.utils._python_dispatch import (
 from torch.utils._pytree import tree_leaves
 
 from atonce.errors import AtonceError
-from atonce.measure.beside import beside_seen
-from atonce.measure.bodies import run_by_body
-from atonce.measure.call import Call, Waited, base_name
+from atonce.measure.call import Call, Effect, base_name
 from atonce.measure.chain import Chains, called_from
 from atonce.measure.rules import masks, reductions
-from atonce.measure.rules.apart import taken_apart
+from atonce.measure.rules.decompositions import decomposed, run_by_body
 from atonce.measure.rules.table import Rule, rule_for
 from atonce.measure.shadows import (
     FIRST_PATH,
@@ -43,6 +44,7 @@ from atonce.measure.shadows import (
     latest,
     parts,
 )
+from atonce.measure.side_channels import side_channels_seen
 from atonce.shapes import Int
 
 _READS = {
@@ -57,7 +59,7 @@ _OF_PYTHON = {"full", "scalar_tensor", "lift_fresh", "fill", "new_full", "full_l
 """Operations that make a tensor of Python's numbers."""
 
 
-class Watch(TorchDispatchMode):
+class OpTracer(TorchDispatchMode):
     """Sees every operation of a program; what was found is in its attributes.
 
     What Python reads from a tensor, everything after it waits for: the program could not go on before.
@@ -129,9 +131,9 @@ class Watch(TorchDispatchMode):
         if plan.simpler is not None:
             with self:
                 return plan.simpler(*args, **kwargs)
-        if plan.is_view:
+        if plan.is_view:  # of the same storage, whose shadow is there already
             return func(*args, **kwargs)
-        before = self._as_they_were(func, args)
+        before = self._as_they_were(func, args)  # what is written over is part of what the results wait for
         result = func(*args, **kwargs)
         leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         outputs = [part for leaf in leaves for part in parts(leaf)]
@@ -148,6 +150,7 @@ class Watch(TorchDispatchMode):
         self._count(call, waited)
         for output, shadow in zip(call.outputs, waited.shadows, strict=True):
             self.shadows.write(output, self._after(call, shadow, waited.joined, waited.depth))
+        # Real and imaginary halves that never meet: as one number each would wait for the other.
         if plan.rule is not None and not sparse and call.is_by_halves:
             self._write_halves(call, plan.rule)
         if waited.far is not None and call.output.is_floating_point():
@@ -181,7 +184,7 @@ class Watch(TorchDispatchMode):
                     self.shadows.write(piece, later(self.shadows.of(piece), self._floor(piece.dim())))
         return result
 
-    def _waited(self, call: Call, plan: "_Plan", *, sparse: bool) -> Waited:
+    def _waited(self, call: Call, plan: "_Plan", *, sparse: bool) -> Effect:
         """What the rule of the operation says; the worst where there is none, or where it does not fit."""
         if plan.rule is not None and not sparse:
             try:
@@ -257,7 +260,7 @@ class Watch(TorchDispatchMode):
         """What Python has read, to be laid over a shadow of so many dimensions."""
         return self._read.view(-1, *(1,) * dims)
 
-    def _count(self, call: Call, waited: Waited) -> None:
+    def _count(self, call: Call, waited: Effect) -> None:
         if waited.joined is None:
             return
         self.operations += 1
@@ -287,10 +290,12 @@ class Watch(TorchDispatchMode):
 
 
 @contextmanager
-def watching(watch: Watch) -> Iterator[None]:
-    """Within the block, `watch` sees all operations, and no fused kernel hides any from it."""
+def tracing(tracer: OpTracer) -> Iterator[None]:
+    """Within the block, `tracer` sees all operations, and no fused kernel hides any from it."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
+        # A fused kernel is one operation to the dispatcher: a whole recurrent layer, or attention, would
+        # count as one step in which everything waits for everything. So it is to run as its parts.
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
         torch.backends.mha.set_fastpath_enabled(False)
         backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
@@ -303,7 +308,7 @@ def watching(watch: Watch) -> Iterator[None]:
         Distribution.set_default_validate_args(False)
         if "torch._dynamo" in sys.modules:  # what is compiled runs as it is written
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(beside_seen(watch))
+        stack.enter_context(side_channels_seen(tracer))
         try:
             yield
         except NotImplementedError as error:
@@ -359,7 +364,7 @@ def _plan(func: OpOverload) -> _Plan:
         if func._can_decompose()
         else None
         if described or is_view
-        else taken_apart(func),
+        else decomposed(func),
         is_view=is_view,
         rule=rule,
         reads=reads,

@@ -10,25 +10,25 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from atonce.measure.call import Call, Waited
+from atonce.measure.call import Call, Effect
 from atonce.measure.rules.reductions import all_of
 from atonce.measure.shadows import later
 from atonce.shapes import Bool, Int
 
 
-def copied(call: Call) -> Waited:
+def copied(call: Call) -> Effect:
     """clone, _to_copy, copy_: the shape stays, or is the one that is written to."""
     source = call.args[1] if call.name == "copy" else call.args[0]
     waited = later(call.nothing(call.output.shape), call.shadow(source))
-    return Waited([waited], joined=None, far=call.shadows.far(source), loses=False)
+    return Effect([waited], joined=None, far=call.shadows.far(source), loses=False)
 
 
-def moved(call: Call) -> Waited:
+def moved(call: Call) -> Effect:
     """cat, stack, repeat, flip, roll, constant_pad_nd, …: all tensors among the arguments are data."""
-    return Waited(_followed(call, call.args), joined=None, far=_far(call, call.args), loses=False)
+    return Effect(_followed(call, call.args), joined=None, far=_far(call, call.args), loses=False)
 
 
-def looked_up(call: Call) -> Waited:
+def looked_up(call: Call) -> Effect:
     """embedding(table, places), gather(tensor, dim, places), index_select: each waits for its place, too."""
     places = next(one for one in call.args[1:] if isinstance(one, Tensor))
     waited: Any = _followed(call, call.args, indices=[places])
@@ -40,10 +40,10 @@ def looked_up(call: Call) -> Waited:
         after = call.args[0].dim() - 1 - call.args[1] % call.args[0].dim()
         of_places = of_places.view(len(of_places), -1, *(1,) * after)
     waited = later(waited[0], of_places).reshape(call.shadows.channels, *call.output.shape)
-    return Waited([waited], joined=None, far=far, loses=False)
+    return Effect([waited], joined=None, far=far, loses=False)
 
 
-def indexed(call: Call) -> Waited:
+def indexed(call: Call) -> Effect:
     """index(tensor, places for some dimensions). Of truth values, results wait for all: they say where."""
     tensor, places = call.args[:2]
     given = [one for one in places if one is not None]
@@ -51,16 +51,16 @@ def indexed(call: Call) -> Waited:
     if any(one.dtype in (torch.bool, torch.uint8) for one in given):
         wide = not all(call.is_fixed(one) for one in given)
         waited = later(waited, *(_whole(call, one, waited) for one in given))
-        return Waited([waited], joined=None, wide=wide, far=_far(call, call.args, indices=given), loses=False)
+        return Effect([waited], joined=None, wide=wide, far=_far(call, call.args, indices=given), loses=False)
     of_places = later(*(call.shadow(one) for one in given))
     where = [dim for dim, one in enumerate(places) if one is not None]
     together = where == list(range(where[0], where[-1] + 1))
     after = tensor.dim() - len(given) - (where[0] if together else 0)
     waited = later(waited, of_places.view(*of_places.shape, *(1,) * after))
-    return Waited([waited], joined=None, far=_far(call, call.args, indices=given), loses=False)
+    return Effect([waited], joined=None, far=_far(call, call.args, indices=given), loses=False)
 
 
-def packed(call: Call) -> Waited:
+def packed(call: Call) -> Effect:
     """_pack_padded_sequence(tensor, lengths, batch_first): and how many sequences are left at each step."""
     tensor, lengths, first = call.args
     batch, longest = tensor.shape[:2] if first else (tensor.shape[1], tensor.shape[0])
@@ -70,7 +70,7 @@ def packed(call: Call) -> Waited:
     places = came_from[present]
     of_lengths = all_of(call.shadow(lengths))
     waited = later(call.shadow(tensor).flatten(1)[:, places], of_lengths.view(-1, *(1,) * places.dim()))
-    return Waited([waited, of_lengths[:, None].expand(-1, len(call.outputs[1]))], joined=None)
+    return Effect([waited, of_lengths[:, None].expand(-1, len(call.outputs[1]))], joined=None)
 
 
 def _whole(

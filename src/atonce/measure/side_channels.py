@@ -20,10 +20,10 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from atonce.errors import AtonceError
-from atonce.measure.bodies import run_by_body
+from atonce.measure.rules.decompositions import run_by_body
 
 if TYPE_CHECKING:
-    from atonce.measure.watch import Watch
+    from atonce.measure.tracer import OpTracer
 
 _SHOWS = {
     Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.__repr__, Tensor.__format__,
@@ -39,9 +39,11 @@ _MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_ten
 class Readings(TorchFunctionMode):
     """Sees what Python reads without an operation: lists, arrays and files made of tensors."""
 
-    def __init__(self, watch: "Watch") -> None:
+    # `tolist` and `numpy` never reach the dispatcher, where the tracer is: only the Python function is seen.
+
+    def __init__(self, tracer: "OpTracer") -> None:
         super().__init__()
-        self.watch = watch
+        self.tracer = tracer
 
     def __torch_function__(
         self,
@@ -56,14 +58,14 @@ class Readings(TorchFunctionMode):
                 return run_by_body(func, args, dict(kwargs or {}))
         if func in _SHOWS:
             with _disable_current_modes():
-                self.watch.show(*(one for one in args if isinstance(one, Tensor)))
+                self.tracer.show(*(one for one in args if isinstance(one, Tensor)))
         elif func in _MADE_OF_NUMBERS:
             with _disable_current_modes():
-                self.watch.read(
+                self.tracer.read(
                     *(one for one in tree_leaves(args) if isinstance(one, Tensor) and one is not args[0])
                 )
         elif func in (torch.tensor_split, Tensor.tensor_split):  # looks, but where is read from a tensor
-            return self.watch.read_before(func, args, kwargs or {})
+            return self.tracer.read_before(func, args, kwargs or {})
         elif func is F.one_hot:
             return _one_hot(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
@@ -77,21 +79,21 @@ def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 
 @contextmanager
-def beside_seen(watch: "Watch") -> Iterator[None]:
-    """Within the block, `watch` sees what is done in threads that begin there, and what is read.
+def side_channels_seen(tracer: "OpTracer") -> Iterator[None]:
+    """Within the block, `tracer` sees what is done in threads that begin there, and what is read.
 
     Raises AtonceError for what is done where it sees nothing: in other processes, and while torch records.
     """
     with ExitStack() as stack:
-        stack.enter_context(watch)
-        stack.enter_context(Readings(watch))
-        _follow_threads(stack, watch)
+        stack.enter_context(tracer)
+        stack.enter_context(Readings(tracer))
+        _follow_threads(stack, tracer)
         _refuse_processes(stack)
         to_dlpack: Callable[[Tensor], Any] = vars(torch.utils.dlpack)["to_dlpack"]
 
         def shown(tensor: Tensor) -> Any:
             with _disable_current_modes():
-                watch.show(tensor)
+                tracer.show(tensor)
             return to_dlpack(tensor)
 
         _patch(stack, torch.utils.dlpack, "to_dlpack", shown)
@@ -109,7 +111,7 @@ def beside_seen(watch: "Watch") -> Iterator[None]:
                 ) from error
             raise
         finally:
-            watch.over = True
+            tracer.over = True
 
 
 def _unseen(cls: type, *_: Any, **__: Any) -> Any:
@@ -126,35 +128,36 @@ def _patch(stack: ExitStack, owner: Any, name: str, new: Any) -> None:
     setattr(owner, name, new)
 
 
-def _follow_threads(stack: ExitStack, watch: "Watch") -> None:
-    """What is begun in threads that are watched is watched in its own."""
-    watched = {threading.get_ident()}
+def _follow_threads(stack: ExitStack, tracer: "OpTracer") -> None:
+    """What is begun in threads that are traced is traced in its own."""
+    traced = {threading.get_ident()}
 
     def carried(run: Callable[..., Any]) -> Callable[..., Any]:
-        def watched_run(*args: Any, **kwargs: Any) -> Any:
+        def traced_run(*args: Any, **kwargs: Any) -> Any:
             here = threading.get_ident()
-            if watch.over or here in watched:
+            if tracer.over or here in traced:
                 return run(*args, **kwargs)
-            watched.add(here)
+            traced.add(here)
             try:
-                with watch, Readings(watch):
+                with tracer, Readings(tracer):
                     return run(*args, **kwargs)
             finally:
-                watched.discard(here)
+                traced.discard(here)
 
-        return watched_run
+        return traced_run
 
+    # Modes of torch belong to a thread: what a new one computes would go unseen.
     start, submit = threading.Thread.start, ThreadPoolExecutor.submit
 
     def started(thread: threading.Thread) -> None:
-        if threading.get_ident() in watched:
+        if threading.get_ident() in traced:
             thread.run = carried(thread.run)  # type: ignore[method-assign]
         start(thread)
 
     def submitted(
         pool: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
-        if threading.get_ident() in watched:
+        if threading.get_ident() in traced:
             function = carried(function)
         return submit(pool, function, *args, **kwargs)
 
@@ -164,7 +167,7 @@ def _follow_threads(stack: ExitStack, watch: "Watch") -> None:
     checked = multiprocessing.pool.Pool._check_running  # type: ignore[attr-defined]
 
     def used(pool: Any) -> None:
-        if threading.get_ident() in watched and pool._task_handler.ident not in watched:
+        if threading.get_ident() in traced and pool._task_handler.ident not in traced:
             raise _elsewhere("hands work to a pool that was there before")
         checked(pool)
 

@@ -1,6 +1,7 @@
 """Places for names beside the ends of lines, so that none covers another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def spread(values: Sequence[float], *, apart: float, low: float, high: float) -> list[float]:
@@ -23,3 +24,26 @@ def spread(values: Sequence[float], *, apart: float, low: float, high: float) ->
     for rank, index in enumerate(order):
         places[index] = min(max(flat[rank], bounds[0]), bounds[1]) + rank * apart
     return places
+
+
+def named_ends(
+    ends: Sequence[Mapping[str, Any]], *, name: str, x: Any, y: Any, y_scale: Any, colour: Any,
+    right: int | str, gap: int, **font: Any,
+) -> list[Any]:  # fmt: skip
+    """The name of each line to the right of a chart, and a thin rule that leads to it from the line's end.
+
+    `ends`: for each line its `name` field, those of its last point that `x`, `y` and `colour` encode, and in
+    "place" where the name goes along y (see `spread`). `right`: the right edge, in pixels or as a signal;
+    `gap`: from there to the end of the rule.
+    """
+    import altair as alt
+
+    at_end = alt.Chart(alt.InlineData(values=list(ends)))
+    return [
+        at_end.mark_rule(strokeWidth=1, opacity=0.5, xOffset=4, x2Offset=gap).encode(
+            x=x, x2=alt.value(right), y=y, y2="place:Q", color=colour
+        ),
+        at_end.mark_text(align="left", dx=gap + 4, **font).encode(
+            x=alt.value(right), y=alt.Y("place:Q", scale=y_scale), text=f"{name}:N", color=colour
+        ),
+    ]

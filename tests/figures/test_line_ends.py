@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.figures.spread import spread
+from atonce.figures.line_ends import spread
 
 values = st.lists(st.floats(0, 100), min_size=1, max_size=9)
 
