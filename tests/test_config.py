@@ -1,3 +1,4 @@
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import pytest
@@ -87,7 +88,8 @@ def test_differences() -> None:
 
 def every_config() -> list[type[Config]]:
     """Those of atonce itself."""
-    import atonce.serve.limits
+    with suppress(ImportError):  # without the serve extra there are no limits of a server
+        import atonce.serve.limits
     import atonce.studies.comparison.plan  # noqa: F401 (they are known when they are imported)
 
     found, pending = [], [Config]

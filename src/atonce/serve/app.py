@@ -49,6 +49,7 @@ def build_app(
 ) -> ASGIApp:
     """The app. `token`: what requests must know, if anything. `hosts`: names it goes by; None for any."""
     limits = limits or Limits()
+    # An image reader has no limits of its own to fit: it is not served over REST.
     for one in models.by_name.values():
         if isinstance(one.system, Translator | Classifier):
             fit_batch_sizes(one.system, limits)
@@ -56,7 +57,7 @@ def build_app(
     batcher = Batcher(
         partial(run_job, threads=torch.get_num_threads()),
         batch_size=limits.batch_tokens,
-        wait=limits.wait / 1000,
+        wait=limits.wait / 1000,  # batching counts in seconds
         capacity=limits.queue,
         on_batch=counts.count_batch,
         cleanup=give_memory_back,
@@ -119,6 +120,7 @@ def _answer_errors(app: FastAPI) -> None:
     async def of_ours(_: Request, error: HTTPError) -> JSONResponse:
         return answer(error)
 
+    # What search and explanations refuse (a layer that there is not, …) is a mistake of who asked.
     @app.exception_handler(AtonceError)
     async def of_models(_: Request, error: AtonceError) -> JSONResponse:
         return answer(unprocessable(error.what, why=error.why, fix=error.fix))
@@ -131,6 +133,7 @@ def _answer_errors(app: FastAPI) -> None:
     async def of_framework(request: Request, error: HTTPException) -> JSONResponse:
         return answer(of_http_exception(request, error))
 
+    # Nobody reads it; it is for the metrics.
     @app.exception_handler(ClientDisconnected)
     async def of_nobody(_: Request, error: ClientDisconnected) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -152,6 +155,7 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
         if app.openapi_schema is not None:  # FastAPI keeps it: as it was described below
             return app.openapi_schema
         schema = described()
+        # By the names of fields: pydantic cannot know the limits, which are those of this one server.
         for message, described_as in schema["components"]["schemas"].items():
             if not message.endswith("Request"):
                 continue

@@ -102,13 +102,14 @@ class ImageInputs:
                 why=f"a request may have {most:,}",
                 fix="send them in several",
             )
+        # Their heads first: no picture is decoded unless all of them together may be.
         loop, stopped = asyncio.get_running_loop(), Event()
         try:
             files, pixels = await loop.run_in_executor(None, self._files, contents, stopped)
             thread = self._large if pixels > SMALL_IMAGES else None
             return await loop.run_in_executor(thread, _images, files, shape, stopped)
         finally:
-            stopped.set()
+            stopped.set()  # a thread cannot be cancelled: it looks at this before each picture
 
     def _files(self, contents: Sequence[str], stopped: Event) -> tuple[list[bytes], int]:
         """The files, and how many pixels they have in all, as their heads say."""

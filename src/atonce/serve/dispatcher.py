@@ -91,6 +91,7 @@ class Dispatcher:
         work = asyncio.create_task(answer)
         left = asyncio.create_task(_disconnected(request))
         try:
+            # Both are waited for: a client that leaves is not to keep the models busy until the time is over.
             await asyncio.wait({work, left}, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return work.result()
@@ -98,7 +99,7 @@ class Dispatcher:
                 raise ClientDisconnected
             raise timed_out(self.limits.seconds)
         finally:
-            work.cancel()
+            work.cancel()  # which ends the job at its next pause
             left.cancel()
 
     async def checked(self, check: Callable[[], Found], texts: Sequence[str]) -> Found:
@@ -204,7 +205,7 @@ class Batcher:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join)  # on another thread: answers go through the event loop
 
     @property
     def waiting(self) -> int:
@@ -307,7 +308,7 @@ class Batcher:
                 is_tried_again = len(batch) > 1
             else:
                 is_tried_again = False
-        if is_tried_again:
+        if is_tried_again:  # outside of the block above, whose time is not that of the next tries
             for one in batch:
                 if not one.answer.done():
                     self._process([one])
@@ -333,6 +334,7 @@ class Batcher:
     def _deliver(self, batch: list[_Queued], answers: Sequence[Any], seconds: float) -> None:
         """On the event loop: hand out the answers."""
         size = sum(one.item.size for one in batch)
+        # A running mean, so that Retry-After follows what the models are busy with now.
         self._seconds_per_size += 0.2 * (seconds / size - self._seconds_per_size)
         self._on_batch(len(batch), seconds)
         for one, answer in zip(batch, answers, strict=True):
@@ -371,6 +373,7 @@ class _StrideScheduler:
 
     def before(self, priority: int, others: Sequence[int]) -> int | None:
         """Of `others`, the one whose turn comes before what is worked on."""
+        # What is worked on now has used time since it was last counted, and must not be judged by less.
         self._stack[-1].charge()
         found = self.next(others)
         return found if found is not None and self._used[found] <= self._used[priority] else None

@@ -62,7 +62,7 @@ class FigureResponses:
         """
         if self._made >= MOST_WAITING:
             raise too_many_figures(MOST_WAITING)
-        self._made += 1
+        self._made += 1  # waiting ones, too: each holds a figure in memory
         try:
             content = await self._rendered(figure, kind)
         except DrawingDied as error:
@@ -71,6 +71,7 @@ class FigureResponses:
             ) from None
         finally:
             self._made -= 1
+        # The page draws a spec itself; anything else is a file to be kept.
         headers = {} if kind == "spec" else {"Content-Disposition": f'attachment; filename="heatmap.{kind}"'}
         return Response(content, media_type=_TYPES[kind], headers=headers)
 

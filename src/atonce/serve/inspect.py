@@ -115,7 +115,7 @@ def inspect_routes(models: ModelRegistry, dispatcher: Dispatcher) -> APIRouter:
             figure = await called(served[0], body, lambda: function(*served, body, limits))
             return await figures.response(figure, body.format)
 
-        figures.prepare(body.format)
+        figures.prepare(body.format)  # the process that draws starts while the models work
         return await dispatcher.in_time(request, answer())
 
     @router.post("/v1/look", response_model=LookResponse)
@@ -204,6 +204,7 @@ def look(served: ServedModel, asked: LookRequest, limits: Limits) -> LookRespons
     check_drawing(asked.temperature, asked.beam)
     if translator.is_blank(asked.text) or translator.in_segments(asked.text):
         return _translated_only(served, asked, read)
+    # Words are hidden by leaving their tokens out: a mask would mean something else to each architecture.
     without = read.places(_words(asked.hidden, len(read.words) - 1))
     heads = {layer: [head - 1 for head in heads] for layer, heads in asked.dropped.items()}
     width = max(asked.beam or translator.config.beam, asked.nbest or 1)

@@ -137,7 +137,7 @@ def json_text(data: Any) -> str:
     """As JSON. What is no finite number is null, as in every answer."""
     try:
         return json.dumps(data, ensure_ascii=False, allow_nan=False)
-    except ValueError:
+    except ValueError:  # rarely: it is not looked for in all answers
         return json.dumps(_with_nulls(data), ensure_ascii=False)
 
 
@@ -154,6 +154,7 @@ def _with_nulls(data: Any) -> Any:
 
 def _rounded(weights: np.ndarray) -> list[Any]:
     """As lists, to four digits: more are not seen, and take as many bytes again. None: not finite."""
+    # In float64: rounded in float32, 0.1234 would be written as 0.12340000271797.
     found: np.ndarray = np.round(weights.astype(np.float64), 4)
     if not np.isfinite(found).all():
         missing, found = ~np.isfinite(found), found.astype(object)

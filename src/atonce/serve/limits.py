@@ -293,6 +293,7 @@ def check_search(
         total, longest = total + tokens, max(longest, tokens)
     check_work(total, outputs, limits)
     check_memory("attention", NUMBER * numbers, limits)
+    # A longer text is searched in segments, one after another: memory does not grow with it.
     at_once = min(longest, translator.longest_source)
     check_memory("search", sizes.search(outputs, translator.longest_output(at_once)), limits)
     return total * outputs
@@ -328,7 +329,8 @@ class Inspection:
         if self.kind == "beam":
             check_memory("the tree", sizes.tree(self.outputs, longest), limits)
         target = lengths.get("the target", 0)
-        if target and not goes_in_segments:  # of which nothing is looked at
+        # Without a target it is checked once the output is there. Of segments nothing is looked at.
+        if target and not goes_in_segments:
             self.check_output(translator, target, limits)
         searched = (source + lengths.get("the prefix", 0)) * self.outputs
         written = target or source  # about as much, where it is not known
@@ -364,4 +366,5 @@ class Inspection:
     def source_tokens(self, translator: Translator) -> int:
         """Source tokens that are read at once."""
         tokens = count_tokens(translator, self.text)
+        # A translator that takes texts whole cuts off what is longer than it has learned to read.
         return min(tokens, translator.longest_source + 1) if translator.whole else tokens

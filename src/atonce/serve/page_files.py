@@ -44,7 +44,7 @@ def page_routes() -> APIRouter:
 
     @router.get("/page/{name}")
     async def page_file(name: str) -> Response:
-        if name == SCRIPT:
+        if name == SCRIPT:  # 0.9 MB that are put together once: beside the event loop
             return _sent(await run_in_threadpool(drawing_script))
         if name not in page_files():
             raise not_found("no such file", why="the page has none of this name", fix="open /")

@@ -95,6 +95,7 @@ class ModelRegistry:
             [
                 ServedModel.open(name, folder, fast=fast)
                 for name, folder in folders.items()
+                # Without weights and without a log it is no run in training: to load it says what is missing.
                 if folder.has_weights or not folder.read_log()
             ],
             folders,
@@ -157,6 +158,7 @@ def unique_names(runs: Sequence[Path]) -> list[str]:
             raise RecipeError(
                 f"{runs[number]} is given twice", why="a model has one name", fix="give each run once"
             )
+    # A folder more of each path at a time, and only of names that are not unique yet.
     names = [run.name for run in resolved]
     parts = 1
     while len(set(names)) < len(names):

@@ -101,6 +101,7 @@ def _stamp(path: Path) -> tuple[object, ...]:
         found = path.stat()
     except OSError as error:
         return path.name, error.errno
+    # The inode as well: a file that is replaced within the clock's resolution may keep time and size.
     return str(path), found.st_ino, found.st_size, found.st_mtime_ns
 
 

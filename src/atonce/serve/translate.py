@@ -255,11 +255,12 @@ async def _events(
     dispatcher: Dispatcher, model: str, translator: Translator, text: str, work: int
 ) -> AsyncIterator[str]:
     """Server-sent events: `piece` with the text so far, then `done` with all, or `fault`."""
+    # The time of the request counts from here, as the response has begun and `in_time` is over.
     loop, seconds = asyncio.get_running_loop(), dispatcher.limits.seconds
     deadline = loop.time() + seconds
     unsent = _Unsent()
 
-    def on_token(so_far: str) -> None:
+    def on_token(so_far: str) -> None:  # on the thread of the models
         loop.call_soon_threadsafe(unsent.put, so_far)
 
     search = asyncio.create_task(dispatcher.submit(StreamJob(translator, on_token), [text], work=work))
@@ -287,6 +288,7 @@ class _Unsent:
 
     def put(self, so_far: str | None) -> None:
         """The output so far; None: it is done."""
+        # The newest of those unsent is replaced: each has the whole text so far.
         if so_far is not None and len(self._texts) >= UNSENT:
             self._texts.pop()
         self._texts.append(so_far)
