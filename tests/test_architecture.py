@@ -1,6 +1,7 @@
 """The house: imports point downwards, and every module has a floor."""
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -13,8 +14,6 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 DOORS = {"__init__", "__main__"}
 """The front door itself may lead anywhere; it imports what is asked for."""
 FILES = sorted(ROOT.rglob("*.py"))
-HIDDEN_ARROWS = {"decoding/translator.py": {"explain"}}
-"""Known ones that run up. There is to be none: a Translation shows its heat map in a notebook."""
 NAMED_BY_USERS = {"studies/measurement/targets.py"}
 """Where a module is imported whose name a user gives: what is to be measured."""
 
@@ -81,7 +80,7 @@ def test_imports_point_downwards(path: Path) -> None:
     floor, here = floors(), part_of(path)
     if here in DOORS:
         return
-    for there in imported(path) - HIDDEN_ARROWS.get(str(path.relative_to(ROOT)), set()):
+    for there in imported(path):
         assert there == here or floor[there] > floor[here], (
             f"{there} does not lie below {here}; move what they share below both"
         )
@@ -117,3 +116,11 @@ def test_nobody_comes_in_through_the_front_door() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module == "atonce":
                 assert all((ROOT / f"{alias.name}.py").is_file() for alias in node.names), path
+
+
+def test_where_to_look_there_are_the_files() -> None:
+    text = (PROJECT.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    section = text.split("## Where to look")[1].split("\n## ")[0]
+    named = re.findall(r"`([\w/]+\.py)`", section)
+    assert len(named) > 40
+    assert [path for path in named if not (ROOT / path).is_file()] == []
