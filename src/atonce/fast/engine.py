@@ -25,7 +25,6 @@ from atonce.models.interface import (
     Source,
     SourceEmbedding,
     State,
-    TokenDecoder,
 )
 from atonce.models.transformer import TransformerDecoder, TransformerEncoder
 from atonce.shapes import Bool, Float, Int
@@ -97,7 +96,7 @@ class CompiledEncoder:
         return Memory(states, mask, mean_of_real(states, mask))
 
 
-class CompiledDecoder(TokenDecoder):
+class CompiledDecoder(Decoder):
     """Any decoder, whose choice among all pieces is compiled."""
 
     def __init__(self, plain: Decoder) -> None:

@@ -38,7 +38,7 @@ from atonce.models.image import (
     PooledConvolutions,
     WholeImageEmbedding,
 )
-from atonce.models.interface import Encoder, TokenDecoder
+from atonce.models.interface import Decoder, Encoder
 from atonce.models.recurrent import RecurrentDecoder, RecurrentEncoder
 from atonce.models.scan import ScanDecoder, ScanEncoder
 from atonce.models.seq2seq import Seq2Seq
@@ -110,7 +110,7 @@ def build_encoder(config: EncoderConfig, dim: int) -> Encoder:
 
 def build_decoder(
     config: DecoderConfig, embedding: TokenEmbedding, output: TokenEmbedding, dim: int
-) -> TokenDecoder:
+) -> Decoder:
     """Every decoder there is. `embedding` reads pieces, `output` scores them; they may be one table."""
     match config:
         case ConvolutionDecoderConfig():

@@ -4,11 +4,11 @@ from torch import Tensor, nn
 
 from atonce.layers.dropout import dropout
 from atonce.models.embedding import TokenEmbedding
-from atonce.models.interface import Memory, TokenDecoder
+from atonce.models.interface import Decoder, Memory
 from atonce.shapes import Float, Int
 
 
-class Classifier(TokenDecoder):
+class Classifier(Decoder):
     """Scores of labels from the pooled vector: a decoder that writes one label and does not look back.
 
     So everything that trains and validates a translator does the same for a classifier.

@@ -9,7 +9,7 @@ from atonce.layers.dropout import dropout
 from atonce.layers.masks import mean_of_real
 from atonce.layers.positions import SinusoidalPositions
 from atonce.models.embedding import TokenEmbedding
-from atonce.models.interface import Memory, Shared, TokenDecoder
+from atonce.models.interface import Decoder, Memory, Shared
 from atonce.shapes import Bool, Float, Int
 
 
@@ -46,7 +46,7 @@ class ConvolutionState(NamedTuple):
     source_mask: Shared[Bool[Tensor, "sentences source_len"]]
 
 
-class ConvolutionDecoder(TokenDecoder):
+class ConvolutionDecoder(Decoder):
     """Gated convolutions over the target so far, each block with its own attention to the source.
 
     Gehring 2017, section 3.3. The values that attention mixes are the encoder's states, not their sum with

@@ -84,43 +84,14 @@ class Encoder(Protocol):
         ...
 
 
-@runtime_checkable
-class Decoder(Protocol):
-    """Writes the target. `logits(forward(...))` over a whole target equals `step` taken piece by piece."""
+class Decoder(nn.Module):
+    """Writes the target. `logits(forward(...))` over a whole target equals `step` taken piece by piece.
 
-    output: TokenEmbedding
-    """The table whose rows the features are compared with: `logits` is `output.logits`."""
-
-    def start(self, memory: Memory) -> State:
-        """The state before the first piece."""
-        ...
-
-    def advance(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch dim"], State]:
-        """Features of the next position, and the state with `token` taken in: a step without its scores."""
-        ...
-
-    def step(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch vocab"], State]:
-        """Scores of the next piece after `token`, and the state with `token` taken in."""
-        ...
-
-    def forward(
-        self, target_in: Int[Tensor, "batch target_len"], memory: Memory
-    ) -> Float[Tensor, "batch target_len dim"]:
-        """Teacher forcing: features of every position of a known target.
-
-        All positions at once wherever the architecture allows it, and a loop where it does not.
-        """
-        ...
-
-    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
-        """Scores of every piece from features."""
-        ...
-
-
-class TokenDecoder(nn.Module):
-    """A `Decoder`. A subclass says where it starts, how it advances, and what it makes of a whole target."""
+    A subclass says where it starts, how it advances, and what it makes of a whole target.
+    """
 
     def __init__(self, output: TokenEmbedding) -> None:
+        """`output`: the table whose rows the features are compared with."""
         super().__init__()
         self.output = output
 
@@ -129,13 +100,16 @@ class TokenDecoder(nn.Module):
         raise NotImplementedError
 
     def advance(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch dim"], State]:
-        """Features of the next position, with `token` taken in."""
+        """Features of the next position, and the state with `token` taken in: a step without its scores."""
         raise NotImplementedError
 
     def forward(
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
     ) -> Float[Tensor, "batch target_len dim"]:
-        """Features of every position of a known target."""
+        """Teacher forcing: features of every position of a known target.
+
+        All positions at once wherever the architecture allows it, and a loop where it does not.
+        """
         raise NotImplementedError
 
     def step(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch vocab"], State]:

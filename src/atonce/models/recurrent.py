@@ -10,7 +10,7 @@ from atonce.layers.dropout import dropout
 from atonce.layers.recurrence import Cell, Directions, LayerState, RecurrentLayer, RecurrentStack
 from atonce.models.config import AttentionKind
 from atonce.models.embedding import TokenEmbedding
-from atonce.models.interface import Memory, Shared, TokenDecoder
+from atonce.models.interface import Decoder, Memory, Shared
 from atonce.shapes import Bool, Float, Int
 
 
@@ -52,7 +52,7 @@ class RecurrentState(NamedTuple):
     source: Shared[Source]
 
 
-class RecurrentDecoder(TokenDecoder):
+class RecurrentDecoder(Decoder):
     """A recurrent net that writes the target, each step waiting for the one before.
 
     Where the context c comes from, and when:

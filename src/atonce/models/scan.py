@@ -19,7 +19,7 @@ from atonce.layers.parallel_recurrence import (
 )
 from atonce.layers.recurrence import Directions
 from atonce.models.embedding import TokenEmbedding
-from atonce.models.interface import Memory, Shared, TokenDecoder
+from atonce.models.interface import Decoder, Memory, Shared
 from atonce.models.transformer import attendable
 from atonce.shapes import Bool, Float, Int
 
@@ -71,7 +71,7 @@ class ScanState(NamedTuple):
     source_mask: Shared[Bool[Tensor, "sentences source_len"]]
 
 
-class ScanDecoder(TokenDecoder):
+class ScanDecoder(Decoder):
     """Parallel recurrences over the target, each with attention to the source.
 
     With `ssru` the decoder of Kim 2019. A step takes as long after a thousand pieces as after one.

@@ -12,7 +12,7 @@ from atonce.layers.kv_cache import AttentionBias, attention_bias
 from atonce.layers.masks import mean_of_real, window_mask
 from atonce.layers.transformer import BlockCache, DecoderBlock, EncoderBlock, FusedLayers, StepAt
 from atonce.models.embedding import TokenEmbedding
-from atonce.models.interface import Memory, Shared, TokenDecoder
+from atonce.models.interface import Decoder, Memory, Shared
 from atonce.shapes import Bool, Float, Int
 
 
@@ -65,7 +65,7 @@ class TransformerState(NamedTuple):
     source_bias: Shared[AttentionBias]
 
 
-class TransformerDecoder(TokenDecoder):
+class TransformerDecoder(Decoder):
     """Masked self-attention blocks over the target, each with attention to the source.
 
     `window`: how far each may look back.
