@@ -19,7 +19,7 @@ SURFACE = {
     "evaluate": "--against --beam --fast --json --reference --source --threads RUN",
     "heatmap": "--end --head --layer --out --pieces --target --words RUN TEXT",
     "export": "--quantization --to FOLDER RUN",
-    "measure": "--claims --clock --clock-lengths --json --lengths --out --picture SUBJECTS",
+    "measure": "--claims --clock --clock-lengths --json --lengths --out --picture TARGETS",
     "read": "--beam --json --nbest --threads FILES RUN",
     "recipes": "--json --keys --schema",
     "serve": (

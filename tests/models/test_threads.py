@@ -17,7 +17,8 @@ from atonce.models.threads import (
     use_threads,
 )
 from atonce.runs.folder import RunFolder
-from atonce.training.train import Report, train
+from atonce.training.callbacks import OnStep, TrainingEvent
+from atonce.training.train import train
 
 
 @pytest.fixture
@@ -76,14 +77,14 @@ def test_a_training_goes_on_with_as_many_as_it_began_with(
     run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
     used = []
 
-    def watch(report: Report) -> None:
+    def watch(report: TrainingEvent) -> None:
         used.append((str(report.threads), torch.get_num_threads()))
 
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    train(recipe, run, resume=True, pause_at=1e-9, watch=watch)
+    train(recipe, run, resume=True, pause_at=1e-9, callbacks=[OnStep(watch)])
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert training_threads(SMALL, recipe.training.batch_tokens).count == 1
-    train(recipe, run, resume=True, watch=watch)
+    train(recipe, run, resume=True, callbacks=[OnStep(watch)])
     assert used[0] == ("2 threads, as OMP_NUM_THREADS says", 2)
     assert set(used[1:]) == {("2 threads, as the training began", 2)}
     assert {line["threads"] for line in RunFolder.open(run).read_log()} == {2}
@@ -94,7 +95,7 @@ def test_batches_that_are_accumulated_are_no_more_to_share(prepared_dates: Path,
     recipe = tiny.recipe(training={"steps": 1, "accumulate": 100})
     run = tiny.begun(tmp_path / "run", recipe, prepared_dates)
     used = []
-    train(recipe, run, resume=True, watch=lambda report: used.append(str(report.threads)))
+    train(recipe, run, resume=True, callbacks=[OnStep(lambda report: used.append(str(report.threads)))])
     (said,) = used
     assert said.startswith("1 thread, as a batch is about 0.0")
 
