@@ -23,7 +23,7 @@ import torch
 
 from atonce.data.batches import Batch
 from atonce.decoding.greedy import greedy
-from atonce.decoding.hypothesis import Pieces
+from atonce.decoding.hypothesis import SpecialTokens
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.models.device import choose_device
@@ -93,7 +93,7 @@ def answering(model: torch.nn.Module, read: Batch) -> Iterator[object]:
     model.eval()
     source, mask = read.source[:SENTENCES], read.source_mask[:SENTENCES]
     longest = torch.full((len(source),), LENGTH)
-    pieces = Pieces(bos=1, eos=2, never=(0,))
+    pieces = SpecialTokens(bos=1, eos=2, suppress=(0,))
     while True:
         with torch.inference_mode():
             memory = model.encode(source, mask)

@@ -8,7 +8,7 @@ import torch
 import tiny
 from atonce.data.ends import Ends
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.opening import model_for
+from atonce.decoding.load import model_for
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.hypothesis import Pieces
+from atonce.decoding.hypothesis import SpecialTokens
 from atonce.decoding.translator import Translator
 from atonce.models.build import build_model
 from atonce.models.config import (
@@ -22,13 +22,13 @@ from atonce.models.config import (
     TransformerDecoderConfig,
     TransformerEncoderConfig,
 )
-from atonce.models.interface import Memory
+from atonce.models.interface import Decoder, Memory
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig
 
 DIM, VOCAB = 8, 11
 PAD, BOS, EOS = 0, 1, 2
-PIECES = Pieces(BOS, EOS, never=(PAD, BOS))
+PIECES = SpecialTokens(BOS, EOS, suppress=(PAD, BOS))
 
 _SELF_ATTENTION = {"layers": 2, "heads": 2, "feed_forward": 12, "dropout": 0.3}
 
@@ -139,14 +139,14 @@ def forced(model: Seq2Seq, source: Sequence[int], output: Sequence[int]) -> floa
     return float(logits.log_softmax(-1).gather(1, torch.tensor(output)[:, None]).sum())
 
 
-class Chain(nn.Module):
+class Chain(Decoder):
     """A decoder that knows the step and the piece before, nothing else: search is all there is to test."""
 
-    output = None
     steps = 10
 
     def __init__(self, vocab: int, seed: int) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # without a table: the features are the scores
+        self.output = None
         draw = torch.Generator().manual_seed(seed)
         self.table = torch.randn(self.steps, vocab, vocab, generator=draw, dtype=torch.float64)
         """Scores of each piece, by step and piece before."""
@@ -157,10 +157,6 @@ class Chain(nn.Module):
     def advance(self, token: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         (step,) = state
         return self.table[step, token], (step + 1,)
-
-    def step(self, token: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        features, state = self.advance(token, state)
-        return self.logits(features), state
 
     def logits(self, features: Tensor) -> Tensor:
         """The features are the scores."""

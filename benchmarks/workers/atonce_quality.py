@@ -11,7 +11,7 @@ import torch
 from quality import Examination
 
 from atonce.data.prepare import open_prepared
-from atonce.decoding.opening import model_for, system_of
+from atonce.decoding.load import model_for, system_of
 from atonce.runs.recipe import load
 from atonce.training.average import WeightAverage
 from atonce.training.budget import GUESSED_VALIDATION, Clock, TimeBudget

@@ -14,7 +14,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from atonce.decoding.opening import load
+    from atonce.decoding.load import load
     from atonce.errors import AtonceError
     from atonce.explain.contexts.context import context
     from atonce.explain.looking import heatmap
@@ -49,7 +49,7 @@ _HOMES = {
     "distill": "atonce.studies.distill",
     "evaluate": "atonce.studies.evaluate",
     "heatmap": "atonce.explain.looking",
-    "load": "atonce.decoding.opening",
+    "load": "atonce.decoding.load",
     "recorded_attention": "atonce.explain.record",
     "train": "atonce.studies.experiment",
 }

@@ -24,7 +24,7 @@ PRELOADED = (
     "torch", "torch._dynamo", "numpy", "sacrebleu", "sentencepiece", "safetensors.torch",
     "atonce.cli.main", "atonce.cli.app", "atonce.cli.lines",
     "atonce.studies.experiment", "atonce.studies.evaluate",
-    "atonce.training.train", "atonce.decoding.opening", "atonce.explain.looking",
+    "atonce.training.train", "atonce.decoding.load", "atonce.explain.looking",
 )  # fmt: skip
 GIB = 1 << 30
 

@@ -121,7 +121,7 @@ def open_all(folder: Path) -> None:
     """Look at every file that has a sum, at the data and at the model."""
     from atonce import stored
     from atonce.data.prepare import open_prepared
-    from atonce.decoding.opening import load
+    from atonce.decoding.load import load
 
     for name in stored.names(folder, ""):
         stored.check(folder, name)
@@ -220,7 +220,7 @@ def a_demo(base: Path) -> Kind:
         return [f"neither the old demo nor the new one is whole: {names(demo)}"]
 
     def is_whole(demo: Path) -> bool:
-        from atonce.decoding.opening import load
+        from atonce.decoding.load import load
 
         if not (demo / "report.html").is_file():
             return False

@@ -34,7 +34,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests, as pytest has it
 
 import tiny
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
 from atonce.serve.costs import View, check_texts_work

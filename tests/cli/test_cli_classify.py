@@ -10,7 +10,7 @@ from PIL import Image
 import tiny
 from atonce.data.images import ImagePair
 from atonce.data.prepare import open_prepared
-from atonce.decoding.opening import load_classifier, load_reader
+from atonce.decoding.load import load_classifier, load_reader
 from atonce.studies.experiment import train
 from command import Command
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import tiny
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe
 from command import Command

@@ -1,6 +1,6 @@
 import json
 
-from atonce.models.named import ARCHITECTURES
+from atonce.models.architectures import ARCHITECTURES
 from atonce.runs.recipe import Recipe, load, names
 from command import Command
 

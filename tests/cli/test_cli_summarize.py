@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe, dumps
 from atonce.stored import replacing_with_sum

@@ -5,7 +5,7 @@ from shutil import copytree
 import pytest
 import torch
 
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.runs.folder import RunFolder
 from atonce.seeds import torch_seed
 from command import Command

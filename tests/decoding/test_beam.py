@@ -52,7 +52,7 @@ def beam_that_never_stops(decoder: Chain, *, width: int, most: int) -> list[tupl
             (total + decoder.gain(step, (BOS, *words)[-1], piece), (*words, piece))
             for total, words in beginnings
             for piece in range(VOCAB)
-            if piece not in PIECES.never
+            if piece not in PIECES.suppress
         ]
         grown.sort(reverse=True)
         ended += [one for one in grown[:width] if one[1][-1] == EOS]

@@ -22,7 +22,7 @@ def test_the_likeliest_piece_is_taken_at_each_step() -> None:
     (found,) = greedy(decoder, blank_memory(1), PIECES, torch.tensor([7]))
     before = BOS
     for step, piece in enumerate(found.pieces):
-        allowed = [other for other in range(VOCAB) if other not in PIECES.never]
+        allowed = [other for other in range(VOCAB) if other not in PIECES.suppress]
         assert piece == max(allowed, key=lambda other: float(decoder.table[step, before, other]))
         before = piece
 
@@ -38,7 +38,7 @@ def test_drawing_depends_on_the_seed_alone() -> None:
 def test_pieces_are_drawn_as_often_as_they_are_likely(temperature: float) -> None:
     decoder = Chain(VOCAB, 1)
     logits = decoder.table[0, BOS].clone()
-    logits[list(PIECES.never)] = -torch.inf
+    logits[list(PIECES.suppress)] = -torch.inf
     likely = (logits / temperature).softmax(-1)
     counts = torch.bincount(
         torch.tensor([one.pieces[0] for one in drawn(decoder, temperature=temperature, seed=0)]),
@@ -66,7 +66,7 @@ def test_however_low_a_temperature_the_likeliest_is_drawn(temperature: float) ->
 @pytest.mark.parametrize("temperature", [1e30, 1e300])
 def test_however_high_a_temperature_what_is_never_written_stays_away(temperature: float) -> None:
     hot = drawn(Chain(VOCAB, 2), temperature=temperature, seed=0, most=3, rows=50)
-    assert not {piece for one in hot for piece in one.pieces} & set(PIECES.never)
+    assert not {piece for one in hot for piece in one.pieces} & set(PIECES.suppress)
     assert len({one.pieces for one in hot}) > 10
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import tiny
 from atonce.data.ends import Ends
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.explain.contexts.context import context

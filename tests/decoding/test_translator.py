@@ -9,7 +9,7 @@ import atonce
 from atonce.data.config import DatesConfig
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.search import drawing_bytes, search_bytes
 from atonce.decoding.segments import segments
 from atonce.decoding.translator import Alternative, Translation, Translator

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from atonce.decoding.beam import beam_search
-from atonce.decoding.choice import likeliest
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, reorder
+from atonce.decoding.topk import topk_continuations
 from atonce.fast import accelerate
 from atonce.models.config import ModelConfig
 from atonce.models.interface import Memory
@@ -60,7 +60,7 @@ def test_states_are_the_encoders(name: str) -> None:
     source, mask = padded(MANY)
     found, expected = compiled.encode(source, mask), model.encode(source, mask)
     near(found.states[mask], expected.states[mask])
-    near(found.summary, expected.summary)
+    near(found.pooled, expected.pooled)
     assert torch.equal(found.mask, mask)
 
 
@@ -127,8 +127,8 @@ def test_the_best_pieces_are_those_of_all_scores(config: ModelConfig) -> None:
     features = torch.randn(6, model.decoder.output.weight.shape[1], generator=draw)
     totals = torch.tensor([[0.0, -1.0], [-2.0, -torch.inf], [-0.5, -0.5]])
     for count in (1, 4):
-        found = likeliest(compiled.decoder, features, totals, torch.tensor(PIECES.never), count)
-        expected = likeliest(model.decoder, features, totals, torch.tensor(PIECES.never), count)
+        found = topk_continuations(compiled.decoder, features, totals, torch.tensor(PIECES.suppress), count)
+        expected = topk_continuations(model.decoder, features, totals, torch.tensor(PIECES.suppress), count)
         torch.testing.assert_close(found.totals, expected.totals, rtol=1e-4, atol=1e-4)
         assert torch.equal(found.pieces, expected.pieces)
         assert torch.equal(found.places, expected.places)

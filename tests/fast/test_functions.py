@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from torch import nn
 
-from atonce.layers.norm import build_norm
+from atonce.layers.transformer import build_norm
 from compiling import kernels_or_skip
 
 kernels_or_skip()

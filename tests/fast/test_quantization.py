@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from atonce.fast.quantization import LEVELS, QuantizedLinear, quantize_linear_layers
-from atonce.layers.neuron import NeuronLayer
+from atonce.layers.activation import ActivatedLinear
 
 INPUTS, OUTPUTS = 24, 16
 
@@ -75,13 +75,13 @@ def test_joined_layers_give_their_outputs_one_after_the_other() -> None:
 @pytest.mark.parametrize("nonlinearity", ["relu", "gelu", "swish"])
 def test_neurons_keep_their_nonlinearity(nonlinearity: str) -> None:
     torch.manual_seed(0)
-    layer = NeuronLayer(INPUTS, OUTPUTS, nonlinearity)  # type: ignore[arg-type]
+    layer = ActivatedLinear(INPUTS, OUTPUTS, nonlinearity)  # type: ignore[arg-type]
     inputs = drawn(4, INPUTS)
     torch.testing.assert_close(QuantizedLinear.of(layer)(inputs), layer(inputs), atol=0.05, rtol=0.05)
 
 
 def test_every_linear_layer_is_rounded_but_for_scores() -> None:
-    module = nn.Sequential(nn.Linear(4, 4), nn.Sequential(NeuronLayer(4, 8, "relu"), nn.Linear(8, 1)))
+    module = nn.Sequential(nn.Linear(4, 4), nn.Sequential(ActivatedLinear(4, 8, "relu"), nn.Linear(8, 1)))
     quantize_linear_layers(module)
     kinds = [type(layer) for layer in module.modules() if not isinstance(layer, nn.Sequential)]
     assert kinds == [QuantizedLinear, QuantizedLinear, nn.Linear]

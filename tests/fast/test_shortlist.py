@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from atonce.decoding.beam import beam_search
-from atonce.decoding.hypothesis import Hypothesis, Pieces
+from atonce.decoding.hypothesis import Hypothesis, SpecialTokens
 from atonce.fast.lexicon import Lexicon
 from atonce.fast.shortlist import Shortlist
 from atonce.models.seq2seq import Seq2Seq
@@ -27,10 +27,10 @@ def shortlist(common: list[int], likely: np.ndarray = LIKELY) -> Shortlist:
 
 @torch.inference_mode()
 def found(
-    model: Seq2Seq, rows: list[int], lists: Shortlist | None, pieces: Pieces = PIECES
+    model: Seq2Seq, rows: list[int], lists: Shortlist | None, pieces: SpecialTokens = PIECES
 ) -> list[list[Hypothesis]]:
     source, mask = padded([SOURCES[row] for row in rows])
-    candidates = lists and lists.candidates(source, mask, model.decoder.output, pieces.never)
+    candidates = lists and lists.candidates(source, mask, model.decoder.output, pieces.suppress)
     return beam_search(
         model.decoder, model.encode(source, mask), pieces, LENGTHS[rows], width=3, candidates=candidates
     )
@@ -38,10 +38,10 @@ def found(
 
 def test_a_list_holds_what_the_source_may_become_and_what_is_common(model: Seq2Seq) -> None:
     source, mask = padded(SOURCES)
-    made = shortlist([EOS, 8]).candidates(source, mask, model.decoder.output, PIECES.never)
+    made = shortlist([EOS, 8]).candidates(source, mask, model.decoder.output, PIECES.suppress)
     for row, text in enumerate(SOURCES):
         listed = made.pieces[row][made.closed[row, 0] == 0].tolist()
-        expected = {EOS, 8, *text, *((piece + 1) % VOCAB for piece in text)} - set(PIECES.never)
+        expected = {EOS, 8, *text, *((piece + 1) % VOCAB for piece in text)} - set(PIECES.suppress)
         assert listed == sorted(expected)
         assert torch.equal(made.table[row, : len(listed)], model.decoder.output.weight[listed])
 
@@ -56,7 +56,7 @@ def test_outputs_are_made_of_the_list_alone(model: Seq2Seq) -> None:
 
 def test_a_list_of_all_pieces_changes_nothing(model: Seq2Seq) -> None:
     """Where no piece is forbidden: those keep a share of the probability that a list does not give them."""
-    anything = replace(PIECES, never=())
+    anything = replace(PIECES, suppress=())
     everything = found(model, [0, 1, 2], shortlist(list(range(VOCAB))), anything)
     plain = found(model, [0, 1, 2], None, anything)
     for ours, expected in zip(everything, plain, strict=True):

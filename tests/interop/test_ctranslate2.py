@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tiny
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import DiskError, RunError
 from atonce.interop import ctranslate2_model, ctranslate2_trial

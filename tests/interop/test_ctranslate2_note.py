@@ -14,7 +14,7 @@ import tiny
 from atonce.data.config import VocabularyConfig
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import length_penalty
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.interop.ctranslate2 import export
 from atonce.interop.ctranslate2_model import positions

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue
 from atonce.layers.kv_cache import FEW, ROOM, attention_bias, preallocate, round_up
+from atonce.layers.masks import window_mask
 from atonce.layers.positions import sinusoids
 from atonce.layers.transformer import DecoderBlock, Norm, StepAt
-from atonce.layers.window import window_mask
 
 BATCH, SOURCE, TARGET, DIM, HEADS, HIDDEN = 3, 5, 4, 8, 2, 12
 REAL = torch.tensor([[True] * 5, [True, True, False, False, False], [True] * 4 + [False]])

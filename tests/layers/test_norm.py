@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atonce.layers.norm import EPSILON, NormKind, build_norm
+from atonce.layers.transformer import EPSILON, NormKind, build_norm
 
 DIM = 6
 every_kind = pytest.mark.parametrize("kind", get_args(NormKind))

@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atonce.layers.parallel_recurrence import PARALLEL_RECURRENCES, ParallelCell
+from atonce.layers.parallel_recurrence import (
+    PARALLEL_RECURRENCES,
+    ParallelCell,
+    ScanDecoderBlock,
+    ScanEncoderBlock,
+)
 from atonce.layers.recurrence import Directions
-from atonce.layers.scan_blocks import ScanDecoderBlock, ScanEncoderBlock
 
 BATCH, SOURCE, TARGET, DIM, HEADS, HIDDEN = 3, 5, 4, 8, 2, 12
 REAL = torch.tensor([[True] * 5, [True, True, False, False, False], [True] * 4 + [False]])

@@ -7,19 +7,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atonce.layers.attention import MultiHeadAttention
-from atonce.layers.norm import EPSILON, NormKind
+from atonce.layers.masks import window_mask
 from atonce.layers.positions import rotated, sinusoids
 from atonce.layers.transformer import (
+    EPSILON,
     Activation,
     DecoderBlock,
     EncoderBlock,
     FeedForward,
     FeedForwardBlock,
     Norm,
+    NormKind,
     Residual,
     gated_width,
 )
-from atonce.layers.window import window_mask
 
 BATCH, SOURCE, TARGET, DIM, HEADS, HIDDEN = 3, 5, 4, 8, 2, 12
 REAL = torch.tensor([[True] * 5, [True, True, False, False, False], [True] * 4 + [False]])

@@ -12,7 +12,7 @@ from atonce.models.config import (
     ScanDecoderConfig,
     TransformerDecoderConfig,
 )
-from atonce.models.embedding import PieceEmbedding
+from atonce.models.embedding import TokenEmbedding
 from zoo import DECODERS, DIM, ENCODERS, SOURCES, VOCAB, config_of, every_part, model_of, padded
 
 
@@ -22,8 +22,8 @@ def test_one_table_serves_all_where_embeddings_are_tied(config: ModelConfig) -> 
     untied = build_model(config.model_copy(update={"tied_embeddings": False}), VOCAB)
     assert untied.weight_count - tied.weight_count == 2 * VOCAB * DIM
     assert sum(weight.shape == (VOCAB, DIM) for weight in tied.parameters()) == 1
-    assert sum(isinstance(module, PieceEmbedding) for module in tied.modules()) == 1
-    assert sum(isinstance(module, PieceEmbedding) for module in untied.modules()) == 3
+    assert sum(isinstance(module, TokenEmbedding) for module in tied.modules()) == 1
+    assert sum(isinstance(module, TokenEmbedding) for module in untied.modules()) == 3
 
 
 def test_what_is_learned_is_counted() -> None:
@@ -104,7 +104,7 @@ def test_an_encoder_gives_states_mask_and_summary_of_the_models_width(name: str)
     source, mask = padded(SOURCES)
     memory = model_of(config_of(name, "gru_none")).encode(source, mask)
     assert memory.states.shape == (*source.shape, DIM)
-    assert memory.summary.shape == (len(source), DIM)
+    assert memory.pooled.shape == (len(source), DIM)
     assert memory.mask is mask
 
 

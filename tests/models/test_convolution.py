@@ -73,8 +73,8 @@ def test_a_piece_is_not_the_same_everywhere_even_without_neighbours() -> None:
 
 def test_the_summary_is_the_mean_of_what_is_real() -> None:
     memory = model_of(config_of("convolution", "gru_none")).encode(*padded(SOURCES, length=9))
-    for states, summary, source in zip(memory.states, memory.summary, SOURCES, strict=True):
-        torch.testing.assert_close(summary, states[: len(source)].mean(0))
+    for states, pooled, source in zip(memory.states, memory.pooled, SOURCES, strict=True):
+        torch.testing.assert_close(pooled, states[: len(source)].mean(0))
 
 
 def sizes(state: State) -> list[torch.Size]:

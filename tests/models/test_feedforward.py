@@ -15,11 +15,11 @@ def test_a_position_knows_neither_its_neighbours_nor_its_place() -> None:
 
 def test_the_summary_is_a_bag_of_words() -> None:
     model = model_of(config_of("feedforward", "gru_none"))
-    summary, shuffled, other = (
-        model.encode(*padded([source])).summary for source in ([5, 3, 8], [8, 5, 3], [5, 3, 9])
+    pooled, shuffled, other = (
+        model.encode(*padded([source])).pooled for source in ([5, 3, 8], [8, 5, 3], [5, 3, 9])
     )
-    torch.testing.assert_close(summary, shuffled)
-    assert not torch.isclose(summary, other).all()
+    torch.testing.assert_close(pooled, shuffled)
+    assert not torch.isclose(pooled, other).all()
 
 
 def test_layers_give_the_states_of_all_positions() -> None:
@@ -39,5 +39,5 @@ def test_without_layers_the_states_are_the_embeddings(training: bool) -> None:
     memory = encoder.train(training)(embedded, mask)
     assert torch.equal(memory.states, embedded)
     for row, source in enumerate(SOURCES):
-        torch.testing.assert_close(memory.summary[row], embedded[row, : len(source)].mean(0))
+        torch.testing.assert_close(memory.pooled[row], embedded[row, : len(source)].mean(0))
     assert not list(encoder.parameters())

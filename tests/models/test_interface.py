@@ -16,6 +16,6 @@ def test_batches_are_stacked_in_order_and_padded_to_the_longest() -> None:
     for part in parts:
         rows, length, _ = part.states.shape
         torch.testing.assert_close(whole.states[row : row + rows, :length], part.states)
-        torch.testing.assert_close(whole.summary[row : row + rows], part.summary)
+        torch.testing.assert_close(whole.pooled[row : row + rows], part.pooled)
         row += rows
     assert stacked(parts[:1]) is parts[0]

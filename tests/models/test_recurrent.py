@@ -17,12 +17,12 @@ def as_the_papers_write_it(decoder: RecurrentDecoder, name: str, memory: Memory)
 
     def context(hidden: Tensor) -> Tensor:
         if decoder.attention is None:
-            return memory.summary
+            return memory.pooled
         keys = decoder.attention.keys(memory.states)
         scores = decoder.attention.scores(hidden[:, None], keys)[:, 0].masked_fill(~memory.mask, -torch.inf)
         return (scores.softmax(-1)[..., None] * memory.states).sum(1)
 
-    first = decoder.first_states(memory.summary).tanh().split(DIM, dim=-1)
+    first = decoder.first_states(memory.pooled).tanh().split(DIM, dim=-1)
     layers = [(h, torch.zeros_like(h)) if "lstm" in name else (h,) for h in first]
     fed, mixtures = torch.zeros_like(first[0]), []
     for embedded in decoder.embedding(TARGETS).unbind(1):
@@ -79,7 +79,7 @@ def test_without_attention_only_the_summary_is_known(cell: str) -> None:
     memory = model.encode(*padded(SOURCES))
     other = memory._replace(states=torch.zeros_like(memory.states))
     assert torch.equal(model.decoder.forward(TARGETS, memory), model.decoder.forward(TARGETS, other))
-    other = memory._replace(summary=-memory.summary)
+    other = memory._replace(pooled=-memory.pooled)
     assert not torch.allclose(model.decoder.forward(TARGETS, memory), model.decoder.forward(TARGETS, other))
 
 

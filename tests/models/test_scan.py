@@ -27,7 +27,7 @@ def test_a_decoders_state_does_not_grow(cell: str) -> None:
         _, state = model.decoder.step(torch.full((3,), 5), state)
         assert sizes(state) == first
     keys_and_values = 2 * memory.states.numel()
-    assert sum(first) == 2 * (memory.summary.numel() + keys_and_values) + memory.mask.numel()
+    assert sum(first) == 2 * (memory.pooled.numel() + keys_and_values) + memory.mask.numel()
 
 
 @pytest.mark.parametrize("cell", DECODERS)
@@ -70,11 +70,11 @@ def test_the_order_of_words_matters_though_no_positions_are_added(cell: str) -> 
     model = model_of(config_of(cell, "gru_none"))
     one, other = (model.encode(*padded([source])) for source in ([5, 3, 8], [3, 5, 8]))
     assert not torch.isclose(one.states, other.states).all(-1).any()
-    assert not torch.allclose(one.summary, other.summary)
+    assert not torch.allclose(one.pooled, other.pooled)
 
 
 @pytest.mark.parametrize("cell", ENCODERS)
 def test_the_summary_is_the_mean_of_the_real_states(cell: str) -> None:
     memory = model_of(config_of(f"bi{cell}", "gru_none")).encode(*padded(SOURCES, length=9))
     means = [states[: len(source)].mean(0) for states, source in zip(memory.states, SOURCES, strict=True)]
-    torch.testing.assert_close(memory.summary, torch.stack(means))
+    torch.testing.assert_close(memory.pooled, torch.stack(means))

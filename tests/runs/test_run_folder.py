@@ -15,7 +15,7 @@ import atonce
 import tiny
 from atonce import stored
 from atonce.data.prepare import open_prepared
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.errors import DiskError, RunError
 from atonce.runs.folder import JsonLines, RunFolder, load_tensors, save_tensors
 from atonce.runs.recipe import FORMAT, dumps

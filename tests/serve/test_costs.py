@@ -246,7 +246,7 @@ def test_after_its_time_a_request_stops_at_the_next_step(
             stopped.set()
             raise
 
-    for module in ("decoding.beam", "decoding.greedy", "decoding.prefix", "decoding.translator",
+    for module in ("decoding.beam", "decoding.greedy", "decoding.hypothesis", "decoding.translator",
                    "explain.texts.influence", "serve.looking", "serve.wishes"):  # fmt: skip
         monkeypatch.setattr(f"atonce.{module}.pause", slow)
     with TestClient(build_app(models, Limits(seconds=0.15))) as client:

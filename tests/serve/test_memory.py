@@ -24,7 +24,7 @@ from atonce.data.config import VocabularyConfig
 from atonce.data.image_files import image_of, size_of
 from atonce.data.images import ImageShape
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.models.device import give_memory_back
 from atonce.serve import costs, wishes
 from atonce.serve.app import build_app

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.models.threads import computing_on
 from atonce.runs.folder import RunFolder

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import tiny
-from atonce.decoding.opening import load
+from atonce.decoding.load import load
 from atonce.disk import owned
 from atonce.errors import RecipeError, RunError, TrainingError
-from atonce.models.named import architecture
+from atonce.models.architectures import architecture
 from atonce.runs.folder import RunFolder
 from atonce.studies import demo as demo_module
 from atonce.studies.demo import MODELS, Demo, demo

@@ -10,7 +10,7 @@ import pytest
 
 import tiny
 from atonce.data.prepare import open_prepared
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.disk import owned
 from atonce.errors import DataError, DiskError, RunError

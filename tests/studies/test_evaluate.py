@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from atonce.data.prepare import open_prepared
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.errors import DataError, RecipeError, RunError
 from atonce.evaluation.significance import paired_bootstrap
 from atonce.evaluation.translation import score

@@ -16,11 +16,11 @@ from atonce.data.dates import generate
 from atonce.data.examples import Examples
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.opening import model_for
+from atonce.decoding.load import model_for
 from atonce.errors import RecipeError
+from atonce.models.architectures import ARCHITECTURES
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
-from atonce.models.named import ARCHITECTURES
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import Recipe
 from atonce.training import memory

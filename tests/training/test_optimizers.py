@@ -6,7 +6,7 @@ from atonce.layers.convolution import GatedConvolution
 from atonce.layers.positions import LearnedPositions
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig, PooledConvolutionsConfig
-from atonce.models.embedding import PieceEmbedding
+from atonce.models.embedding import TokenEmbedding
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.muon import Muon
 from atonce.training.optimizers import build_optimizers, hidden_matrices
@@ -17,7 +17,7 @@ from zoo import config_of, every_part, model_of
 @pytest.mark.parametrize("tied", [True, False])
 def test_muon_learns_every_matrix_that_is_no_table(config: ModelConfig, tied: bool) -> None:
     model = model_of(config.model_copy(update={"tied_embeddings": tied}))
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, PieceEmbedding | LearnedPositions)}
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, TokenEmbedding | LearnedPositions)}
     matrices = hidden_matrices(model)
     chosen = [id(weight) for weight, _ in matrices]
     assert len(chosen) == len(set(chosen))

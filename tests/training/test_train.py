@@ -14,8 +14,8 @@ import torch
 
 import tiny
 from atonce.data.prepare import prepare
-from atonce.decoding.opening import load_translator
-from atonce.decoding.system import System
+from atonce.decoding.load import load_translator
+from atonce.decoding.predictor import Predictor
 from atonce.errors import DataError, DiskError, RunError, TrainingError
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, load_tensors
@@ -33,7 +33,7 @@ def losses(
     shown: list[dict[str, torch.Tensor]] = []
     left = iter(zip(values, scores or [0.0] * len(values), strict=True))
 
-    def pretended(system: System, *_: Any, **__: Any) -> Validation:
+    def pretended(system: Predictor, *_: Any, **__: Any) -> Validation:
         shown.append(weights_of(system.model))
         loss, score = next(left)
         return Validation(loss, "chrf", score)

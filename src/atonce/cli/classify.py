@@ -26,7 +26,7 @@ def classify(
     from atonce.data.image_files import read_image
     from atonce.data.images import ImageShape
     from atonce.data.lines import read_lines, read_stdin
-    from atonce.decoding.opening import load_classifier
+    from atonce.decoding.load import load_classifier
     from atonce.models.threads import use_threads
 
     use_threads(threads)

@@ -19,7 +19,7 @@ def open_for(task: Task, run: Path, *, fast: bool) -> "Translator":
 
     Raises RunError if it was for another.
     """
-    from atonce.decoding.opening import load_translator
+    from atonce.decoding.load import load_translator
     from atonce.runs.folder import RunFolder
 
     trained_for = RunFolder.open(run).recipe.data.task

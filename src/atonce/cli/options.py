@@ -101,7 +101,7 @@ Fast = Annotated[
     bool,
     typer.Option(
         "--fast",
-        help="Much sooner on a CPU, and about as good: in eight bits, and compiled if numba is installed.",
+        help="Faster int8 inference on a CPU, compiled where numba is installed; outputs may differ slightly.",
         callback=_hint,
     ),
 ]

@@ -19,7 +19,7 @@ def read(
     """Read the text in each picture."""
     from atonce.cli.output import print_json, print_text
     from atonce.data.image_files import read_image
-    from atonce.decoding.opening import load_reader
+    from atonce.decoding.load import load_reader
     from atonce.models.threads import use_threads
 
     use_threads(threads)

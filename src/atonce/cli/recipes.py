@@ -10,7 +10,7 @@ def recipes(
 ) -> None:
     """List the recipes that ship with atonce, and the architectures that can learn them."""
     from atonce.cli.output import print_json, print_text
-    from atonce.models.named import ARCHITECTURES
+    from atonce.models.architectures import ARCHITECTURES
     from atonce.runs.recipe import load, names
 
     known = {name: load(name) for name in names()}

@@ -6,16 +6,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atonce.decoding.choice import Choice, likeliest
-from atonce.decoding.hypothesis import Hypothesis, Pieces, few_are_left, length_penalty, reorder
-from atonce.decoding.prefix import Begun, begin, behind
+from atonce.decoding.hypothesis import (
+    Hypothesis,
+    Prefill,
+    SpecialTokens,
+    length_penalty,
+    min_length_after,
+    prefill,
+    reorder,
+    should_compact,
+)
+from atonce.decoding.topk import Continuations, topk_continuations
 from atonce.fast.shortlist import Candidates
 from atonce.models.interface import Decoder, Memory, Shared
 from atonce.pauses import pause
 from atonce.shapes import Bool, Float, Int
 
 
-class Beams(NamedTuple):
+class Hypotheses(NamedTuple):
     """The unfinished beginnings: `width` of them for each sentence that is still searched.
 
     The decoder's state holds them as rows, sentence after sentence.
@@ -28,15 +36,15 @@ class Beams(NamedTuple):
     """Log-probabilities; -inf where there are fewer beginnings than places."""
 
 
-class Growth(NamedTuple):
+class BeamStep(NamedTuple):
     """What a step of beam search did, for whoever watches. Sentences are those that are still searched."""
 
-    before: Beams
-    choice: Choice
+    before: Hypotheses
+    choice: Continuations
     """What was looked at: the best continuations of each sentence, twice as many as go on, best first."""
-    after: Beams
+    after: Hypotheses
     """Those that go on."""
-    ended: Beams
+    ended: Hypotheses
     """Those that ended, each a sentence of its own: `sentences` says of which it is."""
     cut_off: Bool[Tensor, " sentences"]
     """Whether those that go on are as long as they may be: then they are outputs as they are."""
@@ -46,14 +54,14 @@ class Growth(NamedTuple):
 def beam_search(
     decoder: Decoder,
     memory: Memory,
-    pieces: Pieces,
+    special: SpecialTokens,
     max_lengths: Int[Tensor, " batch"],
     *,
     width: int,
     alpha: float = 1.0,
     candidates: Candidates | None = None,
     prefix: Sequence[int] = (),
-    watch: Callable[[Growth], None] | None = None,
+    watch: Callable[[BeamStep], None] | None = None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses found for each sentence, at most `width`, best first; sentences in order.
 
@@ -64,22 +72,22 @@ def beam_search(
     them. Those that are done leave the batch, many at a time.
     """
     found: list[list[Hypothesis]] = [[] for _ in range(len(max_lengths))]
-    begun, listed = begin(decoder, memory, pieces.bos, prefix), Shared(candidates)
+    begun, listed = prefill(decoder, memory, special.bos, prefix), Shared(candidates)
     token, state, beams = begun.token, begun.state, _beginning(begun, prefix)
-    max_lengths = behind(prefix, max_lengths)
-    never = torch.tensor(pieces.never, dtype=torch.long, device=max_lengths.device)
+    max_lengths = min_length_after(prefix, max_lengths)
+    suppress = torch.tensor(special.suppress, dtype=torch.long, device=max_lengths.device)
     for length in range(len(prefix) + 1, int(max_lengths.max()) + 1):
         features, state = decoder.advance(token, state)
-        # Twice as many as go on, since some of them end.
-        choice = likeliest(decoder, features, beams.totals, never, 2 * width, listed.content)
+        # Twice as many as go on, since each beginning may end once: `width` of them at most.
+        choice = topk_continuations(decoder, features, beams.totals, suppress, 2 * width, listed.content)
         before = beams
-        beams, parents, ended = _grow(before, choice, pieces.eos, width)
+        beams, parents, ended = _grow(before, choice, special.eos, width)
         _collect(found, ended, alpha)
         cut_off = max_lengths[beams.sentences] <= length
         if watch is not None:
-            watch(Growth(before, choice, beams, ended, cut_off))
+            watch(BeamStep(before, choice, beams, ended, cut_off))
         if cut_off.any():
-            _collect(found, Beams(*(part[cut_off] for part in beams)), alpha)
+            _collect(found, Hypotheses(*(part[cut_off] for part in beams)), alpha)
 
         is_open = [
             not over and not _is_done(found[sentence], best, length, width, alpha)
@@ -91,11 +99,12 @@ def beam_search(
         if not open_sentences:
             break
         kept = None
-        if few_are_left(open_sentences, len(is_open)):
+        if should_compact(open_sentences, len(is_open)):
             kept = torch.tensor(is_open, device=token.device).nonzero()[:, 0]
-            beams, parents = Beams(*(part[kept] for part in beams)), parents[kept]
+            beams, parents = Hypotheses(*(part[kept] for part in beams)), parents[kept]
         elif open_sentences < len(is_open):
-            # Without a likely beginning, nothing more is found.
+            # They stay as rows until it pays to move the others. Without a likely beginning, nothing more
+            # is found.
             beams.totals[~torch.tensor(is_open, device=token.device)] = -torch.inf
         token = beams.pieces[:, :, -1].flatten()
         state, listed = reorder((state, listed), parents.flatten(), kept)
@@ -103,10 +112,10 @@ def beam_search(
     return [sorted(hypotheses, key=lambda h: -h.score)[:width] for hypotheses in found]
 
 
-def _beginning(begun: Begun, prefix: Sequence[int]) -> Beams:
+def _beginning(begun: Prefill, prefix: Sequence[int]) -> Hypotheses:
     """One beginning for each sentence: what is forced."""
     count, device = len(begun.token), begun.token.device
-    return Beams(
+    return Hypotheses(
         torch.arange(count, device=device),
         torch.tensor(prefix, dtype=torch.long, device=device).expand(count, 1, -1),
         begun.totals,
@@ -114,33 +123,39 @@ def _beginning(begun: Begun, prefix: Sequence[int]) -> Beams:
 
 
 def _grow(
-    beams: Beams, choice: Choice, eos: int, width: int
-) -> tuple[Beams, Int[Tensor, "sentences width"], Beams]:
+    beams: Hypotheses, choice: Continuations, eos: int, width: int
+) -> tuple[Hypotheses, Int[Tensor, "sentences width"], Hypotheses]:
     """Add a piece to each beginning, as chosen.
 
     Returns the best `width` new beginnings that go on, the row each one's parent has in the decoder's state,
     and those that ended among the best `width`.
     """
     sentences, places = beams.totals.shape
-    best, place, piece = choice
+    best, place, piece = choice  # each (sentences, 2 × width), best first
+    # (sentences, 2 × width, length + 1): what each continues, and its new piece.
     grown = torch.cat(
         [beams.pieces.gather(1, place[..., None].expand(-1, -1, beams.pieces.shape[2])), piece[..., None]], -1
     )
     is_end = piece == eos
 
+    # An end beyond the best `width` is no hypothesis: a better beginning than it goes on in its place.
     ended_here = is_end[:, :width] & best[:, :width].isfinite()
     sentence, rank = ended_here.nonzero(as_tuple=True)
-    ended = Beams(beams.sentences[sentence], grown[sentence, rank][:, None], best[sentence, rank][:, None])
+    ended = Hypotheses(
+        beams.sentences[sentence], grown[sentence, rank][:, None], best[sentence, rank][:, None]
+    )
 
     goes_on = best.masked_fill(is_end, -torch.inf)
+    # A table with one place and few pieces has fewer continuations than the beam is wide.
     kept, order = goes_on.topk(min(width, goes_on.shape[1]), dim=1)
+    # From places within a sentence to rows of the decoder's state, which has sentence after sentence.
     first_rows = torch.arange(sentences, device=place.device)[:, None] * places
     parents = first_rows + place.gather(1, order)
     kept_pieces = grown.gather(1, order[..., None].expand(-1, -1, grown.shape[2]))
-    return Beams(beams.sentences, kept_pieces, kept), parents, ended
+    return Hypotheses(beams.sentences, kept_pieces, kept), parents, ended
 
 
-def _collect(found: list[list[Hypothesis]], beams: Beams, alpha: float) -> None:
+def _collect(found: list[list[Hypothesis]], beams: Hypotheses, alpha: float) -> None:
     """Add what is in `beams` to the hypotheses found for each sentence."""
     for sentence, rows, totals in zip(*(part.tolist() for part in beams), strict=True):
         for row, total in zip(rows, totals, strict=True):
@@ -155,5 +170,7 @@ def _is_done(found: list[Hypothesis], best_total: float, length: int, width: int
         return True
     if len(found) < width:
         return False
+    # Of a beginning the log-probability only falls, but a longer one is divided by more: it could still win.
+    # Like most, this takes the penalty of the present length, and stops a little early.
     worst_kept = sorted((hypothesis.score for hypothesis in found), reverse=True)[width - 1]
     return best_total / length_penalty(length, alpha) <= worst_kept

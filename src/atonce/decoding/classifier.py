@@ -12,8 +12,8 @@ from atonce.data.ends import Ends
 from atonce.data.images import ImageShape
 from atonce.data.labels import Labels
 from atonce.decoding.image_reader import as_source
+from atonce.decoding.predictor import Predictor, padded
 from atonce.decoding.search import batches_by_length
-from atonce.decoding.system import System, padded
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
 from atonce.shapes import Bool, Float, Int
@@ -30,7 +30,7 @@ class Classification:
     """Of every label, the likeliest first; they sum to one."""
 
 
-class Classifier(System):
+class Classifier(Predictor):
     """A trained model that chooses a label. `atonce.load` gives one."""
 
     def __init__(self, model: Seq2Seq, ends: Ends, *, longest_source: int = 256, name: str = "model") -> None:

@@ -5,9 +5,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from atonce.decoding.choice import AT_ONCE, Choice, likeliest
-from atonce.decoding.hypothesis import Hypothesis, Pieces, few_are_left, length_penalty, reorder
-from atonce.decoding.prefix import begin, behind
+from atonce.decoding.hypothesis import (
+    Hypothesis,
+    SpecialTokens,
+    length_penalty,
+    min_length_after,
+    prefill,
+    reorder,
+    should_compact,
+)
+from atonce.decoding.topk import AT_ONCE, Continuations, topk_continuations
 from atonce.models.interface import Decoder, Memory
 from atonce.pauses import pause
 from atonce.shapes import Float, Int
@@ -21,7 +28,7 @@ likeliest piece, the other each as often as any other."""
 def greedy(
     decoder: Decoder,
     memory: Memory,
-    pieces: Pieces,
+    special: SpecialTokens,
     max_lengths: Int[Tensor, " batch"],
     *,
     alpha: float = 0.0,
@@ -38,30 +45,30 @@ def greedy(
     behind them. `heard`: told of each piece when it is chosen, and of which sentence it is.
     Sentences that have ended leave the batch, many at a time.
     """
-    token, totals, state = begin(decoder, memory, pieces.bos, prefix)
-    never = torch.tensor(pieces.never, dtype=torch.long, device=token.device)
-    sentences, longest = list(range(len(token))), behind(prefix, max_lengths).tolist()
+    token, totals, state = prefill(decoder, memory, special.bos, prefix)
+    suppress = torch.tensor(special.suppress, dtype=torch.long, device=token.device)
+    sentences, longest = list(range(len(token))), min_length_after(prefix, max_lengths).tolist()
     outputs: list[list[int]] = [[*prefix] for _ in sentences]
     found: dict[int, Hypothesis] = {}
     for length in range(len(prefix) + 1, max(longest) + 1):
         features, state = decoder.advance(token, state)
         if temperature > 0:
-            choice = _drawn(decoder, features, totals, never, temperature, generator)
+            choice = _drawn(decoder, features, totals, suppress, temperature, generator)
         else:
-            choice = likeliest(decoder, features, totals, never, 1)
+            choice = topk_continuations(decoder, features, totals, suppress, 1)
         token, totals = choice.pieces[:, 0], choice.totals
         for sentence, piece, total in zip(sentences, token.tolist(), totals[:, 0].tolist(), strict=True):
             if sentence in found:
                 continue
             outputs[sentence].append(piece)
             heard(sentence, piece)
-            if piece == pieces.eos or length == longest[sentence]:
+            if piece == special.eos or length == longest[sentence]:
                 score = total / length_penalty(length, alpha)
                 found[sentence] = Hypothesis(tuple(outputs[sentence]), total, score)
         if len(found) == len(outputs):
             break
         pause()
-        if few_are_left(len(outputs) - len(found), len(sentences)):
+        if should_compact(len(outputs) - len(found), len(sentences)):
             open_rows = [row for row, sentence in enumerate(sentences) if sentence not in found]
             sentences = [sentences[row] for row in open_rows]
             kept = torch.tensor(open_rows, device=token.device)
@@ -73,30 +80,30 @@ def _drawn(
     decoder: Decoder,
     features: Float[Tensor, "batch dim"],
     totals: Float[Tensor, "batch 1"],
-    never: Int[Tensor, " forbidden"],
+    suppress: Int[Tensor, " suppressed"],
     temperature: float,
     generator: torch.Generator | None,
-) -> Choice:
+) -> Continuations:
     """A piece for each row, drawn at random. Log-probabilities are the same at any temperature.
 
     Some rows at a time: five tables of all scores would exist at once.
     """
     parts = [
-        _drawn_of(decoder.logits(rows), before, never, temperature, generator)
+        _drawn_of(decoder.logits(rows), before, suppress, temperature, generator)
         for rows, before in zip(features.split(AT_ONCE), totals.split(AT_ONCE), strict=True)
     ]
-    return Choice(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    return Continuations(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def _drawn_of(
     logits: Float[Tensor, "batch vocab"],
     totals: Float[Tensor, "batch 1"],
-    never: Int[Tensor, " forbidden"],
+    suppress: Int[Tensor, " suppressed"],
     temperature: float,
     generator: torch.Generator | None,
-) -> Choice:
-    gains = logits.log_softmax(-1).index_fill_(1, never, -torch.inf)
+) -> Continuations:
+    gains = logits.log_softmax(-1).index_fill_(1, suppress, -torch.inf)
     behind_best = gains - gains.amax(-1, keepdim=True)  # or a tiny temperature would make infinities of all
     shares = (behind_best / min(max(temperature, COLDEST), HOTTEST)).softmax(-1)
     token = torch.multinomial(shares, 1, generator=generator)
-    return Choice(totals + gains.gather(1, token), torch.zeros_like(token), token)
+    return Continuations(totals + gains.gather(1, token), torch.zeros_like(token), token)

@@ -1,22 +1,26 @@
-"""What search finds, and what it may find."""
+"""What search begins with, what it may find, and what it finds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from atonce.models.interface import Shared, State
-from atonce.shapes import Int
+from atonce.models.interface import Decoder, Memory, Shared, State
+from atonce.pauses import pause
+from atonce.shapes import Float, Int
 
 
 @dataclass(frozen=True)
-class Pieces:
+class SpecialTokens:
     """The pieces that search must know by number."""
 
     bos: int
     """Stands before the first piece."""
     eos: int
     """Ends a sentence."""
-    never: tuple[int, ...] = ()
+    suppress: tuple[int, ...] = ()
     """Pieces that no output may hold, such as padding. Their share of the probability stays theirs."""
 
 
@@ -52,6 +56,36 @@ def reorder(state: State, rows: Int[Tensor, " rows"], sentences: Int[Tensor, " s
     return state
 
 
-def few_are_left(open_sentences: int, searched: int) -> bool:
+def should_compact(open_sentences: int, searched: int) -> bool:
     """Whether so many have ended that it pays to go on without them: all the others are moved then."""
+    # All others are copied then: with a fifth gone at a time, each is copied a few times, not at every step.
     return open_sentences <= 0.8 * searched
+
+
+class Prefill(NamedTuple):
+    """Where search begins: one beginning of each sentence, the same pieces for all."""
+
+    token: Int[Tensor, " batch"]
+    """The last piece, which is not taken in yet: `bos` where nothing is forced."""
+    totals: Float[Tensor, "batch 1"]
+    """Log-probabilities of the forced pieces together, among all pieces: 0 where nothing is forced."""
+    state: State
+    """Of the decoder, before `token`."""
+
+
+def prefill(decoder: Decoder, memory: Memory, bos: int, prefix: Sequence[int] = ()) -> Prefill:
+    """Take in `bos` and `prefix`, the pieces that every output begins with, but the last of them."""
+    state = decoder.start(memory)
+    token = torch.full((len(memory.mask),), bos, device=memory.mask.device)
+    totals = memory.states.new_zeros(len(token), 1)
+    for piece in prefix:
+        logits, state = decoder.step(token, state)
+        totals = totals + logits.log_softmax(-1)[:, piece, None]
+        token = torch.full_like(token, piece)
+        pause()
+    return Prefill(token, totals, state)
+
+
+def min_length_after(prefix: Sequence[int], max_lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    """`max_lengths`, or more where they leave no room for a piece behind `prefix`."""
+    return max_lengths.clamp(min=len(prefix) + 1) if prefix else max_lengths

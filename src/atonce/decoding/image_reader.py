@@ -10,8 +10,8 @@ from atonce.data.config import Normalization
 from atonce.data.images import ImageShape
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
+from atonce.decoding.predictor import Predictor
 from atonce.decoding.search import check_search_fits, search
-from atonce.decoding.system import System
 from atonce.decoding.translator import Translation, check_outputs, translation_of
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig
@@ -22,7 +22,7 @@ LONGEST_OUTPUT = 64
 """Pieces after which a text is cut off: a small image has no room for more."""
 
 
-class ImageReader(System):
+class ImageReader(Predictor):
     """A trained model from an image to text. `atonce.load` gives one."""
 
     def __init__(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.beam import Growth, beam_search
-from atonce.decoding.choice import AT_ONCE, GROUP
+from atonce.decoding.beam import BeamStep, beam_search
 from atonce.decoding.greedy import greedy
-from atonce.decoding.hypothesis import Hypothesis, Pieces
+from atonce.decoding.hypothesis import Hypothesis, SpecialTokens
+from atonce.decoding.topk import AT_ONCE, GROUP
 from atonce.fast.shortlist import Candidates
 from atonce.models.device import check_room, free_memory
 from atonce.models.interface import Decoder, Memory, SearchModel, TopKDecoder, repeated
@@ -28,7 +28,7 @@ def search(
     candidates: Candidates | None = None,
     prefix: Sequence[int] = (),
     generator: torch.Generator | None = None,
-    watch: Callable[[Growth], None] | None = None,
+    watch: Callable[[BeamStep], None] | None = None,
     heard: Callable[[int, int], None] = lambda sentence, piece: None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses for each row of `memory`; one each where `width` is 1, and `draws` where pieces are
@@ -41,23 +41,23 @@ def search(
     `watch`: told of each step of beam search; with it, a `width` of 1 is beam search too. `heard`: told of
     each piece that is chosen where `width` is 1, and of its row.
     """
-    pieces = Pieces(tokenizer.bos, tokenizer.eos, never=never_written(tokenizer))
+    special = SpecialTokens(tokenizer.bos, tokenizer.eos, suppress=suppressed_tokens(tokenizer))
     max_lengths = torch.tensor(longest, device=memory.states.device)
     if temperature > 0:
         if draws > 1:
             memory, max_lengths = repeated(memory, draws), max_lengths.repeat_interleave(draws)
         drawn = greedy(
-            model.decoder, memory, pieces, max_lengths, alpha=alpha, temperature=temperature, prefix=prefix,
+            model.decoder, memory, special, max_lengths, alpha=alpha, temperature=temperature, prefix=prefix,
             generator=generator,
         )  # fmt: skip
         return [drawn[first : first + draws] for first in range(0, len(drawn), draws)]
     if watch is None and width == 1:
         only = greedy(
-            model.decoder, memory, pieces, max_lengths, alpha=alpha, prefix=prefix, heard=heard,
+            model.decoder, memory, special, max_lengths, alpha=alpha, prefix=prefix, heard=heard,
         )  # fmt: skip
         return [[hypothesis] for hypothesis in only]
     return beam_search(
-        model.decoder, memory, pieces, max_lengths, width=width, alpha=alpha, candidates=candidates,
+        model.decoder, memory, special, max_lengths, width=width, alpha=alpha, candidates=candidates,
         prefix=prefix, watch=watch,
     )  # fmt: skip
 
@@ -130,7 +130,7 @@ _DRAWN = 5 * NUMBER
 _SURELY_THERE = 2**28
 
 
-def never_written(tokenizer: Tokenizer) -> tuple[int, ...]:
+def suppressed_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
     """Pieces that no output may hold."""
     return tokenizer.pad, tokenizer.unk, tokenizer.bos
 

@@ -12,17 +12,17 @@ from torch import Tensor
 from atonce.config import shown
 from atonce.data.config import Normalization
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.beam import Growth
+from atonce.decoding.beam import BeamStep
 from atonce.decoding.hypothesis import Hypothesis
+from atonce.decoding.predictor import Predictor, padded
 from atonce.decoding.search import (
     batches_by_length,
     check_search_fits,
     consecutive,
-    never_written,
     search,
+    suppressed_tokens,
 )
 from atonce.decoding.segments import segments
-from atonce.decoding.system import System, padded
 from atonce.errors import AtonceError, RecipeError
 from atonce.fast.shortlist import Candidates, Shortlist
 from atonce.models.interface import Memory, SearchModel, stacked
@@ -76,7 +76,7 @@ class Translation:
         return {**shown._repr_mimebundle_(), **plain}
 
 
-class Translator(System):
+class Translator(Predictor):
     """A trained model from text to text, with its vocabulary. `atonce.load` gives one.
 
     Sentences are searched in batches of like length and given back in order; batching changes no output.
@@ -161,7 +161,7 @@ class Translator(System):
         generator: torch.Generator | None = None,
         prefix: str | Sequence[int] = (),
         without: Collection[int] = (),
-        watch: Callable[[Growth], None] | None = None,
+        watch: Callable[[BeamStep], None] | None = None,
     ) -> list[Hypothesis]:
         """The best outputs for one text as pieces, at most `beam` of them, best first.
 
@@ -207,6 +207,7 @@ class Translator(System):
 
     def longest_output(self, source: int) -> int:
         """Pieces after which an output is cut off, of a source of so many."""
+        # A ratio alone would cut off what very short texts become.
         return int(self.config.max_length_ratio * source) + 10
 
     def prefix_pieces(self, prefix: str | Sequence[int]) -> list[int]:
@@ -295,7 +296,7 @@ class Translator(System):
         advance: Callable[[int], None],
         heard: Callable[[int, int], None] = lambda sentence, piece: None,
         prefix: Sequence[int] = (),
-        watch: Callable[[Growth], None] | None = None,
+        watch: Callable[[BeamStep], None] | None = None,
         draws: int = 1,
         generator: torch.Generator | None = None,
     ) -> list[list[Hypothesis]]:
@@ -338,7 +339,7 @@ class Translator(System):
 
     def _known(self, pieces: Sequence[int]) -> list[int]:
         """These pieces. Raises RecipeError for those that are no part of a text."""
-        special = {*never_written(self.tokenizer), self.tokenizer.eos}
+        special = {*suppressed_tokens(self.tokenizer), self.tokenizer.eos}
         for piece in pieces:
             if piece in special or not 0 <= piece < self.tokenizer.size:
                 raise RecipeError(
@@ -380,7 +381,7 @@ class Translator(System):
         if self.shortlist is None:
             return None
         return self.shortlist.candidates(
-            *self.read(batch), self.model.decoder.output, never_written(self.tokenizer)
+            *self.read(batch), self.model.decoder.output, suppressed_tokens(self.tokenizer)
         )
 
     def _joined(self, parts: list[list[Hypothesis]], nbest: int, draws: int = 0) -> Translation:

@@ -8,7 +8,7 @@ from atonce.data.image_files import read_image
 from atonce.data.images import ImageShape
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
-from atonce.decoding.opening import load
+from atonce.decoding.load import load
 from atonce.decoding.translator import Translator
 from atonce.errors import DataError, RecipeError, RunError
 from atonce.explain.images.classification import classification_heatmap

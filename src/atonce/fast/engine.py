@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from atonce.fast import attention, block, topk, weights
 from atonce.fast.quantization import QuantizedLinear
 from atonce.fast.threads import deal, map_batches
-from atonce.layers.summary import mean_of_real
+from atonce.layers.masks import mean_of_real
 from atonce.layers.transformer import DecoderBlock, EncoderBlock
-from atonce.models.decoder import PieceDecoder
 from atonce.models.interface import (
     Batch,
     Decoder,
@@ -61,7 +60,7 @@ class CompiledModel:
             self.encoder(memory.states, memory.mask)
         if isinstance(self.decoder, CompiledTransformer):
             self.decoder.advance(torch.zeros(1, dtype=torch.long), self.decoder.start(memory))
-        self.decoder.topk(memory.summary, torch.zeros(1, dtype=torch.long), 1)
+        self.decoder.topk(memory.pooled, torch.zeros(1, dtype=torch.long), 1)
 
     def encode(self, source: Source, mask: Bool[Tensor, "batch real"]) -> Memory:
         """As `Seq2Seq.encode`."""
@@ -97,7 +96,7 @@ class CompiledEncoder:
         return Memory(states, mask, mean_of_real(states, mask))
 
 
-class CompiledDecoder(PieceDecoder):
+class CompiledDecoder(Decoder):
     """Any decoder, whose choice among all pieces is compiled."""
 
     def __init__(self, plain: Decoder) -> None:

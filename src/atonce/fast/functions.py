@@ -4,7 +4,7 @@ import numpy as np
 
 from atonce.fast.jit import compiled
 from atonce.fast.weights import Norm
-from atonce.layers.norm import EPSILON
+from atonce.layers.transformer import EPSILON
 from atonce.shapes import Float
 
 f32 = np.float32

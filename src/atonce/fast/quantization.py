@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from atonce.layers.neuron import NeuronLayer, nonlinearity
+from atonce.layers.activation import ActivatedLinear, nonlinearity
 from atonce.shapes import Float, Int
 
 LEVELS = 127
@@ -46,7 +46,7 @@ class QuantizedLinear(nn.Module):
     @classmethod
     def of(cls, linear: nn.Linear) -> "QuantizedLinear":
         """The same layer, rounded."""
-        activate = nonlinearity(linear.nonlinearity) if isinstance(linear, NeuronLayer) else None
+        activate = nonlinearity(linear.nonlinearity) if isinstance(linear, ActivatedLinear) else None
         return cls(linear.weight, linear.bias, activate)
 
     @classmethod

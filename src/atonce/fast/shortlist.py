@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from atonce.fast.lexicon import Lexicon
-from atonce.models.embedding import PieceEmbedding
+from atonce.models.embedding import TokenEmbedding
 from atonce.shapes import Bool, Float, Int
 
 
@@ -47,7 +47,7 @@ class Shortlist:
         self,
         source: Int[Tensor, "sentences source_len"],
         mask: Bool[Tensor, "sentences source_len"],
-        output: PieceEmbedding,
+        output: TokenEmbedding,
         never: Sequence[int],
     ) -> Candidates:
         """The lists of a batch, without the pieces that must not be written."""

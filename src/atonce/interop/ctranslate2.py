@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.disk import place, replacing, sweep_beside
 from atonce.errors import RunError

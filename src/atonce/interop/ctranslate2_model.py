@@ -11,9 +11,8 @@ from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.layers.attention import MultiHeadAttention
-from atonce.layers.norm import EPSILON
 from atonce.layers.positions import LearnedPositions, SinusoidalPositions, sinusoids
-from atonce.layers.transformer import DecoderBlock, EncoderBlock, FeedForward, Residual
+from atonce.layers.transformer import EPSILON, DecoderBlock, EncoderBlock, FeedForward, Residual
 from atonce.models.config import (
     TransformerConfig,
     TransformerDecoderConfig,

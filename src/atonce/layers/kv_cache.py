@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atonce.layers.activation import ActivatedLinear, nonlinearity
 from atonce.layers.attention import KeyValue, MultiHeadAttention, is_watched
-from atonce.layers.neuron import NeuronLayer, nonlinearity
 from atonce.shapes import Bool, Float
 
 Function = Callable[[Tensor], Tensor]
@@ -133,7 +133,7 @@ def fused(*layers: nn.Module) -> Function:
         return others[0].forward if len(others) == 1 else others[0].joined(others).forward
     linear = cast(list[nn.Linear], list(layers))
     weight, bias = _joined([one.weight for one in linear]), _joined([one.bias for one in linear])
-    if isinstance(first, NeuronLayer):
+    if isinstance(first, ActivatedLinear):
         activate = F.relu_ if first.nonlinearity == "relu" else nonlinearity(first.nonlinearity)
         return lambda states: activate(F.linear(states, weight, bias))
     return lambda states: F.linear(states, weight, bias)

@@ -1,11 +1,35 @@
-"""Masks. True means "is real" or "may look", here and everywhere."""
+"""Masks, and what goes by them. True means "is real" or "may look", here and everywhere."""
 
 import torch
 from torch import Tensor
 
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool, Float, Int
 
 
 def padding_mask(lengths: Int[Tensor, " batch"], max_len: int) -> Bool[Tensor, "batch max_len"]:
     """True where a position is real, False where it is padding."""
     return torch.arange(max_len, device=lengths.device) < lengths[:, None]
+
+
+def window_mask(
+    query_len: int, key_len: int, window: int | None, *, causal: bool, device: torch.device | None = None
+) -> Bool[Tensor, "1 query_len key_len"] | None:
+    """True where a query may look: up to `window` positions away, and at itself.
+
+    On both sides (Beltagy 2020, section 3.1), or with `causal` only back (Jiang 2023, section 2). The queries
+    are the last `query_len` of the `key_len` positions. None where the window hides nothing.
+    """
+    if window is None or window >= key_len - 1:
+        return None
+    position = torch.arange(key_len, device=device)
+    back = position[key_len - query_len :, None] - position
+    near = back.abs() <= window
+    return (near & (back >= 0) if causal else near)[None]
+
+
+def mean_of_real(
+    states: Float[Tensor, "batch len dim"], mask: Bool[Tensor, "batch len"]
+) -> Float[Tensor, "batch dim"]:
+    """The mean of each row's real positions. `mask`: True where a position is real."""
+    real = mask[..., None].to(states.dtype)
+    return (states * real).sum(1) / real.sum(1)

@@ -5,16 +5,34 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from atonce.layers.activation import ActivatedLinear
 from atonce.layers.attention import KeyValue, MultiHeadAttention
 from atonce.layers.dropout import dropout
 from atonce.layers.kv_cache import AttentionBias, CachedAttention, Function, append, fused, preallocate
-from atonce.layers.neuron import NeuronLayer
-from atonce.layers.norm import NormKind, build_norm
 from atonce.layers.positions import rotated
 from atonce.shapes import Bool, Float
 
 Norm = Literal["pre", "post"]
 Activation = Literal["relu", "gelu", "swiglu"]
+
+
+NormKind = Literal["layer", "rms"]
+
+EPSILON = 1e-5
+"""Added to the variance or the mean square, so that a vector of zeros stays finite."""
+
+
+def build_norm(kind: NormKind, dim: int) -> nn.LayerNorm | nn.RMSNorm:
+    """A norm of vectors of `dim` numbers.
+
+    layer: less the mean, divided by the standard deviation, with a learned scale and shift (Ba 2016).
+    rms: divided by the root of the mean square, with a learned scale (Zhang and Sennrich 2019, equation 4).
+    """
+    match kind:
+        case "layer":
+            return nn.LayerNorm(dim, eps=EPSILON)
+        case "rms":
+            return nn.RMSNorm(dim, eps=EPSILON)
 
 
 class FeedForward(nn.Module):
@@ -29,7 +47,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.activation: Activation = activation
         width = gated_width(hidden) if activation == "swiglu" else hidden
-        self.hidden = NeuronLayer(dim, width, "swish" if activation == "swiglu" else activation)
+        self.hidden = ActivatedLinear(dim, width, "swish" if activation == "swiglu" else activation)
         self.factor = nn.Linear(dim, width) if activation == "swiglu" else None
         self.output = nn.Linear(width, dim)
 
@@ -234,7 +252,7 @@ class DecoderBlock(nn.Module):
 
         `layers`: this block's, `fused`. There is no dropout in generation. The cache is written into.
         """
-        pre = layers.pre
+        pre = layers.pre  # what follows is `Residual.branch` and `join`, without their modules
         query, key, value = layers.attention.project(layers.norm(states) if pre else states)
         if at.rotation is not None:
             query, key = rotated(query, at.rotation), rotated(key, at.rotation)

@@ -4,9 +4,8 @@ from typing import TypeVar
 
 from torch import nn
 
-from atonce.layers.norm import build_norm
 from atonce.layers.positions import build_positions
-from atonce.layers.transformer import DecoderBlock, EncoderBlock
+from atonce.layers.transformer import DecoderBlock, EncoderBlock, build_norm
 from atonce.models.classifier import Classifier
 from atonce.models.config import (
     ClassifierConfig,
@@ -30,8 +29,7 @@ from atonce.models.config import (
     WholeImageConfig,
 )
 from atonce.models.convolution import ConvolutionDecoder, ConvolutionEncoder
-from atonce.models.decoder import PieceDecoder
-from atonce.models.embedding import PieceEmbedding
+from atonce.models.embedding import TokenEmbedding
 from atonce.models.feedforward import FeedForwardEncoder
 from atonce.models.image import (
     ImageEmbedding,
@@ -40,7 +38,7 @@ from atonce.models.image import (
     PooledConvolutions,
     WholeImageEmbedding,
 )
-from atonce.models.interface import Encoder
+from atonce.models.interface import Decoder, Encoder
 from atonce.models.recurrent import RecurrentDecoder, RecurrentEncoder
 from atonce.models.scan import ScanDecoder, ScanEncoder
 from atonce.models.seq2seq import Seq2Seq
@@ -57,11 +55,11 @@ def build_model(
     `vocab`: pieces in the vocabulary. `image`: height and width of the source, where it is not text.
     `labels`: how many there are, where the target is not text.
     """
-    pieces = PieceEmbedding(vocab, config.dim)
+    pieces = TokenEmbedding(vocab, config.dim)
     one_table = config.tied_embeddings and labels is None
 
-    def table() -> PieceEmbedding:
-        return pieces if one_table else PieceEmbedding(labels or vocab, config.dim)
+    def table() -> TokenEmbedding:
+        return pieces if one_table else TokenEmbedding(labels or vocab, config.dim)
 
     source = pieces if image is None else build_image_embedding(config.image, image, config.dim)
     encoder = build_encoder(config.encoder, config.dim)
@@ -111,8 +109,8 @@ def build_encoder(config: EncoderConfig, dim: int) -> Encoder:
 
 
 def build_decoder(
-    config: DecoderConfig, embedding: PieceEmbedding, output: PieceEmbedding, dim: int
-) -> PieceDecoder:
+    config: DecoderConfig, embedding: TokenEmbedding, output: TokenEmbedding, dim: int
+) -> Decoder:
     """Every decoder there is. `embedding` reads pieces, `output` scores them; they may be one table."""
     match config:
         case ConvolutionDecoderConfig():

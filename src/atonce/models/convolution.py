@@ -6,11 +6,10 @@ from torch import Tensor, nn
 
 from atonce.layers.convolution import ConvolutionDecoderBlock, ConvolutionEncoderBlock
 from atonce.layers.dropout import dropout
+from atonce.layers.masks import mean_of_real
 from atonce.layers.positions import SinusoidalPositions
-from atonce.layers.summary import mean_of_real
-from atonce.models.decoder import PieceDecoder
-from atonce.models.embedding import PieceEmbedding
-from atonce.models.interface import Memory, Shared
+from atonce.models.embedding import TokenEmbedding
+from atonce.models.interface import Decoder, Memory, Shared
 from atonce.shapes import Bool, Float, Int
 
 
@@ -30,7 +29,7 @@ class ConvolutionEncoder(nn.Module):
     def forward(
         self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
     ) -> Memory:
-        """All positions of a layer at once; the summary is the mean of the real ones."""
+        """All positions of a layer at once; the pooled vector is the mean of the real ones."""
         states = dropout(self.positions(embedded).states, self.dropout, self.training)
         for layer in self.layers:
             states = layer(states, mask)
@@ -47,7 +46,7 @@ class ConvolutionState(NamedTuple):
     source_mask: Shared[Bool[Tensor, "sentences source_len"]]
 
 
-class ConvolutionDecoder(PieceDecoder):
+class ConvolutionDecoder(Decoder):
     """Gated convolutions over the target so far, each block with its own attention to the source.
 
     Gehring 2017, section 3.3. The values that attention mixes are the encoder's states, not their sum with
@@ -55,7 +54,7 @@ class ConvolutionDecoder(PieceDecoder):
     """
 
     def __init__(
-        self, embedding: PieceEmbedding, output: PieceEmbedding, dim: int, *, layers: int, kernel: int,
+        self, embedding: TokenEmbedding, output: TokenEmbedding, dim: int, *, layers: int, kernel: int,
         dropout: float,
     ) -> None:  # fmt: skip
         super().__init__(output)

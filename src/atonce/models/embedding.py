@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from atonce.shapes import Bool, Float, Int
 
 
-class PieceEmbedding(nn.Module):
+class TokenEmbedding(nn.Module):
     """A vector for each piece. The same table may serve source, target and output (Press and Wolf 2017)."""
 
     def __init__(self, vocab: int, dim: int) -> None:

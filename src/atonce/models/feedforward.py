@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from atonce.layers.dropout import dropout
-from atonce.layers.summary import mean_of_real
+from atonce.layers.masks import mean_of_real
 from atonce.layers.transformer import Activation, FeedForwardBlock
 from atonce.models.interface import Memory
 from atonce.shapes import Bool, Float
@@ -12,7 +12,7 @@ from atonce.shapes import Bool, Float
 class FeedForwardEncoder(nn.Module):
     """A Transformer's encoder without attention and positions: no vector knows of another.
 
-    The summary, the mean of all, is the only place where they meet: a bag of words.
+    The pooled vector, the mean of all, is the only place where they meet: a bag of words.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class FeedForwardEncoder(nn.Module):
     def forward(
         self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
     ) -> Memory:
-        """All positions at once, since none waits for another; the summary is their mean."""
+        """All positions at once, since none waits for another; the pooled vector is their mean."""
         states = dropout(embedded, self.dropout, self.training)
         for layer in self.layers:
             states = layer(states)

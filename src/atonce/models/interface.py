@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.models.embedding import PieceEmbedding
+from atonce.models.embedding import TokenEmbedding
 from atonce.shapes import Bool, Float, Int
 
 
@@ -18,7 +18,7 @@ class Memory(NamedTuple):
     """One vector for each position, in context."""
     mask: Bool[Tensor, "batch source_len"]
     """True where a position is real."""
-    summary: Float[Tensor, "batch dim"]
+    pooled: Float[Tensor, "batch dim"]
     """One vector for the whole."""
 
 
@@ -30,7 +30,7 @@ def stacked(memories: Sequence[Memory]) -> Memory:
     behind = [longest - memory.mask.shape[1] for memory in memories]
     states = [F.pad(memory.states, (0, 0, 0, more)) for memory, more in zip(memories, behind, strict=True)]
     masks = [F.pad(memory.mask, (0, more)) for memory, more in zip(memories, behind, strict=True)]
-    return Memory(torch.cat(states), torch.cat(masks), torch.cat([memory.summary for memory in memories]))
+    return Memory(torch.cat(states), torch.cat(masks), torch.cat([memory.pooled for memory in memories]))
 
 
 def repeated(memory: Memory, times: int) -> Memory:
@@ -84,24 +84,24 @@ class Encoder(Protocol):
         ...
 
 
-@runtime_checkable
-class Decoder(Protocol):
-    """Writes the target. `logits(forward(...))` over a whole target equals `step` taken piece by piece."""
+class Decoder(nn.Module):
+    """Writes the target. `logits(forward(...))` over a whole target equals `step` taken piece by piece.
 
-    output: PieceEmbedding
-    """The table whose rows the features are compared with: `logits` is `output.logits`."""
+    A subclass says where it starts, how it advances, and what it makes of a whole target.
+    """
+
+    def __init__(self, output: TokenEmbedding) -> None:
+        """`output`: the table whose rows the features are compared with."""
+        super().__init__()
+        self.output = output
 
     def start(self, memory: Memory) -> State:
         """The state before the first piece."""
-        ...
+        raise NotImplementedError
 
     def advance(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch dim"], State]:
         """Features of the next position, and the state with `token` taken in: a step without its scores."""
-        ...
-
-    def step(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch vocab"], State]:
-        """Scores of the next piece after `token`, and the state with `token` taken in."""
-        ...
+        raise NotImplementedError
 
     def forward(
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
@@ -110,11 +110,16 @@ class Decoder(Protocol):
 
         All positions at once wherever the architecture allows it, and a loop where it does not.
         """
-        ...
+        raise NotImplementedError
+
+    def step(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch vocab"], State]:
+        """Scores of the next piece after `token`, and the state with `token` taken in."""
+        features, state = self.advance(token, state)
+        return self.logits(features), state
 
     def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
         """Scores of every piece from features."""
-        ...
+        return self.output.logits(features)
 
 
 @runtime_checkable

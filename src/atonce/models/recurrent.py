@@ -9,9 +9,8 @@ from atonce.layers.attention import AdditiveAttention, DotAttention, GeneralAtte
 from atonce.layers.dropout import dropout
 from atonce.layers.recurrence import Cell, Directions, LayerState, RecurrentLayer, RecurrentStack
 from atonce.models.config import AttentionKind
-from atonce.models.decoder import PieceDecoder
-from atonce.models.embedding import PieceEmbedding
-from atonce.models.interface import Memory, Shared
+from atonce.models.embedding import TokenEmbedding
+from atonce.models.interface import Decoder, Memory, Shared
 from atonce.shapes import Bool, Float, Int
 
 
@@ -29,11 +28,11 @@ class RecurrentEncoder(nn.Module):
     def forward(
         self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
     ) -> Memory:
-        """Position after position; the summary is the state after the last one read in each direction."""
+        """Position after position; the pooled vector is the state after the last one read, each direction."""
         states = embedded
         for layer in self.layers:
-            states, summary = layer(dropout(states, self.dropout, self.training), mask)
-        return Memory(states, mask, summary)
+            states, pooled = layer(dropout(states, self.dropout, self.training), mask)
+        return Memory(states, mask, pooled)
 
 
 class Source(NamedTuple):
@@ -42,7 +41,7 @@ class Source(NamedTuple):
     keys: Float[Tensor, "batch source_len dim"]
     values: Float[Tensor, "batch source_len dim"]
     mask: Bool[Tensor, "batch source_len"]
-    summary: Float[Tensor, "batch dim"]
+    pooled: Float[Tensor, "batch dim"]
 
 
 class RecurrentState(NamedTuple):
@@ -53,11 +52,11 @@ class RecurrentState(NamedTuple):
     source: Shared[Source]
 
 
-class RecurrentDecoder(PieceDecoder):
+class RecurrentDecoder(Decoder):
     """A recurrent net that writes the target, each step waiting for the one before.
 
     Where the context c comes from, and when:
-    - `none`: it is the encoder's summary at each step (Cho 2014): all that is known of the source;
+    - `none`: it is the encoder's pooled vector at each step (Cho 2014): all that is known of the source;
     - `additive`: from the state *before* the step (Bahdanau 2015, section 3.1), and it goes into the step;
     - `dot`, `general`: from the state *after* the step (Luong 2015, section 3.1).
     Then the attentional state h̃ = tanh(W [s; c]) predicts the piece (Luong 2015, equation 5); with input
@@ -65,7 +64,7 @@ class RecurrentDecoder(PieceDecoder):
     """
 
     def __init__(
-        self, embedding: PieceEmbedding, output: PieceEmbedding, dim: int, *, cell: Cell, layers: int,
+        self, embedding: TokenEmbedding, output: TokenEmbedding, dim: int, *, cell: Cell, layers: int,
         attention: AttentionKind, input_feeding: bool, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__(output)
@@ -80,15 +79,15 @@ class RecurrentDecoder(PieceDecoder):
         self.combine = nn.Linear(2 * dim, dim)
 
     def start(self, memory: Memory) -> RecurrentState:
-        """Every layer's hidden state from the summary, and nothing fed back yet."""
+        """Every layer's hidden state from the pooled vector, and nothing fed back yet."""
         keys = memory.states if self.attention is None else self.attention.keys(memory.states)
-        source = Source(keys, memory.states, memory.mask, memory.summary)
-        hidden = self.first_states(memory.summary).tanh().chunk(len(self.stack.layers), dim=-1)
+        source = Source(keys, memory.states, memory.mask, memory.pooled)
+        hidden = self.first_states(memory.pooled).tanh().chunk(len(self.stack.layers), dim=-1)
         layers = tuple(
             (first, torch.zeros_like(first)) if layer.cell == "lstm" else (first,)
             for layer, first in zip(self.stack.layers, hidden, strict=True)
         )
-        return RecurrentState(layers, torch.zeros_like(memory.summary), Shared(source))
+        return RecurrentState(layers, torch.zeros_like(memory.pooled), Shared(source))
 
     def advance(
         self, token: Int[Tensor, " batch"], state: RecurrentState
@@ -115,9 +114,9 @@ class RecurrentDecoder(PieceDecoder):
                 mixtures.append(state.fed_back)
             return self._dropped(torch.stack(mixtures, dim=1))
         if self.attention is None:
-            summary = memory.summary[:, None].expand(-1, embedded.shape[1], -1)
-            hidden = self.stack(torch.cat([embedded, summary], -1), state.layers)
-            return self._dropped(self._mixture(hidden, summary))
+            pooled = memory.pooled[:, None].expand(-1, embedded.shape[1], -1)
+            hidden = self.stack(torch.cat([embedded, pooled], -1), state.layers)
+            return self._dropped(self._mixture(hidden, pooled))
         hidden = self.stack(embedded, state.layers)
         return self._dropped(self._mixture(hidden, self._context(hidden, state.source.content)))
 
@@ -145,7 +144,7 @@ class RecurrentDecoder(PieceDecoder):
         self, hidden: Float[Tensor, "batch target_len dim"], source: Source
     ) -> Float[Tensor, "batch target_len dim"]:
         if self.attention is None:
-            return source.summary[:, None].expand_as(hidden)
+            return source.pooled[:, None].expand_as(hidden)
         return self.attention(hidden, source.keys, source.values, source.mask)
 
     def _mixture(

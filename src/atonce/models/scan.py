@@ -10,13 +10,16 @@ from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue
 from atonce.layers.dropout import dropout
-from atonce.layers.parallel_recurrence import PARALLEL_RECURRENCES, ParallelCell
+from atonce.layers.masks import mean_of_real
+from atonce.layers.parallel_recurrence import (
+    PARALLEL_RECURRENCES,
+    ParallelCell,
+    ScanDecoderBlock,
+    ScanEncoderBlock,
+)
 from atonce.layers.recurrence import Directions
-from atonce.layers.scan_blocks import ScanDecoderBlock, ScanEncoderBlock
-from atonce.layers.summary import mean_of_real
-from atonce.models.decoder import PieceDecoder
-from atonce.models.embedding import PieceEmbedding
-from atonce.models.interface import Memory, Shared
+from atonce.models.embedding import TokenEmbedding
+from atonce.models.interface import Decoder, Memory, Shared
 from atonce.models.transformer import attendable
 from atonce.shapes import Bool, Float, Int
 
@@ -48,7 +51,7 @@ class ScanEncoder(nn.Module):
     def forward(
         self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
     ) -> Memory:
-        """All positions of a layer at once; the summary is their mean.
+        """All positions of a layer at once; the pooled vector is their mean.
 
         The last states would be those of the residual stream, where the last word speaks loudest; the mean
         hears every word, in context, and each learns from it directly.
@@ -68,14 +71,14 @@ class ScanState(NamedTuple):
     source_mask: Shared[Bool[Tensor, "sentences source_len"]]
 
 
-class ScanDecoder(PieceDecoder):
+class ScanDecoder(Decoder):
     """Parallel recurrences over the target, each with attention to the source.
 
     With `ssru` the decoder of Kim 2019. A step takes as long after a thousand pieces as after one.
     """
 
     def __init__(
-        self, embedding: PieceEmbedding, output: PieceEmbedding, dim: int, *, cell: ParallelCell, layers: int,
+        self, embedding: TokenEmbedding, output: TokenEmbedding, dim: int, *, cell: ParallelCell, layers: int,
         heads: int, feed_forward: int, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__(output)
@@ -90,7 +93,7 @@ class ScanDecoder(PieceDecoder):
 
     def start(self, memory: Memory) -> ScanState:
         """The source's keys and values for each block, and states of zero."""
-        nothing = memory.states.new_zeros(memory.summary.shape)
+        nothing = memory.states.new_zeros(memory.pooled.shape)
         return ScanState((nothing,) * len(self.layers), Shared(self._source(memory)), Shared(memory.mask))
 
     def advance(

@@ -9,12 +9,10 @@ from torch import Tensor, nn
 from atonce.layers.attention import KeyValue
 from atonce.layers.dropout import dropout
 from atonce.layers.kv_cache import AttentionBias, attention_bias
-from atonce.layers.summary import mean_of_real
+from atonce.layers.masks import mean_of_real, window_mask
 from atonce.layers.transformer import BlockCache, DecoderBlock, EncoderBlock, FusedLayers, StepAt
-from atonce.layers.window import window_mask
-from atonce.models.decoder import PieceDecoder
-from atonce.models.embedding import PieceEmbedding
-from atonce.models.interface import Memory, Shared
+from atonce.models.embedding import TokenEmbedding
+from atonce.models.interface import Decoder, Memory, Shared
 from atonce.shapes import Bool, Float, Int
 
 
@@ -35,7 +33,7 @@ class TransformerEncoder(nn.Module):
     def forward(
         self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
     ) -> Memory:
-        """All positions of a layer at once; the summary is their mean."""
+        """All positions of a layer at once; the pooled vector is their mean."""
         placed = self.positions(embedded)
         states = dropout(placed.states, self.dropout, self.training)
         seen = nearby(mask, self.window)
@@ -67,14 +65,14 @@ class TransformerState(NamedTuple):
     source_bias: Shared[AttentionBias]
 
 
-class TransformerDecoder(PieceDecoder):
+class TransformerDecoder(Decoder):
     """Masked self-attention blocks over the target, each with attention to the source.
 
     `window`: how far each may look back.
     """
 
     def __init__(
-        self, embedding: PieceEmbedding, output: PieceEmbedding, blocks: Iterable[DecoderBlock],
+        self, embedding: TokenEmbedding, output: TokenEmbedding, blocks: Iterable[DecoderBlock],
         positions: nn.Module, final_norm: nn.Module, *, window: int | None, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__(output)

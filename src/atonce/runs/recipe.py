@@ -15,8 +15,8 @@ from atonce.config import Config, nearest, printable, shown
 from atonce.data.config import DataConfig, VocabularyConfig
 from atonce.data.encodings import BYTE_ORDER_MARK, marked_encoding, unmarked_encoding
 from atonce.errors import RecipeError
+from atonce.models.architectures import architecture
 from atonce.models.config import ModelConfig
-from atonce.models.named import architecture
 from atonce.seeds import Seed
 
 FORMAT = 1

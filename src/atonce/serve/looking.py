@@ -20,7 +20,7 @@ from atonce.explain.texts.influence import gradient_influence, occlusion_influen
 from atonce.explain.texts.translation import Side, attention_maps, attention_of, heatmap, side_of
 from atonce.explain.texts.words import AttentionMap
 from atonce.measure.work_span import work_span
-from atonce.models.named import ARCHITECTURES, architecture
+from atonce.models.architectures import ARCHITECTURES, architecture
 from atonce.pauses import pause
 from atonce.serve.costs import Sizes, View, check_pieces, pieces_of
 from atonce.serve.faults import Fault

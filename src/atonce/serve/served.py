@@ -11,7 +11,7 @@ from atonce.data.config import COMMANDS, Task
 from atonce.data.prepare import is_prepared, open_prepared
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
-from atonce.decoding.opening import load
+from atonce.decoding.load import load
 from atonce.decoding.translator import Translator
 from atonce.disk import place
 from atonce.errors import RecipeError, RunError

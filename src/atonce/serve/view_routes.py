@@ -8,7 +8,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from atonce.models.named import ARCHITECTURES
+from atonce.models.architectures import ARCHITECTURES
 from atonce.serve.answering import Answering
 from atonce.serve.costs import View
 from atonce.serve.drawn import Drawer

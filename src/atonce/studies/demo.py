@@ -12,12 +12,12 @@ import numpy as np
 
 from atonce.data.corpora import Pair
 from atonce.data.prepare import open_prepared
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.disk import advising, copy_linked, move, owned, place, remove_partial, replacing
 from atonce.errors import RecipeError, RunError
 from atonce.explain.texts.translation import heatmap
 from atonce.figures.style import DARK
-from atonce.models.named import Architecture, architecture
+from atonce.models.architectures import Architecture, architecture
 from atonce.runs import recipe as recipes
 from atonce.runs.folder import LOGGED
 from atonce.runs.recipe import Recipe

@@ -17,7 +17,7 @@ from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples
 from atonce.data.lines import read_lines
 from atonce.data.prepare import Prepared, open_prepared
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.disk import (
     advising,

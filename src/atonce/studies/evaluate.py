@@ -12,7 +12,7 @@ from atonce.data.files import read_aligned
 from atonce.data.images import ImagePair
 from atonce.data.normalization import compared
 from atonce.data.prepare import Prepared, open_prepared
-from atonce.decoding.opening import load
+from atonce.decoding.load import load
 from atonce.errors import RecipeError
 from atonce.evaluation.resampling import METRICS, Metric
 from atonce.evaluation.scores import Scores, score_task

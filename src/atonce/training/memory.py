@@ -25,7 +25,7 @@ from atonce.errors import AtonceError
 from atonce.models.build import build_image_embedding, build_model
 from atonce.models.config import DecoderConfig, EncoderConfig, ModelConfig
 from atonce.models.device import check_room, free_memory
-from atonce.models.width import width_unit
+from atonce.models.size_matching import width_unit
 from atonce.runs.recipe import Recipe
 from atonce.training.budget import DEFAULT_STEPS
 from atonce.training.optimizers import hidden_matrices

@@ -12,7 +12,7 @@ import torch
 from atonce import stored
 from atonce.config import differences
 from atonce.data.prepare import Prepared, open_prepared, prepare, remove_prepared
-from atonce.decoding.opening import model_for, system_of
+from atonce.decoding.load import model_for, system_of
 from atonce.disk import owned, place
 from atonce.errors import RunError, TrainingError
 from atonce.models.device import choose_device

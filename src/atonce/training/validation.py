@@ -10,7 +10,7 @@ from atonce.data.batches import collate, plan_batches
 from atonce.data.config import Task
 from atonce.data.normalization import compared
 from atonce.data.prepare import Prepared
-from atonce.decoding.system import System
+from atonce.decoding.predictor import Predictor
 from atonce.evaluation.translation import chrf, exact
 from atonce.training.loss import batch_loss
 
@@ -42,7 +42,7 @@ TITLES = {"chrf": "chrF", "accuracy": "accuracy", "exact": "exact"}
 
 
 def validate(
-    system: System, prepared: Prepared, task: Task, *, sentences: int, batch_tokens: int, smoothing: float
+    system: Predictor, prepared: Prepared, task: Task, *, sentences: int, batch_tokens: int, smoothing: float
 ) -> Validation:
     """The loss over all validation pairs, and the task's score over at most `sentences`, evenly spread."""
     count = len(prepared.valid_pairs)
@@ -58,7 +58,7 @@ def validate(
 
 
 @torch.inference_mode()
-def validation_loss(system: System, prepared: Prepared, *, batch_tokens: int, smoothing: float) -> float:
+def validation_loss(system: Predictor, prepared: Prepared, *, batch_tokens: int, smoothing: float) -> float:
     """Mean label-smoothed cross entropy of a target piece, in nats."""
     examples, model = prepared.valid, system.model
     model.eval()

@@ -1,6 +1,6 @@
 """What a notebook shows of a translation."""
 
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.explain.texts.translation import heatmap
 
 

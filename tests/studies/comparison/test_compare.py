@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tiny
-from atonce.decoding.opening import load
+from atonce.decoding.load import load
 from atonce.disk import owned
 from atonce.errors import DiskError, RecipeError, RunError, TrainingError
 from atonce.evaluation.intervals import SystemScores

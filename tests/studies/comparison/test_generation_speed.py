@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.runs.folder import RunFolder
 from atonce.studies.comparison import generation_speed as module
 from atonce.studies.comparison.generation_speed import PASSES, generation_speed

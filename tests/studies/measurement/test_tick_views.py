@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import vl_convert
 
-from atonce.models.named import ARCHITECTURES
+from atonce.models.architectures import ARCHITECTURES
 from atonce.studies.measurement.subjects import subject
 from atonce.studies.measurement.tick_views import LAYERS, LENGTH, TickView, tick_views
 from atonce.studies.measurement.ticks_figure import ConesFigure, TicksFigure

@@ -14,7 +14,7 @@ from atonce.data.prepare import open_prepared
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
-from atonce.decoding.opening import load
+from atonce.decoding.load import load
 from atonce.decoding.translator import Translator
 from atonce.errors import DataError, RecipeError, RunError
 from atonce.explain.choice import number_of

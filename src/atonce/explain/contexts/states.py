@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from atonce.decoding.predictor import padded
 from atonce.decoding.search import batches_by_length
-from atonce.decoding.system import padded
 from atonce.explain.contexts.uses import Use
 from atonce.models.seq2seq import Seq2Seq
 from atonce.shapes import Bool, Float, Int

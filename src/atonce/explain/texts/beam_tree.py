@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from atonce.decoding.beam import Beams, Growth
+from atonce.decoding.beam import BeamStep, Hypotheses
 from atonce.decoding.hypothesis import Hypothesis, length_penalty
 from atonce.decoding.translator import Translator, one_line
 from atonce.explain.texts.words import END_OF_SENTENCE
@@ -100,7 +100,7 @@ class _Growing:
         self.ids: dict[tuple[int, ...], int] = {}
         """Of each beginning."""
 
-    def take(self, step: Growth) -> None:
+    def take(self, step: BeamStep) -> None:
         """Add what one step looked at. There is one sentence."""
         beginnings = step.before.pieces[0].tolist()
         totals = step.before.totals[0].tolist()
@@ -147,7 +147,7 @@ class _Growing:
         return END_OF_SENTENCE if piece == self.tokenizer.eos else self.tokenizer.pieces([piece])[0]
 
 
-def _rows(beams: Beams) -> set[tuple[int, ...]]:
+def _rows(beams: Hypotheses) -> set[tuple[int, ...]]:
     """The beginnings that there are of the first sentence."""
     rows, totals = beams.pieces[0].tolist(), beams.totals[0].tolist()
     return {tuple(row) for row, total in zip(rows, totals, strict=True) if total > -float("inf")}

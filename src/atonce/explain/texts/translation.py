@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator, translation_of
 from atonce.explain.choice import choose_heads, choose_layer
 from atonce.explain.record import AttentionRecord, LayerAttention, recorded_attention

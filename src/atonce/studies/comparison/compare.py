@@ -22,8 +22,8 @@ from atonce.disk import (
     write_json,
     write_text,
 )
-from atonce.models.named import Architecture
-from atonce.models.width import weight_count, with_weights
+from atonce.models.architectures import Architecture
+from atonce.models.size_matching import weight_count, with_weights
 from atonce.progress import progress
 from atonce.runs import recipe as recipes
 from atonce.runs.folder import RunFolder

@@ -15,7 +15,7 @@ from atonce.data.prepare import Prepared
 from atonce.evaluation.intervals import SAMPLES, SEED, SystemScores
 from atonce.evaluation.resampling import Metric, Resampled
 from atonce.evaluation.words import word_count
-from atonce.models.named import Architecture
+from atonce.models.architectures import Architecture
 from atonce.runs.folder import LOGGED, RunFolder
 from atonce.studies.comparison.plan import SHARED, Plan
 from atonce.studies.comparison.report import (

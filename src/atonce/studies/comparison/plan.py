@@ -9,7 +9,7 @@ from atonce import stored
 from atonce.config import Config, differences, nearest
 from atonce.disk import LOCK
 from atonce.errors import RecipeError, RunError
-from atonce.models.named import Architecture, architecture
+from atonce.models.architectures import Architecture, architecture
 from atonce.runs.recipe import Recipe
 from atonce.seeds import LARGEST_SEED
 

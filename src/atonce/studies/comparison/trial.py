@@ -108,7 +108,7 @@ def _what_ended_it(said: str, code: int, name: str) -> AtonceError:
 def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bool) -> None:
     """A slice of a trial's training, or all that is left of the trial; `run_trial` gives it a process."""
     from atonce.data.prepare import open_prepared
-    from atonce.decoding.opening import load_translator
+    from atonce.decoding.load import load_translator
     from atonce.progress import progress
     from atonce.runs.folder import RunFolder
     from atonce.studies.comparison.generation_speed import generation_speed

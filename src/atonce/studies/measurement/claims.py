@@ -13,8 +13,8 @@ from atonce.measure.growth import Growth, growth
 from atonce.measure.laws import Law
 from atonce.measure.ticks import Ticks, ticks
 from atonce.measure.work_span import WorkSpan, work_span
+from atonce.models.architectures import architecture
 from atonce.models.config import RecurrentDecoderConfig
-from atonce.models.named import architecture
 from atonce.models.recurrent import RecurrentDecoder
 from atonce.models.seq2seq import Seq2Seq
 from atonce.studies.measurement import layers

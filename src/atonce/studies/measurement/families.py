@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from atonce.figures.style import LIGHT, Palette
-from atonce.models.named import ARCHITECTURES
+from atonce.models.architectures import ARCHITECTURES
 
 Family = Literal["recurrence", "scan", "convolution", "attention", "feed-forward"]
 

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atonce.layers import scan
+from atonce.layers.masks import window_mask
 from atonce.layers.parallel_recurrence import MinGRU
 from atonce.layers.recurrence import Cell, Directions, LayerState, RecurrentLayer
 from atonce.layers.transformer import EncoderBlock, FeedForward
-from atonce.layers.window import window_mask
 from atonce.shapes import Float
 
 DIM = 16

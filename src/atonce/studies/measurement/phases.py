@@ -9,7 +9,7 @@ from torch import Tensor
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.models.seq2seq import Seq2Seq
-from atonce.models.width import with_width
+from atonce.models.size_matching import with_width
 from atonce.shapes import Float, Int
 from atonce.studies.measurement.layers import DIM
 

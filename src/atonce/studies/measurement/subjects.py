@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from atonce.config import nearest
-from atonce.decoding.opening import load_translator
+from atonce.decoding.load import load_translator
 from atonce.disk import place
 from atonce.errors import AtonceError, RecipeError
-from atonce.models.named import ARCHITECTURES, Architecture
+from atonce.models.architectures import ARCHITECTURES, Architecture
 from atonce.models.seq2seq import Seq2Seq
 from atonce.studies.measurement.layers import DIM, LAYERS, LayerKind
 from atonce.studies.measurement.phases import VOCAB, small

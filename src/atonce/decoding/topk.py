@@ -18,7 +18,7 @@ GROUP = 128
 """Scores of which only the greatest is looked at, unless it is among the best."""
 
 
-class Choice(NamedTuple):
+class Continuations(NamedTuple):
     """The best continuations of each sentence, best first."""
 
     totals: Float[Tensor, "sentences count"]
@@ -28,18 +28,18 @@ class Choice(NamedTuple):
     pieces: Int[Tensor, "sentences count"]
 
 
-def likeliest(
+def topk_continuations(
     decoder: Decoder,
     features: Float[Tensor, "rows dim"],
     totals: Float[Tensor, "sentences width"],
-    never: Int[Tensor, " forbidden"],
+    suppress: Int[Tensor, " suppressed"],
     count: int,
     candidates: Candidates | None = None,
-) -> Choice:
+) -> Continuations:
     """The `count` likeliest continuations of each sentence; fewer where there are no more.
 
     `features`: of the next position of each beginning, sentence after sentence. `totals`: log-probabilities
-    of the beginnings; -inf where there is none. `never`: pieces that are not chosen; their share of the
+    of the beginnings; -inf where there is none. `suppress`: pieces that are not chosen; their share of the
     probability stays theirs. `candidates`: pieces that alone are looked at, and share the probability.
 
     Scores of some rows are made, looked through and forgotten: a table of all would be moved through memory
@@ -49,16 +49,16 @@ def likeliest(
         return _best_of_candidates(features.unflatten(0, totals.shape), totals, candidates, count)
     if isinstance(decoder, TopKDecoder):
         count = min(count, len(decoder.output.weight))
-        return _best_of_rows(*decoder.topk(features, never, count), totals)
+        return _best_of_rows(*decoder.topk(features, suppress, count), totals)
     width = totals.shape[1]
     at_once = max(1, (AT_ONCE if features.device.type == "cpu" else AT_ONCE_ON_GPU) // width)
     if len(totals) <= at_once:
-        return _best(decoder.logits(features), totals, never, count)
+        return _best(decoder.logits(features), totals, suppress, count)
     parts = [
-        _best(decoder.logits(rows), before, never, count)
+        _best(decoder.logits(rows), before, suppress, count)
         for rows, before in zip(features.split(at_once * width), totals.split(at_once), strict=True)
     ]
-    return Choice(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    return Continuations(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def _best_of_candidates(
@@ -66,51 +66,51 @@ def _best_of_candidates(
     totals: Float[Tensor, "sentences width"],
     candidates: Candidates,
     count: int,
-) -> Choice:
+) -> Continuations:
     """Look at each sentence's own few."""
     grown = candidates.scores(features).log_softmax(-1) + totals[..., None]
     top, index = _top(grown.flatten(1), count)
     listed = candidates.pieces.shape[1]
-    return Choice(top, index // listed, candidates.pieces.gather(1, index % listed))
+    return Continuations(top, index // listed, candidates.pieces.gather(1, index % listed))
 
 
 def _best_of_rows(
     gains: Float[Tensor, "rows count"],
     pieces: Int[Tensor, "rows count"],
     totals: Float[Tensor, "sentences width"],
-) -> Choice:
+) -> Continuations:
     """Of the best of each beginning, the best of each sentence."""
     count, width = gains.shape[1], totals.shape[1]
     if width == 1:
-        return Choice(gains + totals, torch.zeros_like(pieces), pieces)
+        return Continuations(gains + totals, torch.zeros_like(pieces), pieces)
     grown = (gains.unflatten(0, totals.shape) + totals[..., None]).flatten(1)
     best, index = _top(grown, count)
-    return Choice(best, index // count, pieces.view(len(totals), -1).gather(1, index))
+    return Continuations(best, index // count, pieces.view(len(totals), -1).gather(1, index))
 
 
 def _best(
     scores: Float[Tensor, "rows vocab"],
     totals: Float[Tensor, "sentences width"],
-    never: Int[Tensor, " forbidden"],
+    suppress: Int[Tensor, " suppressed"],
     count: int,
-) -> Choice:
+) -> Continuations:
     """The best by all scores, which are used up."""
     if len(scores) > A_FEW and scores.shape[1] // GROUP >= count:
-        return _best_of_groups(scores, totals, never, count)
-    return _best_of_all(scores, totals, never, count)
+        return _best_of_groups(scores, totals, suppress, count)
+    return _best_of_all(scores, totals, suppress, count)
 
 
 def _best_of_all(
     scores: Float[Tensor, "rows vocab"],
     totals: Float[Tensor, "sentences width"],
-    never: Int[Tensor, " forbidden"],
+    suppress: Int[Tensor, " suppressed"],
     count: int,
-) -> Choice:
+) -> Continuations:
     """Look at every continuation."""
-    gains = scores.log_softmax(-1).index_fill_(1, never, -torch.inf)
+    gains = scores.log_softmax(-1).index_fill_(1, suppress, -torch.inf)
     if totals.shape[1] == 1:
         gain, piece = _top(gains, count)
-        return Choice(gain + totals, torch.zeros_like(piece), piece)
+        return Continuations(gain + totals, torch.zeros_like(piece), piece)
     grown = (gains.unflatten(0, totals.shape) + totals[..., None]).flatten(1)
     return _choice(*_top(grown, count), scores.shape[1])
 
@@ -118,17 +118,17 @@ def _best_of_all(
 def _best_of_groups(
     scores: Float[Tensor, "rows vocab"],
     totals: Float[Tensor, "sentences width"],
-    never: Int[Tensor, " forbidden"],
+    suppress: Int[Tensor, " suppressed"],
     count: int,
-) -> Choice:
+) -> Continuations:
     """Look at the greatest of each group, then at the groups of the `count` greatest: no other can be best.
 
     The maximum of a group is found many times as fast as the places of the best. Uses `scores` up.
     """
     sentences, width = totals.shape
     vocab = scores.shape[1]
-    left_out = scores.index_select(1, never)
-    scores.index_fill_(1, never, -torch.inf)
+    left_out = scores.index_select(1, suppress)
+    scores.index_fill_(1, suppress, -torch.inf)
     in_groups = vocab // GROUP * GROUP
     groups = scores[:, :in_groups].unflatten(1, (-1, GROUP))
     rest = scores[:, in_groups:]
@@ -164,6 +164,6 @@ def _top(
 
 def _choice(
     totals: Float[Tensor, "sentences count"], numbers: Int[Tensor, "sentences count"], vocab: int
-) -> Choice:
+) -> Continuations:
     """Of continuations that are numbered through, beginning after beginning."""
-    return Choice(totals, numbers // vocab, numbers % vocab)
+    return Continuations(totals, numbers // vocab, numbers % vocab)

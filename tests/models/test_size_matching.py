@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atonce.errors import RecipeError
+from atonce.models.architectures import ARCHITECTURES, architecture
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig, RecurrentDecoderConfig, TransformerEncoderConfig
-from atonce.models.named import ARCHITECTURES, architecture
-from atonce.models.width import TOLERANCE, weight_count, with_weights, with_width
+from atonce.models.size_matching import TOLERANCE, weight_count, with_weights, with_width
 
 
 @pytest.mark.parametrize("known", ARCHITECTURES, ids=lambda known: known.name)

@@ -4,7 +4,7 @@ from typing import get_args
 import pytest
 import torch
 
-from atonce.layers.neuron import NeuronLayer, Nonlinearity
+from atonce.layers.activation import ActivatedLinear, Nonlinearity
 
 BY_THE_PAPERS = {
     "relu": lambda z: max(0.0, z),
@@ -16,7 +16,7 @@ BY_THE_PAPERS = {
 @pytest.mark.parametrize("nonlinearity", get_args(Nonlinearity))
 def test_a_neuron_is_a_weighted_sum_and_a_bias_through_a_nonlinearity(nonlinearity: Nonlinearity) -> None:
     torch.manual_seed(0)
-    layer = NeuronLayer(3, 4, nonlinearity).double()
+    layer = ActivatedLinear(3, 4, nonlinearity).double()
     inputs = torch.randn(2, 5, 3, dtype=torch.float64)
     outputs = layer(inputs)
     assert outputs.shape == (2, 5, 4)
@@ -30,10 +30,10 @@ def test_a_neuron_is_a_weighted_sum_and_a_bias_through_a_nonlinearity(nonlineari
 def test_two_layers_are_more_than_one(nonlinearity: Nonlinearity) -> None:
     """A weighted sum alone would make of the mean of two inputs the mean of what it makes of each."""
     torch.manual_seed(0)
-    layer = NeuronLayer(3, 4, nonlinearity).double()
+    layer = ActivatedLinear(3, 4, nonlinearity).double()
     one, other = torch.tensor([[9.0, 9.0, 9.0], [-9.0, -9.0, -9.0]], dtype=torch.float64)
     assert not torch.isclose(layer((one + other) / 2), (layer(one) + layer(other)) / 2).any()
 
 
 def test_a_layer_says_what_it_is() -> None:
-    assert repr(NeuronLayer(3, 4, "gelu")).endswith("nonlinearity=gelu)")
+    assert repr(ActivatedLinear(3, 4, "gelu")).endswith("nonlinearity=gelu)")

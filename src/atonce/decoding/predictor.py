@@ -19,7 +19,7 @@ from atonce.models.threads import computing_on, search_threads
 from atonce.shapes import Bool, Int
 
 
-class System(ABC):
+class Predictor(ABC):
     """A trained model with what stands between it and the world."""
 
     def __init__(self, model: Seq2Seq, name: str) -> None:

@@ -1,10 +1,10 @@
 import pytest
 
 from atonce.errors import RecipeError
+from atonce.models.architectures import ARCHITECTURES, architecture
 from atonce.models.build import build_model
 from atonce.models.config import RecurrentDecoderConfig
-from atonce.models.named import ARCHITECTURES, architecture
-from atonce.models.width import weight_count
+from atonce.models.size_matching import weight_count
 from atonce.runs.recipe import load, names
 
 

@@ -12,10 +12,10 @@ from atonce import fast
 from atonce.data.corpora import Pair
 from atonce.data.images import ImagePair
 from atonce.data.prepare import open_prepared
-from atonce.decoding import opening
+from atonce.decoding import load as opening
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
-from atonce.decoding.opening import load, load_classifier, load_reader, load_translator
+from atonce.decoding.load import load, load_classifier, load_reader, load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.explain.texts.heatmap import Heatmap

@@ -17,7 +17,7 @@ _FUNCTIONS: dict[Nonlinearity, Callable[[Tensor], Tensor]] = {
 }
 
 
-class NeuronLayer(nn.Linear):
+class ActivatedLinear(nn.Linear):
     """Neurons side by side that see the same inputs: nonlinearity(W x + b).
 
     Row i of `weight` and entry i of `bias` are those of neuron i. Without the nonlinearity, layers on top of
