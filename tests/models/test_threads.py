@@ -110,7 +110,8 @@ def test_a_training_of_an_earlier_version_goes_on_as_it_was(prepared_dates: Path
     without = {key: value for key, value in values.items() if key not in ("threads", "sum", "sums")}
     (checkpoint / "progress.json").write_text(json.dumps(without))
     used = []
-    train(recipe, run, resume=True, watch=lambda one: used.append((one.threads, torch.get_num_threads())))
+    told = OnStep(lambda one: used.append((one.threads, torch.get_num_threads())))
+    train(recipe, run, resume=True, callbacks=[told])
     assert set(used) == {(None, 2)}
 
 
