@@ -141,7 +141,9 @@ def _bounds(bounds: dict[str, float]) -> str:
 def commands() -> str:
     """Every command: usage, arguments and options with their defaults."""
     group: Any = typer.main.get_command(app)
-    callbacks: dict[Any, Any] = {one.name: one.callback for one in app.registered_commands}
+    callbacks: dict[Any, Any] = {
+        one.name or one.callback.__name__: one.callback for one in app.registered_commands
+    }
     parts = ["# Commands\n", f"{group.help}\n", "`atonce COMMAND --help` says the same in a terminal.\n"]
     parts += [_parameter(one, bool) for one in group.params if one.name != "help"]
     for name, command in group.commands.items():

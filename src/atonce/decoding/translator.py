@@ -33,7 +33,7 @@ from atonce.runs.recipe import WIDEST_BEAM, DecodingConfig, Recipe
 from atonce.shapes import Bool, Int
 
 if TYPE_CHECKING:
-    from atonce.figures.drawing import Drawing
+    from atonce.figures.figure import Figure
 
 ENCODED_AT_ONCE = 1_024
 """Positions that a CPU encodes together."""
@@ -65,7 +65,7 @@ class Translation:
     # No field: a result that is stored, copied or sent must not take its model along.
     _translator: ClassVar["Translator | None"] = None
 
-    def heatmap(self, **options: Any) -> "Drawing":
+    def heatmap(self, **options: Any) -> "Figure":
         """What the model looked at while it wrote this. `options`: see `atonce.heatmap`.
 
         Raises RunError if the translation was stored, copied or sent: it has no model then.
