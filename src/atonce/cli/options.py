@@ -101,7 +101,7 @@ Fast = Annotated[
     bool,
     typer.Option(
         "--fast",
-        help="Faster int8 inference on a CPU, compiled where numba is installed; outputs may differ slightly.",
+        help="Faster int8 inference on a CPU, compiled if numba is installed; outputs may differ slightly.",
         callback=_hint,
     ),
 ]
