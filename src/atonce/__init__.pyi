@@ -12,6 +12,13 @@ from atonce.decoding.translator import Alternative as Alternative
 from atonce.decoding.translator import Translation as Translation
 from atonce.decoding.translator import Translator as Translator
 from atonce.errors import AtonceError as AtonceError
+from atonce.errors import DataError as DataError
+from atonce.errors import DiskError as DiskError
+from atonce.errors import FigureError as FigureError
+from atonce.errors import RecipeError as RecipeError
+from atonce.errors import RunError as RunError
+from atonce.errors import TrainingError as TrainingError
+from atonce.evaluation.scores import Scores as Scores
 from atonce.evaluation.significance import PairedBootstrap as PairedBootstrap
 from atonce.explain.api import heatmap as heatmap
 from atonce.explain.context import Context as Context
@@ -43,6 +50,8 @@ from atonce.studies.experiment import Experiment as Experiment
 from atonce.studies.experiment import train as train
 from atonce.studies.measurement.measurement import Measurement as Measurement
 from atonce.studies.measurement.measurement import measure as _measure
+from atonce.training.callbacks import Callback as Callback
+from atonce.training.callbacks import TrainingEvent as TrainingEvent
 
 class _Measure:
     """`atonce.measure`: a module that can be called, which no type can say; this is what it has."""
