@@ -168,7 +168,7 @@ def test_each_kind_is_loaded_by_its_class(runs: dict[str, Path]) -> None:
     for name, run in runs.items():
         assert type(kinds[name].load(run, device="cpu")) is kinds[name]
         for other in {*kinds} - {name}:
-            with pytest.raises(AtonceError, match=f"{run} is not for {kinds[other].makes}"):
+            with pytest.raises(AtonceError, match=f"{run} is not for {kinds[other].tasks[0]}"):
                 kinds[other].load(run)
 
 

@@ -163,7 +163,7 @@ def test_a_small_budget_of_memory_makes_smaller_batches_and_the_same_outputs(own
 def test_a_small_budget_of_memory_labels_fewer_at_once_and_alike(runs: dict[str, Path]) -> None:
     classifier = ModelRegistry.open([runs["labels"]]).choose(None, "classification").system
     assert isinstance(classifier, Classifier)
-    images = list(np.random.default_rng(0).integers(0, 255, (9, *classifier.ends.source), dtype=np.uint8))
+    images = list(np.random.default_rng(0).integers(0, 255, (9, *classifier.io_spec.source), dtype=np.uint8))
     before = [one.label for one in classifier.classify(images)]
     usual = classifier.positions_at_once
     fit_batch_sizes(classifier, Limits())

@@ -65,7 +65,7 @@ def compare(
         typer.echo("Stopped. To go on, give the same command with --resume.", err=True)
         raise
     if json:
-        print_json(made.report.as_dict())
+        print_json(made.report.to_dict())
         return
     _print_table(made.report)
     print_text(f"\nThe report: {made.page}\nIts numbers: {made.numbers}")

@@ -98,7 +98,7 @@ def classify(
 
     use_threads(threads)
     classifier = load_classifier(run)
-    shape = classifier.ends.source
+    shape = classifier.io_spec.source
     if not isinstance(shape, ImageShape):
         for lines in [read_stdin() if file == STDIN else read_lines(file) for file in files or [STDIN]]:
             texts = list(lines)

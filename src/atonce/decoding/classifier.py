@@ -38,16 +38,15 @@ class Classifier(Predictor):
     """A trained model that chooses a label. `atonce.load` gives one."""
 
     tasks = ("classification",)
-    makes = "labels"
 
     def __init__(
-        self, model: Seq2Seq, ends: IOSpec, *, longest_source: int = 256, name: str = "model"
+        self, model: Seq2Seq, io_spec: IOSpec, *, longest_source: int = 256, name: str = "model"
     ) -> None:
-        """`ends`: what it reads, and its labels. `longest_source`: pieces of a text that are read."""
+        """`io_spec`: what it reads, and its labels. `longest_source`: pieces of a text that are read."""
         super().__init__(model, name)
-        assert isinstance(ends.target, Labels)
-        self.ends = ends
-        self.labels = ends.target
+        assert isinstance(io_spec.target, Labels)
+        self.io_spec = io_spec
+        self.labels = io_spec.target
         self.longest_source = longest_source
         self.positions_at_once = POSITIONS_AT_ONCE
 
@@ -55,14 +54,14 @@ class Classifier(Predictor):
     def of(
         cls,
         model: Seq2Seq,
-        ends: IOSpec,
+        io_spec: IOSpec,
         recipe: Recipe,
         *,
         shortlist: Shortlist | None = None,
         name: str = "model",
     ) -> "Classifier":
         """A classifier that was made by this recipe; nothing is searched, so there is no short list."""
-        return cls(model, ends, longest_source=recipe.data.max_length, name=name)
+        return cls(model, io_spec, longest_source=recipe.data.max_length, name=name)
 
     @overload
     def classify(
@@ -104,7 +103,7 @@ class Classifier(Predictor):
     @property
     def normalization(self) -> Normalization:
         """That of its tokenizer, where it reads texts: labels are spelt in it, too."""
-        source = self.ends.source
+        source = self.io_spec.source
         return "none" if isinstance(source, ImageShape) else source.normalization
 
     def outputs(
@@ -126,13 +125,13 @@ class Classifier(Predictor):
         return self._read([self._encoded(source) for source in sources])
 
     def _encoded(self, source: Any) -> Any:
-        if isinstance(self.ends.source, ImageShape):
+        if isinstance(self.io_spec.source, ImageShape):
             return source
-        tokenizer = self.ends.source
+        tokenizer = self.io_spec.source
         return [*tokenizer.encode(source)[: self.longest_source], tokenizer.eos]
 
     def _read(self, encoded: Sequence[Any]) -> tuple[Tensor, Bool[Tensor, "batch real"]]:
-        if isinstance(self.ends.source, ImageShape):
+        if isinstance(self.io_spec.source, ImageShape):
             return as_source(encoded, self.device)
         return padded(encoded, self.device)
 

@@ -29,7 +29,6 @@ class ImageReader(Predictor):
     """A trained model from an image to text. `atonce.load` gives one."""
 
     tasks = ("reading",)
-    makes = "texts of images"
 
     def __init__(
         self,
@@ -50,16 +49,16 @@ class ImageReader(Predictor):
     def of(
         cls,
         model: Seq2Seq,
-        ends: IOSpec,
+        io_spec: IOSpec,
         recipe: Recipe,
         *,
         shortlist: Shortlist | None = None,
         name: str = "model",
     ) -> "ImageReader":
         """A model from images to text that was made by this recipe; there is no short list for it."""
-        assert isinstance(ends.source, ImageShape)
-        assert isinstance(ends.target, Tokenizer)
-        return cls(model, ends.source, ends.target, recipe.decoding, name=name)
+        assert isinstance(io_spec.source, ImageShape)
+        assert isinstance(io_spec.target, Tokenizer)
+        return cls(model, io_spec.source, io_spec.target, recipe.decoding, name=name)
 
     @overload
     def read_images(

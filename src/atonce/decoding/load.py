@@ -22,14 +22,19 @@ from atonce.runs.recipe import Recipe
 
 
 def system_of(
-    model: Seq2Seq, ends: IOSpec, recipe: Recipe, *, shortlist: Shortlist | None = None, name: str = "model"
+    model: Seq2Seq,
+    io_spec: IOSpec,
+    recipe: Recipe,
+    *,
+    shortlist: Shortlist | None = None,
+    name: str = "model",
 ) -> Translator | ImageReader | Classifier:
     """A model as what it was trained for. `shortlist`: for one from text to text."""
-    if isinstance(ends.target, Labels):
-        return Classifier.of(model, ends, recipe, name=name)
-    if isinstance(ends.source, ImageShape):
-        return ImageReader.of(model, ends, recipe, name=name)
-    return Translator.of(model, ends, recipe, shortlist=shortlist, name=name)
+    if isinstance(io_spec.target, Labels):
+        return Classifier.of(model, io_spec, recipe, name=name)
+    if isinstance(io_spec.source, ImageShape):
+        return ImageReader.of(model, io_spec, recipe, name=name)
+    return Translator.of(model, io_spec, recipe, shortlist=shortlist, name=name)
 
 
 @overload
@@ -82,7 +87,7 @@ def load(
     if task is not None:
         _check_task(folder, task)
     found = restore(folder, device=device, fast=fast)
-    return system_of(found.model, found.ends, found.recipe, shortlist=found.shortlist, name=found.name)
+    return system_of(found.model, found.io_spec, found.recipe, shortlist=found.shortlist, name=found.name)
 
 
 load_translator, load_classifier, load_reader = Translator.load, Classifier.load, ImageReader.load

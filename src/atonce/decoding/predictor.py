@@ -31,8 +31,6 @@ class Predictor(ABC):
 
     tasks: ClassVar[tuple[Task, ...]]
     """What it is trained for."""
-    makes: ClassVar[str]
-    """What comes out of it, for errors."""
 
     def __init__(self, model: Seq2Seq, name: str) -> None:
         self.model = model
@@ -47,15 +45,15 @@ class Predictor(ABC):
 
         Raises RunError as it does, and where the run was trained for something else.
         """
-        found = restore(trained_for(run, cls.tasks, cls.makes), device=device, fast=fast)
-        return cls.of(found.model, found.ends, found.recipe, shortlist=found.shortlist, name=found.name)
+        found = restore(trained_for(run, cls.tasks), device=device, fast=fast)
+        return cls.of(found.model, found.io_spec, found.recipe, shortlist=found.shortlist, name=found.name)
 
     @classmethod
     @abstractmethod
     def of(
         cls: type[S],
         model: Seq2Seq,
-        ends: IOSpec,
+        io_spec: IOSpec,
         recipe: Recipe,
         *,
         shortlist: Shortlist | None = None,

@@ -30,7 +30,7 @@ class Restored:
     """A trained model, ready to compute, and what it takes to ask it for outputs."""
 
     model: Seq2Seq
-    ends: IOSpec
+    io_spec: IOSpec
     recipe: Recipe
     shortlist: Shortlist | None
     """Pieces that beam search over texts looks at; None: all."""
@@ -38,40 +38,46 @@ class Restored:
     """That of the run folder."""
 
 
-def model_for(recipe: Recipe, ends: IOSpec) -> Seq2Seq:
+def model_for(recipe: Recipe, io_spec: IOSpec) -> Seq2Seq:
     """The recipe's model, with fresh weights from torch's random state."""
-    only_labels = isinstance(ends.source, ImageShape) and isinstance(ends.target, Labels)
+    only_labels = isinstance(io_spec.source, ImageShape) and isinstance(io_spec.target, Labels)
     return build_model(
         recipe.model,
-        0 if only_labels else ends.tokenizer.size,
-        image=ends.source if isinstance(ends.source, ImageShape) else None,
-        labels=len(ends.target) if isinstance(ends.target, Labels) else None,
+        0 if only_labels else io_spec.tokenizer.size,
+        image=io_spec.source if isinstance(io_spec.source, ImageShape) else None,
+        labels=len(io_spec.target) if isinstance(io_spec.target, Labels) else None,
     )
 
 
 def restore(folder: RunFolder, *, device: str | torch.device | None = None, fast: bool = False) -> Restored:
     """See `opening.load`. Raises RunError for what is missing, damaged or of a newer format."""
-    ends = IOSpec.open(folder.path)
-    model = model_for(folder.recipe, ends)
+    io_spec = IOSpec.open(folder.path)
+    model = model_for(folder.recipe, io_spec)
     set_weights(model, folder.load_weights(), origin=folder.path / "model.safetensors")
     model = model.to(choose_device(device)).eval()
     shortlist = None
     if fast and choose_device(device).type == "cpu":
         if has_int8_hardware():
             accelerate(model)
-        if model.engine is not None and not isinstance(ends.target, Labels):  # of which none is searched
+        if model.engine is not None and not isinstance(io_spec.target, Labels):  # of which none is searched
             with progress("Compiling for this machine, once"):
                 model.engine.warm_up()
-        if model.engine is None and isinstance(ends.source, Tokenizer) and isinstance(ends.target, Tokenizer):
-            shortlist = Shortlist.of(lexicon_of(folder.path, ends.tokenizer.size))
-    return Restored(model, ends, folder.recipe, shortlist, folder.path.resolve().name)
+        if (
+            model.engine is None
+            and isinstance(io_spec.source, Tokenizer)
+            and isinstance(io_spec.target, Tokenizer)
+        ):
+            shortlist = Shortlist.of(lexicon_of(folder.path, io_spec.tokenizer.size))
+    return Restored(model, io_spec, folder.recipe, shortlist, folder.path.resolve().name)
 
 
-def trained_for(run: str | Path, tasks: Collection[Task], makes: str) -> RunFolder:
-    """A run folder of one of these tasks. Raises RunError, before weights are read, for one that does not
-    make what is wanted, and says which command does."""
+def trained_for(run: str | Path, tasks: Collection[Task]) -> RunFolder:
+    """A run folder of one of these tasks.
+
+    Raises RunError for another, before weights are read, with the command that it is for.
+    """
     folder = RunFolder.open(run)
     task = folder.recipe.data.task
     if task not in tasks:
-        raise wrong_task(run, makes, task, fix=f"use: atonce {COMMANDS[task]} {run}")
+        raise wrong_task(run, " or ".join(tasks), task, fix=f"use: atonce {COMMANDS[task]} {run}")
     return folder

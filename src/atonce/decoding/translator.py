@@ -99,7 +99,6 @@ class Translator(Predictor):
     """
 
     tasks = ("translation", "summarization")
-    makes = "texts of texts"
 
     def __init__(
         self,
@@ -129,7 +128,7 @@ class Translator(Predictor):
     def of(
         cls,
         model: Seq2Seq,
-        ends: IOSpec,
+        io_spec: IOSpec,
         recipe: Recipe,
         *,
         shortlist: Shortlist | None = None,
@@ -137,7 +136,7 @@ class Translator(Predictor):
     ) -> "Translator":
         """A model from text to text that was made by this recipe."""
         return cls(
-            model, ends.tokenizer, recipe.decoding, longest_source=recipe.data.max_length,
+            model, io_spec.tokenizer, recipe.decoding, longest_source=recipe.data.max_length,
             whole=recipe.data.task == "summarization", shortlist=shortlist, name=name,
         )  # fmt: skip
 

@@ -52,7 +52,7 @@ def heatmap(
         return translation_heatmap(
             system, source, target=target, layer=layer, head=head, words=words, end=end
         )
-    shape = system.shape if isinstance(system, ImageReader) else system.ends.source
+    shape = system.shape if isinstance(system, ImageReader) else system.io_spec.source
     if not isinstance(shape, ImageShape):
         raise RunError(
             f"there is no heat map of {system.name}",

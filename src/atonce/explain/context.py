@@ -219,8 +219,8 @@ def _reader(system: Translator | ImageReader | Classifier) -> tuple[Tokenizer, i
     """The tokenizer of what is read, and how many pieces of a text are."""
     if isinstance(system, Translator):
         return system.tokenizer, system.longest_source
-    if isinstance(system, Classifier) and isinstance(system.ends.source, Tokenizer):
-        return system.ends.source, system.longest_source
+    if isinstance(system, Classifier) and isinstance(system.io_spec.source, Tokenizer):
+        return system.io_spec.source, system.longest_source
     raise RunError(
         f"{system.name} reads no words",
         why="it was trained to read images",

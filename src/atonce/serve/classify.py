@@ -38,7 +38,7 @@ def classify_routes(models: ModelRegistry, dispatcher: Dispatcher) -> APIRouter:
     async def classify(body: ClassifyRequest, request: Request) -> ClassifyResponse:
         """Label texts, or images, each by itself."""
         served = models.choose(body.model, "classification")
-        job, shape = ClassifyJob(served.classifier), served.classifier.ends.source
+        job, shape = ClassifyJob(served.classifier), served.classifier.io_spec.source
         if isinstance(shape, ImageShape):
             files = _wanted(body.images, "images", served.name, instead=body.texts)
             answer = of_images(job, files, shape)

@@ -64,7 +64,7 @@ def test_there_is_a_page_the_same_numbers_and_a_run_for_each_model_and_seed(made
         *runs, "data", "plan.json", "shared.toml", "report.html", "report.json",
     }  # fmt: skip
     numbers = json.loads(made.numbers.read_text(encoding="utf-8"))
-    assert numbers == json.loads(json.dumps(made.report.as_dict()))
+    assert numbers == json.loads(json.dumps(made.report.to_dict()))
     assert [model["name"] for model in numbers["models"]] == MODELS
 
 

@@ -106,7 +106,7 @@ def compare(
         trials = _run_all(plan, sized, folder, quiet=quiet)
         with progress("Drawing test sets", quiet=quiet):
             report = findings(plan, sized, trials, prepared, folder, baseline)
-        write_json(folder / NUMBERS, report.as_dict())
+        write_json(folder / NUMBERS, report.to_dict())
         write_text(folder / REPORT, render_comparison(report))
     return Comparison(folder / REPORT, folder / NUMBERS, report)
 

@@ -4,10 +4,10 @@ Plain results in, one HTML file out; the same results are `report.json`.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from atonce.evaluation.resampling import TITLES, Metric
+from atonce.result import Result
 from atonce.studies.comparison.charts import (
     Gained,
     Whisker,
@@ -112,7 +112,7 @@ class ComparedModel:
 
 
 @dataclass(frozen=True)
-class ComparisonReport:
+class ComparisonReport(Result):
     """All that is known of a comparison."""
 
     corpus: str
@@ -145,10 +145,6 @@ class ComparisonReport:
     """The parts of each training, between which the others had their turn."""
     unequal: str | None = None
     """What to say in place of claims where the models did not have equal budgets."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
 
 
 def render_comparison(report: ComparisonReport) -> str:
