@@ -137,7 +137,7 @@ def test_a_run_whose_report_has_no_sum_of_its_text(
 
 
 def test_only_texts_of_texts(runs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is not for texts of texts"):
+    with pytest.raises(RunError, match="is not for translation or summarization"):
         distill(runs["labels"], tmp_path / "new", quiet=True)
     assert not (tmp_path / "new").exists()
 
