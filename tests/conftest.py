@@ -3,6 +3,11 @@ import os
 # Tests run side by side, and their models are tiny: one thread each is fastest. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# And before atonce is imported.
+import shape_checks
+
+shape_checks.install()
+
 from pathlib import Path
 
 import pytest
