@@ -25,6 +25,18 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
 
+# A file is run by one worker: its fixtures are made once. The longest come first, so that all end together.
+LONGEST = (
+    "test_models.py", "test_distributed.py", "test_operators.py", "test_cli_translate.py", "test_resume.py",
+    "test_page.py", "test_docs.py", "test_translator.py", "test_ctranslate2.py", "test_overfitting.py",
+    "test_jit.py", "test_killed.py", "test_memory.py", "test_site.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(scope="session")
 def dates_tokenizer() -> Tokenizer:
     """Learned from a thousand dates in many scripts."""

@@ -66,8 +66,8 @@ def checked(function: Any) -> Any:
 
 
 def _resolved(hint: Any, function: Any) -> Any:
-    """Of a hint in quotes what it names, if that is there at all when the program runs."""
-    if not isinstance(hint, str):
+    """Of a hint with quotes what it names, if that is there at all when the program runs."""
+    if not isinstance(hint, str) and not typing.get_args(hint):
         return hint
     try:
         named = FunctionType((lambda: None).__code__, function.__globals__)

@@ -17,7 +17,6 @@ pytest.importorskip("furo", reason="the docs extra is not installed")
 pytest.importorskip("fastapi")
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.xdist_group("site")  # it is built once
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,6 @@ from atonce.studies.experiment import train
 api = pytest.importorskip("playwright.sync_api", reason="no browser: pip install playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 api.expect.set_options(timeout=20_000)  # milliseconds, for a machine that does other things too
-# All on one worker: they share a browser, a server, and runs that take some seconds to train.
-pytestmark = pytest.mark.xdist_group("page")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TEXT = "Monday, 3 May 1999"

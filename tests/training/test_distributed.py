@@ -178,7 +178,7 @@ def test_one_process_goes_on_where_two_broke_off(tmp_path: Path) -> None:
 def test_two_processes_end_together_when_their_minutes_are_over(tmp_path: Path) -> None:
     """One of them dies on the way, and what was planned before that is kept to."""
     recipe, run = tmp_path / "recipe.toml", tmp_path / "run"
-    values = tiny.values(training={"minutes": 0.1, "save_every": 1})
+    values = tiny.values(training={"minutes": 0.05, "save_every": 1})
     del values["training"]["steps"], values["training"]["validate_every"]
     recipe.write_text(tomli_w.dumps(values))
     (tmp_path / "dies.py").write_text(DIES.replace("(1, 9,", "(1, 3,"))  # there are so many on any machine

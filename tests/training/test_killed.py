@@ -63,7 +63,7 @@ def killed_writing(name: str, *arguments: str) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill like that")
 def test_kill_and_resume(tmp_path: Path) -> None:
-    keys = {"steps": 60, "accumulate": 2, "save_every": 2, "validate_every": 20, "average": 0.9}
+    keys = {"steps": 50, "accumulate": 2, "save_every": 2, "validate_every": 20, "average": 0.9}
     recipe = tiny.write_recipe(tmp_path / "recipe.toml", model=tiny.GRU, training=keys)
     trained(*command(recipe, tmp_path / "whole"))
     whole = tiny.what_was_learned(tmp_path / "whole")
@@ -79,5 +79,5 @@ def test_kill_and_resume(tmp_path: Path) -> None:
     killed = tiny.what_was_learned(run)
     assert killed == whole
     steps = [entry["step"] for entry in killed["log"]]
-    assert steps == [10, 20, 30, 40, 50, 60], "each step once"
+    assert steps == [10, 20, 30, 40, 50], "each step once"
     assert not list(run.rglob("*partial*"))

@@ -39,13 +39,15 @@ class Chains:
 
     def extend(self, shadow: Int[Tensor, " channels *shape"], step: Step) -> None:
         """Make `step` the last link of all chains of `shadow`, in place."""
-        for channel in shadow[:FIRST_PATH]:
-            follows = channel != NOTHING
-            before, place = (channel[follows] % STEP).unique(return_inverse=True)
-            first = len(self._before)
-            self._before += before.tolist()
-            self._steps += [step] * len(before)
-            channel[follows] = channel[follows] // STEP * STEP + (first + place)
+        chains = shadow[:FIRST_PATH]
+        follows = chains != NOTHING
+        followed = chains[follows]
+        links = followed % STEP
+        before, place = links.unique(return_inverse=True)
+        first = len(self._before)
+        self._before += before.tolist()
+        self._steps += [step] * len(before)
+        chains[follows] = followed - links + (first + place)
 
     def steps(self, link: int) -> tuple[Step, ...]:
         """The chain that ends in `link`, from its beginning."""
