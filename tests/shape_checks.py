@@ -12,7 +12,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from functools import partial, wraps
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import jaxtyping
@@ -23,6 +23,8 @@ _library = jaxtyping.jaxtyped
 _library_fits = type(jaxtyping.AbstractArray).__instancecheck__
 _axes: dict[tuple[Any, type, Any], tuple[str, ...]] = {}
 """The names of the axes, by shape and by the types and dtypes that jaxtyping has found to be right for it."""
+
+_made: dict[CodeType, tuple[dict[str, Any], Any]] = {}
 
 
 def install() -> None:
@@ -48,8 +50,8 @@ def _decorated(decorated: Any, *, typechecker: Callable[..., Any]) -> Any:
 
 def checked(function: Any) -> Any:
     hints = {name: _resolved(hint, function) for name, hint in inspect.get_annotations(function).items()}
-    by_beartype = beartype(_annotated(function, hints))
-    if not hasattr(by_beartype, "__wrapped__"):
+    by_beartype = _by_beartype(function, hints)
+    if by_beartype is None:
         return function  # there is nothing to check
 
     def scoped(*args: Any, **kwargs: Any) -> Any:
@@ -63,6 +65,23 @@ def checked(function: Any) -> Any:
     # As if beartype had made it: what is measured is not called from here (atonce.measure.chain).
     scoped.__code__ = scoped.__code__.replace(co_filename=f"<@beartype({function.__qualname__})>")
     return wraps(function)(scoped if any(map(_has_shape, hints.values())) else by_beartype)
+
+
+def _by_beartype(function: Any, hints: dict[str, Any]) -> Any:
+    """None if there is nothing to check.
+
+    A function within another is made at each call of that; what checks it is made once, and calls the newest.
+    """
+    before, made = _made.get(function.__code__, (None, None))
+    if before != hints:
+        made = beartype(_annotated(function, hints))
+        made = made if hasattr(made, "__wrapped__") else None
+        _made[function.__code__] = (hints, made)
+    elif made is not None:
+        known = {**made.__kwdefaults__, "__beartype_func": function}
+        made = FunctionType(made.__code__, made.__globals__, made.__name__, made.__defaults__)
+        made.__kwdefaults__ = known
+    return made
 
 
 def _resolved(hint: Any, function: Any) -> Any:

@@ -70,6 +70,21 @@ def test_arguments_and_what_is_returned_are_checked_against_each_other(made) -> 
     assert made(rows, torch.ones(3)).shape == (2, 3), "nothing is left of a fault"
 
 
+def test_functions_within_another_are_checked_as_they_are_now() -> None:
+    def made(more: int):
+        @jaxtyped(typechecker=beartype)
+        def added(rows: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+            return rows + more if more else rows[0]
+
+        return added
+
+    first, second, wrong = made(1), made(2), made(0)
+    assert (first(torch.ones(1, 1)).item(), second(torch.ones(1, 1)).item()) == (2, 3)
+    for fault in (lambda: second(torch.ones(1)), lambda: wrong(torch.ones(1, 1))):
+        with pytest.raises(BeartypeCallHintViolation):
+            fault()
+
+
 def test_dataclasses_are_checked() -> None:
     made = jaxtyped(typechecker=beartype)(Pair)
     made(torch.ones(2), torch.ones(2))
