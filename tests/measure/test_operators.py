@@ -60,7 +60,10 @@ def database() -> Sequence[Any]:
     """torch's, which freezes the flags of torch's backends when it is imported; not here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from torch.testing._internal import common_utils
         from torch.testing._internal.common_methods_invocations import op_db
+    # For every sample torch looks for a test of its own on the stack: nine tenths of the time here.
+    common_utils.extract_test_fn = lambda: None
     # torch.backends is an object in place of its module, so that its attributes are not the module's names.
     torch.backends.disable_global_flags.__globals__["__allow_nonbracketed_mutation_flag"] = True
     return op_db
