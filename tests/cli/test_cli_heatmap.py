@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import tiny
-from atonce.decoding.load import load_translator
+from atonce.decoding.translator import Translator
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe
 from command import Command
@@ -31,7 +31,7 @@ def test_it_draws_what_the_model_writes_itself(atonce: Command, run: Path, tmp_p
     said = atonce("heatmap", run, "3 May 2001", "--out", tmp_path / "map.json")
     drawn = json.loads((tmp_path / "map.json").read_text())
     assert (
-        drawn["output"] == load_translator(run).translate(["3 May 2001"])[0].text == said.out.split("\n")[0]
+        drawn["output"] == Translator.load(run).translate(["3 May 2001"])[0].text == said.out.split("\n")[0]
     )
     assert drawn["source"] == "3 May 2001"
 

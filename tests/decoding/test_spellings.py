@@ -9,7 +9,6 @@ import pytest
 
 import tiny
 from atonce.data.io_spec import IOSpec
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.explain.context import context
@@ -31,7 +30,7 @@ OTHERS = [
 
 @pytest.fixture(scope="module")
 def translator(dates_run: RunFolder) -> Translator:
-    return load_translator(dates_run.path)
+    return Translator.load(dates_run.path)
 
 
 @pytest.mark.parametrize("other", OTHERS)
@@ -112,7 +111,7 @@ def old_run(dates_run: RunFolder, tmp_path: Path) -> Path:
 
 def test_a_run_from_before_reads_texts_as_they_are(old_run: Path, tmp_path: Path) -> None:
     assert RunFolder.open(old_run).recipe.vocabulary.normalization == "none"
-    old = load_translator(old_run)
+    old = Translator.load(old_run)
     for text in (TEXT, *OTHERS):
         assert old.tokenizer.decode(old.source_pieces(text)) == text
     assert old.outputs(["\u200b", " "])[1] == ""

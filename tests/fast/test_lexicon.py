@@ -59,5 +59,5 @@ def test_of_very_many_pairs_the_first_are_learned_from(
 
 def test_each_round_is_told(translated: Examples) -> None:
     rounds: list[int] = []
-    Lexicon.learn(translated, SIZE, advance=rounds.append)
+    Lexicon.learn(translated, SIZE, on_progress=rounds.append)
     assert rounds == [1] * ROUNDS

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 import tiny
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import DiskError, RunError
 from atonce.interop import ctranslate2_model, ctranslate2_trial
@@ -71,7 +70,7 @@ def opened(folder: Path) -> Any:
 
 def agrees(run: Path, folder: Path, outputs: list[str]) -> bool:
     """Whether an export gives these outputs the run's probabilities."""
-    ours, theirs = load_translator(run, device="cpu"), opened(folder)
+    ours, theirs = Translator.load(run, device="cpu"), opened(folder)
     found = theirs.score_batch(
         [pieces(ours, text) for text in TEXTS], [pieces(ours, output) for output in outputs]
     )
@@ -92,7 +91,7 @@ class TestTrained:
     @pytest.fixture(scope="class")
     @classmethod
     def ours(cls, run: RunFolder) -> Translator:
-        return load_translator(run.path, device="cpu")
+        return Translator.load(run.path, device="cpu")
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -228,7 +227,7 @@ def test_rounded_weights_are_near(
     side = SIDE | {"heads": 1, "feed_forward": 7}
     run = random_run(tmp_path / "run", dates_tokenizer, {"dim": dim, "encoder": side, "decoder": side})
     folder = export(run.path, tmp_path / "out", quantization=quantization)
-    ours = load_translator(run.path, device="cpu")
+    ours = Translator.load(run.path, device="cpu")
     found = opened(folder).score_batch([pieces(ours, TEXTS[0])], [pieces(ours, "2021-03-05")])[0]
     assert found.log_probs == pytest.approx(scores(ours, TEXTS[0], "2021-03-05"), abs=0.6)
     assert f"rounded to {quantization}" in (folder / "README.md").read_text()
@@ -240,7 +239,7 @@ def test_a_model_that_ends_at_once(dates_tokenizer: Tokenizer, tmp_path: Path) -
     weights["decoder.output.weight"][dates_tokenizer.eos] = 3 * weights["decoder.final_norm.bias"].sign()
     weights["decoder.final_norm.bias"] *= 100
     run.save_weights(weights)
-    assert load_translator(run.path, device="cpu").outputs(TEXTS) == [""] * len(TEXTS)
+    assert Translator.load(run.path, device="cpu").outputs(TEXTS) == [""] * len(TEXTS)
     assert agrees(run.path, export(run.path, tmp_path / "out"), ["2021-03-05", "1998-05-05", "", "x" * 40])
 
 

@@ -14,7 +14,6 @@ import tiny
 from atonce.data.config import VocabularyConfig
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import length_penalty
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.interop.ctranslate2 import export
 from atonce.interop.ctranslate2_model import positions
@@ -53,7 +52,7 @@ def run(beam: int, dates_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def ours(run: Path) -> Translator:
-    return load_translator(run, device="cpu")
+    return Translator.load(run, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +169,7 @@ def test_long_texts_are_read_as_they_are(kind: str, dates_tokenizer: Tokenizer, 
     found = run_of(export(run.path, tmp_path / "out") / "README.md")
     text = "1 " * 550
     assert 1024 < len(found.encode(text)) < 1200
-    (expected,) = load_translator(run.path, device="cpu").translate([text])
+    (expected,) = Translator.load(run.path, device="cpu").translate([text])
     assert found.translate([text])[0][0] == expected.text
 
 

@@ -61,13 +61,13 @@ def beam_search(
     alpha: float = 1.0,
     candidates: Candidates | None = None,
     prefix: Sequence[int] = (),
-    watch: Callable[[BeamStep], None] | None = None,
+    on_step: Callable[[BeamStep], None] | None = None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses found for each sentence, at most `width`, best first; sentences in order.
 
     `max_lengths`: pieces after which each output is cut off. `alpha`: exponent of the length penalty.
     `candidates`: pieces that alone are looked at. `prefix`: pieces that every output begins with; at least
-    one comes behind them. `watch`: told of each step, whose tensors it must read at once.
+    one comes behind them. `on_step`: told of each step, whose tensors it must read at once.
     A sentence is done once `width` hypotheses have ended and no beginning scores better than the worst of
     them. Those that are done leave the batch, many at a time.
     """
@@ -84,8 +84,8 @@ def beam_search(
         beams, parents, ended = _grow(before, choice, special.eos, width)
         _collect(found, ended, alpha)
         cut_off = max_lengths[beams.sentences] <= length
-        if watch is not None:
-            watch(BeamStep(before, choice, beams, ended, cut_off))
+        if on_step is not None:
+            on_step(BeamStep(before, choice, beams, ended, cut_off))
         if cut_off.any():
             _collect(found, Hypotheses(*(part[cut_off] for part in beams)), alpha)
 

@@ -35,14 +35,14 @@ def greedy(
     temperature: float = 0.0,
     prefix: Sequence[int] = (),
     generator: torch.Generator | None = None,
-    heard: Callable[[int, int], None] = lambda sentence, piece: None,
+    on_token: Callable[[int, int], None] = lambda sentence, piece: None,
 ) -> list[Hypothesis]:
     """One hypothesis for each sentence, in order.
 
     `max_lengths`: pieces after which each output is cut off. `alpha`: length penalty in the score.
     `temperature`: 0 takes the likeliest piece; above, pieces are drawn from softmax(logits / temperature)
     with `generator`, or torch's own. `prefix`: pieces that every output begins with; at least one comes
-    behind them. `heard`: told of each piece when it is chosen, and of which sentence it is.
+    behind them. `on_token`: told of each piece when it is chosen, and of which sentence it is.
     Sentences that have ended leave the batch, many at a time.
     """
     token, totals, state = prefill(decoder, memory, special.bos, prefix)
@@ -61,7 +61,7 @@ def greedy(
             if sentence in found:
                 continue
             outputs[sentence].append(piece)
-            heard(sentence, piece)
+            on_token(sentence, piece)
             if piece == special.eos or length == longest[sentence]:
                 score = total / length_penalty(length, alpha)
                 found[sentence] = Hypothesis(tuple(outputs[sentence]), total, score)

@@ -90,9 +90,6 @@ def load(
     return system_of(found.model, found.io_spec, found.recipe, shortlist=found.shortlist, name=found.name)
 
 
-load_translator, load_classifier, load_reader = Translator.load, Classifier.load, ImageReader.load
-
-
 def _check_task(folder: RunFolder, task: Task) -> None:
     """Raises RunError, before weights are read."""
     trained_for = folder.recipe.data.task

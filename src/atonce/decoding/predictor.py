@@ -72,11 +72,11 @@ class Predictor(ABC):
         sources: Sequence[Any],
         *,
         beam: int | None = None,
-        advance: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> list[str]:
         """The best output for each source, in order: a text, or the name of a label.
 
-        `beam`: hypotheses kept at each step, where there are steps. `advance` is called with the number of
+        `beam`: hypotheses kept at each step, where there are steps. `on_progress` is called with the number of
         outputs (of long texts, segments) made since the last call.
         """
 

@@ -28,8 +28,8 @@ def search(
     candidates: Candidates | None = None,
     prefix: Sequence[int] = (),
     generator: torch.Generator | None = None,
-    watch: Callable[[BeamStep], None] | None = None,
-    heard: Callable[[int, int], None] = lambda sentence, piece: None,
+    on_step: Callable[[BeamStep], None] | None = None,
+    on_token: Callable[[int, int], None] = lambda sentence, piece: None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses for each row of `memory`; one each where `width` is 1, and `draws` where pieces are
     drawn.
@@ -38,7 +38,7 @@ def search(
     pieces are drawn from the softmax of the scores divided by it (with `generator`, or torch's own), `draws`
     times for each row, each by itself: outputs may be equal, and stay in the order in which they were drawn.
     `candidates`: pieces that beam search alone looks at. `prefix`: pieces that every output begins with.
-    `watch`: told of each step of beam search; with it, a `width` of 1 is beam search too. `heard`: told of
+    `on_step`: told of each step of beam search; with it, a `width` of 1 is beam search too. `on_token`: told of
     each piece that is chosen where `width` is 1, and of its row.
     """
     special = SpecialTokens(tokenizer.bos, tokenizer.eos, suppress=suppressed_tokens(tokenizer))
@@ -51,14 +51,14 @@ def search(
             generator=generator,
         )  # fmt: skip
         return [drawn[first : first + draws] for first in range(0, len(drawn), draws)]
-    if watch is None and width == 1:
+    if on_step is None and width == 1:
         only = greedy(
-            model.decoder, memory, special, max_lengths, alpha=alpha, prefix=prefix, heard=heard,
+            model.decoder, memory, special, max_lengths, alpha=alpha, prefix=prefix, on_token=on_token,
         )  # fmt: skip
         return [[hypothesis] for hypothesis in only]
     return beam_search(
         model.decoder, memory, special, max_lengths, width=width, alpha=alpha, candidates=candidates,
-        prefix=prefix, watch=watch,
+        prefix=prefix, on_step=on_step,
     )  # fmt: skip
 
 

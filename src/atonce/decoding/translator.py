@@ -150,7 +150,7 @@ class Translator(Predictor):
         temperature: float = 0.0,
         prefix: str | Sequence[int] = (),
         generator: torch.Generator | None = None,
-        advance: Callable[[int], None] = ...,
+        on_progress: Callable[[int], None] = ...,
     ) -> Translation: ...
     @overload
     def translate(
@@ -162,7 +162,7 @@ class Translator(Predictor):
         temperature: float = 0.0,
         prefix: str | Sequence[int] = (),
         generator: torch.Generator | None = None,
-        advance: Callable[[int], None] = ...,
+        on_progress: Callable[[int], None] = ...,
     ) -> list[Translation]: ...
     def translate(
         self,
@@ -173,7 +173,7 @@ class Translator(Predictor):
         temperature: float = 0.0,
         prefix: str | Sequence[int] = (),
         generator: torch.Generator | None = None,
-        advance: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> Translation | list[Translation]:
         """Translate (or summarize) one text, or each of a list of them; an empty one stays empty.
 
@@ -181,7 +181,7 @@ class Translator(Predictor):
         wanted; the beam is at least as wide. `temperature`: above 0, draw pieces at random instead
         (with `generator`, or torch's own); then `nbest` outputs are drawn, each by itself, so
         that likely ones may come twice. `prefix`: a text, or pieces by number, that every output begins
-        with. `advance` is called with the number of segments done since the last call.
+        with. `on_progress` is called with the number of segments done since the last call.
 
         Raises RecipeError for a temperature below 0, or a beam beside one: what is drawn is not searched for;
         and for a beam or `nbest` below 1.
@@ -191,7 +191,7 @@ class Translator(Predictor):
         if isinstance(texts, str):
             return self.translate(
                 [texts], beam=beam, nbest=nbest, temperature=temperature, prefix=prefix, generator=generator,
-                advance=advance,
+                on_progress=on_progress,
             )[0]  # fmt: skip
         check_outputs(beam, nbest)
         check_drawing(temperature, beam)
@@ -204,7 +204,7 @@ class Translator(Predictor):
             raise self._too_long()
         with self.evaluating():
             searched = self._search(
-                sources, width, temperature, advance, prefix=begun, draws=draws or 1, generator=generator
+                sources, width, temperature, on_progress, prefix=begun, draws=draws or 1, generator=generator
             )
         found = iter(searched)
         return [
@@ -228,12 +228,12 @@ class Translator(Predictor):
         generator: torch.Generator | None = None,
         prefix: str | Sequence[int] = (),
         without: Collection[int] = (),
-        watch: Callable[[BeamStep], None] | None = None,
+        on_step: Callable[[BeamStep], None] | None = None,
     ) -> list[Hypothesis]:
         """The best outputs for one text as pieces, at most `beam` of them, best first.
 
         With a `temperature`, as many as `draws` says are drawn instead; they may be equal. `beam`,
-        `temperature`, `generator`, `prefix`: see `translate`; `without`: see `source_pieces`; `watch`: see
+        `temperature`, `generator`, `prefix`: see `translate`; `without`: see `source_pieces`; `on_step`: see
         `beam_search`, which is used for a beam of 1 too, then. Raises RecipeError as these do. A blank text
         is no exception here: the model reads the end of the sentence and writes what it will.
         """
@@ -243,7 +243,7 @@ class Translator(Predictor):
         with self.evaluating():
             found = self._search(
                 [source], beam or self.config.beam, temperature, lambda _: None,
-                prefix=self.prefix_pieces(prefix), watch=watch, draws=draws, generator=generator,
+                prefix=self.prefix_pieces(prefix), on_step=on_step, draws=draws, generator=generator,
             )[0]  # fmt: skip
         return sorted(found, key=lambda one: -one.score)
 
@@ -296,8 +296,8 @@ class Translator(Predictor):
         has_end = target[-1] == self.tokenizer.eos
         return [*self._known(target[:-1]), *(target[-1:] if has_end else self._known(target[-1:]))]
 
-    def stream(self, text: str, heard: Callable[[str], None]) -> Translation:
-        """Translate `text` greedily; `heard` is told of the output so far whenever it has grown.
+    def stream(self, text: str, on_text: Callable[[str], None]) -> Translation:
+        """Translate `text` greedily; `on_text` is called with the output so far whenever it has grown.
 
         The result is that of `translate` with a beam of 1. A character that is made of several pieces may
         look odd until the last of them is there.
@@ -309,12 +309,12 @@ class Translator(Predictor):
             pieces.append(piece)
             now = " ".join([*so_far, one_line(self.tokenizer, pieces)])
             if piece != self.tokenizer.eos:
-                heard(now)
+                on_text(now)
 
         with self.evaluating():
             for part in self._parts([text])[0]:
                 pieces: list[int] = []
-                found += self._search([part], 1, 0.0, lambda _: None, heard=take)
+                found += self._search([part], 1, 0.0, lambda _: None, on_token=take)
                 so_far.append(one_line(self.tokenizer, pieces))
         return self._joined(found, 1)
 
@@ -328,10 +328,12 @@ class Translator(Predictor):
         sources: Sequence[str],
         *,
         beam: int | None = None,
-        advance: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> list[str]:
         """The best output for each text."""
-        return [translation.text for translation in self.translate(sources, beam=beam, advance=advance)]
+        return [
+            translation.text for translation in self.translate(sources, beam=beam, on_progress=on_progress)
+        ]
 
     def read(
         self, sources: Sequence[Sequence[int]]
@@ -360,10 +362,10 @@ class Translator(Predictor):
         sources: list[list[int]],
         width: int,
         temperature: float,
-        advance: Callable[[int], None],
-        heard: Callable[[int, int], None] = lambda sentence, piece: None,
+        on_progress: Callable[[int], None],
+        on_token: Callable[[int, int], None] = lambda sentence, piece: None,
         prefix: Sequence[int] = (),
-        watch: Callable[[BeamStep], None] | None = None,
+        on_step: Callable[[BeamStep], None] | None = None,
         draws: int = 1,
         generator: torch.Generator | None = None,
     ) -> list[list[Hypothesis]]:
@@ -390,7 +392,7 @@ class Translator(Predictor):
             outputs = search(
                 model, self._memory(model, batch), self.tokenizer, longest, width=width,
                 temperature=temperature, draws=draws, alpha=self.config.length_penalty, prefix=prefix,
-                generator=generator, watch=watch, heard=heard,
+                generator=generator, on_step=on_step, on_token=on_token,
                 candidates=self._candidates(batch) if is_listed else None,
             )  # fmt: skip
             pause()  # here, and not below: others may be searched side by side, and pause, too
@@ -401,7 +403,7 @@ class Translator(Predictor):
         for indices, hypotheses in zip(batches, results, strict=True):
             for index, one in zip(indices, hypotheses, strict=True):
                 found[index] = one
-            advance(len(indices))
+            on_progress(len(indices))
         return found
 
     def _known(self, pieces: Sequence[int]) -> list[int]:

@@ -77,7 +77,7 @@ def beam_tree(
     """
     alpha = translator.config.length_penalty
     tree = _TreeBuilder(translator, alpha)
-    found = translator.hypotheses(text, beam=beam, prefix=prefix, without=without, watch=tree.take)
+    found = translator.hypotheses(text, beam=beam, prefix=prefix, without=without, on_step=tree.take)
     nodes = tree.nodes_with(found)
     return BeamTree(text, beam or translator.config.beam, alpha, nodes)
 

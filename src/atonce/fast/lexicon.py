@@ -40,12 +40,12 @@ class Lexicon:
 
     @classmethod
     def learn(
-        cls, examples: Examples, size: int, *, advance: Callable[[int], None] = lambda _: None
+        cls, examples: Examples, size: int, *, on_progress: Callable[[int], None] = lambda _: None
     ) -> "Lexicon":
         """From pairs in pieces of a vocabulary of `size`; from the first of them, where there are very many.
 
         IBM Model 1 (Brown 1993, section 4.1): each target piece comes from one of the source's pieces, and
-        expectation-maximisation finds how likely each source piece becomes which. `advance` is called after
+        expectation-maximisation finds how likely each source piece becomes which. `on_progress` is called after
         each of the `ROUNDS`.
         """
         pairs = _some(examples)
@@ -60,7 +60,7 @@ class Lexicon:
             weight /= np.bincount(target_of, weight, minlength=len(targets[0]))[target_of]
             counts = np.bincount(link, weight, minlength=len(links))
             share = counts / np.bincount(source, counts, minlength=size)[source]
-            advance(1)
+            on_progress(1)
         frequency = np.bincount(targets[0], minlength=size)
         common = np.argsort(-frequency, kind="stable")[: min(COMMON, np.count_nonzero(frequency))]
         return Lexicon(_likeliest(source, target, share, size), common)
@@ -78,7 +78,7 @@ def lexicon_of(run: Path, size: int) -> Lexicon:
     examples = open_prepared(run).train
     assert isinstance(examples, Examples)
     with progress("Learning a lexicon", total=ROUNDS) as advance:
-        lexicon = Lexicon.learn(examples, size, advance=advance)
+        lexicon = Lexicon.learn(examples, size, on_progress=advance)
     with suppress(DiskError):  # a run that cannot be written to is as good; it learns again next time
         found = {"likely": torch.from_numpy(lexicon.likely), "common": torch.from_numpy(lexicon.common)}
         tensors = {name: pieces.int() for name, pieces in found.items()}

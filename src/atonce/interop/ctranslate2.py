@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.disk import place, replacing, sweep_beside
 from atonce.errors import RunError
@@ -39,7 +38,7 @@ def export(run: str | Path, folder: str | Path, *, quantization: Quantization | 
     sweep_beside(target)
     if target.exists():
         raise RunError(f"{target} is there already", why="nothing is overwritten", fix="name a new folder")
-    translator = load_translator(run, device="cpu")
+    translator = Translator.load(run, device="cpu")
     _refuse_broken_numbers(translator, str(run))
     trial = Trial(translator, pairs_for(opened.path, translator))
     with replacing(target, alone=True) as partial:

@@ -17,7 +17,6 @@ from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples
 from atonce.data.lines import read_lines
 from atonce.data.prepare import Prepared, open_prepared
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.disk import (
     advising,
@@ -93,7 +92,7 @@ def distill(
             if not (unfinished / CORPUS).exists():  # it was killed when all was done
                 (unfinished / KEPT).unlink(missing_ok=True)
             raise _there_already(folder)
-        teacher = load_translator(by, fast=fast)
+        teacher = Translator.load(by, fast=fast)
         prepared = open_prepared(Path(run))
         assert isinstance(prepared.train, Examples)  # a translator has no images
         given = chain(_pairs(prepared, prepared.train), ((text, None) for text in further))
@@ -144,7 +143,7 @@ class _Text:
         given: Iterator[tuple[str, str | None]],
         teacher: Translator,
         beam: int | None,
-        advance: Callable[[int], None],
+        on_progress: Callable[[int], None],
         *,
         quiet: bool,
     ) -> None:
@@ -157,9 +156,9 @@ class _Text:
             self._begin()
         for _ in islice(given, done):
             pass
-        advance(done)
+        on_progress(done)
         while some := list(islice(given, AT_ONCE)):
-            self._add(_with_outputs(some, teacher, beam, advance))
+            self._add(_with_outputs(some, teacher, beam, on_progress))
             done += len(some)
             self._keep(done)
 
@@ -278,10 +277,10 @@ def _with_outputs(
     pairs: list[tuple[str, str | None]],
     teacher: Translator,
     beam: int | None,
-    advance: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> list[tuple[str, str]]:
     """Each pair, if it is one, and then its source with what the teacher makes of it."""
-    outputs = teacher.outputs([source for source, _ in pairs], beam=beam, advance=advance)
+    outputs = teacher.outputs([source for source, _ in pairs], beam=beam, on_progress=on_progress)
     both: list[tuple[str, str]] = []
     for (source, target), output in zip(pairs, outputs, strict=True):
         if target is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from atonce.config import nearest
-from atonce.decoding.load import load_translator
+from atonce.decoding.translator import Translator
 from atonce.disk import place
 from atonce.errors import AtonceError, RecipeError
 from atonce.models.architectures import ARCHITECTURES, Architecture
@@ -93,7 +93,7 @@ def target(name: str) -> Target:
     if known := _architecture(name):
         return Model(known.name, known.title, partial(small, known.model))
     if place(name, RecipeError, what="cannot measure").is_dir():
-        translator = load_translator(Path(name))
+        translator = Translator.load(Path(name))
         model = translator.model.cpu().float()
         return Model(name, translator.name, lambda *_: model)
     if ":" in name:
