@@ -24,7 +24,7 @@ from atonce.shapes import Int
 from atonce.studies.measurement.layers import DIM, LAYERS, LayerKind
 
 VOCAB = 16
-"""Pieces of what is counted. Chains do not depend on it; work does."""
+"""Tokens of what is counted. Chains do not depend on it; work does."""
 MODELS = (
     "seq2seq-lstm", "additive-bigru", "general-bilstm", "convs2s", "mingru", "transformer-ssru",
     "transformer",
@@ -113,14 +113,14 @@ def small(config: ModelConfig, dim: int = DIM, vocab: int = VOCAB) -> Seq2Seq:
 
 
 def vocab_of(model: Seq2Seq) -> int:
-    """How many pieces it knows."""
+    """How many tokens it knows."""
     return len(model.decoder.output.weight)
 
 
 def sentences(
     length: int, vocab: int = VOCAB, batch: int = 1
 ) -> tuple[Int[Tensor, "batch length"], Int[Tensor, "batch length"]]:
-    """Sources and targets of random pieces, the same each time."""
+    """Sources and targets of random tokens, the same each time."""
     draw = torch.Generator().manual_seed(length)
     source, target = torch.randint(3, vocab, (2, batch, length), generator=draw)
     return source, target
