@@ -34,7 +34,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests, as pytest has it
 
 import tiny
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
 from atonce.serve.limits import Inspection, Limits, check_search
@@ -414,7 +413,7 @@ async def phase(
 
 async def soak(run: Path, *, minutes: float, seconds: float, seed: int) -> list[str]:
     """Phase after phase; gives the promises that were broken."""
-    translator = load_translator(run)
+    translator = Translator.load(run)
     texts = [f"{day} {month} {1900 + day}" for day in range(1, 29) for month in ("May", "July", "March")]
     by_beam, greedily = (
         [(one.text, one.score) for one in translator.translate(texts, beam=beam)] for beam in (None, 1)

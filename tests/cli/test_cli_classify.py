@@ -10,7 +10,8 @@ from PIL import Image
 import tiny
 from atonce.data.images import ImagePair
 from atonce.data.prepare import open_prepared
-from atonce.decoding.load import load_classifier, load_reader
+from atonce.decoding.classifier import Classifier
+from atonce.decoding.image_reader import ImageReader
 from atonce.studies.experiment import train
 from command import Command
 
@@ -30,7 +31,7 @@ def test_a_line_for_each_picture_with_the_likeliest_labels(
     paths, images = saved(runs["labels"], tmp_path)
     said = atonce("classify", runs["labels"], *paths, "--top", "2")
     assert (said.code, said.err) == (0, "")
-    found = load_classifier(runs["labels"]).classify(images)
+    found = Classifier.load(runs["labels"]).classify(images)
     for path, one, line in zip(paths, found, said.out.splitlines(), strict=True):
         likeliest = list(one.probabilities.items())[:2]
         assert line.split("\t") == [str(path), *(f"{label} {share:.1%}" for label, share in likeliest)]
@@ -39,20 +40,20 @@ def test_a_line_for_each_picture_with_the_likeliest_labels(
 def test_json_has_every_probability(atonce: Command, runs: dict[str, Path], tmp_path: Path) -> None:
     paths, images = saved(runs["labels"], tmp_path, 1)
     answer = json.loads(atonce("classify", runs["labels"], *paths, "--json").out)
-    (found,) = load_classifier(runs["labels"]).classify(images)
+    (found,) = Classifier.load(runs["labels"]).classify(images)
     assert answer == {"file": str(paths[0]), "label": found.label, "probabilities": found.probabilities}
 
 
 def test_the_text_in_pictures(atonce: Command, runs: dict[str, Path], tmp_path: Path) -> None:
     paths, images = saved(runs["images"], tmp_path)
-    readings = load_reader(runs["images"]).read_images(images, nbest=2)
+    readings = ImageReader.load(runs["images"]).read_images(images, nbest=2)
     said = atonce("read", runs["images"], *paths, "--nbest", "2")
     assert said.out.splitlines() == [
         f"{path}\t{one.score:.4f}\t{one.text}"
         for path, reading in zip(paths, readings, strict=True)
         for one in reading.alternatives
     ]
-    best = load_reader(runs["images"]).outputs(images)
+    best = ImageReader.load(runs["images"]).outputs(images)
     plain = atonce("read", runs["images"], *paths).out.splitlines()
     assert plain == [f"{path}\t{text}" for path, text in zip(paths, best, strict=True)]
     first = json.loads(atonce("read", runs["images"], *paths, "--json").out.splitlines()[0])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from atonce.decoding.load import load_translator
+from atonce.decoding.translator import Translator
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe, dumps
 from atonce.stored import replacing_with_sum
@@ -27,7 +27,7 @@ def test_one_line_in_is_one_line_out(atonce: Command, run: Path, tmp_path: Path)
     said = atonce("summarize", run, stdin="\n".join(TEXTS).encode() + b"\n")
     assert (said.code, said.err) == (0, "")
     lines = said.out.removesuffix("\n").split("\n")
-    assert lines == load_translator(run).outputs(TEXTS)
+    assert lines == Translator.load(run).outputs(TEXTS)
     assert lines[1] == ""
     (tmp_path / "texts").write_text("\n".join(TEXTS), encoding="utf-8")
     assert atonce("summarize", run, tmp_path / "texts") == said, "a file gives the same as stdin"
@@ -51,7 +51,7 @@ def test_json(atonce: Command, run: Path) -> None:
 
 
 def test_beam_and_nbest(atonce: Command, run: Path) -> None:
-    translator = load_translator(run)
+    translator = Translator.load(run)
     assert atonce("summarize", run, "--beam", "3", stdin=b"3 May").out == (
         translator.outputs(["3 May"], beam=3)[0] + "\n"
     )

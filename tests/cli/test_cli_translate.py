@@ -5,7 +5,7 @@ from shutil import copytree
 import pytest
 import torch
 
-from atonce.decoding.load import load_translator
+from atonce.decoding.translator import Translator
 from atonce.runs.folder import RunFolder
 from atonce.seeds import torch_seed
 from command import Command
@@ -30,7 +30,7 @@ def test_one_line_in_is_one_line_out(atonce: Command, run: Path) -> None:
     said = atonce("translate", run, stdin="\n".join(TEXTS).encode() + b"\n")
     assert (said.code, said.err) == (0, "")
     lines = said.out.removesuffix("\n").split("\n")
-    assert lines == [one.text for one in load_translator(run).translate(TEXTS)]
+    assert lines == [one.text for one in Translator.load(run).translate(TEXTS)]
     assert lines[1] == lines[4] == ""
 
 
@@ -73,12 +73,12 @@ def test_nbest(atonce: Command, run: Path) -> None:
     rows = [line.split("\t", 2) for line in said.out.removesuffix("\n").split("\n")]
     assert [int(row[0]) for row in rows] == sorted(int(row[0]) for row in rows)
     assert {int(row[0]) for row in rows} == {1, 2, 3}
-    best = load_translator(run).translate(["3 May 2001"], nbest=3)[0].alternatives
+    best = Translator.load(run).translate(["3 May 2001"], nbest=3)[0].alternatives
     assert [(row[1], row[2]) for row in rows if row[0] == "1"] == [(f"{b.score:.4f}", b.text) for b in best]
 
 
 def test_the_beam_can_be_chosen(atonce: Command, run: Path) -> None:
-    translator = load_translator(run)
+    translator = Translator.load(run)
     for beam in (1, 3):
         said = atonce("translate", run, "--beam", str(beam), stdin=b"3 May 2001\n")
         assert said.out == translator.translate(["3 May 2001"], beam=beam)[0].text + "\n"
@@ -111,7 +111,7 @@ def test_a_beam_beside_a_sample_is_refused(atonce: Command, run: Path) -> None:
 @pytest.mark.parametrize("seed", ["0", "9223372036854775808", "18446744073709551615"])
 def test_any_whole_number_of_64_bits_is_a_seed(atonce: Command, run: Path, seed: str) -> None:
     said = atonce("translate", run, "--sample", "1", "--seed", seed, stdin=b"3 May 2001\n")
-    translator = load_translator(run)
+    translator = Translator.load(run)
     torch.manual_seed(torch_seed(int(seed)))
     assert said.out == translator.translate(["3 May 2001"], temperature=1.0)[0].text + "\n"
 
@@ -155,5 +155,5 @@ def test_fast_is_a_line_out_for_a_line_in_too(atonce: Command, run: Path, tmp_pa
     copied, texts = copytree(run, tmp_path / "run"), [text[:2000] for text in TEXTS]
     said = atonce("translate", copied, "--fast", "--beam", "3", stdin="\n".join(texts).encode() + b"\n")
     assert (said.code, said.err) == (0, "")
-    fast = load_translator(copied, fast=True)
+    fast = Translator.load(copied, fast=True)
     assert said.out.removesuffix("\n").split("\n") == [one.text for one in fast.translate(texts, beam=3)]

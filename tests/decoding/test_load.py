@@ -15,7 +15,7 @@ from atonce.data.prepare import open_prepared
 from atonce.decoding import restore
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
-from atonce.decoding.load import load, load_classifier, load_reader, load_translator
+from atonce.decoding.load import load
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.explain.text_heatmap import Heatmap, translation_heatmap
@@ -37,9 +37,9 @@ def test_each_is_what_it_was_trained_for(runs: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("opener", "good"),
     [
-        (load_translator, "texts"),
-        (load_classifier, "labels"),
-        (load_reader, "images"),
+        (Translator.load, "texts"),
+        (Classifier.load, "labels"),
+        (ImageReader.load, "images"),
     ],
 )
 def test_another_kind_is_refused_with_the_right_command(
@@ -74,7 +74,7 @@ def images_of(run: Path) -> list[np.ndarray]:
 
 
 def test_probabilities_sum_to_one_and_the_likeliest_is_the_label(runs: dict[str, Path]) -> None:
-    classifier = load_classifier(runs["labels"])
+    classifier = Classifier.load(runs["labels"])
     images = images_of(runs["labels"])
     for found in classifier.classify(images[:5]):
         shares = list(found.probabilities.values())
@@ -87,9 +87,9 @@ def test_probabilities_sum_to_one_and_the_likeliest_is_the_label(runs: dict[str,
 
 def test_one_image_gives_one_result_and_a_list_a_list(runs: dict[str, Path]) -> None:
     images = images_of(runs["labels"])[:2]
-    classifier = load_classifier(runs["labels"])
+    classifier = Classifier.load(runs["labels"])
     assert [classifier.classify(image).label for image in images] == classifier.outputs(images)
-    reader, images = load_reader(runs["images"]), images_of(runs["images"])[:2]
+    reader, images = ImageReader.load(runs["images"]), images_of(runs["images"])[:2]
     assert [reader.read_images(image, nbest=2).text for image in images] == [
         one.text for one in reader.read_images(images, nbest=2)
     ]
@@ -103,7 +103,7 @@ def test_an_image_does_not_depend_on_its_neighbours(runs: dict[str, Path], name:
 
 
 def test_best_readings_are_distinct_and_sorted(runs: dict[str, Path]) -> None:
-    reader = load_reader(runs["images"])
+    reader = ImageReader.load(runs["images"])
     for reading in reader.read_images(images_of(runs["images"])[:3], nbest=3):
         scores = [one.score for one in reading.alternatives]
         assert scores == sorted(scores, reverse=True)
@@ -115,13 +115,13 @@ def test_how_many_are_done_is_told(runs: dict[str, Path]) -> None:
     for name in ("labels", "images"):
         done: list[int] = []
         images = images_of(runs[name])
-        load(runs[name]).outputs(images, advance=done.append)
+        load(runs[name]).outputs(images, on_progress=done.append)
         assert sum(done) == len(images)
 
 
-def pieces_written(run: Path, **options: bool) -> list[str]:
+def tokens_written(run: Path, **options: bool) -> list[str]:
     texts = [pair.source for pair in open_prepared(run).test_pairs if isinstance(pair, Pair)]
-    return load_translator(run, device="cpu", **options).outputs(texts, beam=3)
+    return Translator.load(run, device="cpu", **options).outputs(texts, beam=3)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_kernels
 def test_a_fast_model_is_compiled_and_needs_no_list(runs: dict[str, Path]) -> None:
-    fast = load_translator(runs["texts"], device="cpu", fast=True)
+    fast = Translator.load(runs["texts"], device="cpu", fast=True)
     assert fast.model.engine is not None
     assert fast.searched is fast.model.engine
     assert fast.shortlist is None
@@ -144,7 +144,7 @@ def test_a_fast_model_is_compiled_and_needs_no_list(runs: dict[str, Path]) -> No
 
 @needs_kernels
 def test_what_is_watched_is_not_compiled(runs: dict[str, Path]) -> None:
-    fast = load_translator(runs["texts"], device="cpu", fast=True)
+    fast = Translator.load(runs["texts"], device="cpu", fast=True)
     with observing(lambda layer, weights: None):
         assert fast.searched is fast.model
     assert isinstance(translation_heatmap(fast, "3 May 2021"), Heatmap)
@@ -155,7 +155,7 @@ def test_what_is_drawn_at_random_is_drawn_batch_after_batch(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Side by side, threads would take one another's random numbers."""
-    fast = load_translator(runs["texts"], device="cpu", fast=True)
+    fast = Translator.load(runs["texts"], device="cpu", fast=True)
     monkeypatch.setattr("atonce.fast.engine.CompiledModel.batch_tokens", 16)
     monkeypatch.setattr("atonce.fast.engine.map_batches", None)
 
@@ -171,12 +171,12 @@ def test_a_fast_model_learns_its_lexicon_once(
     runs: dict[str, Path], tmp_path: Path, without_numba: None
 ) -> None:
     run = Path(copytree(runs["texts"], tmp_path / "run"))
-    first = pieces_written(run, fast=True)
+    first = tokens_written(run, fast=True)
     kept = run / "lexicon.safetensors"
     written = kept.read_bytes()
     assert len(first) == len(open_prepared(run).test_pairs)
     rmtree(run / "examples")  # nothing is learned from them again
-    assert load_translator(run, device="cpu", fast=True).shortlist is not None
+    assert Translator.load(run, device="cpu", fast=True).shortlist is not None
     assert kept.read_bytes() == written
 
 
@@ -200,13 +200,13 @@ LEXICONS = {
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "other numbers": lambda path: path.write_bytes(path.read_bytes()[:-4] + b"\1\0\0\0"),
     "of another vocabulary": lambda path: _save_lexicon(path, likely=[[1, 2]], common=[3]),
-    "no such pieces": lambda path: _save_lexicon(path, likely=[[10**6]] * 400, common=[3]),
+    "no such tokens": lambda path: _save_lexicon(path, likely=[[10**6]] * 400, common=[3]),
     "of another type": lambda path: save_tensors(path, {"likely": torch.zeros(4), "common": torch.zeros(1)}),
 }
 
 
-def _save_lexicon(path: Path, **pieces: list[object]) -> None:
-    save_tensors(path, {name: torch.tensor(one, dtype=torch.int32) for name, one in pieces.items()})
+def _save_lexicon(path: Path, **tokens: list[object]) -> None:
+    save_tensors(path, {name: torch.tensor(one, dtype=torch.int32) for name, one in tokens.items()})
 
 
 @pytest.mark.parametrize("damage", LEXICONS)
@@ -215,10 +215,10 @@ def test_a_damaged_lexicon_is_learned_again(
 ) -> None:
     """It is only kept to save time."""
     run = Path(copytree(runs["texts"], tmp_path / "run"))
-    expected, kept = pieces_written(run, fast=True), run / "lexicon.safetensors"
+    expected, kept = tokens_written(run, fast=True), run / "lexicon.safetensors"
     whole = kept.read_bytes()
     LEXICONS[damage](kept)
-    assert pieces_written(run, fast=True) == expected
+    assert tokens_written(run, fast=True) == expected
     assert kept.is_dir() or kept.read_bytes() == whole
 
 

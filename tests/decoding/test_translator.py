@@ -9,7 +9,6 @@ import atonce
 from atonce.data.config import DatesConfig
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
-from atonce.decoding.load import load_translator
 from atonce.decoding.search import drawing_bytes, search_bytes
 from atonce.decoding.segments import segments
 from atonce.decoding.translator import Alternative, Translation, Translator
@@ -198,12 +197,12 @@ def test_cutting_long_texts_pauses_after_each(
 
 
 @pytest.mark.parametrize("line_break", ["\u2028", "\n", "\r\n", "\x85"])
-def test_an_output_is_one_line_also_where_its_pieces_spell_a_break(
+def test_an_output_is_one_line_also_where_its_tokens_spell_a_break(
     translator: Translator, line_break: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pieces = translator.tokenizer.encode(f"10{line_break}20")
+    tokens = translator.tokenizer.encode(f"10{line_break}20")
     monkeypatch.setattr(
-        "atonce.decoding.search.greedy", lambda *_, **__: [Hypothesis((*pieces, 3), -1.0, -1.0)]
+        "atonce.decoding.search.greedy", lambda *_, **__: [Hypothesis((*tokens, 3), -1.0, -1.0)]
     )
     assert texts_of(translator.translate([f"a{line_break}b"], beam=1)) == ["10 20"]
 
@@ -253,8 +252,8 @@ def test_one_text_gives_one_result_and_a_list_a_list(translator: Translator) -> 
     ]
     assert [drawn[0]] == drawn[1]
     done: list[int] = []
-    assert translator.translate("", advance=done.append).text == ""
-    translator.translate("mai", advance=done.append)
+    assert translator.translate("", on_progress=done.append).text == ""
+    translator.translate("mai", on_progress=done.append)
     assert sum(done) == 1
 
 
@@ -267,7 +266,7 @@ def test_a_model_in_training_translates_without_dropout_and_goes_on_training(tra
 
 def test_progress_is_told_in_segments(translator: Translator) -> None:
     done: list[int] = []
-    translator.translate(TEXTS, advance=done.append)
+    translator.translate(TEXTS, on_progress=done.append)
     assert sum(done) == sum(bool(text.strip()) for text in TEXTS)
 
 
@@ -318,7 +317,7 @@ def test_a_run_is_opened_as_it_was_saved(run: Path, translator: Translator) -> N
 def test_a_damaged_run_is_the_readers_to_mend(run: Path, damage: Callable[[Path], object]) -> None:
     damage(run)
     with pytest.raises(RunError) as error:
-        load_translator(run)
+        Translator.load(run)
     assert error.value.why
     assert error.value.fix
 

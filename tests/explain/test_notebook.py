@@ -6,7 +6,6 @@ import pickle
 
 import pytest
 
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translation, Translator
 from atonce.errors import RunError
 from atonce.explain.text_heatmap import translation_heatmap
@@ -14,7 +13,7 @@ from atonce.explain.text_heatmap import translation_heatmap
 
 @pytest.fixture(scope="module")
 def model(dates_run) -> Translator:
-    return load_translator(dates_run.path)
+    return Translator.load(dates_run.path)
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_a_heat_map_with_options(model: Translator, found: Translation) -> None:
 
 
 def test_who_made_it_is_neither_compared_nor_printed(dates_run) -> None:
-    one, other = (load_translator(dates_run.path).translate("3 May 1999") for _ in range(2))
+    one, other = (Translator.load(dates_run.path).translate("3 May 1999") for _ in range(2))
     assert one == other
     assert "Translator" not in repr(one)
 

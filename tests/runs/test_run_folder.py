@@ -15,7 +15,7 @@ import atonce
 import tiny
 from atonce import stored
 from atonce.data.prepare import open_prepared
-from atonce.decoding.load import load_translator
+from atonce.decoding.translator import Translator
 from atonce.errors import DiskError, RunError
 from atonce.runs.folder import JsonLines, RunFolder, load_tensors, save_tensors
 from atonce.runs.recipe import FORMAT, dumps
@@ -37,7 +37,7 @@ def trained(dates_run: RunFolder, tmp_path: Path) -> Path:
 def said(path: Path) -> list[str]:
     """The three lines about why the model of a run cannot be used."""
     with pytest.raises(RunError) as caught:
-        load_translator(path)
+        Translator.load(path)
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     return lines
@@ -287,17 +287,17 @@ def flipped(path: Path, at: int, bit: int = 4) -> None:
 def test_one_bit_of_any_file_is_found_or_means_nothing(trained: Path) -> None:
     """The law: three lines that name the file, or what the whole run gives."""
     texts = ["3 May 2001", "Donnerstag, 7. Juni 1990"]
-    expected = load_translator(trained).outputs(texts)
+    expected = Translator.load(trained).outputs(texts)
     names = ("recipe.toml", "tokenizer.model", "model.safetensors", "sums.json", "data.json")
     for path in (trained / name for name in names):
         whole = path.read_bytes()
         for at in range(0, len(whole), len(whole) // 7):
             flipped(path, at)
             if path.name == "data.json":  # which a translator does not read
-                assert load_translator(trained).outputs(texts) == expected
+                assert Translator.load(trained).outputs(texts) == expected
             elif path.name == "sums.json":  # where a blank or two may be others
                 with suppress(RunError):
-                    assert load_translator(trained).outputs(texts) == expected
+                    assert Translator.load(trained).outputs(texts) == expected
             else:
                 assert str(path) in said(trained)[0]
             path.write_bytes(whole)
@@ -342,7 +342,7 @@ def test_what_else_lies_in_the_folder_may_be_kept_from_us(
     (trained / "lost+found").mkdir()
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, rights: "lost" not in str(path) and real(path, rights))
-    load_translator(trained)
+    Translator.load(trained)
     open_prepared(trained)
 
 
@@ -355,7 +355,7 @@ def test_a_link_to_nothing_is_not_called_another_users(trained: Path, name: str)
 
 def test_a_copy_under_another_name_is_as_good(trained: Path, tmp_path: Path) -> None:
     shutil.move(trained, tmp_path / "elsewhere")
-    load_translator(tmp_path / "elsewhere")
+    Translator.load(tmp_path / "elsewhere")
     open_prepared(tmp_path / "elsewhere")
 
 
@@ -391,7 +391,7 @@ def test_an_old_run_has_weights_that_can_be(old: Path, damage: str) -> None:
 
 
 def test_an_old_run_opens_as_before(old: Path, dates_run: RunFolder) -> None:
-    assert load_translator(old).outputs(["3 May"]) == load_translator(dates_run.path).outputs(["3 May"])
+    assert Translator.load(old).outputs(["3 May"]) == Translator.load(dates_run.path).outputs(["3 May"])
     open_prepared(old)
     assert RunFolder.open(old).read_log() == dates_run.read_log()
 
@@ -427,11 +427,11 @@ def test_old_offsets_that_lead_elsewhere(old: Path, number: int) -> None:
         open_prepared(old)
 
 
-def test_old_ids_that_are_no_pieces(old: Path) -> None:
+def test_old_ids_that_are_no_tokens(old: Path) -> None:
     path = old / "examples" / "train" / "pieces.bin"
-    pieces = np.fromfile(path, np.uint16)
-    pieces[3] = 60_000
-    pieces.tofile(path)
+    tokens = np.fromfile(path, np.uint16)
+    tokens[3] = 60_000
+    tokens.tofile(path)
     with pytest.raises(RunError, match="is damaged"):
         open_prepared(old)
 
@@ -454,7 +454,7 @@ def test_what_is_no_file_is_not_waited_for(trained: Path, name: str, instead: st
     (trained / name).unlink()
     STRANGE[instead](trained / name)
     with pytest.raises(RunError) as error:
-        load_translator(trained)
+        Translator.load(trained)
     assert str(trained) in str(error.value)
 
 

@@ -15,7 +15,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.models.threads import computing_on
 from atonce.pauses import pause
@@ -510,7 +509,7 @@ def test_small_texts_come_between_the_batches_of_a_compiled_model(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, texts: list[str]
 ) -> None:
     """Also while they are searched side by side; and what nobody waits for ends."""
-    translator = load_translator(runs["texts"], device="cpu", fast=True)
+    translator = Translator.load(runs["texts"], device="cpu", fast=True)
     translator.config = translator.config.model_copy(update={"batch_tokens": 100, "max_length_ratio": 1.0})
     job = TranslateJob(translator, beam=1, nbest=1, alignment=False, attention=False, limits=Limits())
     expected = [one.text for one in translator.translate([*texts, "1 May"], beam=1)]

@@ -24,7 +24,7 @@ from atonce.data.config import VocabularyConfig
 from atonce.data.image_files import image_of, size_of
 from atonce.data.images import ImageShape
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.load import load_translator
+from atonce.decoding.translator import Translator
 from atonce.models.device import give_memory_back
 from atonce.serve import limits, translate
 from atonce.serve.app import build_app
@@ -72,7 +72,7 @@ def plain_heap() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def middling(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
-    """A model of a size that can be seen beside all else, with 8,000 pieces."""
+    """A model of a size that can be seen beside all else, with 8,000 tokens."""
     draw = np.random.default_rng(0)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     lines = [" ".join("".join(draw.choice(letters, 6)) for _ in range(8)) for _ in range(4_000)]
@@ -174,7 +174,7 @@ def test_a_picture_of_more_memory_than_a_request_may_take_is_refused(
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is read there")
 def test_64_hostile_clients_take_no_more_than_is_promised(runs: dict[str, Path]) -> None:
-    bodies = list(largest(load_translator(runs["texts"]), Limits()).values())
+    bodies = list(largest(Translator.load(runs["texts"]), Limits()).values())
 
     async def use() -> tuple[float, Counter[int], list[float]]:
         async with served(runs["texts"], "--timeout", "10") as server:

@@ -10,7 +10,6 @@ import pytest
 
 import tiny
 from atonce.data.prepare import open_prepared
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.disk import owned
 from atonce.errors import DataError, DiskError, RunError
@@ -39,11 +38,11 @@ def student(distilled: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFol
 def test_each_source_has_what_people_wrote_and_what_the_teacher_writes(
     distilled: Path, dates_run: RunFolder
 ) -> None:
-    prepared, teacher = open_prepared(dates_run.path), load_translator(dates_run.path)
+    prepared, teacher = open_prepared(dates_run.path), Translator.load(dates_run.path)
     sources, targets = lines(distilled / "train.source"), lines(distilled / "train.target")
     assert len(sources) == len(targets) == 2 * len(prepared.train)
     assert sources[::2] == sources[1::2]
-    first = [prepared.tokenizer.decode(pieces.tolist()) for pieces in prepared.train[0]]
+    first = [prepared.tokenizer.decode(tokens.tolist()) for tokens in prepared.train[0]]
     assert [sources[0], targets[0]] == first
     assert targets[1::2] == teacher.outputs(sources[1::2], beam=2)
 
@@ -60,7 +59,7 @@ def test_a_student_learns_from_it(distilled: Path, student: RunFolder) -> None:
     assert (recipe.model.encoder.layers, recipe.model.decoder.layers) == (4, 2)
     assert recipe.model.dim == tiny.TRANSFORMER["dim"]
     assert recipe.training.steps == 3 * tiny.TRAINING["steps"]
-    assert load_translator(student.path).translate(["3 May 1999"])
+    assert Translator.load(student.path).translate(["3 May 1999"])
 
 
 def test_a_student_knows_the_languages_of_its_teacher(tmp_path: Path) -> None:
@@ -70,7 +69,7 @@ def test_a_student_knows_the_languages_of_its_teacher(tmp_path: Path) -> None:
 
 
 def test_further_text_is_translated_too(dates_run: RunFolder, tmp_path: Path) -> None:
-    prepared, teacher = open_prepared(dates_run.path), load_translator(dates_run.path)
+    prepared, teacher = open_prepared(dates_run.path), Translator.load(dates_run.path)
     (tmp_path / "more").write_text("3 May  1999\n\n 4 June 2001\n", encoding="utf-8")
     recipe = distill(dates_run.path, tmp_path / "text", beam=1, more=tmp_path / "more", quiet=True)
     sources = lines(recipe.parent / "train.source")
@@ -81,7 +80,7 @@ def test_further_text_is_translated_too(dates_run: RunFolder, tmp_path: Path) ->
 def test_another_run_may_translate(runs: dict[str, Path], student: RunFolder, tmp_path: Path) -> None:
     recipe = distill(runs["texts"], tmp_path / "text", by=student.path, beam=1, quiet=True)
     sources = lines(recipe.parent / "train.source")[1::2]
-    outputs = load_translator(student.path).outputs(sources, beam=1)
+    outputs = Translator.load(student.path).outputs(sources, beam=1)
     assert lines(recipe.parent / "train.target")[1::2] == outputs
     with pytest.raises(RunError, match="trained for"):
         distill(runs["labels"], tmp_path / "other", by=student.path, quiet=True)
@@ -126,10 +125,10 @@ def test_a_run_whose_report_has_no_sum_of_its_text(
         killed_after(100, patched)
         with pytest.raises(Killed):
             distill(run, tmp_path / "text", beam=1, quiet=True)
-    pieces = run / "examples" / "train" / "pieces.bin"
-    ids = np.fromfile(pieces, np.uint16)
+    tokens = run / "examples" / "train" / "pieces.bin"
+    ids = np.fromfile(tokens, np.uint16)
     ids[0] = ids[1]
-    ids.tofile(pieces)
+    ids.tofile(tokens)
     with monkeypatch.context() as patched:
         translated = killed_after(10**9, patched)
         distill(run, tmp_path / "text", beam=1, quiet=True)

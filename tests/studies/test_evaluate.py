@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from atonce.data.prepare import open_prepared
-from atonce.decoding.load import load_translator
+from atonce.decoding.translator import Translator
 from atonce.errors import DataError, RecipeError, RunError
 from atonce.evaluation.significance import paired_bootstrap
 from atonce.evaluation.translation import score
@@ -14,10 +14,10 @@ from atonce.studies.evaluate import evaluate, pairs_to_score
 
 def test_the_scores_are_those_of_the_outputs(dates_run: RunFolder) -> None:
     pairs = open_prepared(dates_run.path).test_pairs
-    translations = load_translator(dates_run.path).translate([pair.source for pair in pairs])
+    translations = Translator.load(dates_run.path).translate([pair.source for pair in pairs])
     outputs = [translation.text for translation in translations]
     done: list[int] = []
-    evaluation = evaluate(dates_run.path, advance=done.append)
+    evaluation = evaluate(dates_run.path, on_progress=done.append)
     assert list(evaluation.outputs) == outputs
     assert evaluation.scores == score(outputs, [pair.target for pair in pairs])
     assert evaluation.against is None
@@ -72,7 +72,7 @@ def test_the_beam_is_the_recipes_unless_given(dates_run: RunFolder) -> None:
     wide = evaluate(dates_run.path, beam=3)
     assert wide.to_dict()["beam"] == wide.beam == 3
     pairs = open_prepared(dates_run.path).test_pairs
-    outputs = load_translator(dates_run.path).translate([pair.source for pair in pairs], beam=3)
+    outputs = Translator.load(dates_run.path).translate([pair.source for pair in pairs], beam=3)
     assert list(wide.outputs) == [output.text for output in outputs]
 
 

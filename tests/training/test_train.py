@@ -14,8 +14,8 @@ import torch
 
 import tiny
 from atonce.data.prepare import prepare
-from atonce.decoding.load import load_translator
 from atonce.decoding.predictor import Predictor
+from atonce.decoding.translator import Translator
 from atonce.errors import DataError, DiskError, RunError, TrainingError
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder, load_tensors
@@ -76,7 +76,7 @@ def test_the_folder_says_all_about_the_run(tmp_path: Path) -> None:
 
 def test_the_kept_weights_are_those_that_were_validated(tmp_path: Path) -> None:
     run = train(tiny.recipe(), tmp_path / "run")
-    translator = load_translator(run.path)
+    translator = Translator.load(run.path)
     prepared = prepare(run.recipe.data, run.recipe.vocabulary, tmp_path / "again")
     logged = [entry["valid_loss"] for entry in run.read_log() if "valid_loss" in entry]
     assert validation_loss(translator, prepared, batch_tokens=256, smoothing=0.1) == pytest.approx(
@@ -270,7 +270,7 @@ def test_a_run_can_be_used_while_it_trains(tmp_path: Path) -> None:
 
     def watch(report: TrainingEvent) -> None:
         if report.update.step == 8:
-            texts.append(load_translator(tmp_path / "run").translate(["3 May 2001"], beam=1)[0].text)
+            texts.append(Translator.load(tmp_path / "run").translate(["3 May 2001"], beam=1)[0].text)
 
     train(tiny.recipe(), tmp_path / "run", callbacks=[OnStep(watch)])
     assert len(texts) == 1

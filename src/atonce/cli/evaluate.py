@@ -37,7 +37,13 @@ def evaluate(
     use_threads(threads)
     with progress("Translating the test text", quiet=json) as advance:
         evaluation = run_evaluation(
-            run, source=source, reference=reference, beam=beam, against=against, fast=fast, advance=advance
+            run,
+            source=source,
+            reference=reference,
+            beam=beam,
+            against=against,
+            fast=fast,
+            on_progress=advance,
         )
     if json:
         print_json(evaluation.to_dict())

@@ -93,11 +93,11 @@ def classify(
     from atonce.data.image_files import read_image
     from atonce.data.images import ImageShape
     from atonce.data.lines import read_lines, read_stdin
-    from atonce.decoding.load import load_classifier
+    from atonce.decoding.classifier import Classifier
     from atonce.models.threads import use_threads
 
     use_threads(threads)
-    classifier = load_classifier(run)
+    classifier = Classifier.load(run)
     shape = classifier.io_spec.source
     if not isinstance(shape, ImageShape):
         for lines in [read_stdin() if file == STDIN else read_lines(file) for file in files or [STDIN]]:
@@ -122,11 +122,11 @@ def read(
 ) -> None:
     """Recognize the text in each image."""
     from atonce.data.image_files import read_image
-    from atonce.decoding.load import load_reader
+    from atonce.decoding.image_reader import ImageReader
     from atonce.models.threads import use_threads
 
     use_threads(threads)
-    reader = load_reader(run)
+    reader = ImageReader.load(run)
     images = [read_image(file, reader.shape) for file in files]
     for file, reading in zip(files, reader.read_images(images, beam=beam, nbest=nbest), strict=True):
         best = reading.alternatives
@@ -142,7 +142,7 @@ def _open_for(task: Task, run: Path, *, fast: bool, seed: int, threads: int | No
     """The model of a run that was trained for this task. Raises RunError if it was for another."""
     import torch
 
-    from atonce.decoding.load import load_translator
+    from atonce.decoding.translator import Translator
     from atonce.models.threads import use_threads
     from atonce.runs.folder import RunFolder
     from atonce.seeds import torch_seed
@@ -151,7 +151,7 @@ def _open_for(task: Task, run: Path, *, fast: bool, seed: int, threads: int | No
     trained_for = RunFolder.open(run).recipe.data.task
     if trained_for != task:
         raise wrong_task(run, task, trained_for, fix=f"atonce {COMMANDS[trained_for]} {run}")
-    translator = load_translator(run, fast=fast)
+    translator = Translator.load(run, fast=fast)
     torch.manual_seed(torch_seed(seed))  # after loading, which may draw numbers
     return translator
 
@@ -176,7 +176,7 @@ def _write_outputs(
     for chunk in _chunks(file):
         with progress(doing, total=len(chunk)) as advance:
             outputs = translator.translate(
-                chunk, beam=beam, nbest=nbest, temperature=temperature, advance=advance
+                chunk, beam=beam, nbest=nbest, temperature=temperature, on_progress=advance
             )
         for line, output in zip(chunk, outputs, strict=True):
             number += 1

@@ -1,6 +1,6 @@
-"""From pairs of texts to what a training reads: splits, pieces, stored examples; what is left out is counted.
+"""From pairs of texts to what a training reads: splits, tokens, stored examples; what is left out is counted.
 
-The corpus is streamed three times (to split it, to learn the pieces, to store the examples), and no more
+The corpus is streamed three times (to split it, to learn the tokens, to store the examples), and no more
 than hashes and one chunk of it is ever in memory.
 """
 
@@ -80,7 +80,7 @@ def stored_pairs(folder: Path, io_spec: IOSpec, *, trusted: bool) -> Stored:
     )
     if not trusted and isinstance(io_spec.target, Labels):
         for one in (train, valid):
-            labels = one.pieces[one.offsets[1:-1:2]]
+            labels = one.tokens[one.offsets[1:-1:2]]
             if (one.target_lengths != 1).any() or (labels >= len(io_spec.target)).any():
                 raise ValueError("the examples have labels that are not in labels.json")
     return train, valid, valid_pairs, test_pairs
@@ -150,12 +150,12 @@ class _Apart:
         return hashes.by_sources() if self.by == "sources" else hashes
 
 
-def _split(corpus: Corpus, data: DataConfig, advance: Callable[[int], None]) -> _Split:
+def _split(corpus: Corpus, data: DataConfig, on_progress: Callable[[int], None]) -> _Split:
     """Read the corpus once and decide where each pair goes."""
     counts = _Counts()
     test = [] if corpus.test is None else list(_counted(corpus.test(), counts))
     valid = [] if corpus.valid is None else list(_counted(corpus.valid(), counts))
-    hashes = Hashes.of(_advancing(_counted(corpus.train(), counts), advance))
+    hashes = Hashes.of(_advancing(_counted(corpus.train(), counts), on_progress))
     if len(hashes.source) == 0:
         raise _empty(counts)
     apart = _apart(corpus, data, hashes, Hashes.of(valid), Hashes.of(test))
@@ -271,10 +271,10 @@ def _is_empty(pair: Pair) -> bool:
     return is_blank(source) or is_blank(target)
 
 
-def _advancing(pairs: Iterator[Pair], advance: Callable[[int], None]) -> Iterator[Pair]:
+def _advancing(pairs: Iterator[Pair], on_progress: Callable[[int], None]) -> Iterator[Pair]:
     while chunk := list(islice(pairs, _PAIRS_AT_ONCE)):
         yield from chunk
-        advance(len(chunk))
+        on_progress(len(chunk))
 
 
 def _not_sharing(valid: list[Pair], test: list[Pair], counts: _Counts, apart: _Apart) -> list[Pair]:
@@ -322,11 +322,11 @@ def _check_filled(
 
 
 def _store(
-    folder: Path, split: _Split, io_spec: IOSpec, data: DataConfig, advance: Callable[[int], None]
+    folder: Path, split: _Split, io_spec: IOSpec, data: DataConfig, on_progress: Callable[[int], None]
 ) -> str:
     """Write the examples and the texts of validation and test. Returns the SHA-256 of the training text."""
     examples, digest = folder / "examples", sha256()
-    training = _training(split, digest.update, advance)
+    training = _training(split, digest.update, on_progress)
     # What is said of a text as a whole can be said of its beginning; of a translation that is not true.
     cut_sources = data.task in ("summarization", "classification")
     encoded = _short_enough(
@@ -335,7 +335,7 @@ def _store(
     train = Examples.write(examples / "train", encoded, vocabulary_size=io_spec.tokenizer.size)
     if len(train) == 0:
         raise DataError(
-            f"no training pair has at most {data.max_length} pieces on each side",
+            f"no training pair has at most {data.max_length} tokens on each side",
             why=f"all {split.counts.pairs_too_long:,} are longer than data.max_length allows",
             fix="raise data.max_length, or split the texts into sentences",
         )
@@ -351,7 +351,7 @@ def _store(
 
 
 def _training(
-    split: _Split, digest: Callable[[bytes], None], advance: Callable[[int], None]
+    split: _Split, digest: Callable[[bytes], None], on_progress: Callable[[int], None]
 ) -> Iterator[Pair]:
     """Stream the training pairs through the digest; lay the others aside where they belong, once each."""
     aside: dict[int, dict[Pair, None]] = {Side.VALID: {}, Side.TEST: {}}
@@ -363,7 +363,7 @@ def _training(
             split.counts.pairs_repeated += pair in aside[side]
             aside[side][pair] = None
         if number % _PAIRS_AT_ONCE == 0:
-            advance(_PAIRS_AT_ONCE)
+            on_progress(_PAIRS_AT_ONCE)
     # A split that was given is not cut off as well, so only one of the two ever holds anything.
     split.valid = split.valid or list(aside[Side.VALID])
     split.test = split.test or list(aside[Side.TEST])
@@ -418,7 +418,7 @@ def _is_respelt(read: str, given: str) -> bool:
 def _short_enough(
     examples: Iterator[Encoded], max_length: int, counts: _Counts, *, cut_sources: bool
 ) -> Iterator[Encoded]:
-    """The examples with at most `max_length` pieces on each side, `eos` not counted. Counts the pieces.
+    """The examples with at most `max_length` tokens on each side, `eos` not counted. Counts the tokens.
 
     `cut_sources`: longer sources are cut, and not left out.
     """
@@ -435,7 +435,7 @@ def _short_enough(
 
 
 def _cut(ids: Sequence[int], max_length: int) -> Sequence[int]:
-    """At most so many pieces, and then `eos`."""
+    """At most so many tokens, and then `eos`."""
     return [*ids[:max_length], ids[-1]] if len(ids) > max_length + 1 else ids
 
 

@@ -42,7 +42,7 @@ class Classifier(Predictor):
     def __init__(
         self, model: Seq2Seq, io_spec: IOSpec, *, longest_source: int = 256, name: str = "model"
     ) -> None:
-        """`io_spec`: what it reads, and its labels. `longest_source`: pieces of a text that are read."""
+        """`io_spec`: what it reads, and its labels. `longest_source`: tokens of a text that are read."""
         super().__init__(model, name)
         assert isinstance(io_spec.target, Labels)
         self.io_spec = io_spec
@@ -65,27 +65,27 @@ class Classifier(Predictor):
 
     @overload
     def classify(
-        self, sources: str | UInt8[np.ndarray, "height width"], *, advance: Callable[[int], None] = ...
+        self, sources: str | UInt8[np.ndarray, "height width"], *, on_progress: Callable[[int], None] = ...
     ) -> Classification: ...
     @overload
     def classify(
-        self, sources: Sequence[Any], *, advance: Callable[[int], None] = ...
+        self, sources: Sequence[Any], *, on_progress: Callable[[int], None] = ...
     ) -> list[Classification]: ...
     def classify(
         self,
         sources: str | UInt8[np.ndarray, "height width"] | Sequence[Any],
         *,
-        advance: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> Classification | list[Classification]:
         """The label of one source, or of each of several: texts, or images as uint8 arrays.
 
         Images are from 0 (paper) to 255 (ink).
 
-        Of very long texts only the beginning is read. `advance` is called with the number of sources done
+        Of very long texts only the beginning is read. `on_progress` is called with the number of sources done
         since the last call.
         """
         if isinstance(sources, str) or (isinstance(sources, np.ndarray) and sources.ndim == 2):
-            return self.classify([sources], advance=advance)[0]
+            return self.classify([sources], on_progress=on_progress)[0]
         found: list[Classification | None] = [None] * len(sources)
         encoded = []
         for source in sources:
@@ -96,7 +96,7 @@ class Classifier(Predictor):
                 batch = self._probabilities([encoded[index] for index in indices])
                 for index, probabilities in zip(indices, batch.tolist(), strict=True):
                     found[index] = self._classification(probabilities)
-                advance(len(indices))
+                on_progress(len(indices))
                 pause()
         return [one for one in found if one is not None]
 
@@ -111,10 +111,10 @@ class Classifier(Predictor):
         sources: Sequence[Any],
         *,
         beam: int | None = None,
-        advance: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> list[str]:
         """The name of each source's label."""
-        return [one.label for one in self.classify(sources, advance=advance)]
+        return [one.label for one in self.classify(sources, on_progress=on_progress)]
 
     def read(
         self, sources: Sequence[Any]

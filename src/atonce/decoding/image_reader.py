@@ -22,7 +22,7 @@ from atonce.shapes import Bool, Float, UInt8
 
 IMAGES_AT_ONCE = 64
 LONGEST_OUTPUT = 64
-"""Pieces after which a text is cut off: a small image has no room for more."""
+"""Tokens after which a text is cut off: a small image has no room for more."""
 
 
 class ImageReader(Predictor):
@@ -67,7 +67,7 @@ class ImageReader(Predictor):
         *,
         beam: int | None = None,
         nbest: int = 1,
-        advance: Callable[[int], None] = ...,
+        on_progress: Callable[[int], None] = ...,
     ) -> Translation: ...
     @overload
     def read_images(
@@ -76,7 +76,7 @@ class ImageReader(Predictor):
         *,
         beam: int | None = None,
         nbest: int = 1,
-        advance: Callable[[int], None] = ...,
+        on_progress: Callable[[int], None] = ...,
     ) -> list[Translation]: ...
     def read_images(
         self,
@@ -84,15 +84,15 @@ class ImageReader(Predictor):
         *,
         beam: int | None = None,
         nbest: int = 1,
-        advance: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> Translation | list[Translation]:
         """The text in one image, or in each of several: of the shape it was trained on, 0 (paper) to 255.
 
-        `beam`, `nbest`: see `Translator.translate`. `advance` is called with the number of images read since
-        the last call. Raises RecipeError for a beam or `nbest` below 1.
+        `beam`, `nbest`: see `Translator.translate`. `on_progress` is called with the number of images read
+        since the last call. Raises RecipeError for a beam or `nbest` below 1.
         """
         if isinstance(images, np.ndarray) and images.ndim == 2:
-            return self.read_images([images], beam=beam, nbest=nbest, advance=advance)[0]
+            return self.read_images([images], beam=beam, nbest=nbest, on_progress=on_progress)[0]
         images = list(images)
         check_outputs(beam, nbest)
         width = max(beam or self.config.beam, nbest)
@@ -111,7 +111,7 @@ class ImageReader(Predictor):
         with self.evaluating():
             for hypotheses in model.map_batches(of, batches):
                 found += [translation_of(one, self.tokenizer, nbest) for one in hypotheses]
-                advance(len(hypotheses))
+                on_progress(len(hypotheses))
         return found
 
     @property
@@ -124,10 +124,10 @@ class ImageReader(Predictor):
         sources: Sequence[UInt8[np.ndarray, "height width"]],
         *,
         beam: int | None = None,
-        advance: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> list[str]:
         """The text in each image."""
-        return [reading.text for reading in self.read_images(sources, beam=beam, advance=advance)]
+        return [reading.text for reading in self.read_images(sources, beam=beam, on_progress=on_progress)]
 
 
 def as_source(

@@ -81,16 +81,13 @@ def load(
 
     `fast`: outputs that are about as good, not the same, in less time on a CPU. Where it can, it multiplies
     in eight bits; with numba, search is compiled. Without, beam search over texts looks at short lists: what
-    pieces they hold is learned from the training pairs the first time and kept in the run.
+    tokens they hold is learned from the training pairs the first time and kept in the run.
     """
     folder = RunFolder.open(run)
     if task is not None:
         _check_task(folder, task)
     found = restore(folder, device=device, fast=fast)
     return system_of(found.model, found.io_spec, found.recipe, shortlist=found.shortlist, name=found.name)
-
-
-load_translator, load_classifier, load_reader = Translator.load, Classifier.load, ImageReader.load
 
 
 def _check_task(folder: RunFolder, task: Task) -> None:

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.disk import place, replacing, sweep_beside
 from atonce.errors import RunError
@@ -25,7 +24,7 @@ Quantization = Literal["int8", "int8_float32", "int16", "float16", "bfloat16"]
 def export(run: str | Path, folder: str | Path, *, quantization: Quantization | None = None) -> Path:
     """Write a run's Transformer into a new folder as `ctranslate2.Translator` opens it; gives the folder.
 
-    Its texts are pieces: those of `tokenizer.model`, the sentencepiece model that is put beside it. README.md
+    Its texts are tokens: those of `tokenizer.model`, the sentencepiece model that is put beside it. README.md
     there says how to use both, and what is not as in atonce. `quantization`: how weights are stored; without
     it, float32. The folder appears once CTranslate2 has been seen to give what the run gives, or not at all.
 
@@ -39,7 +38,7 @@ def export(run: str | Path, folder: str | Path, *, quantization: Quantization | 
     sweep_beside(target)
     if target.exists():
         raise RunError(f"{target} is there already", why="nothing is overwritten", fix="name a new folder")
-    translator = load_translator(run, device="cpu")
+    translator = Translator.load(run, device="cpu")
     _refuse_broken_numbers(translator, str(run))
     trial = Trial(translator, pairs_for(opened.path, translator))
     with replacing(target, alone=True) as partial:

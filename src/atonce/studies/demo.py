@@ -12,7 +12,7 @@ import numpy as np
 
 from atonce.data.pairs import Pair
 from atonce.data.prepare import open_prepared
-from atonce.decoding.load import load_translator
+from atonce.decoding.translator import Translator
 from atonce.disk import advising, copy_linked, move, owned, place, remove_partial, replacing
 from atonce.errors import RecipeError, RunError
 from atonce.explain.text_heatmap import translation_heatmap
@@ -179,7 +179,7 @@ def _model_report(
 ) -> ModelReport:
     """`place`: where the run will be."""
     run, evaluation = experiment.run, experiment.evaluation
-    translator = load_translator(run.path)
+    translator = Translator.load(run.path)
     maps = [translation_heatmap(translator, sentence) for sentence in shown]
     log = run.read_log(LOGGED)
     scores = evaluation.scores

@@ -17,7 +17,6 @@ from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples
 from atonce.data.lines import read_lines
 from atonce.data.prepare import Prepared, open_prepared
-from atonce.decoding.load import load_translator
 from atonce.decoding.translator import Translator
 from atonce.disk import (
     advising,
@@ -43,7 +42,7 @@ SIDES = ("source", "target")
 CORPUS, KEPT = "corpus", "kept.json"
 """How far an unfinished distillation is, and of what."""
 ENCODER_LAYERS, DECODER_LAYERS = 4, 2
-"""Of the student. An encoder computes all positions at once; a decoder waits for every piece."""
+"""Of the student. An encoder computes all positions at once; a decoder waits for every token."""
 LONGER = 3
 """How many times as long the student is trained: it has more than twice as much text."""
 
@@ -93,7 +92,7 @@ def distill(
             if not (unfinished / CORPUS).exists():  # it was killed when all was done
                 (unfinished / KEPT).unlink(missing_ok=True)
             raise _there_already(folder)
-        teacher = load_translator(by, fast=fast)
+        teacher = Translator.load(by, fast=fast)
         prepared = open_prepared(Path(run))
         assert isinstance(prepared.train, Examples)  # a translator has no images
         given = chain(_pairs(prepared, prepared.train), ((text, None) for text in further))
@@ -144,7 +143,7 @@ class _Text:
         given: Iterator[tuple[str, str | None]],
         teacher: Translator,
         beam: int | None,
-        advance: Callable[[int], None],
+        on_progress: Callable[[int], None],
         *,
         quiet: bool,
     ) -> None:
@@ -157,9 +156,9 @@ class _Text:
             self._begin()
         for _ in islice(given, done):
             pass
-        advance(done)
+        on_progress(done)
         while some := list(islice(given, AT_ONCE)):
-            self._add(_with_outputs(some, teacher, beam, advance))
+            self._add(_with_outputs(some, teacher, beam, on_progress))
             done += len(some)
             self._keep(done)
 
@@ -270,7 +269,7 @@ def _pairs(prepared: Prepared, examples: Examples) -> Iterator[tuple[str, str | 
     """The training pairs as texts."""
     decode = prepared.tokenizer.decode
     for number in range(len(examples)):
-        source, target = (_one_line(decode(pieces.tolist())) for pieces in examples[number])
+        source, target = (_one_line(decode(tokens.tolist())) for tokens in examples[number])
         yield source, target
 
 
@@ -278,10 +277,10 @@ def _with_outputs(
     pairs: list[tuple[str, str | None]],
     teacher: Translator,
     beam: int | None,
-    advance: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> list[tuple[str, str]]:
     """Each pair, if it is one, and then its source with what the teacher makes of it."""
-    outputs = teacher.outputs([source for source, _ in pairs], beam=beam, advance=advance)
+    outputs = teacher.outputs([source for source, _ in pairs], beam=beam, on_progress=on_progress)
     both: list[tuple[str, str]] = []
     for (source, target), output in zip(pairs, outputs, strict=True):
         if target is not None:
@@ -311,7 +310,7 @@ def _what_it_is_of(
 def _sum_of(examples: Examples | ImageExamples) -> str:
     """Of a run whose report has no sum of its text, which nothing holds it to where it keeps no sums."""
     assert isinstance(examples, Examples)
-    digest = sha256(examples.pieces.data)
+    digest = sha256(examples.tokens.data)
     digest.update(examples.offsets.data)
     return digest.hexdigest()
 

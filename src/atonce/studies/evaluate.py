@@ -53,7 +53,7 @@ def evaluate(
     beam: int | None = None,
     against: str | Path | None = None,
     fast: bool = False,
-    advance: Callable[[int], None] = lambda _: None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
     """Let the model of `run` translate, summarize, classify or read a test set, and score it.
 
@@ -61,7 +61,7 @@ def evaluate(
     another run does the same, and a paired bootstrap says whether the two differ. `fast`: as `load` has it.
     Outputs and references that are the same text, spelt otherwise, are equal, if the run's vocabulary has a
     normalization; how many references were respelt for that is told.
-    `advance` is called with the number of sources done since the last call.
+    `on_progress` is called with the number of sources done since the last call.
     Raises RunError for a run that cannot be used and DataError for a text that cannot.
     """
     folder = RunFolder.open(run)
@@ -75,10 +75,10 @@ def evaluate(
     task, (_, language) = folder.recipe.data.task, folder.recipe.data.languages
     beam = beam or folder.recipe.decoding.beam
     sources: list[Any] = [pair.source for pair in pairs]
-    outputs = compared(system.outputs(sources, beam=beam, advance=advance), rule)
+    outputs = compared(system.outputs(sources, beam=beam, on_progress=on_progress), rule)
     bootstrap = None
     if other is not None:
-        others = compared(other.outputs(sources, beam=beam, advance=advance), rule)
+        others = compared(other.outputs(sources, beam=beam, on_progress=on_progress), rule)
         bootstrap = paired_bootstrap(
             outputs, others, references, metrics=COMPARED[task], target_language=language
         )

@@ -60,6 +60,6 @@ def train(
 def score(run: RunFolder, name: str, *, quiet: bool = False) -> Experiment:
     """Translate and score the test split of a run. `name`: what progress bars say."""
     with progress(f"{name}: translating the test text", quiet=quiet) as advance:
-        evaluation = evaluate(run.path, advance=advance)
+        evaluation = evaluate(run.path, on_progress=advance)
     run.save_scores(evaluation.to_dict())
     return Experiment(run, evaluation)

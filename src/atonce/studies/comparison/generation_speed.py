@@ -26,18 +26,18 @@ class GenerationSpeed:
 
 
 def generation_speed(
-    translator: Translator, texts: Sequence[str], *, advance: Callable[[int], None] = lambda _: None
+    translator: Translator, texts: Sequence[str], *, on_progress: Callable[[int], None] = lambda _: None
 ) -> GenerationSpeed:
     """Translate `texts`, at least one, and some of them one by one, with the clock running.
 
-    `advance` is called with the number of texts translated since the last call.
+    `on_progress` is called with the number of texts translated since the last call.
     """
     few = texts[:: -(-len(texts) // ALONE)]
-    translator.translate(texts[:WARM_UP], beam=1, advance=advance)
+    translator.translate(texts[:WARM_UP], beam=1, on_progress=on_progress)
     together = median(
-        _seconds(lambda: translator.translate(texts, beam=1, advance=advance)) for _ in range(PASSES)
+        _seconds(lambda: translator.translate(texts, beam=1, on_progress=on_progress)) for _ in range(PASSES)
     )
-    alone = _seconds(lambda: [translator.translate([text], beam=1, advance=advance) for text in few])
+    alone = _seconds(lambda: [translator.translate([text], beam=1, on_progress=on_progress) for text in few])
     return GenerationSpeed(len(texts) / together, len(few) / alone)
 
 

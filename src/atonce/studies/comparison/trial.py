@@ -108,7 +108,7 @@ def _what_ended_it(said: str, code: int, name: str) -> AtonceError:
 def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bool) -> None:
     """A slice of a trial's training, or all that is left of the trial; `run_trial` gives it a process."""
     from atonce.data.prepare import open_prepared
-    from atonce.decoding.load import load_translator
+    from atonce.decoding.translator import Translator
     from atonce.progress import progress
     from atonce.runs.folder import RunFolder
     from atonce.studies.comparison.generation_speed import generation_speed
@@ -123,13 +123,13 @@ def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bo
     if pause_at is not None:
         return
     with progress(f"{name}: translating the test text", quiet=quiet) as advance:
-        evaluation = evaluate(folder, advance=advance)
+        evaluation = evaluate(folder, on_progress=advance)
     run.save_scores(evaluation.to_dict())
-    translator = load_translator(folder)
+    translator = Translator.load(folder)
     texts = [str(pair.source) for pair in open_prepared(folder).test_pairs]
     texts = texts[:: -(-len(texts) // MOST_TEXTS)]
     with progress(f"{name}: timing its translating", quiet=quiet) as advance:
-        speed = generation_speed(translator, texts, advance=advance)
+        speed = generation_speed(translator, texts, on_progress=advance)
     trial = Trial(
         weights=translator.model.weight_count,
         outputs=evaluation.outputs,

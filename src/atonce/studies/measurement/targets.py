@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from atonce.config import nearest
-from atonce.decoding.load import load_translator
+from atonce.decoding.translator import Translator
 from atonce.disk import place
 from atonce.errors import AtonceError, RecipeError
 from atonce.models.architectures import ARCHITECTURES, Architecture
@@ -24,7 +24,7 @@ from atonce.shapes import Int
 from atonce.studies.measurement.layers import DIM, LAYERS, LayerKind
 
 VOCAB = 16
-"""Pieces of what is counted. Chains do not depend on it; work does."""
+"""Tokens of what is counted. Chains do not depend on it; work does."""
 MODELS = (
     "seq2seq-lstm", "additive-bigru", "general-bilstm", "convs2s", "mingru", "transformer-ssru",
     "transformer",
@@ -93,7 +93,7 @@ def target(name: str) -> Target:
     if known := _architecture(name):
         return Model(known.name, known.title, partial(small, known.model))
     if place(name, RecipeError, what="cannot measure").is_dir():
-        translator = load_translator(Path(name))
+        translator = Translator.load(Path(name))
         model = translator.model.cpu().float()
         return Model(name, translator.name, lambda *_: model)
     if ":" in name:
@@ -113,14 +113,14 @@ def small(config: ModelConfig, dim: int = DIM, vocab: int = VOCAB) -> Seq2Seq:
 
 
 def vocab_of(model: Seq2Seq) -> int:
-    """How many pieces it knows."""
+    """How many tokens it knows."""
     return len(model.decoder.output.weight)
 
 
 def sentences(
     length: int, vocab: int = VOCAB, batch: int = 1
 ) -> tuple[Int[Tensor, "batch length"], Int[Tensor, "batch length"]]:
-    """Sources and targets of random pieces, the same each time."""
+    """Sources and targets of random tokens, the same each time."""
     draw = torch.Generator().manual_seed(length)
     source, target = torch.randint(3, vocab, (2, batch, length), generator=draw)
     return source, target
