@@ -16,10 +16,12 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import jaxtyping
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 from jaxtyping._storage import get_shape_memo, pop_shape_memo, push_shape_memo
 
 _library = jaxtyping.jaxtyped
+# As by jaxtyping, what is wrong is a TypeError: some files of users are read by trying what they hold.
+_beartype = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
 _library_fits = type(jaxtyping.AbstractArray).__instancecheck__
 _axes: dict[tuple[Any, type, Any], tuple[str, ...]] = {}
 """The names of the axes, by shape and by the types and dtypes that jaxtyping has found to be right for it."""
@@ -74,7 +76,7 @@ def _by_beartype(function: Any, hints: dict[str, Any]) -> Any:
     """
     before, made = _made.get(function.__code__, (None, None))
     if before != hints:
-        made = beartype(_annotated(function, hints))
+        made = _beartype(_annotated(function, hints))
         made = made if hasattr(made, "__wrapped__") else None
         _made[function.__code__] = (hints, made)
     elif made is not None:
