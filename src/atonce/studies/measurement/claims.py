@@ -18,11 +18,10 @@ from atonce.models.config import RecurrentDecoderConfig
 from atonce.models.recurrent import RecurrentDecoder
 from atonce.models.seq2seq import Seq2Seq
 from atonce.result import Result
-from atonce.studies.measurement import layers
+from atonce.studies.measurement import targets
 from atonce.studies.measurement.growth import connecting_depth
-from atonce.studies.measurement.layers import DIM, LayerKind, layer, sequence
 from atonce.studies.measurement.phases import generation, teacher_forced, training_step
-from atonce.studies.measurement.targets import sentences, small
+from atonce.studies.measurement.targets import DIM, LayerKind, layer, sentences, sequence, small
 
 LENGTHS = (8, 16, 32, 64)
 LENGTH = 16
@@ -60,8 +59,8 @@ def states_are_a_chain() -> Claim:
 
 def two_chains_side_by_side() -> Claim:
     """Both directions take twice the work and no more time."""
-    one = work_span(layers.Recurrence("lstm", DIM, DIM), sequence(LENGTH), paths=False)
-    both = work_span(layers.Recurrence("lstm", DIM, DIM, ways=2), sequence(LENGTH), paths=False)
+    one = work_span(targets.Recurrence("lstm", DIM, DIM), sequence(LENGTH), paths=False)
+    both = work_span(targets.Recurrence("lstm", DIM, DIM, ways=2), sequence(LENGTH), paths=False)
     return Claim(
         "two-chains-side-by-side",
         "Reading in both directions is two chains side by side: twice the work, and no longer a wait.",

@@ -13,7 +13,7 @@ from atonce.measure.clock import kept_bytes, medians, sure_speedup
 from atonce.measure.growth import growth
 from atonce.measure.laws import Law
 from atonce.result import HIDDEN, Result, Table
-from atonce.studies.machine import machine, memory
+from atonce.studies.environment import machine, memory
 from atonce.studies.measurement.line_chart import Line, family_of, line_chart
 from atonce.studies.measurement.phases import FORWARD, GENERATION, TRAINING, WIDTH, Runner, runner_of
 from atonce.studies.measurement.targets import Target

@@ -12,10 +12,18 @@ from atonce.measure.growth import LENGTHS, Growth, growth
 from atonce.measure.laws import Law, law_of
 from atonce.measure.work_span import work_span
 from atonce.result import Result, Table, computed, to_plain
-from atonce.studies.measurement.layers import DIM, LayerKind, sequence
 from atonce.studies.measurement.line_chart import Line, family_of, line_chart
 from atonce.studies.measurement.phases import generation, teacher_forced, training_step
-from atonce.studies.measurement.targets import Model, Program, Target, sentences, vocab_of
+from atonce.studies.measurement.targets import (
+    DIM,
+    LayerKind,
+    Model,
+    Program,
+    Target,
+    sentences,
+    sequence,
+    vocab_of,
+)
 
 if TYPE_CHECKING:
     import altair

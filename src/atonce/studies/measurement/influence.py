@@ -14,9 +14,17 @@ from atonce.measure.influence import influence_on
 from atonce.models.seq2seq import Seq2Seq
 from atonce.result import HIDDEN, Result, Table
 from atonce.shapes import Float
-from atonce.studies.measurement.layers import DIM, LayerKind
 from atonce.studies.measurement.line_chart import colour_of, family_of
-from atonce.studies.measurement.targets import Model, Program, Target, sentences, target, vocab_of
+from atonce.studies.measurement.targets import (
+    DIM,
+    LayerKind,
+    Model,
+    Program,
+    Target,
+    sentences,
+    target,
+    vocab_of,
+)
 
 if TYPE_CHECKING:
     import altair

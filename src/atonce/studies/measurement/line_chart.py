@@ -81,7 +81,7 @@ def line_chart(title: str, lines: Sequence[Line], palette: Palette, *, unit: str
         title=None,
         scale=y_scale,
         axis=alt.Axis(
-            tickCount=5,
+            values=axis_values(10**low, 10**high),
             labelExpr=f"format(datum.value, '~s') + '{unit}'",
             gridColor=palette.faint,
             gridOpacity=0.25,
@@ -111,6 +111,21 @@ def line_chart(title: str, lines: Sequence[Line], palette: Palette, *, unit: str
             width=_WIDTH, height=_HEIGHT, title=alt.Title(title, fontSize=12, frame="group", offset=8)
         )
     )  # fmt: skip
+
+
+def axis_values(low: float, high: float) -> list[float]:
+    """Round numbers from `low` to `high`, for a logarithmic axis.
+
+    Vega would take every digit of every power of ten, and write them over one another.
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    most = 7
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        found = [digit * 10.0**power for power in powers for digit in digits]
+        fitting = [one for one in found if low <= one <= high]
+        if len(fitting) <= most:
+            return fitting
+    return fitting[:: -(-len(fitting) // most)]
 
 
 def _points(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:

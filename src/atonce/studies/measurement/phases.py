@@ -12,8 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from atonce.models.seq2seq import Seq2Seq
 from atonce.shapes import Float, Int
-from atonce.studies.measurement.layers import DIM, LayerKind
-from atonce.studies.measurement.targets import Model, Program, Target, sentences, vocab_of
+from atonce.studies.measurement.targets import DIM, LayerKind, Model, Program, Target, sentences, vocab_of
 
 WIDTH, VOCAB = 128, 1000
 """What is timed must be as wide as what is used, or the clock would show little but the start of kernels."""

@@ -20,9 +20,17 @@ from atonce.models.recurrent import RecurrentDecoder
 from atonce.models.seq2seq import Seq2Seq
 from atonce.result import Result, Table
 from atonce.shapes import Bool
-from atonce.studies.measurement.layers import LayerKind, sequence
 from atonce.studies.measurement.phases import generation, teacher_forced
-from atonce.studies.measurement.targets import Model, Program, Target, sentences, target, vocab_of
+from atonce.studies.measurement.targets import (
+    LayerKind,
+    Model,
+    Program,
+    Target,
+    sentences,
+    sequence,
+    target,
+    vocab_of,
+)
 
 if TYPE_CHECKING:
     import altair

@@ -1,7 +1,9 @@
-"""Charts that set many models side by side: each named where it is, with its interval where it has one.
+"""Charts that set models side by side: each named where it is, with its interval where it has one.
 
 Vega-Lite as JSON. Colours are the page's: its script gives a range of categories, its style `--ink`,
-`--muted` and `--paper`. A model has one colour, one dash and one shape on all of them.
+`--muted` and `--paper`. A model has one colour, one dash and one shape on all of them: grey prints, and
+readers who tell few colours apart, have two of the three left. `models` are all that a page speaks of,
+so that each looks the same in every chart, also where another is missing.
 """
 
 import itertools
@@ -29,6 +31,8 @@ SHAPES = [
 # one another there are so in a larger one too.
 ROW = 34
 HEIGHT = 280
+LOW, FEW = 200, 4
+"""The height of a chart of few lines: their names have room in less."""
 SMALL = 120
 _WIDTH = 250.0
 _NAME_ROOM = 150
@@ -67,6 +71,7 @@ def whiskers(rows: Sequence[Whisker], models: Sequence[str], *, x_title: str) ->
 
     rows, models = _named(rows, models)
     lows, highs = [row.low for row in rows], [row.high for row in rows]
+    # Not from zero: dots say where they are, not how long they are, and intervals would shrink to nothing.
     seeds = [{"label": row.label, "x": seed} for row in rows for seed in row.by_seed]
     scale = alt.Scale(domain=_padded(lows, highs), nice=False, zero=False)
     axis = alt.Axis(grid=True, tickCount=5)
@@ -128,11 +133,13 @@ def gains(rows: Sequence[Gained], models: Sequence[str], *, x_title: str) -> dic
     return _layered(layers, height=(ROW + 6) * len(order))
 
 
-def named_lines(
+def learning_curves(
     lines: Mapping[str, Line], models: Sequence[str], *, x_title: str, y_title: str
 ) -> dict[str, Any]:
     """A line for each model, named to the right of the chart, as near to its end as the others allow."""
     import altair as alt
+
+    height = HEIGHT if len(lines) > FEW else LOW
 
     names = _names([*models, *lines])
     lines, models = {names[model]: line for model, line in lines.items()}, [names[one] for one in models]
@@ -144,8 +151,7 @@ def named_lines(
     colour = _colour(models, "model")
     points = _inline([{"model": m, "x": px, "y": py} for m, line in lines.items() for px, py in line])
     measured = alt.Chart(points).encode(x=x, y=y, color=colour)
-    pixel = (high - low) / HEIGHT
-    apart = _NAME_HEIGHT * pixel
+    apart = _NAME_HEIGHT * (high - low) / height
     places = spread([line[-1][1] for line in lines.values()], apart=apart, low=low, high=high)
     ends = [
         {"model": model, "x": line[-1][0], "y": line[-1][1], "place": place}
@@ -160,7 +166,7 @@ def named_lines(
             tooltip=[
                 alt.Tooltip("model:N"),
                 alt.Tooltip("x:Q", title=x_title, format=",.3~f"),
-                alt.Tooltip("y:Q", title=y_title, format=".1f"),
+                alt.Tooltip("y:Q", title=y_title, format=".2f"),
             ],
         ),
         *named_ends(
@@ -168,7 +174,7 @@ def named_lines(
             fontSize=12, fontWeight=600,
         ),
     ]  # fmt: skip
-    return _layered(layers, height=HEIGHT)
+    return _layered(layers, height=height)
 
 
 def one_of_many(
@@ -253,7 +259,10 @@ def scatter(
 def _beside(
     points: Mapping[str, tuple[float, float]], x_domain: Sequence[float], y_domain: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Where each point's name goes, in pixels from it: right, left, above or below, where it covers least."""
+    """Where each point's name goes, in pixels from it: right, left, above or below, where it covers least.
+
+    Greedily, point after point: there are few, and a name that covers a little is still read.
+    """
     at = {
         model: (_share(x, x_domain) * _WIDTH, (1 - _share(y, y_domain)) * HEIGHT)
         for model, (x, y) in points.items()
