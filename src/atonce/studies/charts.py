@@ -108,6 +108,7 @@ def gains(rows: Sequence[Gained], models: Sequence[str], *, x_title: str) -> dic
     rows, models = _named(rows, models)
     order = list(dict.fromkeys(row.label for row in rows))
     lows, highs = [row.low for row in rows], [row.high for row in rows]
+    # With 0: whether a whisker reaches it is the question.
     scale = alt.Scale(domain=_padded([*lows, 0.0], [*highs, 0.0]), nice=False)
     y = alt.Y("label:N", sort=order, title=None, axis=_names_axis())
     offset = alt.YOffset("long:N", sort=[False, True])
@@ -188,6 +189,7 @@ def one_of_many(
     shown = names[shown]
     everything = [one for band in bands.values() for one in band]
     domain = _padded([one.low for one in everything], [one.high for one in everything])
+    # One domain for all the small charts, or they could not be compared at a glance.
     scale = alt.Scale(domain=[max(0.0, domain[0]), domain[1]], nice=False)
     x = alt.X(
         "label:N", sort=None, title=x_title, scale=alt.Scale(type="point", padding=0.3),
@@ -224,6 +226,7 @@ def scatter(
     points, models = {names[model]: at for model, at in points.items()}, [names[one] for one in models]
     xs, ys = ([point[axis] for point in points.values()] for axis in (0, 1))
     x_domain, y_domain = _around(xs), _around(ys)
+    # Placed here: Vega-Lite has no layout of labels, and names must not cover one another.
     values = [
         {"model": model, "x": x, "y": y, **place}
         for (model, (x, y)), place in zip(points.items(), _beside(points, x_domain, y_domain), strict=True)

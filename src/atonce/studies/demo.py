@@ -137,10 +137,13 @@ def _put_in_place(folder: Path, models: Iterable[Architecture]) -> None:
     if not finished.exists():
         return
     for name in (*(model.name for model in models), REPORT):
+        # Moved aside first, as a folder cannot take another's place at one stroke; and only once, or a second
+        # time would move the new one.
         if (folder / name).exists() and not (replaced / name).exists():
             replaced.mkdir(exist_ok=True)
             move(folder / name, replaced / name)
         if not (folder / name).exists():
+            # Links, not moves: what is finished stays whole until all of it is in its place.
             with replacing(folder / name) as partial:
                 copy_linked(finished / name, partial)
     shutil.rmtree(replaced, ignore_errors=True)
@@ -192,6 +195,7 @@ def _model(
 def _for_heatmaps(pairs: list[Pair]) -> list[str]:
     """Some sentences of a length that a picture has room for; the shortest if there are none."""
     fitting = [pair.source for pair in pairs if len(pair.source.split()) in HEATMAP_WORDS]
+    # A corpus of labels or names may have no sentence of that length.
     if not fitting:
         fitting = sorted((pair.source for pair in pairs), key=len)[:HEATMAPS]
     return [fitting[index] for index in _spread(range(len(fitting)), HEATMAPS)]
@@ -199,6 +203,7 @@ def _for_heatmaps(pairs: list[Pair]) -> list[str]:
 
 def _spread(indices: range, count: int) -> list[int]:
     """At most `count` of them, evenly spread."""
+    # Not the first ones, and not chosen: a test text may be in some order, and a choice would be doubted.
     return np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(int).tolist()
 
 

@@ -134,6 +134,7 @@ def _findings(report: DemoReport) -> str:
     if report.unequal is not None:
         return report.unequal
     tested = f"on {report.test_pairs:,} pairs that were kept out of training"
+    # Compared as printed: nobody should read that 27.3 is better than 27.3.
     ranked = sorted(report.models, key=lambda model: model.scores["bleu"], reverse=True)
     scores = [f"{model.scores['bleu']:.1f}" for model in ranked]
     if len(ranked) == 1:
@@ -155,7 +156,7 @@ def _speed(models: Sequence[DemoModel], *, best: DemoModel) -> str:
     if slowest.speeds.train_tokens_per_second <= 0:
         return ""
     ratio = fastest.speeds.train_tokens_per_second / slowest.speeds.train_tokens_per_second
-    if ratio < 1.05:
+    if ratio < 1.05:  # as budgets are called equal (`turns.EQUAL`): a machine's speed varies as much
         return "Both train equally fast." if len(models) == 2 else "All train equally fast."
     who = "It also" if fastest is best else f"The {fastest.title}"
     than = "" if len(models) == 2 else f" as the {slowest.title}"

@@ -126,10 +126,13 @@ def evaluate(
     other = None if against is None else load(against, fast=fast)
     pairs = pairs_to_score(folder, source, reference)
     given = [pair.target for pair in pairs]
+    # Of two runs, the rule that changes more: all texts must be compared in one spelling.
     rule = max((one.normalization for one in (system, other) if one is not None), key=RULES.index)
     references = compared(given, rule)
+    # White space at the ends is no other spelling: nobody need be told of it.
     respelt = sum(one != text.strip() for one, text in zip(references, given, strict=True) if one != text)
     task, (_, language) = folder.recipe.data.task, folder.recipe.data.languages
+    # One beam for both runs of a comparison, or their search would differ, too.
     beam = beam or folder.recipe.decoding.beam
     sources: list[Any] = [pair.source for pair in pairs]
     outputs = compared(system.outputs(sources, beam=beam, on_progress=on_progress), rule)
@@ -140,6 +143,7 @@ def evaluate(
             outputs, others, references, metrics=COMPARED[task], target_language=language
         )
     scores = score_task(task, outputs, references, target_language=language)
+    # Of the own test split alone: one baseline is the training summary that is most like all others.
     own_summaries = task == "summarization" and source is None
     without_model = _baselines(open_prepared(folder.path), language) if own_summaries else {}
     return Evaluation(scores, tuple(outputs), beam, bootstrap, without_model, respelt)

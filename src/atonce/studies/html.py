@@ -109,6 +109,7 @@ def _template(name: str) -> "jinja2.Template":
     import jinja2
 
     folder = resources.files("atonce.studies") / "templates"
+    # StrictUndefined, as a name that is misspelt in a template would otherwise be an empty place on the page.
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -129,4 +130,5 @@ def _as_json(value: Any) -> Any:
         return {key: _as_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_as_json(inner) for inner in value]
+    # A browser's JSON.parse refuses NaN, which Python writes; a loss that ran away is one.
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -102,10 +102,12 @@ def compare(
         remove_partial(folder)
         check_folder(folder, resume=resume)
         prepared = _prepared(recipe, folder, quiet=quiet)
+        # After the data: how many weights a width has depends on the vocabulary, which may come out smaller.
         wanted = None if own_widths else weights or weight_count(recipe.model, prepared.tokenizer.size)
         plan = Plan(recipe=recipe, models=tuple(models), seeds=seeds, weights=wanted)
         check_begun_alike(plan, folder)
         sized = named if wanted is None else [_sized(one, wanted, prepared.tokenizer.size) for one in named]
+        # Written when all that can be wrong is known: without a plan, a folder may be begun anew.
         write_text(folder / SHARED, recipes.dumps(recipe))
         write_json(folder / PLAN, plan.model_dump(mode="json"))
         trained = _train_all(plan, sized, folder, quiet=quiet)
@@ -119,6 +121,7 @@ def compare(
 
 def _prepared(recipe: Recipe, folder: Path, *, quiet: bool) -> Prepared:
     """The data of all runs, stored once."""
+    # Never made anew for runs that have begun: a corpus may have changed since.
     if (folder / PLAN).exists():
         return open_prepared(folder / DATA)
     shutil.rmtree(folder / DATA, ignore_errors=True)  # of a comparison that could not begin

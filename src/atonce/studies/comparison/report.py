@@ -163,6 +163,7 @@ def _findings(
     if len(ranked) == 1:
         return said
     said += [*_against_baseline(report, ranked, baseline), *_on_long(ranked, baseline)]
+    # Speeds are told without intervals: they differ by factors, scores by points.
     fastest = max(report.models, key=lambda model: model.speeds.train_tokens_per_second)
     quickest = max(report.models, key=lambda model: model.speeds.sentences_per_second)
     both = "also " if fastest is quickest else ""
@@ -247,6 +248,7 @@ def _quality(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: 
                 model.scores[metric].value,
                 model.scores[metric].low,
                 model.scores[metric].high,
+                # Of one seed, the tick would lie under the dot.
                 model.scores_by_seed[metric] if len(report.seeds) > 1 else (),
             )
             for model in ranked

@@ -31,7 +31,7 @@ LENGTHS = (range(1, 6), range(6, 9), range(9, 12), range(12, 10_000))
 """Words of the source, by which quality is told apart; of scripts without spaces, characters. The last of
 them are the long sentences."""
 FEWEST = 10
-"""Sentences that a length must have to be scored on its own."""
+"""Sentences that a length must have to be scored on its own: BLEU of fewer is hardly a number."""
 QUALITY_STEP = 10
 """Between the levels of validation chrF for which the time to get there is told."""
 
@@ -264,6 +264,7 @@ def comparison_report(
 
     recipe = plan.recipe
     sources = [str(pair.source) for pair in prepared.test_pairs]
+    # Outputs are in this spelling already (`experiment.evaluate`).
     references = compared([pair.target for pair in prepared.test_pairs], prepared.tokenizer.normalization)
     outputs = {one.model.name: [trial.outputs for trial in one.trials] for one in trained}
     _, target_language = recipe.data.languages

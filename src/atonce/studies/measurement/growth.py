@@ -156,6 +156,7 @@ def measure_growth(
 
     Raises RecipeError for too few lengths to fit a law, or if a program of the user's fails.
     """
+    # Of one length any law would fit.
     if len(set(lengths)) < 2 or min(lengths) < 2:
         raise RecipeError(
             f"too few lengths to fit a growth law: {', '.join(map(str, lengths)) or 'none'}",
@@ -183,6 +184,7 @@ def rounds(targets: Sequence[Target], lengths: Sequence[int]) -> int:
 
 def _of_layer(kind: LayerKind, lengths: Sequence[int], on_step: Callable[[], None]) -> LayerGrowth:
     found = growth(sequence, kind.stack(1), lengths, on_step=on_step)
+    # Through as many layers as it takes: that of one layer is infinite where words do not reach one another.
     depths = {length: connecting_depth(kind, length) for length in lengths}
     paths = {
         length: None if depth is None else work_span(kind.stack(depth), sequence(length), follow=False).path
@@ -216,6 +218,7 @@ def connecting_depth(kind: LayerKind, length: int) -> int | None:
 
     Each layer adds to what the one below has heard, so no more than `length` are ever needed.
     """
+    # Doubling, then halving: for each depth that is tried, a whole stack is run.
     least, most = 0, 1
     while not _connects(kind, most, length):
         if most >= length:
@@ -229,6 +232,7 @@ def connecting_depth(kind: LayerKind, length: int) -> int | None:
 
 def _connects(kind: LayerKind, depth: int, length: int) -> bool:
     paths = work_span(kind.stack(depth), sequence(length), follow=False).paths
+    # From the first to the last: backwards, what reads from left to right would never connect.
     return paths is not None and bool(paths[0, -1].isfinite())
 
 

@@ -71,6 +71,7 @@ def line_chart(title: str, lines: Sequence[Line], palette: Palette, *, unit: str
     values = [value for line in lines for value in line.values.values()]
     low, high = math.log10(min(values)) - 0.08, math.log10(max(values)) + 0.08
     lengths = sorted({length for line in lines for length in line.values})
+    # Both logarithmic: a power of n is a straight line, and its slope the exponent.
     y_scale = alt.Scale(type="log", domain=[10**low, 10**high], nice=False)
     x = alt.X(
         "n:Q", title="n", axis=alt.Axis(values=lengths, grid=False, format="d"),
@@ -140,6 +141,7 @@ def _points(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
 
 def _ends(lines: Sequence[Line], low: float, high: float) -> Iterator[dict[str, Any]]:
     """Where each name goes: `low` and `high` are the powers of ten between which there is room."""
+    # Spread on the logarithm, as that is what is even on the axis.
     ends = [float(list(line.values.values())[-1]) for line in lines]
     apart = _NAME_HEIGHT * (high - low) / _HEIGHT
     places = spread([math.log10(end) for end in ends], apart=apart, low=low, high=high)

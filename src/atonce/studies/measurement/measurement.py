@@ -77,6 +77,7 @@ class Measurement(Figure):
         self, on_step: Callable[[], None] = lambda: None
     ) -> tuple[TicksFigure, ConesFigure, InfluenceFigure]:
         """Ticks, cones and influence: what takes a run of its own. `on_step`: called after each part."""
+        # Kept: a page and a picture ask for the same, which takes seconds.
         if self._looks is None:
             of_schedules, of_influence = self._looked_at()
             views = schedule.schedules(of_schedules, on_step)

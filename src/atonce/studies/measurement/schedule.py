@@ -195,6 +195,7 @@ class GridFigure(Figure):
         import altair as alt
 
         groups = []
+        # Layers and models apart: models take ten times as many ticks, and layers would all be pale.
         for whole, views in groupby(sorted(self.views, key=_whole), key=_whole):
             members = list(views)
             last = max(view.last for view in members)
@@ -271,6 +272,7 @@ class TicksFigure(GridFigure):
         import altair as alt
 
         there, now = "datum.tick <= tick", "datum.tick == tick"
+        # By the root: most differences are early, where a linear ramp has hardly any colour.
         ramp = alt.Scale(type="sqrt", domain=[0, last], range=list(palette.ramp[1:]), clamp=True)
         legend = alt.Legend(title="tick", tickCount=5)
         cells = base.mark_rect().encode(
@@ -334,6 +336,7 @@ class ConesFigure(GridFigure):
         """Filled cells and empty ones."""
         import altair as alt
 
+        # The cones of all outputs in one text of 0 and 1: the chart's parameter chooses, with no data anew.
         inside = "substring(datum.into, output - 1, output) == '1'"
         return [
             base.mark_rect(stroke=palette.background, strokeWidth=1).encode(

@@ -130,6 +130,7 @@ def target(name: str) -> Target:
     if known := _architecture(name):
         return Model(known.name, known.title, partial(small, known.model))
     if place(name, RecipeError, what="cannot measure").is_dir():
+        # On a CPU, in float32: what is counted must not depend on where the run was trained.
         translator = Translator.load(Path(name))
         model = translator.model.cpu().float()
         return Model(name, translator.name, lambda *_: model)
@@ -145,7 +146,7 @@ def target(name: str) -> Target:
 
 def small(config: ModelConfig, dim: int = DIM, vocab: int = VOCAB) -> Seq2Seq:
     """The architecture in a width that is quickly measured, with random weights, without dropout."""
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # influence is of the weights, and should be the same each time
     return build_model(with_width(config, dim), vocab).eval()
 
 
