@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def training(chosen: argparse.Namespace) -> Iterator[tuple[str, Rates]]:
-    """Target pieces a second, of the models of training.py."""
+    """Target tokens a second, of the models of training.py."""
     with tempfile.TemporaryDirectory() as temporary:
         prepare_text(Path(temporary), chosen.recipe)
         for model in TRAINED:

@@ -82,24 +82,24 @@ def measure(
     }
     rows, results = [], {}
     for one in contestants:
-        sentences, pieces = (statistics.median(one.rates(what)) for what in ("sentences", "pieces"))
+        sentences, tokens = (statistics.median(one.rates(what)) for what in ("sentences", "tokens"))
         by_ours = [
             contest.ratios(ours.rates("sentences"), one.rates("sentences")) for ours in contestants[:2]
         ]
         peak = max(done["peak_bytes"] for done in one.rounds)
         rows.append(
             (
-                one.name, f"{sentences:,.0f}", f"{pieces:,.0f}", f"{peak / 2**20:,.0f} MiB",
+                one.name, f"{sentences:,.0f}", f"{tokens:,.0f}", f"{peak / 2**20:,.0f} MiB",
                 f"{bleu[one.name]:.1f}",
                 *(f"{middle:.2f} × ({least:.2f}–{greatest:.2f})" for middle, least, greatest in by_ours),
             )
         )  # fmt: skip
         results[one.name] = {
-            "about": one.about, "sentences_per_second": sentences, "pieces_per_second": pieces,
+            "about": one.about, "sentences_per_second": sentences, "tokens_per_second": tokens,
             "peak_bytes": peak, "bleu": bleu[one.name], "atonce_is_faster": by_ours[0],
             "fast_is_faster": by_ours[1], "rounds": one.rounds,
         }  # fmt: skip
-    header = ("", "sentences/s", "pieces/s", "peak memory", "BLEU", "atonce is faster", "--fast is faster")
+    header = ("", "sentences/s", "tokens/s", "peak memory", "BLEU", "atonce is faster", "--fast is faster")
     contest.show(f"{name}: {machine()}, {statistics.median(peaks):.0f} GFLOP/s", header, rows)
     return results
 

@@ -36,7 +36,7 @@ RUNS = Path("runs/figures")
 NUMBER = re.compile(r"(?<![\w^.,/])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 UNIT = re.compile(
     r"\s?(?:[%×]|[µmn]?s\b|seconds?\b|minutes?\b|hours?\b|[KMG]i?B\b|M\b|million\b|GFLOP|MFLOP|BLEU\b|chrF\b|points?\b"
-    r"|times\b|pairs\b|tokens\b|pieces\b|sentences\b|answers\b|updates\b|weights\b)"
+    r"|times\b|pairs\b|tokens\b|sentences\b|answers\b|updates\b|weights\b)"
 )
 """What makes a number in running text a figure, when it comes after it."""
 SCORE = re.compile(r"(?:BLEU|chrF|TER|ROUGE-\w|accuracy)(?: of)? $")

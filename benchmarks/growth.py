@@ -3,8 +3,8 @@
     python benchmarks/growth.py
     python benchmarks/growth.py --device cuda --precision bfloat16
 
-One of the three grows and the others stay: 16 sentences of 32 pieces on either side, width 128. Two layers a
-side (one of an LSTM), 8,000 pieces, no padding, no optimizer. The architectures run in turn.
+One of the three grows and the others stay: 16 sentences of 32 tokens on either side, width 128. Two layers a
+side (one of an LSTM), 8,000 tokens, no padding, no optimizer. The architectures run in turn.
 """
 
 import argparse
@@ -44,7 +44,7 @@ MODELS = {
         "encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm", "attention": "additive"},
     },
 }  # fmt: skip
-PIECES = 8000
+TOKENS = 8000
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
         report(what, sizes, found[what])
     crossings = {name: crossing(found["length"], name) for name in MODELS if name != "Transformer"}
     for name, length in crossings.items():
-        where = "at no length here" if length is None else f"from {length} pieces on"
+        where = "at no length here" if length is None else f"from {length} tokens on"
         print(f"{name}: takes less time than the Transformer {where}", file=sys.stderr)
     common = {"machine": machine(), "device": str(device), "precision": chosen.precision, "base": BASE}
     print(json.dumps({**common, "growth": found, "less_than_transformer_from": crossings}))
@@ -79,7 +79,7 @@ def cost(size: dict[str, int], device: torch.device, precision: str, seconds: fl
     times = medians(list(steps.values()), threads=torch.get_num_threads(), seconds=seconds)
     return {
         "size": size,
-        "pieces": size["batch"] * size["length"],
+        "tokens": size["batch"] * size["length"],
         "seconds": dict(zip(steps, times, strict=True)),
         "kept_bytes": {name: kept_bytes(call) for name, call in steps.items()},
     }
@@ -92,12 +92,12 @@ def build(config: dict, width: int) -> Seq2Seq:
         else section | {"feed_forward": 4 * width}
         for side, section in config.items()
     }
-    return build_model(ModelConfig.parse({"dim": width, **given}, origin="the benchmark"), PIECES)
+    return build_model(ModelConfig.parse({"dim": width, **given}, origin="the benchmark"), TOKENS)
 
 
 def full_batch(batch: int, length: int) -> Batch:
-    """Random pieces, none of them padding."""
-    source, target = torch.randint(4, PIECES, (2, batch, length))
+    """Random tokens, none of them padding."""
+    source, target = torch.randint(4, TOKENS, (2, batch, length))
     real = torch.ones(batch, length, dtype=torch.bool)
     return Batch(source, real, target, target.roll(-1, 1), real)
 

@@ -3,7 +3,7 @@
     python benchmarks/page.py RUN                      needs chromium, and `pip install playwright`
 
 Each is measured many times on a server that runs; medians. Frames are those of scrolling over the heat map of
-a text of about 130 pieces.
+a text of about 130 tokens.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def frames(page: Page, served: Server, texts: list[str]) -> list[float]:
     """Milliseconds of each frame while a long heat map is scrolled over."""
     long = " ".join(texts[:12])
     page.goto("about:blank")
-    page.goto(f"{address(served)}#view=attention&tokens=pieces&text={long}")
+    page.goto(f"{address(served)}#view=attention&tokens=tokens&text={long}")
     page.wait_for_selector(".drawing canvas, .drawing svg")
     times: list[float] = page.evaluate(FRAMES)
     return times

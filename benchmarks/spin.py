@@ -54,10 +54,10 @@ def main() -> None:
         rates = one.rates("target")
         ratio = contest.ratios(rates, contestants[-1].rates("target"))
         busy = sum(done["cpu_seconds"] for done in one.rounds) / sum(done["seconds"] for done in one.rounds)
-        results[one.name] = {"target_pieces_per_second": rates, "by_the_last": ratio, "cores": busy}
+        results[one.name] = {"target_tokens_per_second": rates, "by_the_last": ratio, "cores": busy}
         shown = f"{ratio[0]:.2f} × ({ratio[1]:.2f}–{ratio[2]:.2f})"
         rows.append((one.name, f"{statistics.median(rates):,.0f}", f"{busy:.2f}", shown))
-    header = ("GOMP_SPINCOUNT", "target pieces/s", "cores in use", f"by {COUNTS[-1]}")
+    header = ("GOMP_SPINCOUNT", "target tokens/s", "cores in use", f"by {COUNTS[-1]}")
     contest.show(f"{chosen.model}, {chosen.busy} others: {machine()}", header, rows)
     print(json.dumps({"machine": machine(), **vars(chosen), "counts": results}))
 

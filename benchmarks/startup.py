@@ -5,7 +5,7 @@
 
 All programs are started in turn, several times, after one time that does not count: what they read from disk
 is in memory then. Each translates one short sentence greedily, JoeyNMT and eole with untrained models of
-bench-small, stopped after ten pieces. `import torch` is what ours cannot go below.
+bench-small, stopped after ten tokens. `import torch` is what ours cannot go below.
 
 Needs `pip install 'atonce[export]'`.
 """

@@ -1,8 +1,8 @@
 """With how many threads a small model learns and answers soonest, on a quiet machine and beside other work.
 
-    python benchmarks/threads.py [--kinds gru …] [--dims 16 …] [--pieces 256 …] [--busy 0 …]
+    python benchmarks/threads.py [--kinds gru …] [--dims 16 …] [--tokens 256 …] [--busy 0 …]
 
-A training update (of `--pieces`, by Muon and AdamW as in a recipe) and a greedy search (of 64 sentences at
+A training update (of `--tokens`, by Muon and AdamW as in a recipe) and a greedy search (of 64 sentences at
 most) with one thread and with one for each core, in turn: medians, and their ratio. A ratio above 1: more
 threads are worth it. `--busy`: so many processes beside it that compute without an end, on one thread each.
 GOMP_SPINCOUNT=300000 before it: with the wait that libgomp has by itself.
@@ -59,10 +59,10 @@ def config(kind: str, dim: int) -> ModelConfig:
 
 
 def batch(count: int) -> Batch:
-    """Rows of equal length, of any pieces."""
-    pieces = torch.randint(4, VOCAB, (count // LENGTH, LENGTH))
-    real = torch.ones_like(pieces, dtype=torch.bool)
-    return Batch(source=pieces, source_mask=real, target_in=pieces, target_out=pieces, target_mask=real)
+    """Rows of equal length, of any tokens."""
+    tokens = torch.randint(4, VOCAB, (count // LENGTH, LENGTH))
+    real = torch.ones_like(tokens, dtype=torch.bool)
+    return Batch(source=tokens, source_mask=real, target_in=tokens, target_out=tokens, target_mask=real)
 
 
 def in_turn(work: Iterator[object], threads: list[int]) -> dict[int, float]:
@@ -88,15 +88,15 @@ def learning(model: torch.nn.Module, read: Batch) -> Iterator[object]:
 
 
 def answering(model: torch.nn.Module, read: Batch) -> Iterator[object]:
-    """A greedy search of 16 pieces for each sentence at each step."""
+    """A greedy search of 16 tokens for each sentence at each step."""
     model.eval()
     source, mask = read.source[:SENTENCES], read.source_mask[:SENTENCES]
     longest = torch.full((len(source),), LENGTH)
-    pieces = SpecialTokens(bos=1, eos=2, suppress=(0,))
+    tokens = SpecialTokens(bos=1, eos=2, suppress=(0,))
     while True:
         with torch.inference_mode():
             memory = model.encode(source, mask)
-            yield greedy(model.decoder, memory, pieces, longest, alpha=1.0)
+            yield greedy(model.decoder, memory, tokens, longest, alpha=1.0)
 
 
 def _spin() -> None:
@@ -126,25 +126,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--dims", type=int, nargs="*", default=[16, 64, 256])
     parser.add_argument("--kinds", nargs="*", default=["gru", "transformer"])
-    parser.add_argument("--pieces", type=int, nargs="*", default=[256, 1536])
+    parser.add_argument("--tokens", type=int, nargs="*", default=[256, 1536])
     parser.add_argument("--busy", type=int, nargs="*", default=[0, 1, 2], help="processes beside it")
     given = parser.parse_args()
     choose_device()
     print(f"{machine()}; update and search: one thread, all threads, ratio", file=sys.stderr)
     for processes in given.busy:
         with busy(processes):
-            for kind, pieces, dim in product(given.kinds, given.pieces, given.dims):
-                measure(kind, dim, pieces, processes)
+            for kind, tokens, dim in product(given.kinds, given.tokens, given.dims):
+                measure(kind, dim, tokens, processes)
 
 
-def measure(kind: str, dim: int, pieces: int, processes: int) -> None:
+def measure(kind: str, dim: int, tokens: int, processes: int) -> None:
     """One model."""
     torch.manual_seed(1)
-    model, read = build_model(config(kind, dim), VOCAB), batch(pieces)
+    model, read = build_model(config(kind, dim), VOCAB), batch(tokens)
     threads = [1, max(2, torch.get_num_threads())]
-    work = training_work(model, pieces) / 1e9
-    row = {"kind": kind, "dim": dim, "pieces": pieces, "busy": processes, "gflop": round(work, 3)}
-    said = f"{kind:12}{dim:4}{pieces:6} pieces {work:8.3f} GFLOP, {processes} busy"
+    work = training_work(model, tokens) / 1e9
+    row = {"kind": kind, "dim": dim, "tokens": tokens, "busy": processes, "gflop": round(work, 3)}
+    said = f"{kind:12}{dim:4}{tokens:6} tokens {work:8.3f} GFLOP, {processes} busy"
     for what, doing in (("update", learning), ("search", answering)):
         one, all_ = in_turn(doing(model, read), threads).values()
         row |= {

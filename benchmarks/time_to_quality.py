@@ -4,7 +4,7 @@
     python benchmarks/time_to_quality.py --joeynmt PYTHON --minutes 5
 
 Each learns as its users would have it: ours by the recipe as it is, JoeyNMT with a Transformer of 3 + 3
-layers, 256 wide, on the same text in the same pieces. Both translate the same test sentences greedily; while
+layers, 256 wide, on the same text in the same tokens. Both translate the same test sentences greedily; while
 they do, the clock of the training stands still, and so it does while data are prepared.
 """
 

@@ -1,16 +1,16 @@
-"""Training throughput: real target pieces a second, ours and others', in turn.
+"""Training throughput: real target tokens a second, ours and others', in turn.
 
     python benchmarks/training.py                             ours and a plain torch.nn.Transformer loop
     python benchmarks/training.py --with marian               and MarianMT, where transformers is installed
     python benchmarks/training.py --with joeynmt=PYTHON --with eole=PYTHON --model rnn
                                                               and those installed for other pythons
 
-bench-small: Transformer of 3 + 3 layers, width 256, 4 heads, feed-forward 1024, 8,000 pieces for both sides,
-one table, dropout and label smoothing 0.1, float32, batches of about 4,096 target pieces.
+bench-small: Transformer of 3 + 3 layers, width 256, 4 heads, feed-forward 1024, 8,000 tokens for both sides,
+one table, dropout and label smoothing 0.1, float32, batches of about 4,096 target tokens.
 bench-rnn: a bidirectional LSTM of 256 a direction, an LSTM decoder of 256, additive attention. eole divides
 256 between the directions, as our own models do: it is compared with one of ours that does, too.
 Ours learns by Muon, as by default; beside it, by AdamW, as all others do.
-All read the same text in the same pieces.
+All read the same text in the same tokens.
 """
 
 import argparse
@@ -45,7 +45,7 @@ DIM, FEED_FORWARD, LAYERS, VOCAB = 256, 1024, 3, 8000
 
 
 def training_flops(done: dict[str, float]) -> float:
-    """Operations in the matrix products of bench-small that real pieces need: backward is twice forward.
+    """Operations in the matrix products of bench-small that real tokens need: backward is twice forward.
 
     A multiplication and an addition are two. Of each block: four projections of attention (two of them on the
     other side's states across), the feed-forward part, scores and mixtures; and the output's table.
@@ -58,7 +58,7 @@ def training_flops(done: dict[str, float]) -> float:
 
 
 def prepare_text(folder: Path, recipe: str) -> None:
-    """The recipe's training pairs as lines and as pieces, and the vocabulary, as each peer reads it."""
+    """The recipe's training pairs as lines and as tokens, and the vocabulary, as each peer reads it."""
     loaded = load(recipe, [f"vocabulary.size={VOCAB}"])
     prepared = prepare(loaded.data, loaded.vocabulary, folder, quiet=True)
     tokenizer = prepared.io_spec.tokenizer
@@ -68,11 +68,11 @@ def prepare_text(folder: Path, recipe: str) -> None:
     ]
     for side, name in enumerate(("src", "tgt")):
         texts = [line[side] for line in lines]
-        pieces = [" ".join(tokenizer.pieces(ids)) for ids in tokenizer.encode_lines(texts)]
-        for stem, content in (("train", texts), ("few", texts[:10]), ("train.pieces", pieces)):
+        tokens = [" ".join(tokenizer.tokens(ids)) for ids in tokenizer.encode_lines(texts)]
+        for stem, content in (("train", texts), ("few", texts[:10]), ("train.tokens", tokens)):
             (folder / f"{stem}.{name}").write_text("\n".join(content) + "\n", encoding="utf-8")
     special = ["<unk>", "<pad>", "<s>", "</s>"]  # in this order: JoeyNMT's
-    names = tokenizer.pieces(range(tokenizer.size))
+    names = tokenizer.tokens(range(tokenizer.size))
     vocabulary = special + [name for name in names if name not in special]
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
 
@@ -123,7 +123,7 @@ def report(contestants: list[Contestant], peaks: list[float], model: str) -> Non
         waste = 1 - sum(done["target"] for done in one.rounds) / sum(done["padded"] for done in one.rounds)
         peak = max(done["peak_bytes"] for done in one.rounds)
         results[one.name] = {
-            "about": one.about, "target_pieces_per_second": rate, "mfu": mfu, "padding_share": waste,
+            "about": one.about, "target_tokens_per_second": rate, "mfu": mfu, "padding_share": waste,
             "peak_bytes": peak, "compared_with": ours, "atonce_is_faster": ratio, "rounds": one.rounds,
         }  # fmt: skip
         rows.append(
@@ -132,7 +132,7 @@ def report(contestants: list[Contestant], peaks: list[float], model: str) -> Non
                 f"{peak / 2**30:.2f} GiB", f"{ratio[0]:.2f} × ({ratio[1]:.2f}–{ratio[2]:.2f})",
             )
         )  # fmt: skip
-    header = ("", "target pieces/s", "MFU", "padding", "peak memory", "atonce is faster")
+    header = ("", "target tokens/s", "MFU", "padding", "peak memory", "atonce is faster")
     contest.show(f"Training, {model}: {machine()}, {statistics.median(peaks):.0f} GFLOP/s", header, rows)
     print(json.dumps({"machine": machine(), "model": model, "peak_gflops": peaks, "contestants": results}))
 

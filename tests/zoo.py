@@ -28,7 +28,7 @@ from atonce.runs.recipe import DecodingConfig
 
 DIM, VOCAB = 8, 11
 PAD, BOS, EOS = 0, 1, 2
-PIECES = SpecialTokens(BOS, EOS, suppress=(PAD, BOS))
+TOKENS = SpecialTokens(BOS, EOS, suppress=(PAD, BOS))
 
 _SELF_ATTENTION = {"layers": 2, "heads": 2, "feed_forward": 12, "dropout": 0.3}
 
@@ -112,11 +112,11 @@ def model_of(
 
 
 def padded(rows: Sequence[Sequence[int]], length: int = 0, fill: int = PAD) -> tuple[Tensor, Tensor]:
-    """Rows of pieces with their mask, filled up to `length` or the longest."""
+    """Rows of tokens with their mask, filled up to `length` or the longest."""
     length = max(length, *map(len, rows))
-    pieces = torch.tensor([[*row, *[fill] * (length - len(row))] for row in rows])
+    tokens = torch.tensor([[*row, *[fill] * (length - len(row))] for row in rows])
     mask = torch.tensor([[position < len(row) for position in range(length)] for row in rows])
-    return pieces, mask
+    return tokens, mask
 
 
 SOURCES = ([5, 3, 8, EOS], [4, EOS], [9, 9, 6, 10, 7, EOS])
@@ -124,7 +124,7 @@ SOURCES = ([5, 3, 8, EOS], [4, EOS], [9, 9, 6, 10, 7, EOS])
 
 
 def decided_model(config: ModelConfig, *, vocab: int = VOCAB, seed: int = 0) -> Seq2Seq:
-    """A model that likes some pieces much better than others, as a trained one does."""
+    """A model that likes some tokens much better than others, as a trained one does."""
     model = model_of(config, vocab=vocab, seed=seed)
     with torch.no_grad():
         model.decoder.output.weight.mul_(4)
@@ -140,7 +140,7 @@ def forced(model: Seq2Seq, source: Sequence[int], output: Sequence[int]) -> floa
 
 
 class Chain(Decoder):
-    """A decoder that knows the step and the piece before, nothing else: search is all there is to test."""
+    """A decoder that knows the step and the token before, nothing else: search is all there is to test."""
 
     steps = 10
 
@@ -149,7 +149,7 @@ class Chain(Decoder):
         self.output = None
         draw = torch.Generator().manual_seed(seed)
         self.table = torch.randn(self.steps, vocab, vocab, generator=draw, dtype=torch.float64)
-        """Scores of each piece, by step and piece before."""
+        """Scores of each token, by step and token before."""
 
     def start(self, memory: Memory) -> tuple[Tensor, ...]:
         return (torch.zeros(len(memory.mask), dtype=torch.long),)
@@ -162,8 +162,8 @@ class Chain(Decoder):
         """The features are the scores."""
         return features.clone()
 
-    def gain(self, step: int, before: int, piece: int) -> float:
-        return float(self.table[step, before].log_softmax(-1)[piece])
+    def gain(self, step: int, before: int, token: int) -> float:
+        return float(self.table[step, before].log_softmax(-1)[token])
 
 
 def blank_memory(batch: int) -> Memory:

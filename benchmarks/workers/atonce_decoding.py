@@ -17,11 +17,11 @@ def main(run: Path, file: Path, beam: int, batch: int, fast: bool) -> None:
 
     def step() -> dict[str, int]:
         found[:] = [one.text for group in groups for one in translator.translate(group, beam=beam)]
-        pieces = sum(len(pieces) + 1 for pieces in translator.tokenizer.encode_lines(found))
-        return {"sentences": len(found), "pieces": pieces}
+        tokens = sum(len(tokens) + 1 for tokens in translator.tokenizer.encode_lines(found))
+        return {"sentences": len(found), "tokens": tokens}
 
     weights = "--fast" if fast else "float32 weights"
-    worker.serve(step, f"{weights}, batches of {translator.config.batch_tokens} pieces")
+    worker.serve(step, f"{weights}, batches of {translator.config.batch_tokens} tokens")
     print("\n".join(found), file=file.with_suffix(".fast" if fast else ".atonce").open("w", encoding="utf-8"))
 
 

@@ -68,7 +68,7 @@ def main(folder: Path, name: str) -> None:
         return worker.done(zip(sources, targets, strict=True), batch.target_mask.numel())
 
     worker.serve(
-        step, f"batches of like length, at most {config.batch_tokens} pieces with padding; {optimizer}"
+        step, f"batches of like length, at most {config.batch_tokens} tokens with padding; {optimizer}"
     )
 
 

@@ -15,21 +15,21 @@ def main(folder: Path, file: Path, beam: int, batch: int, compute_type: str) -> 
     translator = ctranslate2.Translator(
         str(folder), device="cpu", compute_type=compute_type, inter_threads=threads or 1, intra_threads=1
     )
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
     texts = file.read_text(encoding="utf-8").splitlines()
 
     written: list[str] = []
 
     def step() -> dict[str, int]:
-        sources = [pieces.encode(text, out_type=str) for text in texts]
+        sources = [tokenizer.encode(text, out_type=str) for text in texts]
         groups = [sources] if batch > 1 else [[source] for source in sources]
         found = []
         for group in groups:
             found += translator.translate_batch(
                 group, beam_size=beam, max_batch_size=batch, batch_type="examples", max_decoding_length=200
             )
-        written[:] = [pieces.decode(one.hypotheses[0]) for one in found]
-        return {"sentences": len(found), "pieces": sum(len(one.hypotheses[0]) + 1 for one in found)}
+        written[:] = [tokenizer.decode(one.hypotheses[0]) for one in found]
+        return {"sentences": len(found), "tokens": sum(len(one.hypotheses[0]) + 1 for one in found)}
 
     worker.serve(step, f"{compute_type}, batches of {batch} sentences")
     print("\n".join(written), file=file.with_suffix(f".{compute_type}").open("w", encoding="utf-8"))

@@ -6,7 +6,7 @@ import ctranslate2
 import sentencepiece
 
 translator = ctranslate2.Translator(sys.argv[1], device="cpu")
-pieces = sentencepiece.SentencePieceProcessor(model_file=f"{sys.argv[1]}/tokenizer.model")
-source = pieces.encode(sys.stdin.readline().strip(), out_type=str)
+tokenizer = sentencepiece.SentencePieceProcessor(model_file=f"{sys.argv[1]}/tokenizer.model")
+source = tokenizer.encode(sys.stdin.readline().strip(), out_type=str)
 (found,) = translator.translate_batch([source], beam_size=1)
-print(pieces.decode(found.hypotheses[0]))
+print(tokenizer.decode(found.hypotheses[0]))

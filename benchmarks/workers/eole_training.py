@@ -47,7 +47,7 @@ def config(folder: Path, model: str) -> dict[str, Any]:
         "report_every": 10**6, "transforms": [],
         "data": {
             "corpus": {
-                "path_src": str(folder / "train.pieces.src"), "path_tgt": str(folder / "train.pieces.tgt"),
+                "path_src": str(folder / "train.tokens.src"), "path_tgt": str(folder / "train.tokens.tgt"),
                 "transforms": [],
             }
         },

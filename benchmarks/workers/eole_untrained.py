@@ -16,8 +16,10 @@ def main(folder: Path, sentence: str) -> None:
     file.write_text(json.dumps(settings), encoding="utf-8")
     sys.argv = ["eole", "train", "--config", str(file)]
     eole()
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    (folder / "sentence").write_text(" ".join(pieces.encode(sentence, out_type=str)) + "\n", encoding="utf-8")
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    (folder / "sentence").write_text(
+        " ".join(tokenizer.encode(sentence, out_type=str)) + "\n", encoding="utf-8"
+    )
     predicting = {
         "model_path": [str(folder / "eole-model")], "src": str(folder / "sentence"),
         "output": str(folder / "eole-output"), "beam_size": 1, "max_length": 10, "compute_dtype": "fp32",

@@ -32,7 +32,7 @@ def main(folder: Path, model: str) -> None:
 
 
 def config(folder: Path, model: str, *, batch: int) -> dict[str, Any]:
-    """`batch`: pieces, padding counted."""
+    """`batch`: tokens, padding counted."""
     (folder / "joeynmt").mkdir()
     return {
         "name": "peer",

@@ -18,8 +18,8 @@ from transformers import MarianConfig, MarianMTModel
 def main(folder: Path) -> None:
     random.seed(1)
     torch.manual_seed(1)
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    pairs = [([*pieces.encode(a), EOS], [*pieces.encode(b), EOS]) for a, b in worker.sentences(folder)]
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    pairs = [([*tokenizer.encode(a), EOS], [*tokenizer.encode(b), EOS]) for a, b in worker.sentences(folder)]
     model = MarianMTModel(
         MarianConfig(
             vocab_size=8000, d_model=256, encoder_layers=3, decoder_layers=3, encoder_attention_heads=4,

@@ -30,8 +30,8 @@ class Translator(nn.Module):
         angle = torch.arange(512)[:, None] / 10_000 ** (torch.arange(0, DIM, 2) / DIM)
         self.register_buffer("positions", torch.stack([angle.sin(), angle.cos()], -1).flatten(1))
 
-    def embed(self, pieces: Tensor) -> Tensor:
-        return self.dropout(self.table(pieces) * math.sqrt(DIM) + self.positions[: pieces.shape[1]])
+    def embed(self, tokens: Tensor) -> Tensor:
+        return self.dropout(self.table(tokens) * math.sqrt(DIM) + self.positions[: tokens.shape[1]])
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         later = torch.ones(target.shape[1], target.shape[1], dtype=torch.bool).triu(1)
@@ -61,8 +61,8 @@ def batches(pairs: list[tuple[list[int], list[int]]]) -> list[list[tuple[list[in
 def main(folder: Path) -> None:
     random.seed(1)
     torch.manual_seed(1)
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    pairs = [([*pieces.encode(a), EOS], [*pieces.encode(b), EOS]) for a, b in worker.sentences(folder)]
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    pairs = [([*tokenizer.encode(a), EOS], [*tokenizer.encode(b), EOS]) for a, b in worker.sentences(folder)]
     model = Translator()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-4, betas=(0.9, 0.98))
     criterion = nn.CrossEntropyLoss(ignore_index=PAD, label_smoothing=0.1)

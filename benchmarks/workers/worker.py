@@ -23,7 +23,7 @@ def sentences(folder: Path) -> list[tuple[str, str]]:
 
 
 def done(lengths: Iterable[tuple[int, int]], padded: int) -> dict[str, int]:
-    """What a batch was, from the pieces of each source and target, as sums that FLOPs are counted from.
+    """What a batch was, from the tokens of each source and target, as sums that FLOPs are counted from.
 
     `padded`: target positions that were computed, padding included.
     """

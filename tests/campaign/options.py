@@ -67,7 +67,7 @@ COMMANDS: dict[str, tuple[list[str], dict[str, tuple[str, ...]]]] = {
     }),
     "heatmap": ([RUN, "3 May", "--out", "map.json"], {
         "--out": PATHS, "--target": TEXTS, "--layer": (*CHOICES, *NUMBERS), "--head": (*CHOICES, *NUMBERS),
-        "--end": CHOICES, "--pieces": (), "--words": (),
+        "--end": CHOICES, "--tokens": (), "--words": (),
     }),
     "context": ([RUN, "--word", "May", "--corpus", FILE], {
         "--word": TEXTS, "--corpus": PATHS, "--layer": (*CHOICES, *NUMBERS), "--out": PATHS,

@@ -36,7 +36,7 @@ def test_it_draws_what_the_model_writes_itself(atonce: Command, run: Path, tmp_p
     assert drawn["source"] == "3 May 2001"
 
 
-def test_layers_heads_words_and_pieces(atonce: Command, run: Path, tmp_path: Path) -> None:
+def test_layers_heads_words_and_tokens(atonce: Command, run: Path, tmp_path: Path) -> None:
     def drawn(*options: str) -> list[dict[str, list[str]]]:
         out = tmp_path / "map.json"
         said = atonce("heatmap", run, "3 May 2001", "--target", "2001-05-03", "--out", out, *options)
@@ -44,9 +44,9 @@ def test_layers_heads_words_and_pieces(atonce: Command, run: Path, tmp_path: Pat
         maps: list[dict[str, list[str]]] = json.loads(out.read_text())["maps"]
         return maps
 
-    words, pieces = drawn()[0], drawn("--pieces")[0]
+    words, tokens = drawn()[0], drawn("--tokens")[0]
     assert words["columns"][:3] == ["3", "May", "2001"]
-    assert len(pieces["rows"]) > len(words["rows"])
+    assert len(tokens["rows"]) > len(words["rows"])
     assert drawn("--words")[0] == words
     assert len(drawn("--head", "all")) == 2
     assert drawn("--head", "1") != drawn("--head", "2")

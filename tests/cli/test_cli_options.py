@@ -17,13 +17,13 @@ SURFACE = {
     "demo": "--json --minutes --out --recipe",
     "distill": "--beam --by --fast --more --threads FOLDER RUN",
     "evaluate": "--against --beam --fast --json --reference --source --threads RUN",
-    "heatmap": "--end --head --layer --out --pieces --target --words RUN TEXT",
+    "heatmap": "--end --head --layer --out --tokens --target --words RUN TEXT",
     "export": "--quantization --to FOLDER RUN",
     "measure": "--claims --clock --clock-lengths --json --lengths --out --picture TARGETS",
     "read": "--beam --json --nbest --threads FILES RUN",
     "recipes": "--json --keys --schema",
     "serve": (
-        "--batch-tokens --fast --host --max-body --max-characters --max-looked --max-memory --max-pieces "
+        "--batch-tokens --fast --host --max-body --max-characters --max-looked --max-memory --max-tokens "
         "--max-texts --max-work --port --queue --threads --timeout --token-file --wait RUNS"
     ),
     "summarize": "--beam --fast --json --nbest --sample --seed --threads FILE RUN",

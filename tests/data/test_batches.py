@@ -147,11 +147,11 @@ def test_from_any_position_the_same_batches_follow(stored: Examples, skipped: in
 
 
 def test_epoch_after_epoch_every_example_once(stored: Examples) -> None:
-    first_pieces: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    first_tokens: dict[int, list[int]] = {0: [], 1: [], 2: []}
     for tensors, position in read(stored, DataPosition(), 80):
-        if position.epoch in first_pieces:
-            first_pieces[position.epoch] += tensors["source"][:, 0].tolist()
-    orders = list(first_pieces.values())
+        if position.epoch in first_tokens:
+            first_tokens[position.epoch] += tensors["source"][:, 0].tolist()
+    orders = list(first_tokens.values())
     assert all(sorted(order) == [5 + n for n in range(40)] for order in orders)
     assert orders[0] != orders[1] != orders[2]
 

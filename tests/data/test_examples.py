@@ -42,11 +42,11 @@ def mapped(path: Path) -> int:
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells")
 def test_what_was_released_is_no_longer_in_memory_and_can_be_read_again(tmp_path: Path) -> None:
     examples = Examples.write(tmp_path / "e", (([7] * 50, [9] * 50) for _ in range(10_000)))
-    before = examples.pieces.tolist()
+    before = examples.tokens.tolist()
     assert mapped(tmp_path / "e" / "pieces.bin") > 1_000
     examples.release()
     assert mapped(tmp_path / "e" / "pieces.bin") < 100
-    assert examples.pieces.tolist() == before
+    assert examples.tokens.tolist() == before
 
 
 @pytest.mark.parametrize(("vocabulary_size", "bytes_each"), [(65_536, 2), (65_537, 4)])
@@ -60,7 +60,7 @@ def test_an_id_takes_two_bytes_or_four(tmp_path: Path, vocabulary_size: int, byt
 
 def test_examples_stay_on_disk(tmp_path: Path) -> None:
     examples = Examples.write(tmp_path / "e", [([1], [2])])
-    for array in (examples.pieces, examples.offsets):
+    for array in (examples.tokens, examples.offsets):
         assert isinstance(array.base.obj, mmap.mmap)
 
 

@@ -47,7 +47,7 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.mark.parametrize("spelling", SAME)
-def test_what_is_the_same_text_has_the_same_pieces(tokenizer: Tokenizer, spelling: str) -> None:
+def test_what_is_the_same_text_has_the_same_tokens(tokenizer: Tokenizer, spelling: str) -> None:
     text, expected = SAME[spelling], tokenizer.encode(WORDS)
     assert text != WORDS
     assert tokenizer.decode(expected) == WORDS
@@ -121,7 +121,7 @@ def test_only_the_spelling_is_lost(tokenizer: Tokenizer, text: str) -> None:
     whole = tokenizer.normalized(text).encode("utf-8", "replace").decode() if _has_halves(text) else None
     decoded = tokenizer.decode(tokenizer.encode(text))
     assert whole is not None or decoded == tokenizer.normalized(text)
-    spans = tokenizer.piece_spans(text)
+    spans = tokenizer.token_spans(text)
     assert (spans[-1][1] if spans else 0) == len(decoded)
 
 

@@ -78,8 +78,8 @@ def test_the_report(small_dates: DatesConfig, tmp_path: Path) -> None:
     train = [pair for pair in open_corpus(small_dates).train() if pair not in aside]
     text = "".join(f"{pair.source}\t{pair.target}\n" for pair in train)
     assert report["training_sha256"] == sha256(text.encode()).hexdigest()
-    assert report["source_pieces"] == prepared.train.source_lengths.sum()
-    assert report["target_pieces"] == prepared.train.target_lengths.sum()
+    assert report["source_tokens"] == prepared.train.source_lengths.sum()
+    assert report["target_tokens"] == prepared.train.target_lengths.sum()
     assert report["vocabulary_size"] == prepared.tokenizer.size
     assert report["kind"] == "dates"
     assert "Babel" in report["about"]
@@ -145,7 +145,7 @@ def test_only_training_pairs_teach_the_vocabulary(tmp_path: Path) -> None:
         **written(tmp_path, "test", [Pair("Ψ", "ψ")]),
     }
     tokenizer = prepare(FilesConfig(**keys), VOCABULARY, tmp_path / "run").tokenizer
-    assert not {"Ω", "Ψ"} & set(tokenizer.pieces(range(tokenizer.size)))
+    assert not {"Ω", "Ψ"} & set(tokenizer.tokens(range(tokenizer.size)))
 
 
 def test_a_tokenizer_can_be_given(
@@ -248,7 +248,7 @@ def test_given_validation_pairs_that_are_all_test_pairs(tmp_path: Path) -> None:
 
 def test_everything_too_long(tmp_path: Path) -> None:
     keys = written(tmp_path, "train", numbered(0, 40))
-    with pytest.raises(DataError, match="no training pair has at most 2 pieces") as caught:
+    with pytest.raises(DataError, match="no training pair has at most 2 tokens") as caught:
         prepare(FilesConfig(**keys, max_length=2), VOCABULARY, tmp_path / "run")
     assert "raise data.max_length" in caught.value.fix
 

@@ -61,7 +61,7 @@ def test_lines_are_encoded_like_texts(tokenizer: Tokenizer, lines: list[str]) ->
 def test_any_ids_decode(tokenizer: Tokenizer, data: st.DataObject) -> None:
     ids = data.draw(st.lists(st.integers(0, tokenizer.size - 1)))
     assert isinstance(tokenizer.decode(ids), str)
-    assert len(tokenizer.pieces(ids)) == len(ids)
+    assert len(tokenizer.tokens(ids)) == len(ids)
 
 
 def test_special_ids_spell_nothing(tokenizer: Tokenizer) -> None:
@@ -77,7 +77,7 @@ def test_half_a_character_becomes_one_that_says_so(tokenizer: Tokenizer) -> None
 
 @given(anything)
 def test_spans_cover_the_text_without_a_gap(tokenizer: Tokenizer, text: str) -> None:
-    spans = tokenizer.piece_spans(text)
+    spans = tokenizer.token_spans(text)
     assert len(spans) == len(tokenizer.encode(text))
     reached = 0
     for start, end in spans:
@@ -103,37 +103,37 @@ def test_any_ids_have_spans_that_cover_what_they_spell(tokenizer: Tokenizer, dat
     assert reached == len(tokenizer.decode(ids))
 
 
-def test_spans_are_those_of_the_pieces() -> None:
+def test_spans_are_those_of_the_tokens() -> None:
     tokenizer = Tokenizer.train(ENGLISH, VocabularyConfig(size=400, normalization="none"))
     text = "The device 日 is  old"
-    pieces = tokenizer.pieces(tokenizer.encode(text))
-    for piece, (start, end) in zip(pieces, tokenizer.piece_spans(text), strict=True):
-        if not piece.startswith("<0x"):
-            assert text[start:end] == piece.replace("▁", " ").removeprefix(" " if start == 0 else "")
-    day = [span for piece, span in zip(pieces, tokenizer.piece_spans(text), strict=True) if "<0x" in piece]
+    tokens = tokenizer.tokens(tokenizer.encode(text))
+    for token, (start, end) in zip(tokens, tokenizer.token_spans(text), strict=True):
+        if not token.startswith("<0x"):
+            assert text[start:end] == token.replace("▁", " ").removeprefix(" " if start == 0 else "")
+    day = [span for token, span in zip(tokens, tokenizer.token_spans(text), strict=True) if "<0x" in token]
     assert day == [(11, 12)] * 3
 
 
-def test_pieces_are_learned(tokenizer: Tokenizer) -> None:
-    pieces = tokenizer.pieces(tokenizer.encode("The device is old."))
-    assert "".join(pieces) == "▁The▁device▁is▁old."
+def test_tokens_are_learned(tokenizer: Tokenizer) -> None:
+    tokens = tokenizer.tokens(tokenizer.encode("The device is old."))
+    assert "".join(tokens) == "▁The▁device▁is▁old."
     assert tokenizer.size <= 400
 
 
 def test_kinds_cut_as_they_say() -> None:
-    def pieces(kind: str, text: str, split_digits: bool = True) -> list[str]:
+    def tokens(kind: str, text: str, split_digits: bool = True) -> list[str]:
         config = VocabularyConfig(kind=kind, size=500, split_digits=split_digits)  # type: ignore[arg-type]
         tokenizer = Tokenizer.train(ENGLISH, config)
-        return tokenizer.pieces(tokenizer.encode(text))
+        return tokenizer.tokens(tokenizer.encode(text))
 
-    assert pieces("words", "The device is open.") == ["▁The", "▁device", "▁is", "▁open."]
-    assert pieces("characters", "old key") == ["▁", "o", "l", "d", "▁", "k", "e", "y"]
-    assert pieces("bpe", "number 12")[-2:] == ["1", "2"]
-    assert pieces("bpe", "number 12", split_digits=False)[-1] == "▁12"
+    assert tokens("words", "The device is open.") == ["▁The", "▁device", "▁is", "▁open."]
+    assert tokens("characters", "old key") == ["▁", "o", "l", "d", "▁", "k", "e", "y"]
+    assert tokens("bpe", "number 12")[-2:] == ["1", "2"]
+    assert tokens("bpe", "number 12", split_digits=False)[-1] == "▁12"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_text_gives_the_same_pieces(kind: str, tmp_path: Path) -> None:
+def test_the_same_text_gives_the_same_tokens(kind: str, tmp_path: Path) -> None:
     config = VocabularyConfig(kind=kind, size=500)  # type: ignore[arg-type]
     for name in ("a", "b"):
         Tokenizer.train(iter(ENGLISH), config).save(tmp_path / name)
@@ -144,14 +144,14 @@ def test_the_same_text_gives_the_same_pieces(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "lines", [["a"], ["one house"], ["日本語"], ["   x   "], ["\t\0y"], ["1"], ["x" * 9000]]
 )
-def test_a_tiny_corpus_gets_fewer_pieces(kind: str, lines: list[str]) -> None:
+def test_a_tiny_corpus_gets_fewer_tokens(kind: str, lines: list[str]) -> None:
     tokenizer = Tokenizer.train(lines, VocabularyConfig(kind=kind))  # type: ignore[arg-type]
     assert 260 < tokenizer.size < 8000
     assert tokenizer.decode(tokenizer.encode(lines[0])) == tokenizer.normalized(lines[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_more_characters_than_pieces(kind: str) -> None:
+def test_more_characters_than_tokens(kind: str) -> None:
     lines = ["".join(chr(0x4E00 + 20 * row + column) for column in range(20)) for row in range(60)]
     tokenizer = Tokenizer.train(lines, VocabularyConfig(kind=kind, size=300))  # type: ignore[arg-type]
     assert tokenizer.size <= 300
@@ -232,7 +232,7 @@ def a_message(*fields: tuple[int, bytes | int]) -> bytes:
         (a_message((1, a_message((1, b"\xff")))), "utf-8"),
         (a_message((1, a_message((1, b"new"), (3, 3)))), "not what atonce makes them"),
         (a_message((1, a_message((1, b"<pad>")))), "not what atonce makes them"),
-        (a_message((1, b"\x0a\x01n\x15\x00\x00\xc0\x7f")), "piece .* is none"),
+        (a_message((1, b"\x0a\x01n\x15\x00\x00\xc0\x7f")), "token .* is none"),
         (a_message((1, a_message((1, 3)))), "a number where something else belongs"),
         (a_message((7, b"x")), "a field 7"),
         (b"\x0a\xff", "cut off"),

@@ -119,7 +119,7 @@ def test_how_many_are_done_is_told(runs: dict[str, Path]) -> None:
         assert sum(done) == len(images)
 
 
-def pieces_written(run: Path, **options: bool) -> list[str]:
+def tokens_written(run: Path, **options: bool) -> list[str]:
     texts = [pair.source for pair in open_prepared(run).test_pairs if isinstance(pair, Pair)]
     return Translator.load(run, device="cpu", **options).outputs(texts, beam=3)
 
@@ -171,7 +171,7 @@ def test_a_fast_model_learns_its_lexicon_once(
     runs: dict[str, Path], tmp_path: Path, without_numba: None
 ) -> None:
     run = Path(copytree(runs["texts"], tmp_path / "run"))
-    first = pieces_written(run, fast=True)
+    first = tokens_written(run, fast=True)
     kept = run / "lexicon.safetensors"
     written = kept.read_bytes()
     assert len(first) == len(open_prepared(run).test_pairs)
@@ -200,13 +200,13 @@ LEXICONS = {
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "other numbers": lambda path: path.write_bytes(path.read_bytes()[:-4] + b"\1\0\0\0"),
     "of another vocabulary": lambda path: _save_lexicon(path, likely=[[1, 2]], common=[3]),
-    "no such pieces": lambda path: _save_lexicon(path, likely=[[10**6]] * 400, common=[3]),
+    "no such tokens": lambda path: _save_lexicon(path, likely=[[10**6]] * 400, common=[3]),
     "of another type": lambda path: save_tensors(path, {"likely": torch.zeros(4), "common": torch.zeros(1)}),
 }
 
 
-def _save_lexicon(path: Path, **pieces: list[object]) -> None:
-    save_tensors(path, {name: torch.tensor(one, dtype=torch.int32) for name, one in pieces.items()})
+def _save_lexicon(path: Path, **tokens: list[object]) -> None:
+    save_tensors(path, {name: torch.tensor(one, dtype=torch.int32) for name, one in tokens.items()})
 
 
 @pytest.mark.parametrize("damage", LEXICONS)
@@ -215,10 +215,10 @@ def test_a_damaged_lexicon_is_learned_again(
 ) -> None:
     """It is only kept to save time."""
     run = Path(copytree(runs["texts"], tmp_path / "run"))
-    expected, kept = pieces_written(run, fast=True), run / "lexicon.safetensors"
+    expected, kept = tokens_written(run, fast=True), run / "lexicon.safetensors"
     whole = kept.read_bytes()
     LEXICONS[damage](kept)
-    assert pieces_written(run, fast=True) == expected
+    assert tokens_written(run, fast=True) == expected
     assert kept.is_dir() or kept.read_bytes() == whole
 
 

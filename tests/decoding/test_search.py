@@ -18,8 +18,8 @@ from zoo import (
     BOS,
     EOS,
     PAD,
-    PIECES,
     SOURCES,
+    TOKENS,
     config_of,
     decided_model,
     every_part,
@@ -39,12 +39,12 @@ def search(
     """Greedy for width 0."""
     memory = model.encode(*padded(sources, length=padding, fill=5))
     if width:
-        return beam_search(model.decoder, memory, PIECES, torch.tensor(most), width=width, alpha=ALPHA)
-    return [[one] for one in greedy(model.decoder, memory, PIECES, torch.tensor(most), alpha=ALPHA)]
+        return beam_search(model.decoder, memory, TOKENS, torch.tensor(most), width=width, alpha=ALPHA)
+    return [[one] for one in greedy(model.decoder, memory, TOKENS, torch.tensor(most), alpha=ALPHA)]
 
 
 def the_same(found: list[Hypothesis], other: list[Hypothesis]) -> None:
-    assert [one.pieces for one in found] == [one.pieces for one in other]
+    assert [one.tokens for one in found] == [one.tokens for one in other]
     for one, another in zip(found, other, strict=True):
         assert one.log_probability == pytest.approx(another.log_probability, rel=1e-9)
         assert one.score == pytest.approx(another.score, rel=1e-9)
@@ -65,8 +65,8 @@ def test_a_score_is_that_of_forced_decoding(config: ModelConfig, width: int) -> 
     model = decided_model(config)
     for source, found in zip(SOURCES, search(model, SOURCES, MOST, width=width), strict=True):
         for one in found:
-            assert one.log_probability == pytest.approx(forced(model, source, one.pieces), rel=1e-9)
-            assert one.score == one.log_probability / length_penalty(len(one.pieces), ALPHA)
+            assert one.log_probability == pytest.approx(forced(model, source, one.tokens), rel=1e-9)
+            assert one.score == one.log_probability / length_penalty(len(one.tokens), ALPHA)
 
 
 @every_part
@@ -89,28 +89,28 @@ def test_outputs_are_outputs(config: ModelConfig, width: int) -> None:
     model = decided_model(config, seed=1)
     for most, found in zip(MOST, search(model, SOURCES, MOST, width=width), strict=True):
         assert len(found) == max(width, 1)
-        assert len({one.pieces for one in found}) == len(found)
+        assert len({one.tokens for one in found}) == len(found)
         assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
         for one in found:
-            assert not {PAD, BOS} & set(one.pieces)
-            assert EOS not in one.pieces[:-1]
-            assert len(one.pieces) == most or one.pieces[-1] == EOS
-            assert 1 <= len(one.pieces) <= most
+            assert not {PAD, BOS} & set(one.tokens)
+            assert EOS not in one.tokens[:-1]
+            assert len(one.tokens) == most or one.tokens[-1] == EOS
+            assert 1 <= len(one.tokens) <= most
 
 
 @every_part
 def test_what_must_never_be_is_not_even_where_it_is_likeliest(config: ModelConfig) -> None:
     model = decided_model(config)
-    with torch.no_grad():  # features point somewhere; make the padding piece point there, but stronger
+    with torch.no_grad():  # features point somewhere; make the padding token point there, but stronger
         features = model(*padded(SOURCES), torch.tensor([[BOS]] * 3))
         model.decoder.output.weight[PAD] = 50 * features[0, 0]
         assert model.decoder.logits(features)[0, 0].argmax() == PAD
     for width in (0, 3):
         found = search(model, SOURCES, MOST, width=width)
-        assert not any(PAD in one.pieces for hypotheses in found for one in hypotheses)
+        assert not any(PAD in one.tokens for hypotheses in found for one in hypotheses)
         assert all(one.log_probability > -torch.inf for hypotheses in found for one in hypotheses)
         # its share of the probability stays its own
-        assert found[0][0].log_probability == pytest.approx(forced(model, SOURCES[0], found[0][0].pieces))
+        assert found[0][0].log_probability == pytest.approx(forced(model, SOURCES[0], found[0][0].tokens))
 
 
 CPU = torch.device("cpu")
@@ -125,7 +125,7 @@ def test_a_search_takes_what_was_counted(vocab: int, width: int) -> None:
 
     def work() -> None:
         memory = model.encode(*padded(SOURCES[:1]))
-        beam_search(model.decoder, memory, PIECES, torch.tensor([4]), width=width)
+        beam_search(model.decoder, memory, TOKENS, torch.tensor([4]), width=width)
 
     needed = sum(search_bytes(vocab, 8, width=width, device=CPU).values())
     taken = peak_growth(torch.inference_mode()(work))
@@ -140,7 +140,7 @@ def test_drawing_takes_what_was_counted(draws: int, prefix: tuple[int, ...]) -> 
     def work() -> None:
         memory = repeated(model.encode(*padded(SOURCES[:1])), draws)
         longest = torch.full((draws,), 2)
-        greedy(model.decoder, memory, PIECES, longest, temperature=1.0, prefix=prefix)
+        greedy(model.decoder, memory, TOKENS, longest, temperature=1.0, prefix=prefix)
 
     needed = sum(drawing_bytes(vocab, 8, draws=draws, forced=bool(prefix)).values())
     taken = peak_growth(torch.inference_mode()(work))

@@ -54,7 +54,7 @@ def test_a_text_is_cut_where_it_hurts_least(dates_tokenizer: Tokenizer, text: st
 
 
 def test_a_very_long_text_takes_no_very_long_time(dates_tokenizer: Tokenizer) -> None:
-    """Without a place to cut: it is halved, not shortened piece by piece."""
+    """Without a place to cut: it is halved, not shortened token by token."""
     parts = segments("x" * 50_000, dates_tokenizer, 256)
     assert "".join(parts) == "x" * 50_000
     assert len(parts) < 800

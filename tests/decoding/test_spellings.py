@@ -44,9 +44,9 @@ def test_every_way_to_ask(translator: Translator, other: str) -> None:
     assert translator.translate([other] * 20, beam=3) == translator.translate([TEXT] * 20, beam=3)
     assert translator.stream(other, lambda _: None) == translator.stream(TEXT, lambda _: None)
     assert translator.hypotheses(other) == translator.hypotheses(TEXT)
-    assert translator.source_pieces(other, without=[1]) == translator.source_pieces(TEXT, without=[1])
-    assert translator.prefix_pieces(other) == translator.prefix_pieces(TEXT)
-    assert translator.target_pieces(other) == translator.target_pieces(TEXT)
+    assert translator.source_tokens(other, without=[1]) == translator.source_tokens(TEXT, without=[1])
+    assert translator.prefix_tokens(other) == translator.prefix_tokens(TEXT)
+    assert translator.target_tokens(other) == translator.target_tokens(TEXT)
     assert confidence(translator, other, other) == confidence(translator, TEXT, TEXT)
     ours, theirs = (
         translation_heatmap(translator, TEXT, target=TEXT),
@@ -113,7 +113,7 @@ def test_a_run_from_before_reads_texts_as_they_are(old_run: Path, tmp_path: Path
     assert RunFolder.open(old_run).recipe.vocabulary.normalization == "none"
     old = Translator.load(old_run)
     for text in (TEXT, *OTHERS):
-        assert old.tokenizer.decode(old.source_pieces(text)) == text
+        assert old.tokenizer.decode(old.source_tokens(text)) == text
     assert old.outputs(["\u200b", " "])[1] == ""
     for name, text in (("s", TEXT), ("r", OTHERS[0])):
         (tmp_path / name).write_text(text, encoding="utf-8")

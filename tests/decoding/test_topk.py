@@ -41,7 +41,7 @@ def test_the_likeliest_are_those_of_a_look_at_all(
     found = topk_continuations(Chain(5, 0), scores, totals, NEVER, count)
     real = expected.totals.isfinite()
     torch.testing.assert_close(found.totals, expected.totals)
-    assert torch.equal(found.pieces[real], expected.pieces[real])
+    assert torch.equal(found.tokens[real], expected.tokens[real])
     assert torch.equal(found.places[real], expected.places[real])
 
 

@@ -197,12 +197,12 @@ def test_cutting_long_texts_pauses_after_each(
 
 
 @pytest.mark.parametrize("line_break", ["\u2028", "\n", "\r\n", "\x85"])
-def test_an_output_is_one_line_also_where_its_pieces_spell_a_break(
+def test_an_output_is_one_line_also_where_its_tokens_spell_a_break(
     translator: Translator, line_break: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pieces = translator.tokenizer.encode(f"10{line_break}20")
+    tokens = translator.tokenizer.encode(f"10{line_break}20")
     monkeypatch.setattr(
-        "atonce.decoding.search.greedy", lambda *_, **__: [Hypothesis((*pieces, 3), -1.0, -1.0)]
+        "atonce.decoding.search.greedy", lambda *_, **__: [Hypothesis((*tokens, 3), -1.0, -1.0)]
     )
     assert texts_of(translator.translate([f"a{line_break}b"], beam=1)) == ["10 20"]
 

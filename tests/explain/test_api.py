@@ -76,6 +76,6 @@ def test_a_model_of_texts_reads_no_image_and_one_for_labels_of_texts_looks_at_no
         heatmap(Classifier(model, IOSpec(dates_tokenizer, Labels(["a", "b"]))), "text")
 
 
-def test_an_image_has_no_pieces(reader_of: Callable[..., ImageReader], picture: np.ndarray) -> None:
-    with pytest.raises(RecipeError, match="an image has no pieces"):
+def test_an_image_has_no_tokens(reader_of: Callable[..., ImageReader], picture: np.ndarray) -> None:
+    with pytest.raises(RecipeError, match="an image has no tokens"):
         heatmap(reader_of(), picture, words=False)

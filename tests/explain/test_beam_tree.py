@@ -17,12 +17,12 @@ TEXT = "3. Mai 1999"
 WIDTHS = [1, 3]
 
 
-def pieces_of(tree: BeamTree, node: BeamNode, prefix: tuple[int, ...] = ()) -> tuple[int, ...]:
+def tokens_of(tree: BeamTree, node: BeamNode, prefix: tuple[int, ...] = ()) -> tuple[int, ...]:
     """From the root to the node."""
     if node.parent is None:
         return prefix
-    assert node.piece_id is not None
-    return (*pieces_of(tree, tree.nodes[node.parent], prefix), node.piece_id)
+    assert node.token_id is not None
+    return (*tokens_of(tree, tree.nodes[node.parent], prefix), node.token_id)
 
 
 def holds_its_laws(tree: BeamTree, translator: Translator, prefix: tuple[int, ...] = ()) -> None:
@@ -39,8 +39,8 @@ def holds_its_laws(tree: BeamTree, translator: Translator, prefix: tuple[int, ..
         assert node.log_probability <= 1e-9
         assert node.total == pytest.approx(parent.total + node.log_probability)
         assert node.score == pytest.approx(node.total / length_penalty(node.step, tree.alpha))
-        assert (node.piece == END_OF_SENTENCE) == (node.piece_id == translator.tokenizer.eos)
-        assert node.text == one_line(translator.tokenizer, pieces_of(tree, node, prefix))
+        assert (node.token == END_OF_SENTENCE) == (node.token_id == translator.tokenizer.eos)
+        assert node.text == one_line(translator.tokenizer, tokens_of(tree, node, prefix))
 
     go_on = Counter(node.step for node in others if node.kept and not node.ended)
     assert max(go_on.values(), default=0) <= tree.width
@@ -61,7 +61,7 @@ def test_the_outputs_in_the_tree_are_those_that_search_finds(
     tree = beam_tree(translator, TEXT, beam=width)
     holds_its_laws(tree, translator)
     found = translator.hypotheses(TEXT, beam=width)
-    assert [pieces_of(tree, node) for node in tree.outputs] == [one.pieces for one in found]
+    assert [tokens_of(tree, node) for node in tree.outputs] == [one.tokens for one in found]
     assert [node.score for node in tree.outputs] == pytest.approx([one.score for one in found])
     assert [node.total for node in tree.outputs] == pytest.approx([one.log_probability for one in found])
     assert {node.id for node in tree.nodes if node.kept and node.ended} == {node.id for node in tree.outputs}
@@ -76,7 +76,7 @@ def translator(dates_tokenizer: Tokenizer) -> Translator:
 def test_each_node_has_the_probability_of_forced_decoding(translator: Translator) -> None:
     tree = beam_tree(translator, TEXT)
     for node in tree.nodes[1:]:
-        found = confidence(translator, TEXT, pieces_of(tree, node))
+        found = confidence(translator, TEXT, tokens_of(tree, node))
         assert node.total == pytest.approx(found.log_probability, rel=1e-9)
         assert node.log_probability == pytest.approx(found.log_probabilities[-1], rel=1e-9)
 
@@ -86,10 +86,10 @@ def test_what_is_forced_is_the_root(translator: Translator, width: int) -> None:
     prefix = tuple(translator.tokenizer.encode("1999-0"))
     tree = beam_tree(translator, TEXT, beam=width, prefix="1999-0")
     holds_its_laws(tree, translator, prefix)
-    assert tree.nodes[0].text == tree.nodes[0].piece == "1999-0"
+    assert tree.nodes[0].text == tree.nodes[0].token == "1999-0"
     assert tree.nodes[0].total == pytest.approx(confidence(translator, TEXT, prefix).log_probability)
     found = translator.hypotheses(TEXT, beam=width, prefix=prefix)
-    assert [pieces_of(tree, node, prefix) for node in tree.outputs] == [one.pieces for one in found]
+    assert [tokens_of(tree, node, prefix) for node in tree.outputs] == [one.tokens for one in found]
 
 
 def test_a_beam_of_one_is_greedy(translator: Translator) -> None:
@@ -99,7 +99,7 @@ def test_a_beam_of_one_is_greedy(translator: Translator) -> None:
     assert kept[-1].text == translator.translate([TEXT], beam=1)[0].text
 
 
-def test_source_pieces_can_be_left_out(translator: Translator) -> None:
+def test_source_tokens_can_be_left_out(translator: Translator) -> None:
     tree = beam_tree(translator, TEXT, without=[0])
     found = translator.hypotheses(TEXT, without=[0])
     assert [node.score for node in tree.outputs] == pytest.approx([one.score for one in found])

@@ -72,7 +72,7 @@ def test_labels_do_not_meet() -> None:
 
 
 def uses_spelt(*spellings: int) -> list[Use]:
-    return [Use(f"{n} mai", 2, 5, (9, piece), 1, 2) for n, piece in enumerate(spellings)]
+    return [Use(f"{n} mai", 2, 5, (9, token), 1, 2) for n, token in enumerate(spellings)]
 
 
 def test_a_use_spelt_like_no_other_is_left_out_of_the_pictures() -> None:

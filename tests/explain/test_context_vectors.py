@@ -15,8 +15,8 @@ from atonce.explain.context_vectors import (
     influences,
     layer_names,
     layer_states,
-    pieces_of_words,
     share_of_context,
+    tokens_of_words,
     uses_of,
     word_vectors,
 )
@@ -30,7 +30,7 @@ SENTENCES = [
     "ja du mai de no",
     "Abend de mai du am juni",
 ]
-"""What is beside "mai" begins and ends with different pieces: who sees one neighbour sees a change."""
+"""What is beside "mai" begins and ends with different tokens: who sees one neighbour sees a change."""
 FORWARD = {"rnn", "gru", "lstm", "mingru", "minlstm"}
 BLIND = {"feedforward"}
 
@@ -38,7 +38,7 @@ BLIND = {"feedforward"}
 def measured(name: str, tokenizer: Tokenizer, *sentences: str) -> dict[str, ContextInfluence]:
     model = model_of(config_of(name, "gru_none"), vocab=tokenizer.size)
     uses = uses_of("mai", sentences or SENTENCES, tokenizer, longest=99, most=99)
-    words = pieces_of_words(SENTENCES, tokenizer)
+    words = tokens_of_words(SENTENCES, tokenizer)
     return influences(model, uses, word_vectors(model, uses), words, tokenizer)
 
 
@@ -68,8 +68,8 @@ def test_a_convolution_sees_no_farther_than_its_kernel(reach: int, dates_tokeniz
     other[use.first - reach] = dates_tokenizer.encode("x")[-1]
     after = word_vectors(model, [use], [other])
     changed = [not np.array_equal(before[name], after[name]) for name in before]
-    piece = slice(use.first, use.last)
-    assert changed == [False, reach == 1, True], use.ids[piece]
+    token = slice(use.first, use.last)
+    assert changed == [False, reach == 1, True], use.ids[token]
 
 
 def test_the_same_seed_gives_the_same_numbers(dates_tokenizer: Tokenizer) -> None:
@@ -133,7 +133,7 @@ def test_states_are_those_of_the_encoder_and_no_hook_stays(config: ModelConfig) 
 
 @every_encoder
 @torch.inference_mode()
-def test_a_vector_is_the_mean_of_the_words_pieces_whatever_stands_beside_in_the_batch(
+def test_a_vector_is_the_mean_of_the_words_tokens_whatever_stands_beside_in_the_batch(
     config: ModelConfig, dates_tokenizer: Tokenizer
 ) -> None:
     model = model_of(config, vocab=dates_tokenizer.size)
@@ -183,7 +183,7 @@ def found(tokenizer: Tokenizer, word: str, *sentences: str, longest: int = 99, m
 
 
 @given(st.lists(st.sampled_from(["mai", "Mai", "3.", "2001", "mai,"]), max_size=6))
-def test_the_pieces_of_a_use_spell_the_word(dates_tokenizer: Tokenizer, words: list[str]) -> None:
+def test_the_tokens_of_a_use_spell_the_word(dates_tokenizer: Tokenizer, words: list[str]) -> None:
     sentence = " ".join(words)
     uses = found(dates_tokenizer, "mai", sentence)
     assert len(uses) == sum(word.startswith("mai") for word in words)
@@ -208,8 +208,8 @@ def test_what_is_cut_off_is_not_used(dates_tokenizer: Tokenizer) -> None:
     assert len(use.ids) == len(dates_tokenizer.encode("mai 2001")) + 1
 
 
-def test_words_are_the_pieces_between_spaces_once_each(dates_tokenizer: Tokenizer) -> None:
-    words = pieces_of_words(["3 mai", "mai 3"], dates_tokenizer)
+def test_words_are_the_tokens_between_spaces_once_each(dates_tokenizer: Tokenizer) -> None:
+    words = tokens_of_words(["3 mai", "mai 3"], dates_tokenizer)
     assert [dates_tokenizer.decode(word) for word in words] == ["3", "mai"]
 
 

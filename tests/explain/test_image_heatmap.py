@@ -93,7 +93,7 @@ def test_a_reader_without_attention(reader_of: Readers, picture: np.ndarray) -> 
 
 def test_steps_are_characters(digits_tokenizer: Tokenizer) -> None:
     def steps(text: str) -> list[tuple[str, list[int]]]:
-        return steps_of(text, digits_tokenizer.piece_spans(text))
+        return steps_of(text, digits_tokenizer.token_spans(text))
 
     assert steps("12 3") == [("1", [1]), ("2", [2]), ("‹space›", [3]), ("3", [4]), (END_OF_SENTENCE, [5])]
     assert steps("") == [(END_OF_SENTENCE, [0])]

@@ -42,7 +42,7 @@ def translator(dates_tokenizer: Tokenizer) -> Translator:
 
 @torch.no_grad()
 def of_vectors(translator: Translator, embedded: torch.Tensor, written: list[int]) -> np.ndarray:
-    """Of each piece, given vectors of the source."""
+    """Of each token, given vectors of the source."""
     model = translator.model
     memory = model.encoder(embedded, torch.ones(embedded.shape[:2], dtype=torch.bool))
     target_in = torch.tensor([[translator.tokenizer.bos, *written[:-1]]])
@@ -60,7 +60,7 @@ def test_a_gradient_is_the_slope_of_finite_differences(name: str, dates_tokenize
         vectors = translator.model.source(source)
     found = gradient_influence(translator, TEXT, TARGET)
     target, read = (confidence(translator, TEXT, TARGET).target, found.columns)
-    belongs = np.arange(len(target.words))[:, None] == np.array(target.word_of_piece)
+    belongs = np.arange(len(target.words))[:, None] == np.array(target.word_of_token)
 
     step = 1e-5
     slopes = np.zeros((len(target.words), *vectors.shape[1:]))
@@ -71,17 +71,17 @@ def test_a_gradient_is_the_slope_of_finite_differences(name: str, dates_tokenize
             moved[0, *place] += sign
             sides.append(belongs @ of_vectors(translator, moved, written))
         slopes[:, *place] = (sides[0] - sides[1]) / (2 * step)
-    of_pieces = np.linalg.norm(slopes * vectors[0].numpy(), axis=-1)
+    of_tokens = np.linalg.norm(slopes * vectors[0].numpy(), axis=-1)
     words = translator_words(translator)
-    expected = np.stack([of_pieces[:, np.array(words) == word].sum(1) for word in range(len(read))], axis=1)
+    expected = np.stack([of_tokens[:, np.array(words) == word].sum(1) for word in range(len(read))], axis=1)
     np.testing.assert_allclose(found.raw, expected, rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(found.weights, expected / expected.sum(1, keepdims=True), rtol=1e-5)
 
 
 def translator_words(translator: Translator) -> tuple[int, ...]:
-    """The word of each source piece."""
+    """The word of each source token."""
     source = [*translator.tokenizer.encode(TEXT), translator.tokenizer.eos]
-    return confidence(translator, TARGET, source).target.word_of_piece
+    return confidence(translator, TARGET, source).target.word_of_token
 
 
 @every_part
@@ -127,7 +127,7 @@ def test_in_many_batches_it_is_the_same(
 @pytest.mark.parametrize("name", SOME)
 def test_without_a_target_it_is_that_of_the_best_output(name: str, kind, dates_tokenizer: Tokenizer) -> None:
     translator = some(name, dates_tokenizer)
-    best = translator.hypotheses(TEXT)[0].pieces
+    best = translator.hypotheses(TEXT)[0].tokens
     assert kind(translator, TEXT).to_dict() == kind(translator, TEXT, best).to_dict()
 
 
@@ -245,7 +245,7 @@ def test_the_models_own_cells_are_covered_unless_they_are_few(
 
 
 @torch.inference_mode()
-def test_a_label_is_an_output_of_one_piece(classifier_of: Classifiers, picture: np.ndarray) -> None:
+def test_a_label_is_an_output_of_one_token(classifier_of: Classifiers, picture: np.ndarray) -> None:
     classifier = classifier_of(image=IMAGES["patches"], encoder={"kind": "gru"})
     images = [picture, picture[:, ::-1].copy(), np.zeros_like(picture)]
     memory = classifier.model.encode(*classifier.read(images))

@@ -32,8 +32,8 @@ from atonce.models.config import (
 from atonce.models.seq2seq import Seq2Seq
 from zoo import (
     BOS,
-    PIECES,
     SOURCES,
+    TOKENS,
     config_of,
     decided_model,
     every_blind_pair,
@@ -294,7 +294,7 @@ def by_steps(model: Seq2Seq) -> Tensor:
 @torch.inference_mode()
 def searched(model: Seq2Seq) -> list[list[Hypothesis]]:
     memory = model.encode(*padded(SOURCES))
-    return beam_search(model.decoder, memory, PIECES, torch.tensor([6, 6, 6]), width=2)
+    return beam_search(model.decoder, memory, TOKENS, torch.tensor([6, 6, 6]), width=2)
 
 
 WAYS: list[Callable[[Seq2Seq], Tensor]] = [forward, by_steps]
@@ -363,7 +363,7 @@ def test_search_goes_without_them(name: str) -> None:
         found = searched(model)
     without_columns(attention_layers(other)[layer], 0)
     for ours, theirs in zip(found, searched(other), strict=True):
-        assert [one.pieces for one in ours] == [one.pieces for one in theirs]
+        assert [one.tokens for one in ours] == [one.tokens for one in theirs]
         assert [one.score for one in ours] == pytest.approx([one.score for one in theirs])
     assert found != whole
     assert searched(model) == whole

@@ -22,16 +22,16 @@ def blind(dates_tokenizer: Tokenizer) -> Translator:
 
 
 @every_part
-def test_pieces_sum_to_the_hypothesis(dates_tokenizer: Tokenizer, config: ModelConfig) -> None:
+def test_tokens_sum_to_the_hypothesis(dates_tokenizer: Tokenizer, config: ModelConfig) -> None:
     translator = translator_of(dates_tokenizer, config, beam=2, max_length_ratio=0.1)
     for hypothesis in translator.hypotheses(TEXT):  # some end, some are cut off
-        found = confidence(translator, TEXT, hypothesis.pieces)
-        assert len(found.log_probabilities) == len(hypothesis.pieces) == len(found.target.pieces)
+        found = confidence(translator, TEXT, hypothesis.tokens)
+        assert len(found.log_probabilities) == len(hypothesis.tokens) == len(found.target.tokens)
         assert found.log_probability == pytest.approx(hypothesis.log_probability, rel=1e-9)
         assert sum(found.word_log_probabilities) == pytest.approx(found.log_probability)
 
 
-def test_each_piece_has_the_probability_of_forced_decoding(blind: Translator) -> None:
+def test_each_token_has_the_probability_of_forced_decoding(blind: Translator) -> None:
     tokenizer = blind.tokenizer
     written = [*tokenizer.encode(TARGET), tokenizer.eos]
     source = [*tokenizer.encode(TEXT), tokenizer.eos]
@@ -43,32 +43,32 @@ def test_each_piece_has_the_probability_of_forced_decoding(blind: Translator) ->
 
 @torch.inference_mode()
 def by_steps(translator: Translator, source: list[int], written: list[int]) -> list[float]:
-    """The log-probability of each piece, one step of generation after the other."""
+    """The log-probability of each token, one step of generation after the other."""
     decoder, mask = translator.model.decoder, torch.ones(1, len(source), dtype=torch.bool)
     state = decoder.start(translator.model.encode(torch.tensor([source]), mask))
     gains = []
-    for before, piece in zip([translator.tokenizer.bos, *written], written, strict=False):
+    for before, token in zip([translator.tokenizer.bos, *written], written, strict=False):
         logits, state = decoder.step(torch.tensor([before]), state)
-        gains.append(float(logits.log_softmax(-1)[0, piece]))
+        gains.append(float(logits.log_softmax(-1)[0, token]))
     return gains
 
 
-def test_a_word_is_as_likely_as_all_its_pieces_together(blind: Translator) -> None:
+def test_a_word_is_as_likely_as_all_its_tokens_together(blind: Translator) -> None:
     found = confidence(blind, TEXT, TARGET)
     assert found.target.words == ("2024", "-01", "-10", "und", "mehr", END_OF_SENTENCE)
     for word, probability in enumerate(found.word_probabilities):
-        pieces = [found.probabilities[place] for place in found.target.places([word])]
-        assert probability == pytest.approx(math.prod(pieces))
+        tokens = [found.probabilities[place] for place in found.target.places([word])]
+        assert probability == pytest.approx(math.prod(tokens))
         assert 0 < probability <= 1
     assert found.word_log_probabilities[-1] == pytest.approx(found.log_probabilities[-1])
 
 
 def test_without_a_target_it_is_that_of_the_best_output(blind: Translator) -> None:
     best = blind.hypotheses(TEXT)[0]
-    assert confidence(blind, TEXT) == confidence(blind, TEXT, best.pieces)
+    assert confidence(blind, TEXT) == confidence(blind, TEXT, best.tokens)
 
 
-def test_source_pieces_can_be_left_out(blind: Translator) -> None:
+def test_source_tokens_can_be_left_out(blind: Translator) -> None:
     whole = "Mittwoch, 10."
     behind = range(len(blind.tokenizer.encode(whole)), len(blind.tokenizer.encode(TEXT)))
     assert blind.tokenizer.encode(TEXT)[: behind.start] == blind.tokenizer.encode(whole)
@@ -79,9 +79,9 @@ def test_it_can_be_sent(blind: Translator) -> None:
     found = confidence(blind, TEXT, TARGET)
     sent = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert sent["text"] == TARGET
-    assert [one["piece"] for one in sent["pieces"]] == list(found.target.pieces)
-    assert sent["pieces"][-1] == {
-        "piece": END_OF_SENTENCE,
+    assert [one["token"] for one in sent["tokens"]] == list(found.target.tokens)
+    assert sent["tokens"][-1] == {
+        "token": END_OF_SENTENCE,
         "word": 5,
         "log_probability": found.log_probabilities[-1],
         "probability": found.probabilities[-1],

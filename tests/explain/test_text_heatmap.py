@@ -9,7 +9,7 @@ from atonce.errors import RecipeError, RunError
 from atonce.explain.recording import AttentionRecord, LayerAttention
 from atonce.explain.text_heatmap import (
     DIFFERENCE_RULE,
-    PIECES_RULE,
+    TOKENS_RULE,
     TranslationAttention,
     attention_maps,
     attention_of,
@@ -49,12 +49,12 @@ def test_words_are_shown_and_their_rows_sum_to_one(recurrent: Translator) -> Non
     assert (one.row_axis, one.column_axis) == ("output", "source")
 
 
-def test_pieces_are_shown_as_the_model_saw_them(recurrent: Translator) -> None:
+def test_tokens_are_shown_as_the_model_saw_them(recurrent: Translator) -> None:
     (one,) = translation_heatmap(recurrent, TEXT, target=TARGET, words=False).maps
     tokenizer = recurrent.tokenizer
-    assert one.columns == (*tokenizer.pieces(tokenizer.encode(TEXT)), END_OF_SENTENCE)
-    assert one.rows == (*tokenizer.pieces(tokenizer.encode(TARGET)), END_OF_SENTENCE)
-    assert one.rule == PIECES_RULE
+    assert one.columns == (*tokenizer.tokens(tokenizer.encode(TEXT)), END_OF_SENTENCE)
+    assert one.rows == (*tokenizer.tokens(tokenizer.encode(TARGET)), END_OF_SENTENCE)
+    assert one.rule == TOKENS_RULE
     attention = attention_of(recurrent, TEXT, TARGET)
     np.testing.assert_array_equal(
         one.weights, attention.record["decoder.attention"].weights[0, 0].float().numpy()
@@ -171,10 +171,10 @@ def test_a_heat_map_leaves_the_model_as_it_was(transformer: Translator) -> None:
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
-def test_pieces_that_are_left_out_have_no_column(transformer: Translator) -> None:
+def test_tokens_that_are_left_out_have_no_column(transformer: Translator) -> None:
     whole = attention_of(transformer, TEXT, TARGET)
     last = whole.source.places([3])
-    assert [whole.source.pieces[place] for place in last] == transformer.tokenizer.pieces(
+    assert [whole.source.tokens[place] for place in last] == transformer.tokenizer.tokens(
         transformer.tokenizer.encode(TEXT)
     )[last[0] :]
     found = attention_of(transformer, TEXT, TARGET, without=last)
@@ -189,23 +189,23 @@ def test_pieces_that_are_left_out_have_no_column(transformer: Translator) -> Non
 def test_places_of_very_many_words_are_found_in_one_go(transformer: Translator) -> None:
     class Words(list[int]):
         def __contains__(self, word: object) -> bool:
-            raise AssertionError("all of them are gone through for each piece")
+            raise AssertionError("all of them are gone through for each token")
 
     side = side_of(transformer.tokenizer, "1 May 2000")
-    assert side.places(Words([1, 1])) == [place for place, word in enumerate(side.word_of_piece) if word == 1]
+    assert side.places(Words([1, 1])) == [place for place, word in enumerate(side.word_of_token) if word == 1]
 
 
-def test_an_output_can_be_forced_piece_by_piece(transformer: Translator) -> None:
+def test_an_output_can_be_forced_token_by_token(transformer: Translator) -> None:
     """As search found it, which need not be how the tokenizer would cut its text."""
     tokenizer = transformer.tokenizer
     spelt = [4 + byte for byte in b"2024 und"]
     assert spelt != tokenizer.encode("2024 und")
     found = attention_of(transformer, TEXT, [*spelt, tokenizer.eos])
     assert found.target.text == "2024 und"
-    assert found.target.pieces == (*tokenizer.pieces(spelt), END_OF_SENTENCE)
+    assert found.target.tokens == (*tokenizer.tokens(spelt), END_OF_SENTENCE)
     assert found.target.words == ("2024", "und", END_OF_SENTENCE)
     cut_off = attention_of(transformer, TEXT, spelt)
-    assert cut_off.target.pieces == found.target.pieces[:-1]
+    assert cut_off.target.tokens == found.target.tokens[:-1]
     assert cut_off.target.words == ("2024", "und")
     for name, layer in cut_off.record.items():
         with_end = found.record[name].weights.shape[2]
@@ -219,7 +219,7 @@ def test_each_output_word_is_linked_to_what_it_looked_at_most() -> None:
     target = Side("x y z", ("x", "y", "z", END_OF_SENTENCE), ("x", "y", "z", END_OF_SENTENCE), (0, 1, 2, 3))
     weights = torch.tensor(
         [
-            [0.3, 0.3, 0.4, 0.0],  # pieces of a word count together
+            [0.3, 0.3, 0.4, 0.0],  # tokens of a word count together
             [0.1, 0.1, 0.7, 0.1],
             [0.1, 0.1, 0.1, 0.7],  # the end is no word
             [0.9, 0.0, 0.1, 0.0],  # and has no link

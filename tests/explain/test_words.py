@@ -1,4 +1,4 @@
-"""Pieces become words without losing a character or a share of attention."""
+"""Tokens become words without losing a character or a share of attention."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from atonce.explain.words import (
     END_OF_SENTENCE,
     AttentionMap,
-    merge_pieces,
+    merge_tokens,
     without_end,
     words_of,
 )
@@ -35,14 +35,14 @@ def cut_texts(draw):
 
 @st.composite
 def numbered_words(draw):
-    """The word of each piece, in order: 0 0 1 2 2 2 …"""
+    """The word of each token, in order: 0 0 1 2 2 2 …"""
     lengths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=6))
     return [word for word, length in enumerate(lengths) for _ in range(length)]
 
 
 @repeatable
 @given(cut_texts())
-def test_words_number_every_piece_in_order_without_a_gap(cut):
+def test_words_number_every_token_in_order_without_a_gap(cut):
     text, spans = cut
     words, index = words_of(text, spans)
     assert len(index) == len(spans)
@@ -60,8 +60,8 @@ def test_words_joined_are_the_visible_text(cut):
 
 @repeatable
 @given(st.text("abß,한ع \n", max_size=20), st.data())
-def test_where_words_have_spaces_pieces_within_them_give_the_words(text, data):
-    """Whatever the cuts, as long as none of the pieces reaches from one word into the next."""
+def test_where_words_have_spaces_tokens_within_them_give_the_words(text, data):
+    """Whatever the cuts, as long as none of the tokens reaches from one word into the next."""
     spaces = [i for i, character in enumerate(text) if character.isspace()]
     cuts = {0, len(text), *spaces, *data.draw(st.lists(st.integers(0, len(text)), max_size=6))}
     words, _ = words_of(text, list(pairwise(sorted(cuts))))
@@ -69,7 +69,7 @@ def test_where_words_have_spaces_pieces_within_them_give_the_words(text, data):
 
 
 @pytest.mark.parametrize(
-    ("text", "pieces", "words", "index"),
+    ("text", "tokens", "words", "index"),
     [
         ("The device", ["The", " dev", "ice"], ["The", "device"], [0, 1, 1]),
         ("ready. Go", ["ready", ". Go"], ["ready. Go"], [0, 0]),
@@ -84,17 +84,17 @@ def test_where_words_have_spaces_pieces_within_them_give_the_words(text, data):
         (" ", [" "], [""], [0]),
     ],
 )
-def test_words_of_pieces_as_people_read_them(text, pieces, words, index):
-    ends = np.cumsum([len(piece) for piece in pieces], dtype=int).tolist()
+def test_words_of_tokens_as_people_read_them(text, tokens, words, index):
+    ends = np.cumsum([len(token) for token in tokens], dtype=int).tolist()
     assert words_of(text, list(pairwise([0, *ends]))) == (words, index)
 
 
 @pytest.mark.parametrize("spans", [[(2, 3)] * 3, [(2, 2), (2, 2), (2, 3)]])
-def test_byte_pieces_of_one_character_are_one_word(spans):
+def test_byte_tokens_of_one_character_are_one_word(spans):
     assert words_of("今日龘は", [(0, 2), *spans, (3, 4)]) == (["今日", "龘", "は"], [0, 1, 1, 1, 2])
 
 
-def test_a_piece_without_characters_belongs_to_the_piece_it_touches():
+def test_a_token_without_characters_belongs_to_the_token_it_touches():
     begin_of_first_word, end_of_sentence = (0, 0), (5, 5)
     words, index = words_of("ab cd", [begin_of_first_word, (0, 2), (2, 2), (3, 5), end_of_sentence])
     assert (words, index) == (["ab", "cd"], [0, 0, 0, 1, 1])
@@ -104,7 +104,7 @@ def test_a_piece_without_characters_belongs_to_the_piece_it_touches():
 @given(numbered_words(), numbered_words(), st.integers(0, 2**32 - 1))
 def test_merged_rows_still_sum_to_one(query_words, key_words, seed):
     weights = np.random.default_rng(seed).dirichlet(np.ones(len(key_words)), len(query_words))
-    merged = merge_pieces(weights.astype(np.float32), query_words, key_words)
+    merged = merge_tokens(weights.astype(np.float32), query_words, key_words)
     assert merged.shape == (query_words[-1] + 1, key_words[-1] + 1)
     assert merged.dtype == np.float32
     assert (merged >= 0).all()
@@ -115,25 +115,25 @@ def test_merged_rows_still_sum_to_one(query_words, key_words, seed):
 @given(numbered_words(), numbered_words(), st.integers(0, 2**32 - 1))
 def test_merging_sums_over_keys_and_averages_over_queries(query_words, key_words, seed):
     weights = np.random.default_rng(seed).random((len(query_words), len(key_words)))
-    merged = merge_pieces(weights, query_words, key_words)
+    merged = merge_tokens(weights, query_words, key_words)
     for i, j in np.ndindex(merged.shape):
         of_word = weights[np.equal(query_words, i)][:, np.equal(key_words, j)]
         assert merged[i, j] == pytest.approx(of_word.sum(axis=1).mean())
 
 
-def test_pieces_that_are_words_stay_as_they_are():
+def test_tokens_that_are_words_stay_as_they_are():
     weights = np.random.default_rng(0).random((3, 4)).astype(np.float32)
-    np.testing.assert_array_equal(merge_pieces(weights, range(3), range(4)), weights)
+    np.testing.assert_array_equal(merge_tokens(weights, range(3), range(4)), weights)
 
 
 def test_nothing_to_merge_is_no_error():
-    assert merge_pieces(np.zeros((0, 3), np.float32), [], [0, 0, 1]).shape == (0, 2)
+    assert merge_tokens(np.zeros((0, 3), np.float32), [], [0, 0, 1]).shape == (0, 2)
 
 
 @pytest.mark.parametrize("key_words", [[0, 1], [0, 2, 2], [1, 1, 1], [-1, 0, 1]])
-def test_words_that_do_not_fit_the_pieces_are_refused(key_words):
-    with pytest.raises(ValueError, match=r"pieces|without a gap"):
-        merge_pieces(np.zeros((1, 3)), [0], key_words)
+def test_words_that_do_not_fit_the_tokens_are_refused(key_words):
+    with pytest.raises(ValueError, match=r"tokens|without a gap"):
+        merge_tokens(np.zeros((1, 3)), [0], key_words)
 
 
 def test_a_map_whose_words_do_not_fit_its_weights_is_refused():

@@ -19,8 +19,8 @@ from zoo import (
     BOS,
     DECODERS,
     ENCODERS,
-    PIECES,
     SOURCES,
+    TOKENS,
     config_of,
     decided_model,
     every_part,
@@ -36,7 +36,7 @@ every_transformer = pytest.mark.parametrize(
     "name", [n for n, c in ENCODERS.items() if c.kind == "transformer"]
 )
 MANY = [[3 + (7 * row + place) % 8 for place in range(1 + row % 9)] for row in range(40)]
-"""Sources of one to nine pieces, more than are computed at once."""
+"""Sources of one to nine tokens, more than are computed at once."""
 
 
 def both(name: str, *, decided: bool = False) -> tuple[Seq2Seq, CompiledModel]:
@@ -118,7 +118,7 @@ def test_neighbours_change_nothing(name: str) -> None:
 
 @every_part
 @torch.inference_mode()
-def test_the_best_pieces_are_those_of_all_scores(config: ModelConfig) -> None:
+def test_the_best_tokens_are_those_of_all_scores(config: ModelConfig) -> None:
     model = decided_model(config).float()
     accelerate(model)
     compiled = model.engine
@@ -127,15 +127,15 @@ def test_the_best_pieces_are_those_of_all_scores(config: ModelConfig) -> None:
     features = torch.randn(6, model.decoder.output.weight.shape[1], generator=draw)
     totals = torch.tensor([[0.0, -1.0], [-2.0, -torch.inf], [-0.5, -0.5]])
     for count in (1, 4):
-        found = topk_continuations(compiled.decoder, features, totals, torch.tensor(PIECES.suppress), count)
-        expected = topk_continuations(model.decoder, features, totals, torch.tensor(PIECES.suppress), count)
+        found = topk_continuations(compiled.decoder, features, totals, torch.tensor(TOKENS.suppress), count)
+        expected = topk_continuations(model.decoder, features, totals, torch.tensor(TOKENS.suppress), count)
         torch.testing.assert_close(found.totals, expected.totals, rtol=1e-4, atol=1e-4)
-        assert torch.equal(found.pieces, expected.pieces)
+        assert torch.equal(found.tokens, expected.tokens)
         assert torch.equal(found.places, expected.places)
 
 
 def outputs(found: list[Hypothesis]) -> list[tuple[int, ...]]:
-    return [one.pieces for one in found]
+    return [one.tokens for one in found]
 
 
 @every_part
@@ -146,8 +146,8 @@ def test_a_beam_of_one_is_greedy(config: ModelConfig) -> None:
     compiled = model.engine
     assert compiled is not None
     memory, lengths = compiled.encode(*padded(SOURCES)), torch.tensor([7, 5, 8])
-    one = beam_search(compiled.decoder, memory, PIECES, lengths, width=1, alpha=0.0)
-    assert outputs([found[0] for found in one]) == outputs(greedy(compiled.decoder, memory, PIECES, lengths))
+    one = beam_search(compiled.decoder, memory, TOKENS, lengths, width=1, alpha=0.0)
+    assert outputs([found[0] for found in one]) == outputs(greedy(compiled.decoder, memory, TOKENS, lengths))
 
 
 @every_transformer
@@ -158,7 +158,7 @@ def test_search_finds_the_same_in_a_batch_and_alone(name: str) -> None:
     def found(rows: list[list[int]]) -> list[list[Hypothesis]]:
         memory = compiled.encode(*padded(rows))
         lengths = torch.tensor([2 * len(row) + 3 for row in rows])
-        return beam_search(compiled.decoder, memory, PIECES, lengths, width=3)
+        return beam_search(compiled.decoder, memory, TOKENS, lengths, width=3)
 
     together = found(MANY[:12])
     assert together == [found([row])[0] for row in MANY[:12]]

@@ -17,7 +17,7 @@ def stored(folder: Path, pairs: Iterable[tuple[list[int], list[int]]]) -> Exampl
 
 
 def in_another_language(draw: np.random.Generator) -> tuple[list[int], list[int]]:
-    """Pieces 10 to 29 become 30 to 49, in another order."""
+    """Tokens 10 to 29 become 30 to 49, in another order."""
     source = draw.choice(np.arange(10, 30), size=draw.integers(2, 7), replace=False)
     return source.tolist(), draw.permutation(source + 20).tolist()
 
@@ -28,15 +28,15 @@ def translated(tmp_path: Path) -> Examples:
     return stored(tmp_path / "pairs", (in_another_language(draw) for _ in range(300)))
 
 
-def test_what_a_piece_becomes_is_found_without_being_told(translated: Examples) -> None:
+def test_what_a_token_becomes_is_found_without_being_told(translated: Examples) -> None:
     lexicon = Lexicon.learn(translated, SIZE)
-    for piece in range(10, 30):
-        assert lexicon.likely[piece, :2].tolist() == [piece, piece + 20]
+    for token in range(10, 30):
+        assert lexicon.likely[token, :2].tolist() == [token, token + 20]
     assert lexicon.likely.shape == (SIZE, LIKELY)
     assert EOS in lexicon.likely[EOS, :2]
 
 
-def test_a_piece_never_seen_becomes_itself(translated: Examples) -> None:
+def test_a_token_never_seen_becomes_itself(translated: Examples) -> None:
     assert (Lexicon.learn(translated, SIZE).likely[55] == 55).all()
 
 

@@ -13,21 +13,21 @@ from atonce.fast.weights import table_of  # noqa: E402
 
 
 @given(st.integers(0, 1000), st.integers(1, 20), st.integers(12, 2 * GROUP + 5), st.integers(1, 10))
-def test_the_likeliest_of_all_pieces_but_some(seed: int, rows: int, vocab: int, count: int) -> None:
+def test_the_likeliest_of_all_tokens_but_some(seed: int, rows: int, vocab: int, count: int) -> None:
     torch.manual_seed(seed)
     layer, features, suppress = (
         QuantizedLinear(torch.randn(vocab, 8)),
         torch.randn(rows, 8),
         torch.tensor([0, 2]),
     )
-    gains, pieces = np.empty((rows, count), np.float32), np.empty((rows, count), np.int64)
-    topk(table_of(layer), vocab, features.numpy(), suppress.numpy(), gains, pieces, 0, rows)
+    gains, tokens = np.empty((rows, count), np.float32), np.empty((rows, count), np.int64)
+    topk(table_of(layer), vocab, features.numpy(), suppress.numpy(), gains, tokens, 0, rows)
     expected = layer(features).log_softmax(-1).index_fill(1, suppress, -torch.inf)
     best = expected.topk(count)
     torch.testing.assert_close(torch.from_numpy(gains), best.values, rtol=1e-4, atol=1e-4)
-    chosen = expected.gather(1, torch.from_numpy(pieces))
+    chosen = expected.gather(1, torch.from_numpy(tokens))
     torch.testing.assert_close(chosen, best.values, rtol=1e-4, atol=1e-4)
-    assert all(len({*row}) == count for row in pieces.tolist())
+    assert all(len({*row}) == count for row in tokens.tolist())
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=2 * GROUP + 5), st.integers(1, 6))

@@ -49,13 +49,13 @@ OTHERWISE: dict[str, list[Any]] = {
 TEXTS = ["3 March 2021", "Dienstag, 5. Mai 1998", "12/25/07", "y"]
 
 
-def pieces(translator: Translator, text: str) -> list[str]:
-    return translator.tokenizer.pieces(translator.tokenizer.encode(text))
+def tokens(translator: Translator, text: str) -> list[str]:
+    return translator.tokenizer.tokens(translator.tokenizer.encode(text))
 
 
 @torch.inference_mode()
 def scores(translator: Translator, text: str, output: str) -> list[float]:
-    """The log-probability of each piece of an output, by teacher forcing."""
+    """The log-probability of each token of an output, by teacher forcing."""
     tokenizer = translator.tokenizer
     ids = [*tokenizer.encode(output), tokenizer.eos]
     target_in = torch.tensor([[tokenizer.bos, *ids[:-1]]])
@@ -72,7 +72,7 @@ def agrees(run: Path, folder: Path, outputs: list[str]) -> bool:
     """Whether an export gives these outputs the run's probabilities."""
     ours, theirs = Translator.load(run, device="cpu"), opened(folder)
     found = theirs.score_batch(
-        [pieces(ours, text) for text in TEXTS], [pieces(ours, output) for output in outputs]
+        [tokens(ours, text) for text in TEXTS], [tokens(ours, output) for output in outputs]
     )
     return all(
         one.log_probs == pytest.approx(scores(ours, text, output), abs=1e-4)
@@ -103,16 +103,16 @@ class TestTrained:
 
     def test_greedy_translations_are_the_same(self, ours: Translator, folder: Path) -> None:
         found = opened(folder).translate_batch(
-            [pieces(ours, text) for text in TEXTS], beam_size=1, max_decoding_length=12
+            [tokens(ours, text) for text in TEXTS], beam_size=1, max_decoding_length=12
         )
         for text, result in zip(TEXTS, found, strict=True):
             with torch.inference_mode():
                 ids = greedy(ours, text, 12)
-            assert result.hypotheses[0] == ours.tokenizer.pieces(ids)
+            assert result.hypotheses[0] == ours.tokenizer.tokens(ids)
 
 
 def greedy(translator: Translator, text: str, longest: int) -> list[int]:
-    """Without what our search never writes: the likeliest piece each time."""
+    """Without what our search never writes: the likeliest token each time."""
     tokenizer, model = translator.tokenizer, translator.model
     state = model.decoder.start(model.encode(*translator.read([tokenizer.encode(text)])))
     token, found = torch.tensor([tokenizer.bos]), []
@@ -228,7 +228,7 @@ def test_rounded_weights_are_near(
     run = random_run(tmp_path / "run", dates_tokenizer, {"dim": dim, "encoder": side, "decoder": side})
     folder = export(run.path, tmp_path / "out", quantization=quantization)
     ours = Translator.load(run.path, device="cpu")
-    found = opened(folder).score_batch([pieces(ours, TEXTS[0])], [pieces(ours, "2021-03-05")])[0]
+    found = opened(folder).score_batch([tokens(ours, TEXTS[0])], [tokens(ours, "2021-03-05")])[0]
     assert found.log_probs == pytest.approx(scores(ours, TEXTS[0], "2021-03-05"), abs=0.6)
     assert f"rounded to {quantization}" in (folder / "README.md").read_text()
 
@@ -324,7 +324,7 @@ class TestAnotherModel:
         self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(ctranslate2_trial, "ROUNDED_LIMIT", 1e-6)
-        self.is_refused(run, tmp_path / "out", quantization="int8", match="a piece when rounded to int8")
+        self.is_refused(run, tmp_path / "out", quantization="int8", match="a token when rounded to int8")
 
     def test_float16_cannot_hold_all_weights(self, dates_tokenizer: Tokenizer, tmp_path: Path) -> None:
         run = random_run(tmp_path / "run", dates_tokenizer, self.MODEL)
@@ -332,7 +332,7 @@ class TestAnotherModel:
         weights["encoder.layers.0.feed_forward.output.bias"] += 1e5
         run.save_weights(weights)
         export(run.path, tmp_path / "exact")
-        self.is_refused(run.path, tmp_path / "out", quantization="float16", match="nan a piece when rounded")
+        self.is_refused(run.path, tmp_path / "out", quantization="float16", match="nan a token when rounded")
 
     def test_weights_are_no_numbers(self, dates_tokenizer: Tokenizer, tmp_path: Path) -> None:
         run = random_run(tmp_path / "run", dates_tokenizer, self.MODEL)
@@ -362,7 +362,7 @@ class TestFolder:
             export(dates_run.path, folder, quantization="int8")
         assert tiny.everything_in(folder) == before
 
-    def test_a_run_without_its_examples_is_compared_on_random_pieces(
+    def test_a_run_without_its_examples_is_compared_on_random_tokens(
         self, dates_run: RunFolder, tmp_path: Path
     ) -> None:
         run = Path(shutil.copytree(dates_run.path, tmp_path / "run"))

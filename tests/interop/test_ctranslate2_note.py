@@ -75,7 +75,7 @@ def test_the_program_gives_what_atonce_gives(program: SimpleNamespace, ours: Tra
         ((found, score),) = program.translate([text])
         (expected,) = ours.translate([text])
         assert found == expected.text
-        # what pieces that are never written leave is shared out: less than a hundredth of a nat a piece
+        # what tokens that are never written leave is shared out: less than a hundredth of a nat a token
         assert score == pytest.approx(expected.score, abs=0.1)
         assert score >= expected.score - 1e-4
 
@@ -86,7 +86,7 @@ def test_the_program_keeps_the_order_of_texts(program: SimpleNamespace) -> None:
 
 
 def test_a_batch_is_as_each_text_by_itself(program: SimpleNamespace, ours: Translator) -> None:
-    """However many pieces another of its texts may become."""
+    """However many tokens another of its texts may become."""
     texts = [*ODD, "\u200b", "1 " * 200, "3 March 2021. " * 400, "x" * 3000, "。" * 1000]
     assert [found for found, _ in program.translate(texts)] == [one.text for one in ours.translate(texts)]
 
@@ -94,9 +94,9 @@ def test_a_batch_is_as_each_text_by_itself(program: SimpleNamespace, ours: Trans
 @given(text=st.text(st.characters() | st.sampled_from("\u2581\ufdd0\ufdd1")))
 def test_the_program_cuts_and_joins_as_atonce(text: str, program: SimpleNamespace, ours: Translator) -> None:
     tokenizer = ours.tokenizer
-    pieces = tokenizer.pieces(tokenizer.encode(text))
-    assert program.encode(text) == pieces
-    assert program.decode(pieces) == " ".join(tokenizer.decode(tokenizer.encode(text)).splitlines())
+    tokens = tokenizer.tokens(tokenizer.encode(text))
+    assert program.encode(text) == tokens
+    assert program.decode(tokens) == " ".join(tokenizer.decode(tokenizer.encode(text)).splitlines())
 
 
 @given(alpha=st.floats(0, 2), length=st.integers(5, 300))
@@ -149,7 +149,7 @@ def test_unknown_words_without_the_program(tmp_path: Path) -> None:
     plain = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
     text = "some unheard words"
     assert plain.encode(text) != tokenizer.encode(text)
-    assert run_of(folder / "README.md").encode(text) == tokenizer.pieces(tokenizer.encode(text))
+    assert run_of(folder / "README.md").encode(text) == tokenizer.tokens(tokenizer.encode(text))
     assert "Unknown words" in (folder / "README.md").read_text()
 
 
@@ -205,7 +205,7 @@ def test_what_differs_is_told_of_this_recipe(dates_tokenizer: Tokenizer) -> None
     recipe = tiny.recipe(decoding={"beam": 5, "length_penalty": 0.6, "max_length_ratio": 1.5})
     told = "\n".join(differences(recipe, dates_tokenizer, 12.0))
     for part in (
-        "((5 + n) / 6) ** 0.6", "0.424 is nearest at 12 pieces", "the recipe has 5", "1.5 pieces for each",
-        "`min_decoding_length`", "`max_input_length`", "U+2581", "Blank lines", "256 pieces or more",
+        "((5 + n) / 6) ** 0.6", "0.424 is nearest at 12 tokens", "the recipe has 5", "1.5 tokens for each",
+        "`min_decoding_length`", "`max_input_length`", "U+2581", "Blank lines", "256 tokens or more",
     ):  # fmt: skip
         assert part in told

@@ -14,7 +14,7 @@ from zoo import BOS, EOS, config_of, every_encoder, every_part, model_of
 
 LENGTH = 7
 REAL = torch.tensor([[True] * (LENGTH - 2) + [False] * 2])
-PIECES = torch.tensor([[BOS, 5, 3, 8, 4, 9, EOS]])
+TOKENS = torch.tensor([[BOS, 5, 3, 8, 4, 9, EOS]])
 
 
 def check_reach(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
@@ -40,14 +40,14 @@ def test_encoders_reach_what_they_reach(config: ModelConfig) -> None:
 
 
 def target_of(model: Seq2Seq) -> Callable[[Tensor], Tensor]:
-    """The features of a known target, as a function of what is added to the vectors of its pieces."""
+    """The features of a known target, as a function of what is added to the vectors of its tokens."""
     source = torch.tensor([[4, 7, EOS]])
     memory = model.encode(source, source > 0)
 
     def features(added: Tensor) -> Tensor:
         hook = model.decoder.embedding.register_forward_hook(lambda _, __, vectors: vectors + added)
         with hook:
-            return model.decoder.forward(PIECES, memory)
+            return model.decoder.forward(TOKENS, memory)
 
     return features
 
@@ -68,10 +68,10 @@ def test_decoders_see_the_whole_source(config: ModelConfig) -> None:
     states = torch.randn(
         1, LENGTH, config.dim, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
     )
-    memory = model.encode(PIECES, PIECES >= 0)
+    memory = model.encode(TOKENS, TOKENS >= 0)
 
     def features(given: Tensor) -> Tensor:
-        return model.decoder.forward(PIECES, memory._replace(states=given, mask=REAL))
+        return model.decoder.forward(TOKENS, memory._replace(states=given, mask=REAL))
 
     reached = check_reach(features, states)
     looks = "none" not in str(getattr(config.decoder, "attention", ""))
@@ -91,19 +91,19 @@ def generate(model: Seq2Seq, source: Tensor, steps: int) -> Tensor:
 
 @every_part
 def test_no_model_does_what_nobody_has_described(config: ModelConfig) -> None:
-    """In training with its backward pass, and in generation, where each piece waits for the one before."""
+    """In training with its backward pass, and in generation, where each token waits for the one before."""
     model = model_of(config)
 
     def training(source: Tensor) -> Tensor:
-        features = model.train()(source, source >= 0, PIECES)
+        features = model.train()(source, source >= 0, TOKENS)
         model.decoder.logits(features).logsumexp(-1).sum().backward()
         return features
 
-    measured = work_span(training, PIECES)
+    measured = work_span(training, TOKENS)
     assert not measured.unknown
     assert measured.span <= measured.span_pram <= measured.work
     model.eval()
-    spans = [work_span(lambda s, n=n: generate(model, s, n), PIECES, paths=False) for n in (4, 8, 12)]
+    spans = [work_span(lambda s, n=n: generate(model, s, n), TOKENS, paths=False) for n in (4, 8, 12)]
     assert not any(one.unknown for one in spans)
     first, second, third = (one.span for one in spans)
     assert third - second == pytest.approx(second - first, abs=(second - first) // 3)

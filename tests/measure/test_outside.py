@@ -12,7 +12,7 @@ SMALL = {"vocab_size": 16, "hidden_size": 16, "intermediate_size": 32, "num_hidd
 HEADS = {"num_attention_heads": 2, "max_position_embeddings": 64}
 
 
-def pieces(length: int) -> Tensor:
+def tokens(length: int) -> Tensor:
     return torch.randint(3, 16, (1, length), generator=torch.Generator().manual_seed(length))
 
 
@@ -31,14 +31,14 @@ def gpt() -> nn.Module:
 
 
 def test_bert_sees_everything_at_once(bert: nn.Module) -> None:
-    found = growth(pieces, bert, (4, 8, 16))
+    found = growth(tokens, bert, (4, 8, 16))
     assert found.unknown == {}
     assert (found.span.law, found.path.law) == ("constant", "constant")
     assert found.calls[8].connected == 1
 
 
 def test_gpt_sees_only_what_came_before(gpt: nn.Module) -> None:
-    found = work_span(gpt, pieces(6))
+    found = work_span(gpt, tokens(6))
     assert found.unknown == {}
     assert found.paths is not None
     assert torch.equal(found.paths.isfinite(), torch.ones(6, 6).triu().bool())
@@ -49,4 +49,4 @@ def test_a_training_step_of_gpt_takes_constant_span(gpt: nn.Module) -> None:
         gpt.zero_grad()
         gpt(tokens).last_hidden_state.square().mean().backward()
 
-    assert growth(pieces, step, (4, 8, 16), paths=False).span.law == "constant"
+    assert growth(tokens, step, (4, 8, 16), paths=False).span.law == "constant"

@@ -157,7 +157,7 @@ def test_what_chance_drops_is_no_mask_either() -> None:
         assert measured.paths.diagonal().isfinite().all()
 
 
-def test_a_piece_that_is_chosen_makes_the_next_one_wait() -> None:
+def test_a_token_that_is_chosen_makes_the_next_one_wait() -> None:
     table = numbers(5, 5)
 
     def writing(start: Tensor) -> Tensor:

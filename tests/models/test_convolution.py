@@ -61,7 +61,7 @@ def test_the_decoder_sees_as_far_back_as_its_layers_add_up_to(
     assert after == [at for at in range(TARGET) if 0 <= at - changed <= reach]
 
 
-def test_a_piece_is_not_the_same_everywhere_even_without_neighbours() -> None:
+def test_a_token_is_not_the_same_everywhere_even_without_neighbours() -> None:
     states = encoder_of(1, kernel=1)(
         torch.ones(1, 3, DIM).double(), torch.ones(1, 3, dtype=torch.bool)
     ).states

@@ -95,13 +95,13 @@ def test_beginnings_of_a_sentence_go_on_as_each_would_alone(config: ModelConfig)
                 same(ours, model.decoder.logits(alone[0, -1]))
         places = len(beginnings[left[0]])
         parents = torch.randint(places, (len(stays), width), generator=draw)
-        next_pieces = torch.randint(3, 11, (len(stays), width), generator=draw)
+        next_tokens = torch.randint(3, 11, (len(stays), width), generator=draw)
         rows = (torch.tensor(stays)[:, None] * places + parents).flatten()
         state = reorder(state, rows, torch.tensor(stays))
         left = [left[stay] for stay in stays]
-        for sentence, row, pieces in zip(left, parents.tolist(), next_pieces.tolist(), strict=True):
+        for sentence, row, tokens in zip(left, parents.tolist(), next_tokens.tolist(), strict=True):
             old = beginnings[sentence]
-            beginnings[sentence] = [[*old[place], piece] for place, piece in zip(row, pieces, strict=True)]
+            beginnings[sentence] = [[*old[place], token] for place, token in zip(row, tokens, strict=True)]
 
 
 @every_part

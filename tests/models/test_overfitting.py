@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from atonce.decoding.greedy import greedy
 from atonce.models.config import ModelConfig
-from zoo import BOS, EOS, PAD, PIECES, VOCAB, every_part, model_of, padded
+from zoo import BOS, EOS, PAD, TOKENS, VOCAB, every_part, model_of, padded
 
 
 def ten_pairs() -> tuple[list[list[int]], list[list[int]]]:
@@ -32,11 +32,11 @@ def test_ten_pairs_are_learned_by_heart(config: ModelConfig) -> None:
     for _ in range(300):
         scores = model.decoder.logits(model(*source, target_in))
         loss = F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), ignore_index=PAD, reduction="sum")
-        if loss < math.log(2):  # then every piece has more than half of the probability
+        if loss < math.log(2):  # then every token has more than half of the probability
             break
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     with torch.inference_mode():
-        written = greedy(model.decoder, model.encode(*source), PIECES, torch.full((10,), 8))
-    assert [list(hypothesis.pieces) for hypothesis in written] == targets
+        written = greedy(model.decoder, model.encode(*source), TOKENS, torch.full((10,), 8))
+    assert [list(hypothesis.tokens) for hypothesis in written] == targets

@@ -4,7 +4,7 @@ from atonce.decoding.beam import beam_search
 from atonce.decoding.greedy import greedy
 from atonce.fast import accelerate
 from atonce.models.config import ModelConfig
-from zoo import BOS, PIECES, SOURCES, decided_model, every_part, model_of, padded
+from zoo import BOS, SOURCES, TOKENS, decided_model, every_part, model_of, padded
 
 TARGETS = torch.tensor([[BOS, 4, 7], [BOS, 9, 3], [BOS, 5, 5]])
 
@@ -42,9 +42,9 @@ def test_in_eight_bits_a_beam_of_one_is_greedy(config: ModelConfig) -> None:
     model = decided_model(config)
     accelerate(model)
     memory, lengths = model.encode(*padded(SOURCES)), torch.tensor([7, 5, 8])
-    one = beam_search(model.decoder, memory, PIECES, lengths, width=1, alpha=0.0)
-    assert [found[0].pieces for found in one] == [
-        found.pieces for found in greedy(model.decoder, memory, PIECES, lengths)
+    one = beam_search(model.decoder, memory, TOKENS, lengths, width=1, alpha=0.0)
+    assert [found[0].tokens for found in one] == [
+        found.tokens for found in greedy(model.decoder, memory, TOKENS, lengths)
     ]
 
 

@@ -427,11 +427,11 @@ def test_old_offsets_that_lead_elsewhere(old: Path, number: int) -> None:
         open_prepared(old)
 
 
-def test_old_ids_that_are_no_pieces(old: Path) -> None:
+def test_old_ids_that_are_no_tokens(old: Path) -> None:
     path = old / "examples" / "train" / "pieces.bin"
-    pieces = np.fromfile(path, np.uint16)
-    pieces[3] = 60_000
-    pieces.tofile(path)
+    tokens = np.fromfile(path, np.uint16)
+    tokens[3] = 60_000
+    tokens.tofile(path)
     with pytest.raises(RunError, match="is damaged"):
         open_prepared(old)
 

@@ -85,7 +85,7 @@ def test_nbest_alignment_and_attention_on_request(client: TestClient, models: Mo
     cross = [layer for layer in attention["layers"] if layer["role"] == "cross"]
     weights = np.array(cross[-1]["weights"])
     target, source = attention["target"], attention["source"]
-    assert weights.shape[1:] == (len(target["pieces"]), len(source["pieces"]))
+    assert weights.shape[1:] == (len(target["tokens"]), len(source["tokens"]))
     np.testing.assert_allclose(weights.sum(-1), 1, atol=2e-3)
     pairs = [tuple(map(int, pair.split("-"))) for pair in found["alignment"].split()]
     assert all(s < len(source["words"]) - 1 and t < len(target["words"]) - 1 for s, t in pairs)
@@ -208,10 +208,10 @@ def test_a_stream_grows_to_what_greedy_search_gives(client: TestClient, models: 
         (name.removeprefix("event: "), json.loads(data.removeprefix("data: ")))
         for name, data in (block.split("\n") for block in answer.text.strip().split("\n\n"))
     ]
-    *pieces, (last, done) = events
-    assert {name for name, _ in pieces} == {"piece"}
+    *tokens, (last, done) = events
+    assert {name for name, _ in tokens} == {"token"}
     assert last == "done"
-    assert done["text"] == expected.text == pieces[-1][1]["text"]
+    assert done["text"] == expected.text == tokens[-1][1]["text"]
     assert done["score"] == pytest.approx(expected.score, abs=1e-5)
 
 

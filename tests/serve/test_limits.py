@@ -1,4 +1,4 @@
-"""What a request may take: refused in pieces before anything is allocated, stopped when nobody waits."""
+"""What a request may take: refused in tokens before anything is allocated, stopped when nobody waits."""
 
 import time
 from collections.abc import Callable
@@ -65,12 +65,12 @@ def refusal(models: ModelRegistry, limits: Limits, path: str, body: dict[str, An
         ("/v1/look", {"text": LONG}, "the text has"),
     ],
 )
-def test_texts_of_too_many_pieces_are_refused(
+def test_texts_of_too_many_tokens_are_refused(
     models: ModelRegistry, path: str, body: dict[str, Any], said: str
 ) -> None:
-    found = refusal(models, Limits(pieces=100, looked=50), path, body)
+    found = refusal(models, Limits(tokens=100, looked=50), path, body)
     assert said in found
-    assert "--max-pieces" in found or "--max-looked" in found
+    assert "--max-tokens" in found or "--max-looked" in found
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_what_is_looked_at_is_short(
         {"texts": ["1 May 2000"] * 10, "nbest": 16, "temperature": 1},
     ],
 )
-def test_work_is_pieces_times_outputs_of_all_texts(models: ModelRegistry, body: dict[str, Any]) -> None:
+def test_work_is_tokens_times_outputs_of_all_texts(models: ModelRegistry, body: dict[str, Any]) -> None:
     assert "--max-work" in refusal(models, Limits(work=1_000), "/v1/translate", body)
     with TestClient(build_app(models, Limits(work=1_000))) as client:
         few = {**body, "texts": body["texts"][:2]}
@@ -271,7 +271,7 @@ def test_work_of_influence_grows_with_what_is_read_and_written_alike(models: Mod
     assert priority_of(Inspection("gradient", "1 May", "2000-05").estimated_work(translator, limits)) == 0
 
 
-def test_influence_fits_also_with_very_many_pieces() -> None:
+def test_influence_fits_also_with_very_many_tokens() -> None:
     """No more outputs are counted than there are words, and fewer go together where a score is large."""
     block = {"layers": 6, "heads": 8, "feed_forward": 2048}
     config = ModelConfig.model_validate(
@@ -302,9 +302,9 @@ def test_a_text_is_as_short_for_the_second_of_two_models(
     models: ModelRegistry, own: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = models.choose_translator(None), own.choose_translator(None)
-    pieces = translator_of(own).tokenizer.encode
+    tokens = translator_of(own).tokenizer.encode
     monkeypatch.setattr(
-        translator_of(own).tokenizer, "encode", lambda text: pieces(text) * (60 if text == "1 May" else 1)
+        translator_of(own).tokenizer, "encode", lambda text: tokens(text) * (60 if text == "1 May" else 1)
     )
     asked = ComparisonRequest(text="1 May", models=["one", "other"], target="a")
     with pytest.raises(HTTPError, match=r"the text has \d+ tokens"):

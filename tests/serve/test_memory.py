@@ -72,7 +72,7 @@ def plain_heap() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def middling(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
-    """A model of a size that can be seen beside all else, with 8,000 pieces."""
+    """A model of a size that can be seen beside all else, with 8,000 tokens."""
     draw = np.random.default_rng(0)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     lines = [" ".join("".join(draw.choice(letters, 6)) for _ in range(8)) for _ in range(4_000)]

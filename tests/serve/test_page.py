@@ -191,8 +191,8 @@ def test_the_heat_map_has_layers_and_heads(open_page: Callable, screenshots: Pat
     api.expect(figure).to_contain_text("max of 2 heads")
     page.get_by_label("Layer", exact=True).select_option("encoder.layers.0.attention")
     api.expect(figure).to_contain_text("encoder.layers.0.attention")
-    page.get_by_label("Of", exact=True).select_option("pieces")
-    api.expect(figure).to_contain_text("Each row and column is one piece")
+    page.get_by_label("Of", exact=True).select_option("tokens")
+    api.expect(figure).to_contain_text("Each row and column is one token")
     page.get_by_label("End of sentence", exact=True).select_option("renormalised")
     api.expect(figure).to_contain_text("is left out")
     page.screenshot(path=screenshots / "attention.png", full_page=True)
@@ -362,7 +362,7 @@ def test_other_scripts(open_page: Callable, screenshots: Path, name: str, text: 
 def test_a_long_sentence_is_drawn_as_pixels(open_page: Callable) -> None:
     """Thousands of cells as elements would be laid out for seconds; benchmarks/page.py has the frames."""
     text = " ".join(f"{day} May 19{day:02}" for day in range(10, 26))
-    page = open_page(f"text={text}&view=attention&head=1&tokens=pieces&layer=encoder.layers.0.attention")
+    page = open_page(f"text={text}&view=attention&head=1&tokens=tokens&layer=encoder.layers.0.attention")
     api.expect(page.locator(".figure canvas")).to_be_visible()
     assert page.locator("*").count() < 3_000
 

@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
 def heatmap(word: str) -> dict[str, Any]:
     return {
-        "title": {"text": ["the run"], "subtitle": ["decoder.attention", "how pieces became words"]},
+        "title": {"text": ["the run"], "subtitle": ["decoder.attention", "how tokens became words"]},
         "data": {"values": [{"word": word, "weight": float("nan")}, {"word": word, "weight": 0.5}]},
         "mark": "rect",
         "encoding": {"x": {"field": "word"}, "color": {"field": "weight", "type": "quantitative"}},
@@ -214,7 +214,7 @@ def test_charts_are_described(page: Page) -> None:
 
 
 def test_what_a_heat_map_is_of_stands_beside_it_as_text(page: Page) -> None:
-    assert "decoder.attention\nhow pieces became words" in page.said("figcaption")
+    assert "decoder.attention\nhow tokens became words" in page.said("figcaption")
     assert "title" not in page.charts[-1]
 
 

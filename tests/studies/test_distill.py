@@ -42,7 +42,7 @@ def test_each_source_has_what_people_wrote_and_what_the_teacher_writes(
     sources, targets = lines(distilled / "train.source"), lines(distilled / "train.target")
     assert len(sources) == len(targets) == 2 * len(prepared.train)
     assert sources[::2] == sources[1::2]
-    first = [prepared.tokenizer.decode(pieces.tolist()) for pieces in prepared.train[0]]
+    first = [prepared.tokenizer.decode(tokens.tolist()) for tokens in prepared.train[0]]
     assert [sources[0], targets[0]] == first
     assert targets[1::2] == teacher.outputs(sources[1::2], beam=2)
 
@@ -125,10 +125,10 @@ def test_a_run_whose_report_has_no_sum_of_its_text(
         killed_after(100, patched)
         with pytest.raises(Killed):
             distill(run, tmp_path / "text", beam=1, quiet=True)
-    pieces = run / "examples" / "train" / "pieces.bin"
-    ids = np.fromfile(pieces, np.uint16)
+    tokens = run / "examples" / "train" / "pieces.bin"
+    ids = np.fromfile(tokens, np.uint16)
     ids[0] = ids[1]
-    ids.tofile(pieces)
+    ids.tofile(tokens)
     with monkeypatch.context() as patched:
         translated = killed_after(10**9, patched)
         distill(run, tmp_path / "text", beam=1, quiet=True)

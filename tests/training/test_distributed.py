@@ -86,9 +86,9 @@ main()
 
 def batch_of(sources: tuple[list[int], ...]) -> Batch:
     """Each source as its own target."""
-    pieces, mask = padded(sources)
-    before = torch.cat([torch.full_like(pieces[:, :1], EOS), pieces[:, :-1]], dim=1)
-    return Batch(pieces, mask, before.masked_fill(~mask, PAD), pieces, mask)
+    tokens, mask = padded(sources)
+    before = torch.cat([torch.full_like(tokens[:, :1], EOS), tokens[:, :-1]], dim=1)
+    return Batch(tokens, mask, before.masked_fill(~mask, PAD), tokens, mask)
 
 
 def gradients(model: torch.nn.Module) -> list[torch.Tensor]:

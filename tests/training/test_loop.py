@@ -28,9 +28,9 @@ NO_DROPOUT = {
 
 def a_batch(rows: int, length: int, seed: int) -> Batch:
     draw = torch.Generator().manual_seed(seed)
-    pieces = torch.randint(4, VOCAB, (rows, length), generator=draw)
+    tokens = torch.randint(4, VOCAB, (rows, length), generator=draw)
     real = torch.ones(rows, length, dtype=torch.bool)
-    return Batch(pieces, real, pieces.roll(1, 1), pieces, real)
+    return Batch(tokens, real, tokens.roll(1, 1), tokens, real)
 
 
 def stream(*batches: Batch) -> Iterator[tuple[Batch, DataPosition]]:
@@ -82,8 +82,8 @@ def test_two_batches_accumulated_are_one_batch_of_both() -> None:
         torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-5)
 
 
-def test_accumulated_batches_of_different_sizes_count_by_their_pieces() -> None:
-    """The gradient is that of the mean over all pieces, not the mean of two means."""
+def test_accumulated_batches_of_different_sizes_count_by_their_tokens() -> None:
+    """The gradient is that of the mean over all tokens, not the mean of two means."""
     small, large = a_batch(1, 2, 0), a_batch(5, 6, 1)
     model = a_model()
     sums = [batch_loss(model, batch, 0.1).smoothed for batch in (small, large)]

@@ -87,7 +87,7 @@ def test_without_gradients_the_values_are_the_same() -> None:
     torch.testing.assert_close(batch_loss(model, LARGE, 0.1).smoothed, reference(model, LARGE, 0.1))
 
 
-def test_a_model_that_knows_nothing_is_as_surprised_as_there_are_pieces() -> None:
+def test_a_model_that_knows_nothing_is_as_surprised_as_there_are_tokens() -> None:
     model = model_of(config_of("bigru", "gru_additive", tied=False), dtype=torch.float32)
     torch.nn.init.zeros_(model.decoder.output.weight)
     loss = batch_loss(model, LARGE, 0.1)

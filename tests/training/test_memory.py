@@ -358,7 +358,7 @@ def test_data_that_were_there_before_are_looked_at_too(
 
 
 def test_a_batch_is_no_larger_than_the_data(prepared_dates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many pieces a batch may have."""
+    """However many tokens a batch may have."""
     prepared = open_prepared(prepared_dates)
     recipe = tiny.recipe(training={"batch_tokens": 10**8})
     given(monkeypatch, 2**26)
@@ -379,15 +379,15 @@ KINDS = ("bpe", "unigram", "words", "characters")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_vocabulary_has_fewer_pieces_than_are_counted_at_first(kind: str) -> None:
-    assert Tokenizer.train(["a"], VocabularyConfig(kind=kind)).size > memory.FEWEST_PIECES > 250
+def test_no_vocabulary_has_fewer_tokens_than_are_counted_at_first(kind: str) -> None:
+    assert Tokenizer.train(["a"], VocabularyConfig(kind=kind)).size > memory.FEWEST_TOKENS > 250
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_size_that_small_corpora_do_not_fill_takes_no_memory(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither while pieces are learned nor later."""
+    """Neither while tokens are learned nor later."""
     recipe = tiny.recipe(vocabulary={"kind": kind, "size": 10**7}, training={"steps": 1})
     lines = [text for pair in generate(500, seed=3) for text in pair]
     Tokenizer.train(lines, recipe.vocabulary)  # what is loaded the first time

@@ -45,7 +45,7 @@ def test_dropout_is_off_and_the_weights_stay(translator: Translator, prepared: P
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 10_000])
-def test_the_loss_is_the_mean_over_pieces_however_they_are_batched(
+def test_the_loss_is_the_mean_over_tokens_however_they_are_batched(
     translator: Translator, prepared: Prepared, batch_tokens: int
 ) -> None:
     model, tokenizer = translator.model.eval(), prepared.tokenizer

@@ -16,7 +16,7 @@ def heatmap(
         typer.Option(help="Number of a layer that looks at the source, a layer's name, or mean."),
     ] = None,
     head: Annotated[str, typer.Option(help="Number of the head, mean, max, or all for a grid.")] = "mean",
-    words: Annotated[bool, typer.Option("--words/--pieces", help="Merge pieces of texts to words.")] = True,
+    words: Annotated[bool, typer.Option("--words/--tokens", help="Merge tokens of texts to words.")] = True,
     end: Annotated[
         Literal["shown", "hidden", "renormalised"],
         typer.Option(help="The column of the end of the sentence; renormalised: the rest sums to one."),

@@ -38,7 +38,7 @@ def serve(
     max_characters: Annotated[
         int, typer.Option(help="Maximum characters of a text.", min=1, max=10**8)
     ] = 20_000,
-    max_pieces: Annotated[int, typer.Option(help="Maximum tokens of a text.", min=1, max=10**8)] = 16_384,
+    max_tokens: Annotated[int, typer.Option(help="Maximum tokens of a text.", min=1, max=10**8)] = 16_384,
     max_looked: Annotated[
         int,
         typer.Option(
@@ -74,7 +74,7 @@ def serve(
     limits = Limits.parse(
         dict(
             body=max_body, texts=max_texts, characters=max_characters, seconds=timeout, queue=queue,
-            batch_tokens=batch_tokens, wait=wait, pieces=max_pieces, looked=max_looked, work=max_work,
+            batch_tokens=batch_tokens, wait=wait, tokens=max_tokens, looked=max_looked, work=max_work,
             memory=max_memory,
         ),
         origin="the options",

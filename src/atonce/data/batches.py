@@ -23,9 +23,9 @@ class Batch:
     """What a model is trained on in one step. Masks: True is real, False is padding."""
 
     source: Int[Tensor, "batch source_len"] | Float[Tensor, "batch height width"]
-    """Pieces, or grey images from 0 (paper) to 1 (ink)."""
+    """Tokens, or grey images from 0 (paper) to 1 (ink)."""
     source_mask: Bool[Tensor, "batch real"]
-    """Of pieces, or of columns of pixels."""
+    """Of tokens, or of columns of pixels."""
     target_in: Int[Tensor, "batch target_len"]
     """`bos`, then the target without its `eos`: what the decoder is given."""
     target_out: Int[Tensor, "batch target_len"]
@@ -75,7 +75,7 @@ def plan_batches(
     batches = []
     start = 0
     while start < len(order):
-        ahead = longest[start : start + batch_tokens]  # more rows cannot fit: each has a piece at least
+        ahead = longest[start : start + batch_tokens]  # more rows cannot fit: each has a token at least
         size = ahead * np.arange(1, len(ahead) + 1)
         rows = max(int(np.searchsorted(size, batch_tokens, side="right")), 1)
         batches.append(order[start : start + rows])

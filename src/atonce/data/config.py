@@ -1,4 +1,4 @@
-"""What can be trained on, and how text becomes pieces. No torch here: recipes are checked without it."""
+"""What can be trained on, and how text becomes tokens. No torch here: recipes are checked without it."""
 
 import re
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ class _Splits(Config):
     test_size: int = Field(default=1000, ge=1, le=10**7)
     """Test pairs to cut off where the corpus brings none (at most a tenth of it)."""
     max_length: int = Field(default=256, ge=1, le=10**6)
-    """Training pairs with more pieces than this on either side are left out, and counted. Where a text is
+    """Training pairs with more tokens than this on either side are left out, and counted. Where a text is
     summarized or classified, it is cut there instead."""
     repeats: Repeats = "both"
     """What training must not share with validation and test text: a source, case and punctuation aside
@@ -330,14 +330,14 @@ DataConfig = Annotated[
 
 
 class VocabularyConfig(Config):
-    """The pieces that text is cut into: one vocabulary for both sides, learned from the training text."""
+    """The tokens that text is cut into: one vocabulary for both sides, learned from the training text."""
 
     kind: Literal["bpe", "unigram", "words", "characters"] = "bpe"
     """bpe and unigram: parts of words; words: what stands between spaces, punctuation included."""
     size: int = Field(default=8000, ge=300, le=10**7)
-    """Pieces, the 256 bytes included that spell whatever no piece covers. Small corpora may fill fewer."""
+    """Tokens, the 256 bytes included that spell whatever no token covers. Small corpora may fill fewer."""
     split_digits: bool = True
-    """Every digit a piece of its own, so that numbers are copied, not memorised."""
+    """Every digit a token of its own, so that numbers are copied, not memorised."""
     normalization: Normalization = "nfc"
     """One spelling of what is the same text. spaces: white space of any kind and length is one space, none at
     the ends, and what has no width is left out; nfc: that, and composed letters; nfkc: that, and compatible

@@ -32,7 +32,7 @@ class EncodeCache:
 
     def _encode(self, text: str) -> "array[int]":
         words = text.split(" ")
-        if "" in words:  # two spaces, or one at an end: pieces may reach over them
+        if "" in words:  # two spaces, or one at an end: tokens may reach over them
             words = [text]
         return array(ID_TYPE, b"".join(map(self._ids.__getitem__, words)))
 

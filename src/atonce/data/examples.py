@@ -24,15 +24,15 @@ ID_TYPE = "I"
 class Examples:
     """Pairs of id sequences, stored as they are trained on: each source and each target ends with `eos`.
 
-    `pieces` holds all ids one after the other: source 0, target 0, source 1, ... Sequence k reaches from
+    `tokens` holds all ids one after the other: source 0, target 0, source 1, ... Sequence k reaches from
     `offsets[k]` to before `offsets[k + 1]`, so pair i has its source at 2 i and its target at 2 i + 1.
     """
 
     def __init__(
-        self, pieces: np.ndarray, offsets: Int[np.ndarray, " offsets"], maps: tuple[mmap.mmap, ...] = ()
+        self, tokens: np.ndarray, offsets: Int[np.ndarray, " offsets"], maps: tuple[mmap.mmap, ...] = ()
     ) -> None:
         """`maps`: what the arrays are views of, where they are files."""
-        self.pieces, self.offsets = pieces, offsets
+        self.tokens, self.offsets = tokens, offsets
         self._maps = maps
 
     @classmethod
@@ -50,7 +50,7 @@ class Examples:
         folder.mkdir(parents=True)
         id_type = np.dtype(np.uint16 if vocabulary_size <= 65_536 else np.uint32)
         sequences, end = 0, 0
-        with (folder / _PIECES).open("wb") as pieces_file, (folder / _OFFSETS).open("wb") as offsets_file:
+        with (folder / _PIECES).open("wb") as tokens_file, (folder / _OFFSETS).open("wb") as offsets_file:
             offsets_file.write(np.zeros(1, np.int64).tobytes())
             ids, offsets = array(ID_TYPE), array("q")
             for pair in pairs:
@@ -60,10 +60,10 @@ class Examples:
                     offsets.append(end)
                 if len(offsets) >= 2 * _PAIRS_AT_ONCE:
                     sequences += len(offsets)
-                    _flush(ids, pieces_file, id_type)
+                    _flush(ids, tokens_file, id_type)
                     _flush(offsets, offsets_file, np.dtype(np.int64))
             sequences += len(offsets)
-            _flush(ids, pieces_file, id_type)
+            _flush(ids, tokens_file, id_type)
             _flush(offsets, offsets_file, np.dtype(np.int64))
         head = {"pairs": sequences // 2, "pieces": end, "id_type": id_type.name}
         (folder / _HEAD).write_text(json.dumps(head), encoding="utf-8")
@@ -80,22 +80,22 @@ class Examples:
             head = _read_head(folder)
             counts = [head[name] for name in ("pairs", "pieces")]
             if not all(type(count) is int and 0 <= count < 1 << 48 for count in counts):
-                raise ValueError(f"{_HEAD} has other things than numbers of pairs and pieces")
+                raise ValueError(f"{_HEAD} has other things than numbers of pairs and tokens")
             if head["id_type"] not in ("uint16", "uint32"):
                 raise ValueError(f"{_HEAD} has an id_type that is not known")
-            pieces, map_of_pieces = _mapped(folder / _PIECES, np.dtype(head["id_type"]), head["pieces"])
+            tokens, map_of_tokens = _mapped(folder / _PIECES, np.dtype(head["id_type"]), head["pieces"])
             offsets, map_of_offsets = _mapped(folder / _OFFSETS, np.dtype(np.int64), 2 * head["pairs"] + 1)
-            if offsets[0] != 0 or offsets[-1] != len(pieces):
+            if offsets[0] != 0 or offsets[-1] != len(tokens):
                 raise ValueError(f"{_OFFSETS} does not fit {_PIECES}")
             if not trusted and ((offsets[1:] < offsets[:-1]).any() or (offsets[2::2] == offsets[1::2]).any()):
                 raise ValueError(f"{_OFFSETS} goes back, or has targets of no length")
-            if not trusted and ids is not None and len(pieces) and pieces.max() >= ids:
+            if not trusted and ids is not None and len(tokens) and tokens.max() >= ids:
                 raise ValueError(f"{_PIECES} has ids that are not in the vocabulary")
         except (OSError, ValueError, KeyError, TypeError) as error:
             name = Path(error.filename).name if isinstance(error, OSError) and error.filename else ""
             why = f"{name}: {reason(error)}" if name else str(error)
             raise damaged(folder, why, fix=PREPARE_AGAIN) from None
-        return Examples(pieces, offsets, (*map_of_pieces, *map_of_offsets))
+        return Examples(tokens, offsets, (*map_of_tokens, *map_of_offsets))
 
     def __len__(self) -> int:
         return (len(self.offsets) - 1) // 2
@@ -107,7 +107,7 @@ class Examples:
         if not 0 <= index < len(self):
             raise IndexError(index)
         start, middle, end = self.offsets[2 * index : 2 * index + 3]
-        return self.pieces[start:middle].astype(np.int64), self.pieces[middle:end].astype(np.int64)
+        return self.tokens[start:middle].astype(np.int64), self.tokens[middle:end].astype(np.int64)
 
     def padded(
         self, sequences: Int[np.ndarray, " batch"], pad: int
@@ -120,7 +120,7 @@ class Examples:
         lengths = self.offsets[sequences + 1] - starts
         position = np.arange(lengths.max(initial=0))
         real = position < lengths[:, None]
-        ids = self.pieces[np.where(real, starts[:, None] + position, 0)].astype(np.int64)
+        ids = self.tokens[np.where(real, starts[:, None] + position, 0)].astype(np.int64)
         ids[~real] = pad
         return ids, real
 
@@ -136,12 +136,12 @@ class Examples:
 
     @cached_property
     def source_lengths(self) -> Int[np.ndarray, " pairs"]:
-        """Pieces of each source, `eos` included."""
+        """Tokens of each source, `eos` included."""
         return (self.offsets[1::2] - self.offsets[:-1:2]).astype(np.int32)
 
     @cached_property
     def target_lengths(self) -> Int[np.ndarray, " pairs"]:
-        """Pieces of each target, `eos` included."""
+        """Tokens of each target, `eos` included."""
         return (self.offsets[2::2] - self.offsets[1::2]).astype(np.int32)
 
 

@@ -123,5 +123,5 @@ class ImageExamples:
 
     @property
     def target_lengths(self) -> Int[np.ndarray, " images"]:
-        """Pieces of each target, `eos` included; 1 for a label."""
+        """Tokens of each target, `eos` included; 1 for a label."""
         return self.targets.target_lengths

@@ -1,4 +1,4 @@
-"""The two ends of a model: what it reads (pieces or images) and what it writes (pieces or labels)."""
+"""The two ends of a model: what it reads (tokens or images) and what it writes (tokens or labels)."""
 
 import os
 from dataclasses import dataclass

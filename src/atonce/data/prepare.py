@@ -55,7 +55,7 @@ def prepare(
 ) -> Prepared:
     """Read, split, tokenise and store a corpus in `folder`, which may hold other things beside.
 
-    Pieces are learned from the training pairs, unless a `tokenizer` is given. What was left out, and why, is
+    Tokens are learned from the training pairs, unless a `tokenizer` is given. What was left out, and why, is
     told on stderr, unless `quiet`, and stands in the report. Nothing in `folder`
     changes before all is done. Raises DataError if the corpus is broken, empty or too small to split, and
     DiskError if the disk is full or not writable.

@@ -1,6 +1,6 @@
-"""From pairs of texts to what a training reads: splits, pieces, stored examples; what is left out is counted.
+"""From pairs of texts to what a training reads: splits, tokens, stored examples; what is left out is counted.
 
-The corpus is streamed three times (to split it, to learn the pieces, to store the examples), and no more
+The corpus is streamed three times (to split it, to learn the tokens, to store the examples), and no more
 than hashes and one chunk of it is ever in memory.
 """
 
@@ -80,7 +80,7 @@ def stored_pairs(folder: Path, io_spec: IOSpec, *, trusted: bool) -> Stored:
     )
     if not trusted and isinstance(io_spec.target, Labels):
         for one in (train, valid):
-            labels = one.pieces[one.offsets[1:-1:2]]
+            labels = one.tokens[one.offsets[1:-1:2]]
             if (one.target_lengths != 1).any() or (labels >= len(io_spec.target)).any():
                 raise ValueError("the examples have labels that are not in labels.json")
     return train, valid, valid_pairs, test_pairs
@@ -335,7 +335,7 @@ def _store(
     train = Examples.write(examples / "train", encoded, vocabulary_size=io_spec.tokenizer.size)
     if len(train) == 0:
         raise DataError(
-            f"no training pair has at most {data.max_length} pieces on each side",
+            f"no training pair has at most {data.max_length} tokens on each side",
             why=f"all {split.counts.pairs_too_long:,} are longer than data.max_length allows",
             fix="raise data.max_length, or split the texts into sentences",
         )
@@ -418,7 +418,7 @@ def _is_respelt(read: str, given: str) -> bool:
 def _short_enough(
     examples: Iterator[Encoded], max_length: int, counts: _Counts, *, cut_sources: bool
 ) -> Iterator[Encoded]:
-    """The examples with at most `max_length` pieces on each side, `eos` not counted. Counts the pieces.
+    """The examples with at most `max_length` tokens on each side, `eos` not counted. Counts the tokens.
 
     `cut_sources`: longer sources are cut, and not left out.
     """
@@ -435,7 +435,7 @@ def _short_enough(
 
 
 def _cut(ids: Sequence[int], max_length: int) -> Sequence[int]:
-    """At most so many pieces, and then `eos`."""
+    """At most so many tokens, and then `eos`."""
     return [*ids[:max_length], ids[-1]] if len(ids) > max_length + 1 else ids
 
 

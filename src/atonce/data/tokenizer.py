@@ -1,4 +1,4 @@
-"""Text to pieces and back, without loss: sentencepiece, with bytes for whatever no piece covers."""
+"""Text to tokens and back, without loss: sentencepiece, with bytes for whatever no token covers."""
 
 import codecs
 import io
@@ -24,11 +24,11 @@ from atonce.errors import DataError, RunError, damaged, reason
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 MOST_LINES = 1_000_000
-"""Lines that pieces are learned from; of more, this many are drawn."""
+"""Lines that tokens are learned from; of more, this many are drawn."""
 MOST_CHARACTERS = 4_000
 """Of each line. Longer ones are cut, where sentencepiece would silently leave them out."""
 
-_SPACE = "\u2581"  # how sentencepiece writes a space inside a piece
+_SPACE = "\u2581"  # how sentencepiece writes a space inside a token
 _SPACE_BYTES = _SPACE.encode()
 _WORTH_A_BATCH = 10  # lines: to hand over a list takes as long as to encode some
 _WORTH_THREADS = 100  # lines: to start threads takes as long as to encode some dozens
@@ -43,7 +43,7 @@ _RULES: tuple[Normalization, ...] = ("spaces", "nfc", "nfkc")
 
 
 class Tokenizer:
-    """Pieces for both sides of a corpus. `decode(encode(text)) == normalized(text)`, whatever a text holds.
+    """Tokens for both sides of a corpus. `decode(encode(text)) == normalized(text)`, whatever a text holds.
 
     Ids 0 to 3 are `pad`, `unk` (never produced), `bos` and `eos`. `encode` adds none of them.
     """
@@ -59,18 +59,18 @@ class Tokenizer:
         self._model = model
         self.normalization: Normalization = _rule_of(model)
         """How texts are spelt before they are cut; part of the model, and of its file."""
-        self._pieces: list[str] = [self._processor.id_to_piece(id) for id in range(self.size)]
+        self._tokens: list[str] = [self._processor.id_to_piece(id) for id in range(self.size)]
         self._bytes = [self._spelt(id) for id in range(self.size)]
         self._byte_ids = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in range(256)]
         specials = [getattr(self._processor, f"{name}_id")() for name in ("pad", "unk", "bos", "eos")]
         if specials != [PAD, UNK, BOS, EOS] or not all(map(self._processor.is_byte, self._byte_ids)):
-            raise ValueError("its special pieces or its bytes are not where atonce puts them")
+            raise ValueError("its special tokens or its bytes are not where atonce puts them")
 
     @classmethod
     def train(cls, lines: Iterable[str], config: VocabularyConfig) -> "Tokenizer":
-        """Learn pieces from `lines`, which are streamed. The same lines and config give the same pieces.
+        """Learn tokens from `lines`, which are streamed. The same lines and config give the same tokens.
 
-        A small corpus gets fewer pieces than `config.size`. Raises DataError if there is no text at all.
+        A small corpus gets fewer tokens than `config.size`. Raises DataError if there is no text at all.
         """
         drawn = _sample((line[:MOST_CHARACTERS] for line in lines), MOST_LINES)
         drawn = normalized(drawn, config.normalization)
@@ -120,12 +120,12 @@ class Tokenizer:
     def words_stand_alone(self) -> bool:
         """Whether a text with single spaces between its words has the ids of one word after the other.
 
-        So it is with BPE, known by scores that are ranks, where no piece reaches over a space: no merge waits
-        for another word's. With unigram pieces, scores are added up over the text and rounded on the way.
+        So it is with BPE, known by scores that are ranks, where no token reaches over a space: no merge waits
+        for another word's. With unigram tokens, scores are added up over the text and rounded on the way.
         """
         normal = [id for id in range(_META_PIECES, self.size)]
         ranks = [-self._processor.get_score(id) for id in normal]
-        joined = any(_SPACE in self._pieces[id].lstrip(_SPACE) for id in normal)
+        joined = any(_SPACE in self._tokens[id].lstrip(_SPACE) for id in normal)
         return ranks == list(range(len(ranks))) and not joined
 
     def normalized(self, text: str) -> str:
@@ -137,7 +137,7 @@ class Tokenizer:
         return normalized(lines, self.normalization)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of the text's pieces. No `bos`, no `eos`."""
+        """The ids of the text's tokens. No `bos`, no `eos`."""
         return self.encode_normalized_text(self.normalized(text))
 
     def encode_lines(self, lines: list[str]) -> list[list[int]]:
@@ -157,25 +157,25 @@ class Tokenizer:
         """The text that the ids spell. Special ones are passed over; broken characters become U+FFFD."""
         return self._raw(ids).decode("utf-8", "replace").removeprefix(" ")
 
-    def pieces(self, ids: Sequence[int]) -> list[str]:
-        """How each piece is written: U+2581 for a space, "<0xE2>" for a byte."""
-        return [self._pieces[id] for id in ids]
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """How each token is written: U+2581 for a space, "<0xE2>" for a byte."""
+        return [self._tokens[id] for id in ids]
 
-    def piece_spans(self, text: str) -> list[tuple[int, int]]:
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
         """For each id of `encode(text)`, from which character of `normalized(text)` to which it reaches.
 
-        The spans follow one another without a gap. A space belongs to the piece that begins with it, and
+        The spans follow one another without a gap. A space belongs to the token that begins with it, and
         bytes of one character all have its span. What stands for the beginning of the text is (0, 0).
         """
         return self.spans(self.encode(text))
 
     def spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
-        """As `piece_spans`, of `decode(ids)`, whatever the ids: a model need not write those of `encode`.
+        """As `token_spans`, of `decode(ids)`, whatever the ids: a model need not write those of `encode`.
 
         Special ids stand for no character.
         """
         raw = self._raw(ids)
-        # Every text is encoded with a space before it, so that a word is the same piece at the beginning.
+        # Every text is encoded with a space before it, so that a word is the same token at the beginning.
         before = int(raw.startswith(b" "))
         characters = [max(character - before, -1) for character in _character_of_each_byte(raw)]
         spans: list[tuple[int, int]] = []
@@ -194,12 +194,12 @@ class Tokenizer:
 
     def _spelt(self, id: int) -> bytes:
         """The bytes that an id adds to a text."""
-        piece = self._pieces[id]
+        token = self._tokens[id]
         if self._processor.is_byte(id):
-            return bytes([int(piece[1:-1], 16)])
+            return bytes([int(token[1:-1], 16)])
         if self._processor.is_control(id) or self._processor.is_unknown(id):
             return b""
-        return piece.replace(_SPACE, " ").encode()
+        return token.replace(_SPACE, " ").encode()
 
     def _raw(self, ids: Sequence[int]) -> bytes:
         return b"".join([self._bytes[id] for id in ids])
@@ -212,7 +212,7 @@ class Tokenizer:
         return self._respelt(ids, stand_in.encode(), _SPACE_BYTES) if stand_in else ids
 
     def _respelt(self, ids: list[int], old: bytes, new: bytes) -> list[int]:
-        """Replace each run of byte pieces that spells `old` by one that spells `new`."""
+        """Replace each run of byte tokens that spells `old` by one that spells `new`."""
         run, replacement = [[self._byte_ids[byte] for byte in bytes_] for bytes_ in (old, new)]
         respelt, index = [], 0
         while index < len(ids):
@@ -237,18 +237,18 @@ def _mark(rule: Normalization) -> bytes:
 def _check_model(model: bytes) -> None:
     """Raise ValueError for what sentencepiece would read, and should not: it does not check what it is given.
 
-    Of a model of ours, which has no table of characters in place of others: pieces as they must be (special
+    Of a model of ours, which has no table of characters in place of others: tokens as they must be (special
     ones, bytes, and then texts that differ), and specifications.
     """
-    pieces: list[tuple[str, int]] = []
+    tokens: list[tuple[str, int]] = []
     for field, value in _fields(model):
         if field == 1:
-            piece = dict(_fields(_text(value)))
-            score = struct.unpack("<f", piece.get(2, b"\0\0\0\0"))[0] if piece.keys() <= {1, 2, 3} else inf
-            kind = piece.get(3, 1)
+            token = dict(_fields(_text(value)))
+            score = struct.unpack("<f", token.get(2, b"\0\0\0\0"))[0] if token.keys() <= {1, 2, 3} else inf
+            kind = token.get(3, 1)
             if not isfinite(score) or not isinstance(kind, int):
-                raise ValueError(f"its piece {len(pieces)} is none")
-            pieces.append((_text(piece.get(1, b"")).decode("utf-8"), kind))
+                raise ValueError(f"its token {len(tokens)} is none")
+            tokens.append((_text(token.get(1, b"")).decode("utf-8"), kind))
         elif field in (3, 5):
             if any(field in (2, 6) and value for field, value in _fields(_text(value))):
                 raise ValueError("it has a table of characters in place of others")
@@ -256,21 +256,21 @@ def _check_model(model: bytes) -> None:
             dict(_fields(_text(value)))
         else:
             raise ValueError(f"it has a field {field}, which no model of ours has")
-    kinds = [kind for _, kind in pieces]
+    kinds = [kind for _, kind in tokens]
     wanted = [
         _CONTROL,
         _UNKNOWN,
         _CONTROL,
         _CONTROL,
         *[_BYTE] * 256,
-        *[_NORMAL] * (len(pieces) - _META_PIECES),
+        *[_NORMAL] * (len(tokens) - _META_PIECES),
     ]
-    names = {name for name, _ in pieces}
-    if kinds != wanted or len(names) < len(pieces) or "" in names:
-        raise ValueError("its pieces are not what atonce makes them")
+    names = {name for name, _ in tokens}
+    if kinds != wanted or len(names) < len(tokens) or "" in names:
+        raise ValueError("its tokens are not what atonce makes them")
 
 
-_NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # kinds of pieces
+_NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # kinds of tokens
 
 
 def _text(value: "int | bytes") -> bytes:
@@ -383,7 +383,7 @@ def _trainer_options(config: VocabularyConfig) -> dict[str, Any]:
 
 
 def _rare(lines: list[str], config: VocabularyConfig) -> dict[int, str]:
-    """A table for str.translate that turns characters which get no piece of their own into spaces.
+    """A table for str.translate that turns characters which get no token of their own into spaces.
 
     These are the rarest `_RARE` of all characters in the text, and whatever would fill more than half of
     the vocabulary: the trainer gives up on a vocabulary that does not hold all characters it is shown.

@@ -31,7 +31,7 @@ class Hypotheses(NamedTuple):
 
     sentences: Int[Tensor, " sentences"]
     """Which sentence of the batch each one is."""
-    pieces: Int[Tensor, "sentences width length"]
+    tokens: Int[Tensor, "sentences width length"]
     totals: Float[Tensor, "sentences width"]
     """Log-probabilities; -inf where there are fewer beginnings than places."""
 
@@ -65,8 +65,8 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """The best hypotheses found for each sentence, at most `width`, best first; sentences in order.
 
-    `max_lengths`: pieces after which each output is cut off. `alpha`: exponent of the length penalty.
-    `candidates`: pieces that alone are looked at. `prefix`: pieces that every output begins with; at least
+    `max_lengths`: tokens after which each output is cut off. `alpha`: exponent of the length penalty.
+    `candidates`: tokens that alone are looked at. `prefix`: tokens that every output begins with; at least
     one comes behind them. `on_step`: told of each step, whose tensors it must read at once.
     A sentence is done once `width` hypotheses have ended and no beginning scores better than the worst of
     them. Those that are done leave the batch, many at a time.
@@ -106,7 +106,7 @@ def beam_search(
             # They stay as rows until it pays to move the others. Without a likely beginning, nothing more
             # is found.
             beams.totals[~torch.tensor(is_open, device=token.device)] = -torch.inf
-        token = beams.pieces[:, :, -1].flatten()
+        token = beams.tokens[:, :, -1].flatten()
         state, listed = reorder((state, listed), parents.flatten(), kept)
         pause()
     return [sorted(hypotheses, key=lambda h: -h.score)[:width] for hypotheses in found]
@@ -125,18 +125,18 @@ def _beginning(begun: Prefill, prefix: Sequence[int]) -> Hypotheses:
 def _grow(
     beams: Hypotheses, choice: Continuations, eos: int, width: int
 ) -> tuple[Hypotheses, Int[Tensor, "sentences width"], Hypotheses]:
-    """Add a piece to each beginning, as chosen.
+    """Add a token to each beginning, as chosen.
 
     Returns the best `width` new beginnings that go on, the row each one's parent has in the decoder's state,
     and those that ended among the best `width`.
     """
     sentences, places = beams.totals.shape
-    best, place, piece = choice  # each (sentences, 2 × width), best first
-    # (sentences, 2 × width, length + 1): what each continues, and its new piece.
+    best, place, token = choice  # each (sentences, 2 × width), best first
+    # (sentences, 2 × width, length + 1): what each continues, and its new token.
     grown = torch.cat(
-        [beams.pieces.gather(1, place[..., None].expand(-1, -1, beams.pieces.shape[2])), piece[..., None]], -1
+        [beams.tokens.gather(1, place[..., None].expand(-1, -1, beams.tokens.shape[2])), token[..., None]], -1
     )
-    is_end = piece == eos
+    is_end = token == eos
 
     # An end beyond the best `width` is no hypothesis: a better beginning than it goes on in its place.
     ended_here = is_end[:, :width] & best[:, :width].isfinite()
@@ -146,13 +146,13 @@ def _grow(
     )
 
     goes_on = best.masked_fill(is_end, -torch.inf)
-    # A table with one place and few pieces has fewer continuations than the beam is wide.
+    # A table with one place and few tokens has fewer continuations than the beam is wide.
     kept, order = goes_on.topk(min(width, goes_on.shape[1]), dim=1)
     # From places within a sentence to rows of the decoder's state, which has sentence after sentence.
     first_rows = torch.arange(sentences, device=place.device)[:, None] * places
     parents = first_rows + place.gather(1, order)
-    kept_pieces = grown.gather(1, order[..., None].expand(-1, -1, grown.shape[2]))
-    return Hypotheses(beams.sentences, kept_pieces, kept), parents, ended
+    kept_tokens = grown.gather(1, order[..., None].expand(-1, -1, grown.shape[2]))
+    return Hypotheses(beams.sentences, kept_tokens, kept), parents, ended
 
 
 def _collect(found: list[list[Hypothesis]], beams: Hypotheses, alpha: float) -> None:

@@ -42,7 +42,7 @@ class Classifier(Predictor):
     def __init__(
         self, model: Seq2Seq, io_spec: IOSpec, *, longest_source: int = 256, name: str = "model"
     ) -> None:
-        """`io_spec`: what it reads, and its labels. `longest_source`: pieces of a text that are read."""
+        """`io_spec`: what it reads, and its labels. `longest_source`: tokens of a text that are read."""
         super().__init__(model, name)
         assert isinstance(io_spec.target, Labels)
         self.io_spec = io_spec

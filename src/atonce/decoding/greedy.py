@@ -1,4 +1,4 @@
-"""Greedy search: take the likeliest piece at each step. With a temperature, draw one instead."""
+"""Greedy search: take the likeliest token at each step. With a temperature, draw one instead."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,7 +21,7 @@ from atonce.shapes import Float, Int
 
 COLDEST, HOTTEST = 1e-30, 1e30
 """What a temperature beyond these is taken for: in float32 it might be 0, or infinite. The one draws the
-likeliest piece, the other each as often as any other."""
+likeliest token, the other each as often as any other."""
 
 
 @torch.inference_mode()
@@ -35,34 +35,34 @@ def greedy(
     temperature: float = 0.0,
     prefix: Sequence[int] = (),
     generator: torch.Generator | None = None,
-    on_token: Callable[[int, int], None] = lambda sentence, piece: None,
+    on_token: Callable[[int, int], None] = lambda sentence, token: None,
 ) -> list[Hypothesis]:
     """One hypothesis for each sentence, in order.
 
-    `max_lengths`: pieces after which each output is cut off. `alpha`: length penalty in the score.
-    `temperature`: 0 takes the likeliest piece; above, pieces are drawn from softmax(logits / temperature)
-    with `generator`, or torch's own. `prefix`: pieces that every output begins with; at least one comes
-    behind them. `on_token`: told of each piece when it is chosen, and of which sentence it is.
+    `max_lengths`: tokens after which each output is cut off. `alpha`: length penalty in the score.
+    `temperature`: 0 takes the likeliest token; above, tokens are drawn from softmax(logits / temperature)
+    with `generator`, or torch's own. `prefix`: tokens that every output begins with; at least one comes
+    behind them. `on_token`: told of each token when it is chosen, and of which sentence it is.
     Sentences that have ended leave the batch, many at a time.
     """
-    token, totals, state = prefill(decoder, memory, special.bos, prefix)
-    suppress = torch.tensor(special.suppress, dtype=torch.long, device=token.device)
-    sentences, longest = list(range(len(token))), min_length_after(prefix, max_lengths).tolist()
+    tokens, totals, state = prefill(decoder, memory, special.bos, prefix)
+    suppress = torch.tensor(special.suppress, dtype=torch.long, device=tokens.device)
+    sentences, longest = list(range(len(tokens))), min_length_after(prefix, max_lengths).tolist()
     outputs: list[list[int]] = [[*prefix] for _ in sentences]
     found: dict[int, Hypothesis] = {}
     for length in range(len(prefix) + 1, max(longest) + 1):
-        features, state = decoder.advance(token, state)
+        features, state = decoder.advance(tokens, state)
         if temperature > 0:
             choice = _drawn(decoder, features, totals, suppress, temperature, generator)
         else:
             choice = topk_continuations(decoder, features, totals, suppress, 1)
-        token, totals = choice.pieces[:, 0], choice.totals
-        for sentence, piece, total in zip(sentences, token.tolist(), totals[:, 0].tolist(), strict=True):
+        tokens, totals = choice.tokens[:, 0], choice.totals
+        for sentence, token, total in zip(sentences, tokens.tolist(), totals[:, 0].tolist(), strict=True):
             if sentence in found:
                 continue
-            outputs[sentence].append(piece)
-            on_token(sentence, piece)
-            if piece == special.eos or length == longest[sentence]:
+            outputs[sentence].append(token)
+            on_token(sentence, token)
+            if token == special.eos or length == longest[sentence]:
                 score = total / length_penalty(length, alpha)
                 found[sentence] = Hypothesis(tuple(outputs[sentence]), total, score)
         if len(found) == len(outputs):
@@ -71,8 +71,8 @@ def greedy(
         if should_compact(len(outputs) - len(found), len(sentences)):
             open_rows = [row for row, sentence in enumerate(sentences) if sentence not in found]
             sentences = [sentences[row] for row in open_rows]
-            kept = torch.tensor(open_rows, device=token.device)
-            token, totals, state = reorder((token, totals, state), kept, kept)
+            kept = torch.tensor(open_rows, device=tokens.device)
+            tokens, totals, state = reorder((tokens, totals, state), kept, kept)
     return [found[sentence] for sentence in range(len(outputs))]
 
 
@@ -84,7 +84,7 @@ def _drawn(
     temperature: float,
     generator: torch.Generator | None,
 ) -> Continuations:
-    """A piece for each row, drawn at random. Log-probabilities are the same at any temperature.
+    """A token for each row, drawn at random. Log-probabilities are the same at any temperature.
 
     Some rows at a time: five tables of all scores would exist at once.
     """

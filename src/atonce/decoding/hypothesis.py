@@ -14,30 +14,30 @@ from atonce.shapes import Float, Int
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The pieces that search must know by number."""
+    """The tokens that search must know by number."""
 
     bos: int
-    """Stands before the first piece."""
+    """Stands before the first token."""
     eos: int
     """Ends a sentence."""
     suppress: tuple[int, ...] = ()
-    """Pieces that no output may hold, such as padding. Their share of the probability stays theirs."""
+    """Tokens that no output may hold, such as padding. Their share of the probability stays theirs."""
 
 
 @dataclass(frozen=True)
 class Hypothesis:
     """One output."""
 
-    pieces: tuple[int, ...]
+    tokens: tuple[int, ...]
     """Without `bos`; with `eos`, unless the output was cut off at its longest."""
     log_probability: float
-    """Of all pieces together, in nats."""
+    """Of all tokens together, in nats."""
     score: float
     """What hypotheses are sorted by: the log-probability, divided by the length penalty."""
 
 
 def length_penalty(length: int, alpha: float) -> float:
-    """What the log-probability of `length` pieces, `eos` included, is divided by (Wu 2016, equation 14)."""
+    """What the log-probability of `length` tokens, `eos` included, is divided by (Wu 2016, equation 14)."""
     return float(((5 + length) / 6) ** alpha)
 
 
@@ -63,29 +63,29 @@ def should_compact(open_sentences: int, searched: int) -> bool:
 
 
 class Prefill(NamedTuple):
-    """Where search begins: one beginning of each sentence, the same pieces for all."""
+    """Where search begins: one beginning of each sentence, the same tokens for all."""
 
     token: Int[Tensor, " batch"]
-    """The last piece, which is not taken in yet: `bos` where nothing is forced."""
+    """The last token, which is not taken in yet: `bos` where nothing is forced."""
     totals: Float[Tensor, "batch 1"]
-    """Log-probabilities of the forced pieces together, among all pieces: 0 where nothing is forced."""
+    """Log-probabilities of the forced tokens together, among all tokens: 0 where nothing is forced."""
     state: State
     """Of the decoder, before `token`."""
 
 
 def prefill(decoder: Decoder, memory: Memory, bos: int, prefix: Sequence[int] = ()) -> Prefill:
-    """Take in `bos` and `prefix`, the pieces that every output begins with, but the last of them."""
+    """Take in `bos` and `prefix`, the tokens that every output begins with, but the last of them."""
     state = decoder.start(memory)
     token = torch.full((len(memory.mask),), bos, device=memory.mask.device)
     totals = memory.states.new_zeros(len(token), 1)
-    for piece in prefix:
+    for forced in prefix:
         logits, state = decoder.step(token, state)
-        totals = totals + logits.log_softmax(-1)[:, piece, None]
-        token = torch.full_like(token, piece)
+        totals = totals + logits.log_softmax(-1)[:, forced, None]
+        token = torch.full_like(token, forced)
         pause()
     return Prefill(token, totals, state)
 
 
 def min_length_after(prefix: Sequence[int], max_lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-    """`max_lengths`, or more where they leave no room for a piece behind `prefix`."""
+    """`max_lengths`, or more where they leave no room for a token behind `prefix`."""
     return max_lengths.clamp(min=len(prefix) + 1) if prefix else max_lengths

@@ -22,7 +22,7 @@ from atonce.shapes import Bool, Float, UInt8
 
 IMAGES_AT_ONCE = 64
 LONGEST_OUTPUT = 64
-"""Pieces after which a text is cut off: a small image has no room for more."""
+"""Tokens after which a text is cut off: a small image has no room for more."""
 
 
 class ImageReader(Predictor):
@@ -88,8 +88,8 @@ class ImageReader(Predictor):
     ) -> Translation | list[Translation]:
         """The text in one image, or in each of several: of the shape it was trained on, 0 (paper) to 255.
 
-        `beam`, `nbest`: see `Translator.translate`. `on_progress` is called with the number of images read since
-        the last call. Raises RecipeError for a beam or `nbest` below 1.
+        `beam`, `nbest`: see `Translator.translate`. `on_progress` is called with the number of images read
+        since the last call. Raises RecipeError for a beam or `nbest` below 1.
         """
         if isinstance(images, np.ndarray) and images.ndim == 2:
             return self.read_images([images], beam=beam, nbest=nbest, on_progress=on_progress)[0]

@@ -81,7 +81,7 @@ def load(
 
     `fast`: outputs that are about as good, not the same, in less time on a CPU. Where it can, it multiplies
     in eight bits; with numba, search is compiled. Without, beam search over texts looks at short lists: what
-    pieces they hold is learned from the training pairs the first time and kept in the run.
+    tokens they hold is learned from the training pairs the first time and kept in the run.
     """
     folder = RunFolder.open(run)
     if task is not None:

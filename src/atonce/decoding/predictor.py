@@ -76,8 +76,8 @@ class Predictor(ABC):
     ) -> list[str]:
         """The best output for each source, in order: a text, or the name of a label.
 
-        `beam`: hypotheses kept at each step, where there are steps. `on_progress` is called with the number of
-        outputs (of long texts, segments) made since the last call.
+        `beam`: hypotheses kept at each step, where there are steps. `on_progress` is called with the number
+        of outputs (of long texts, segments) made since the last call.
         """
 
     @property
@@ -112,7 +112,7 @@ class Predictor(ABC):
 def padded(
     sequences: Sequence[Sequence[int]], device: torch.device
 ) -> tuple[Int[Tensor, "batch len"], Bool[Tensor, "batch len"]]:
-    """Sequences of pieces as rows of equal length, and which positions are real."""
+    """Sequences of tokens as rows of equal length, and which positions are real."""
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     rows = torch.full((len(sequences), int(lengths.max())), PAD)
     for row, sequence in zip(rows, sequences, strict=True):

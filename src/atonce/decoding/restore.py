@@ -33,7 +33,7 @@ class Restored:
     io_spec: IOSpec
     recipe: Recipe
     shortlist: Shortlist | None
-    """Pieces that beam search over texts looks at; None: all."""
+    """Tokens that beam search over texts looks at; None: all."""
     name: str
     """That of the run folder."""
 

@@ -29,17 +29,17 @@ def search(
     prefix: Sequence[int] = (),
     generator: torch.Generator | None = None,
     on_step: Callable[[BeamStep], None] | None = None,
-    on_token: Callable[[int, int], None] = lambda sentence, piece: None,
+    on_token: Callable[[int, int], None] = lambda sentence, token: None,
 ) -> list[list[Hypothesis]]:
-    """The best hypotheses for each row of `memory`; one each where `width` is 1, and `draws` where pieces are
+    """The best hypotheses for each row of `memory`; one each where `width` is 1, and `draws` where tokens are
     drawn.
 
-    `longest`: pieces after which each output is cut off. `alpha`: length penalty. `temperature`: above 0,
-    pieces are drawn from the softmax of the scores divided by it (with `generator`, or torch's own), `draws`
+    `longest`: tokens after which each output is cut off. `alpha`: length penalty. `temperature`: above 0,
+    tokens are drawn from the softmax of the scores divided by it (with `generator`, or torch's own), `draws`
     times for each row, each by itself: outputs may be equal, and stay in the order in which they were drawn.
-    `candidates`: pieces that beam search alone looks at. `prefix`: pieces that every output begins with.
-    `on_step`: told of each step of beam search; with it, a `width` of 1 is beam search too. `on_token`: told of
-    each piece that is chosen where `width` is 1, and of its row.
+    `candidates`: tokens that beam search alone looks at. `prefix`: tokens that every output begins with.
+    `on_step`: told of each step of beam search; with it, a `width` of 1 is beam search too. `on_token`: told
+    of each token that is chosen where `width` is 1, and of its row.
     """
     special = SpecialTokens(tokenizer.bos, tokenizer.eos, suppress=suppressed_tokens(tokenizer))
     max_lengths = torch.tensor(longest, device=memory.states.device)
@@ -65,7 +65,7 @@ def search(
 def search_bytes(vocab: int, dim: int, *, width: int, device: torch.device) -> dict[str, int]:
     """What a step of search holds, at least, for `width` beginnings of a sentence, in bytes.
 
-    By what it is: the scores of `vocab` pieces behind each, and a vector of each.
+    By what it is: the scores of `vocab` tokens behind each, and a vector of each.
     """
     if width == 1:
         of_a_score = _TWICE
@@ -97,7 +97,7 @@ def check_search_fits(
     """Raises RecipeError where a search would take more memory than there is: see `search`.
 
     `draws`: outputs that are drawn; 0 where they are searched for. `forced`: whether there is a prefix.
-    `listed`: how many pieces are looked at behind each beginning, where it is not all of them.
+    `listed`: how many tokens are looked at behind each beginning, where it is not all of them.
     """
     (vocab, dim), device = decoder.output.weight.shape, decoder.output.weight.device
 
@@ -131,7 +131,7 @@ _SURELY_THERE = 2**28
 
 
 def suppressed_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """Pieces that no output may hold."""
+    """Tokens that no output may hold."""
     return tokenizer.pad, tokenizer.unk, tokenizer.bos
 
 

@@ -9,10 +9,10 @@ _BOUNDARIES = (r"(?<=[.!?…])\s+|(?<=[。！？])", r"(?<=[,;:])\s+|(?<=[、，
 
 
 def segments(text: str, tokenizer: Tokenizer, longest: int) -> list[str]:
-    """The text in parts of at most `longest` pieces each, `eos` included; no part if it is blank.
+    """The text in parts of at most `longest` tokens each, `eos` included; no part if it is blank.
 
     A text that is short enough is its only part, unchanged. Of a longer one, only space around cuts is lost.
-    A single character is a part, however many pieces spell it.
+    A single character is a part, however many tokens spell it.
     """
     if not text.strip():
         return []

@@ -1,4 +1,4 @@
-"""Which pieces come next: the likeliest of thousands, for every beginning that is searched."""
+"""Which tokens come next: the likeliest of thousands, for every beginning that is searched."""
 
 from typing import NamedTuple
 
@@ -22,10 +22,10 @@ class Continuations(NamedTuple):
     """The best continuations of each sentence, best first."""
 
     totals: Float[Tensor, "sentences count"]
-    """Log-probability of the beginning with its new piece."""
+    """Log-probability of the beginning with its new token."""
     places: Int[Tensor, "sentences count"]
     """Which of the sentence's beginnings each one continues."""
-    pieces: Int[Tensor, "sentences count"]
+    tokens: Int[Tensor, "sentences count"]
 
 
 def topk_continuations(
@@ -39,8 +39,8 @@ def topk_continuations(
     """The `count` likeliest continuations of each sentence; fewer where there are no more.
 
     `features`: of the next position of each beginning, sentence after sentence. `totals`: log-probabilities
-    of the beginnings; -inf where there is none. `suppress`: pieces that are not chosen; their share of the
-    probability stays theirs. `candidates`: pieces that alone are looked at, and share the probability.
+    of the beginnings; -inf where there is none. `suppress`: tokens that are not chosen; their share of the
+    probability stays theirs. `candidates`: tokens that alone are looked at, and share the probability.
 
     Scores of some rows are made, looked through and forgotten: a table of all would be moved through memory
     several times.
@@ -70,22 +70,22 @@ def _best_of_candidates(
     """Look at each sentence's own few."""
     grown = candidates.scores(features).log_softmax(-1) + totals[..., None]
     top, index = _top(grown.flatten(1), count)
-    listed = candidates.pieces.shape[1]
-    return Continuations(top, index // listed, candidates.pieces.gather(1, index % listed))
+    listed = candidates.tokens.shape[1]
+    return Continuations(top, index // listed, candidates.tokens.gather(1, index % listed))
 
 
 def _best_of_rows(
     gains: Float[Tensor, "rows count"],
-    pieces: Int[Tensor, "rows count"],
+    tokens: Int[Tensor, "rows count"],
     totals: Float[Tensor, "sentences width"],
 ) -> Continuations:
     """Of the best of each beginning, the best of each sentence."""
     count, width = gains.shape[1], totals.shape[1]
     if width == 1:
-        return Continuations(gains + totals, torch.zeros_like(pieces), pieces)
+        return Continuations(gains + totals, torch.zeros_like(tokens), tokens)
     grown = (gains.unflatten(0, totals.shape) + totals[..., None]).flatten(1)
     best, index = _top(grown, count)
-    return Continuations(best, index // count, pieces.view(len(totals), -1).gather(1, index))
+    return Continuations(best, index // count, tokens.view(len(totals), -1).gather(1, index))
 
 
 def _best(
@@ -109,8 +109,8 @@ def _best_of_all(
     """Look at every continuation."""
     gains = scores.log_softmax(-1).index_fill_(1, suppress, -torch.inf)
     if totals.shape[1] == 1:
-        gain, piece = _top(gains, count)
-        return Continuations(gain + totals, torch.zeros_like(piece), piece)
+        gain, token = _top(gains, count)
+        return Continuations(gain + totals, torch.zeros_like(token), token)
     grown = (gains.unflatten(0, totals.shape) + totals[..., None]).flatten(1)
     return _choice(*_top(grown, count), scores.shape[1])
 

@@ -111,10 +111,10 @@ class Translator(Predictor):
         shortlist: Shortlist | None = None,
         name: str = "model",
     ) -> None:
-        """`longest_source`: pieces of the longest source it was trained on; longer texts go in segments.
+        """`longest_source`: tokens of the longest source it was trained on; longer texts go in segments.
 
         `whole`: what is written is about a text as a whole, a summary: of a longer one, only the beginning is
-        read. `shortlist`: pieces that beam search makes outputs of; all without it. `name`: what figures call
+        read. `shortlist`: tokens that beam search makes outputs of; all without it. `name`: what figures call
         it.
         """
         super().__init__(model, name)
@@ -178,14 +178,14 @@ class Translator(Predictor):
         """Translate (or summarize) one text, or each of a list of them; an empty one stays empty.
 
         `beam`: hypotheses kept at each step (the recipe's by default; 1 is greedy). `nbest`: alternatives
-        wanted; the beam is at least as wide. `temperature`: above 0, draw pieces at random instead
+        wanted; the beam is at least as wide. `temperature`: above 0, draw tokens at random instead
         (with `generator`, or torch's own); then `nbest` outputs are drawn, each by itself, so
-        that likely ones may come twice. `prefix`: a text, or pieces by number, that every output begins
+        that likely ones may come twice. `prefix`: a text, or tokens by number, that every output begins
         with. `on_progress` is called with the number of segments done since the last call.
 
         Raises RecipeError for a temperature below 0, or a beam beside one: what is drawn is not searched for;
         and for a beam or `nbest` below 1.
-        With a prefix, raises RecipeError for a text that is too long to be read at once, or for pieces that
+        With a prefix, raises RecipeError for a text that is too long to be read at once, or for tokens that
         no output begins with. White space at the end of a prefix is not forced: it belongs to the next word.
         """
         if isinstance(texts, str):
@@ -199,7 +199,7 @@ class Translator(Predictor):
         width = max(beam or self.config.beam, nbest)
         parts = self._parts(texts)
         sources = [part for text_parts in parts for part in text_parts]
-        begun = self.prefix_pieces(prefix)
+        begun = self.prefix_tokens(prefix)
         if begun and max(map(len, parts), default=0) > 1:
             raise self._too_long()
         with self.evaluating():
@@ -230,39 +230,39 @@ class Translator(Predictor):
         without: Collection[int] = (),
         on_step: Callable[[BeamStep], None] | None = None,
     ) -> list[Hypothesis]:
-        """The best outputs for one text as pieces, at most `beam` of them, best first.
+        """The best outputs for one text as tokens, at most `beam` of them, best first.
 
         With a `temperature`, as many as `draws` says are drawn instead; they may be equal. `beam`,
-        `temperature`, `generator`, `prefix`: see `translate`; `without`: see `source_pieces`; `on_step`: see
+        `temperature`, `generator`, `prefix`: see `translate`; `without`: see `source_tokens`; `on_step`: see
         `beam_search`, which is used for a beam of 1 too, then. Raises RecipeError as these do. A blank text
         is no exception here: the model reads the end of the sentence and writes what it will.
         """
         check_outputs(beam, draws)
         check_drawing(temperature, beam)
-        source = self.source_pieces(text, without=without)
+        source = self.source_tokens(text, without=without)
         with self.evaluating():
             found = self._search(
                 [source], beam or self.config.beam, temperature, lambda _: None,
-                prefix=self.prefix_pieces(prefix), on_step=on_step, draws=draws, generator=generator,
+                prefix=self.prefix_tokens(prefix), on_step=on_step, draws=draws, generator=generator,
             )[0]  # fmt: skip
         return sorted(found, key=lambda one: -one.score)
 
-    def source_pieces(self, text: str, *, without: Collection[int] = ()) -> list[int]:
-        """The pieces that are read of one text, without the end of the sentence, which comes behind them.
+    def source_tokens(self, text: str, *, without: Collection[int] = ()) -> list[int]:
+        """The tokens that are read of one text, without the end of the sentence, which comes behind them.
 
-        `without`: places of pieces that are left out, counted from 0. Left out means as if the text did not
+        `without`: places of tokens that are left out, counted from 0. Left out means as if the text did not
         have them: what comes behind moves up. A mask in the middle of a text would mean something else to
         each model (a recurrent net has read the word by then, a Transformer keeps its place free), and
         nothing that it has met in training; this means the same to all.
 
         Raises RecipeError for a text that is too long to be read at once, or for a place that it has not.
         """
-        pieces = self.tokenizer.encode(text)
+        tokens = self.tokenizer.encode(text)
         if self.whole:
-            pieces = pieces[: self.longest_source]
+            tokens = tokens[: self.longest_source]
         elif self.in_segments(text):
             raise self._too_long()
-        return _without(pieces, without)
+        return _without(tokens, without)
 
     def is_blank(self, text: str) -> bool:
         """Whether a text has nothing to be translated: its output is empty, too."""
@@ -273,25 +273,25 @@ class Translator(Predictor):
         return not self.whole and len(self.tokenizer.encode(text)) >= self.longest_source
 
     def longest_output(self, source: int) -> int:
-        """Pieces after which an output is cut off, of a source of so many."""
+        """Tokens after which an output is cut off, of a source of so many."""
         # A ratio alone would cut off what very short texts become.
         return int(self.config.max_length_ratio * source) + 10
 
-    def prefix_pieces(self, prefix: str | Sequence[int]) -> list[int]:
-        """The pieces of a prefix, a text or pieces by number: see `translate`."""
+    def prefix_tokens(self, prefix: str | Sequence[int]) -> list[int]:
+        """The tokens of a prefix, a text or tokens by number: see `translate`."""
         return self.tokenizer.encode(prefix.rstrip()) if isinstance(prefix, str) else self._known(prefix)
 
-    def target_pieces(self, target: str | Sequence[int]) -> list[int]:
-        """The pieces of a whole output, a text or pieces by number, as search finds them.
+    def target_tokens(self, target: str | Sequence[int]) -> list[int]:
+        """The tokens of a whole output, a text or tokens by number, as search finds them.
 
-        A text has `eos` behind it; pieces have it where it is the last of them, and are cut off without it.
-        Raises RecipeError for pieces that are not part of a text, or if there is none at all.
+        A text has `eos` behind it; tokens have it where it is the last of them, and are cut off without it.
+        Raises RecipeError for tokens that are not part of a text, or if there is none at all.
         """
         if isinstance(target, str):
             return [*self.tokenizer.encode(target), self.tokenizer.eos]
         if not target:
             raise RecipeError(
-                "there is no output", why="it has no piece, not even the end", fix="give a text, or pieces"
+                "there is no output", why="it has no token, not even the end", fix="give a text, or tokens"
             )
         has_end = target[-1] == self.tokenizer.eos
         return [*self._known(target[:-1]), *(target[-1:] if has_end else self._known(target[-1:]))]
@@ -299,23 +299,23 @@ class Translator(Predictor):
     def stream(self, text: str, on_text: Callable[[str], None]) -> Translation:
         """Translate `text` greedily; `on_text` is called with the output so far whenever it has grown.
 
-        The result is that of `translate` with a beam of 1. A character that is made of several pieces may
+        The result is that of `translate` with a beam of 1. A character that is made of several tokens may
         look odd until the last of them is there.
         """
         found: list[list[Hypothesis]] = []
         so_far: list[str] = []
 
-        def take(_: int, piece: int) -> None:
-            pieces.append(piece)
-            now = " ".join([*so_far, one_line(self.tokenizer, pieces)])
-            if piece != self.tokenizer.eos:
+        def take(_: int, token: int) -> None:
+            tokens.append(token)
+            now = " ".join([*so_far, one_line(self.tokenizer, tokens)])
+            if token != self.tokenizer.eos:
                 on_text(now)
 
         with self.evaluating():
             for part in self._parts([text])[0]:
-                pieces: list[int] = []
+                tokens: list[int] = []
                 found += self._search([part], 1, 0.0, lambda _: None, on_token=take)
-                so_far.append(one_line(self.tokenizer, pieces))
+                so_far.append(one_line(self.tokenizer, tokens))
         return self._joined(found, 1)
 
     @property
@@ -342,15 +342,15 @@ class Translator(Predictor):
         return padded([[*source, self.tokenizer.eos] for source in sources], self.device)
 
     def _parts(self, texts: Sequence[str]) -> list[list[list[int]]]:
-        """The pieces of each text, in as many parts as are read one by one."""
+        """The tokens of each text, in as many parts as are read one by one."""
         parts: list[list[list[int]]] = []
-        for text, pieces in zip(texts, self.tokenizer.encode_lines(list(texts)), strict=True):
-            if not pieces or not text.strip():  # spelt as it is read, it may have nothing that is read
+        for text, tokens in zip(texts, self.tokenizer.encode_lines(list(texts)), strict=True):
+            if not tokens or not text.strip():  # spelt as it is read, it may have nothing that is read
                 parts.append([])
             elif self.whole:
-                parts.append([pieces[: self.longest_source]])
-            elif len(pieces) < self.longest_source:
-                parts.append([pieces])
+                parts.append([tokens[: self.longest_source]])
+            elif len(tokens) < self.longest_source:
+                parts.append([tokens])
             else:
                 cut = segments(self.tokenizer.normalized(text), self.tokenizer, self.longest_source)
                 parts.append(self.tokenizer.encode_lines(cut))
@@ -363,7 +363,7 @@ class Translator(Predictor):
         width: int,
         temperature: float,
         on_progress: Callable[[int], None],
-        on_token: Callable[[int, int], None] = lambda sentence, piece: None,
+        on_token: Callable[[int, int], None] = lambda sentence, token: None,
         prefix: Sequence[int] = (),
         on_step: Callable[[BeamStep], None] | None = None,
         draws: int = 1,
@@ -406,24 +406,24 @@ class Translator(Predictor):
             on_progress(len(indices))
         return found
 
-    def _known(self, pieces: Sequence[int]) -> list[int]:
-        """These pieces. Raises RecipeError for those that are no part of a text."""
+    def _known(self, tokens: Sequence[int]) -> list[int]:
+        """These tokens. Raises RecipeError for those that are no part of a text."""
         special = {*suppressed_tokens(self.tokenizer), self.tokenizer.eos}
-        for piece in pieces:
-            if piece in special or not 0 <= piece < self.tokenizer.size:
+        for token in tokens:
+            if token in special or not 0 <= token < self.tokenizer.size:
                 raise RecipeError(
-                    f"piece {piece} cannot be part of an output",
+                    f"token {token} cannot be part of an output",
                     why="it is no part of a text"
-                    if piece in special
-                    else f"there are {self.tokenizer.size} pieces",
-                    fix="give numbers of pieces that the tokenizer made of a text, or the text itself",
+                    if token in special
+                    else f"there are {self.tokenizer.size} tokens",
+                    fix="give numbers of tokens that the tokenizer made of a text, or the text itself",
                 )
-        return list(pieces)
+        return list(tokens)
 
     def _too_long(self) -> RecipeError:
         return RecipeError(
             "the text is too long to be read at once",
-            why=f"it has {self.longest_source} pieces or more, and {self.name} reads such texts in parts",
+            why=f"it has {self.longest_source} tokens or more, and {self.name} reads such texts in parts",
             fix="give one part of it",
         )
 
@@ -444,7 +444,7 @@ class Translator(Predictor):
     def _candidates(self, batch: list[list[int]]) -> Candidates | None:
         """What each source may become, where there is a short list. What is forced need not be on it.
 
-        For one beginning of a sentence, a list with its vectors takes longer to lay out than all pieces to
+        For one beginning of a sentence, a list with its vectors takes longer to lay out than all tokens to
         score.
         """
         if self.shortlist is None:
@@ -475,7 +475,7 @@ class Translator(Predictor):
 
     def _one(self, parts: list[Hypothesis]) -> Alternative:
         """One output from one hypothesis of each segment; a blank text has none."""
-        text = " ".join(one_line(self.tokenizer, hypothesis.pieces) for hypothesis in parts)
+        text = " ".join(one_line(self.tokenizer, hypothesis.tokens) for hypothesis in parts)
         return Alternative(text, sum(hypothesis.score for hypothesis in parts) / max(len(parts), 1))
 
 
@@ -498,7 +498,7 @@ def check_drawing(temperature: float, beam: int | None) -> None:
     if not 0 <= temperature <= HIGHEST_TEMPERATURE:
         raise RecipeError(
             f"cannot draw with a temperature of {shown(temperature)}",
-            why=f"scores are divided by it; at {HIGHEST_TEMPERATURE:,} all pieces are equally likely",
+            why=f"scores are divided by it; at {HIGHEST_TEMPERATURE:,} all tokens are equally likely",
             fix="give a number above 0, such as 0.7; 0 searches for the best instead",
         )
     if temperature > 0 and beam is not None:
@@ -509,27 +509,27 @@ def check_drawing(temperature: float, beam: int | None) -> None:
         )
 
 
-def _without(pieces: list[int], places: Collection[int]) -> list[int]:
-    beyond = [place for place in places if not 0 <= place < len(pieces)]
+def _without(tokens: list[int], places: Collection[int]) -> list[int]:
+    beyond = [place for place in places if not 0 <= place < len(tokens)]
     if beyond:
         raise RecipeError(
-            f"piece {beyond[0]} cannot be left out",
-            why=f"the text has {len(pieces)} pieces, and its end stays",
-            fix=f"give places from 0 to {len(pieces) - 1}" if pieces else "leave nothing out",
+            f"token {beyond[0]} cannot be left out",
+            why=f"the text has {len(tokens)} tokens, and its end stays",
+            fix=f"give places from 0 to {len(tokens) - 1}" if tokens else "leave nothing out",
         )
     left_out = set(places)
-    return [piece for place, piece in enumerate(pieces) if place not in left_out]
+    return [token for place, token in enumerate(tokens) if place not in left_out]
 
 
 def translation_of(hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer, nbest: int) -> Translation:
     """The best hypotheses as texts, each text once."""
     best: dict[str, float] = {}
     for hypothesis in hypotheses:
-        best.setdefault(one_line(tokenizer, hypothesis.pieces), hypothesis.score)
+        best.setdefault(one_line(tokenizer, hypothesis.tokens), hypothesis.score)
     alternatives = tuple(Alternative(text, score) for text, score in list(best.items())[:nbest])
     return Translation(alternatives[0].text, alternatives[0].score, alternatives)
 
 
-def one_line(tokenizer: Tokenizer, pieces: Sequence[int]) -> str:
-    """Their text in one line: a byte piece may spell a line break, which an output line cannot hold."""
-    return " ".join(tokenizer.decode(pieces).splitlines())
+def one_line(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
+    """Their text in one line: a byte token may spell a line break, which an output line cannot hold."""
+    return " ".join(tokenizer.decode(tokens).splitlines())

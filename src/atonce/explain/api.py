@@ -31,7 +31,7 @@ def heatmap(
     `model`: what `atonce.load` gave, or a run folder. `source`: a text; for a model that reads images, a
     path, or a uint8 array (height, width) from 0 (paper) to 255 (ink). `target`: a text or label to force
     instead of the model's own. `layer`: its name, its number among those that look at the source, or "mean";
-    without it, the last. `head`: a number from 1, "mean", "max", or "all". `words`: merge pieces of texts to
+    without it, the last. `head`: a number from 1, "mean", "max", or "all". `words`: merge tokens of texts to
     words. `end`: of texts, whether the column of the end of the sentence is "shown", "hidden", or left out
     and the rest "renormalised".
 
@@ -40,7 +40,7 @@ def heatmap(
     any, and how much less likely the label is without that part.
 
     Raises RunError if the model has no attention, or classifies texts; RecipeError for a layer or head that
-    it has not, or for pieces of an image; DataError if the image cannot be read, or for a label that the
+    it has not, or for tokens of an image; DataError if the image cannot be read, or for a label that the
     model has not.
     """
     system = load(model) if isinstance(model, str | Path) else model
@@ -61,9 +61,9 @@ def heatmap(
         )
     if not words:
         raise RecipeError(
-            "an image has no pieces",
+            "an image has no tokens",
             why=f"{system.name} reads images",
-            fix="leave --pieces (words=False) out",
+            fix="leave --tokens (words=False) out",
         )
     image, name = _image(source, shape)
     if isinstance(system, ImageReader):

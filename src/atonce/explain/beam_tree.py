@@ -12,26 +12,26 @@ from atonce.result import Result
 
 @dataclass(frozen=True)
 class BeamNode(Result):
-    """One hypothesis, an output as far as it goes: its parent's, with one more piece."""
+    """One hypothesis, an output as far as it goes: its parent's, with one more token."""
 
     id: int
     """Its place in `BeamTree.nodes`."""
     parent: int | None
     """The id of the hypothesis it continues; None of the root."""
-    piece: str
-    """The piece it adds, as it is written; of the root, the text that is forced."""
-    piece_id: int | None
+    token: str
+    """The token it adds, as it is written; of the root, the text that is forced."""
+    token_id: int | None
     """The same by number; None of the root."""
     text: str
     """The output up to here."""
     log_probability: float
-    """Of the piece, given the source and the parent, in nats; of the root, of all that is forced."""
+    """Of the token, given the source and the parent, in nats; of the root, of all that is forced."""
     total: float
-    """Of all pieces up to here."""
+    """Of all tokens up to here."""
     score: float
     """`total` divided by the length penalty: what outputs are compared by."""
     step: int
-    """How many pieces there are up to here."""
+    """How many tokens there are up to here."""
     rank: int
     """Its place by `total` among all continuations that were looked at in its step, from 1; 0 of the root."""
     kept: bool
@@ -72,8 +72,8 @@ def beam_tree(
     """Translate `text` and keep all that search looks at.
 
     `beam`, `prefix`, `without`: see `Translator.hypotheses`, which finds the same outputs. A beam of 1 shows
-    greedy search. With short lists of pieces (`fast`), the listed share the probability, as in search. Raises
-    RecipeError for a text that is too long to be read at once, or for pieces that there are not.
+    greedy search. With short lists of tokens (`fast`), the listed share the probability, as in search. Raises
+    RecipeError for a text that is too long to be read at once, or for tokens that there are not.
     """
     alpha = translator.config.length_penalty
     tree = _TreeBuilder(translator, alpha)
@@ -89,57 +89,57 @@ class _TreeBuilder:
         self.tokenizer, self.alpha = translator.tokenizer, alpha
         self.nodes: list[BeamNode] = []
         self.ids: dict[tuple[int, ...], int] = {}
-        """Of each hypothesis, by its pieces."""
+        """Of each hypothesis, by its tokens."""
 
     def take(self, step: BeamStep) -> None:
         """Add what one step looked at. There is one sentence."""
         # As lists: each item that is taken from a tensor would be a tensor of its own.
-        hypotheses = step.before.pieces[0].tolist()
+        hypotheses = step.before.tokens[0].tolist()
         totals = step.before.totals[0].tolist()
         if not self.nodes:
             self._add(tuple(hypotheses[0]), None, totals[0], totals[0])
         kept = _rows(step.after)
         is_cut_off = bool(step.cut_off[0])
         choices = zip(*(part[0].tolist() for part in step.choice), strict=True)
-        for rank, (total, place, piece) in enumerate(choices, start=1):
+        for rank, (total, place, token) in enumerate(choices, start=1):
             if total == -float("inf"):
                 continue
             parent = tuple(hypotheses[place])
-            pieces = (*parent, piece)
-            ended = piece == self.tokenizer.eos or is_cut_off
+            tokens = (*parent, token)
+            ended = token == self.tokenizer.eos or is_cut_off
             self._add(
-                pieces, self.ids[parent], total, total - totals[place],
-                rank=rank, kept=pieces in kept and not ended, ended=ended,
+                tokens, self.ids[parent], total, total - totals[place],
+                rank=rank, kept=tokens in kept and not ended, ended=ended,
             )  # fmt: skip
 
     def nodes_with(self, found: Sequence[Hypothesis]) -> tuple[BeamNode, ...]:
         """All nodes, of which those are kept too that became outputs."""
         for place, hypothesis in enumerate(found, start=1):
-            node = self.ids[hypothesis.pieces]
+            node = self.ids[hypothesis.tokens]
             self.nodes[node] = replace(self.nodes[node], kept=True, place=place)
         return tuple(self.nodes)
 
     def _add(
-        self, pieces: tuple[int, ...], parent: int | None, total: float, gain: float, *,
+        self, tokens: tuple[int, ...], parent: int | None, total: float, gain: float, *,
         rank: int = 0, kept: bool = True, ended: bool = False,
     ) -> None:  # fmt: skip
-        text = one_line(self.tokenizer, pieces)
-        last = None if parent is None else pieces[-1]
-        self.ids[pieces] = len(self.nodes)
+        text = one_line(self.tokenizer, tokens)
+        last = None if parent is None else tokens[-1]
+        self.ids[tokens] = len(self.nodes)
         self.nodes.append(
             BeamNode(
-                id=len(self.nodes), parent=parent, piece=text if last is None else self._written(last),
-                piece_id=last, text=text, log_probability=gain, total=total,
-                score=total / length_penalty(len(pieces), self.alpha), step=len(pieces), rank=rank, kept=kept,
+                id=len(self.nodes), parent=parent, token=text if last is None else self._written(last),
+                token_id=last, text=text, log_probability=gain, total=total,
+                score=total / length_penalty(len(tokens), self.alpha), step=len(tokens), rank=rank, kept=kept,
                 ended=ended, place=None,
             )
         )  # fmt: skip
 
-    def _written(self, piece: int) -> str:
-        return END_OF_SENTENCE if piece == self.tokenizer.eos else self.tokenizer.pieces([piece])[0]
+    def _written(self, token: int) -> str:
+        return END_OF_SENTENCE if token == self.tokenizer.eos else self.tokenizer.tokens([token])[0]
 
 
 def _rows(beams: Hypotheses) -> set[tuple[int, ...]]:
     """The hypotheses that there are of the first sentence."""
-    rows, totals = beams.pieces[0].tolist(), beams.totals[0].tolist()
+    rows, totals = beams.tokens[0].tolist(), beams.totals[0].tolist()
     return {tuple(row) for row, total in zip(rows, totals, strict=True) if total > -float("inf")}

@@ -21,7 +21,7 @@ from atonce.explain.context_vectors import (
     ContextInfluence,
     Use,
     influences,
-    pieces_of_words,
+    tokens_of_words,
     uses_of,
     word_vectors,
 )
@@ -66,7 +66,7 @@ class Context(Figure):
     """Sentences in which the word was looked for."""
     uses: tuple[Use, ...]
     vectors: dict[str, Float[np.ndarray, "uses dim"]]
-    """By layer: "embedding", "layer 1", …; the mean over the word's pieces."""
+    """By layer: "embedding", "layer 1", …; the mean over the word's tokens."""
     influence: dict[str, ContextInfluence]
     """By layer: how much context changes the vector, and from which side."""
     shown: tuple[str, ...]
@@ -208,7 +208,7 @@ def context(
     vectors = word_vectors(system.model, uses)
     shown = _shown(layer, list(vectors))
     others = [*(use.sentence for use in uses), *islice(sentences, _SENTENCES_OF_WORDS)]
-    words = pieces_of_words(dict.fromkeys(others), tokenizer)
+    words = tokens_of_words(dict.fromkeys(others), tokenizer)
     return Context(
         word, system.name, len(sentences), tuple(uses), vectors,
         influences(system.model, uses, vectors, words, tokenizer), shown,
@@ -216,7 +216,7 @@ def context(
 
 
 def _reader(system: Translator | ImageReader | Classifier) -> tuple[Tokenizer, int]:
-    """The tokenizer of what is read, and how many pieces of a text are."""
+    """The tokenizer of what is read, and how many tokens of a text are."""
     if isinstance(system, Translator):
         return system.tokenizer, system.longest_source
     if isinstance(system, Classifier) and isinstance(system.io_spec.source, Tokenizer):
@@ -252,7 +252,7 @@ def _too_few(
     known = dict.fromkeys(
         text.strip(".,:;!?\"'()[]")
         for sentence in tokenizer.normalized_lines(sentences)
-        for text in words_of(sentence, tokenizer.piece_spans(sentence))[0]
+        for text in words_of(sentence, tokenizer.token_spans(sentence))[0]
     )
     hint = nearest(word, [text for text in known if text]) if known else ""
     return DataError(

@@ -40,7 +40,7 @@ def plane_of(vectors: Float[np.ndarray, "uses dim"], spellings: Sequence[tuple[i
     """The first two principal components of vectors (Pearson 1901), by their singular values.
 
     Each is seen from the mean of those spelt alike, so that what is seen is due to context. `spellings`: the
-    pieces of the word in each use.
+    tokens of the word in each use.
     """
     exact = vectors.astype(np.float64)
     length = float(np.sqrt((exact**2).sum(1).mean())) or 1.0

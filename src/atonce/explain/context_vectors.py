@@ -1,6 +1,6 @@
 """The vectors of a word: where it is used, what each layer makes of it, and how context changes that.
 
-Words of one side are replaced by others of as many pieces. Nothing moves, so that what changes is due to the
+Words of one side are replaced by others of as many tokens. Nothing moves, so that what changes is due to the
 words and never to where the word itself stands.
 """
 
@@ -38,14 +38,14 @@ class Use:
     """The first character of the word in the sentence, and where it ends."""
     end: int
     ids: tuple[int, ...]
-    """The pieces of the sentence, `eos` at the end."""
+    """The tokens of the sentence, `eos` at the end."""
     first: int
-    """The first of the pieces that touch the word, and the one after the last."""
+    """The first of the tokens that touch the word, and the one after the last."""
     last: int
 
     @property
     def spelling(self) -> tuple[int, ...]:
-        """The pieces of the word itself: "The" and "the" are one word, spelt in two ways."""
+        """The tokens of the word itself: "The" and "the" are one word, spelt in two ways."""
         return self.ids[self.first : self.last]
 
     @property
@@ -76,7 +76,7 @@ def uses_of(
     """The first `most` uses of `word`; of equal sentences only the first counts.
 
     Sentences and word are taken in the spelling that the tokenizer has for them.
-    Sentences are read up to `longest` pieces, as models read them; what stands behind is not a use.
+    Sentences are read up to `longest` tokens, as models read them; what stands behind is not a use.
     """
     found: list[Use] = []
     word = tokenizer.normalized(word)
@@ -85,7 +85,7 @@ def uses_of(
         if not places:
             continue
         ids = tokenizer.encode(sentence)[:longest]
-        spans = tokenizer.piece_spans(sentence)[: len(ids)]
+        spans = tokenizer.token_spans(sentence)[: len(ids)]
         for begin, end in places:
             touching = [place for place, span in enumerate(spans) if span[0] < end and begin < span[1]]
             if touching and spans[-1][1] >= end:
@@ -95,13 +95,13 @@ def uses_of(
     return found
 
 
-def pieces_of_words(sentences: Iterable[str], tokenizer: Tokenizer) -> list[tuple[int, ...]]:
-    """The pieces of every different word of the sentences, in the order in which they come."""
+def tokens_of_words(sentences: Iterable[str], tokenizer: Tokenizer) -> list[tuple[int, ...]]:
+    """The tokens of every different word of the sentences, in the order in which they come."""
     words: dict[tuple[int, ...], None] = {}
     for sentence in tokenizer.normalized_lines(list(sentences)):
         ids = tokenizer.encode(sentence)
-        _, word_of_piece = words_of(sentence, tokenizer.piece_spans(sentence))
-        for group in groups(word_of_piece):
+        _, word_of_token = words_of(sentence, tokenizer.token_spans(sentence))
+        for group in groups(word_of_token):
             words[tuple(ids[group.start : group.stop])] = None
     return list(words)
 
@@ -121,9 +121,9 @@ def layer_names(model: Seq2Seq) -> list[str]:
 def word_vectors(
     model: Seq2Seq, uses: Sequence[Use], sentences: Sequence[Sequence[int]] | None = None
 ) -> dict[str, Float[np.ndarray, "uses dim"]]:
-    """For each layer by name, the vector of the word in each use: the mean over its pieces.
+    """For each layer by name, the vector of the word in each use: the mean over its tokens.
 
-    `sentences`: other pieces than those of the uses, as many, with the word at the same place. Whatever they
+    `sentences`: other tokens than those of the uses, as many, with the word at the same place. Whatever they
     are, a use is read in a batch of the same shape, so that equal inputs give equal vectors to the last bit.
     """
     read = [use.ids for use in uses] if sentences is None else sentences
@@ -176,7 +176,7 @@ class ContextInfluence:
 
     share: float
     """Of the vectors' mean squared length, how much differs from use to use: Σ|v − v̄|² / Σ|v|². 0 where all
-    uses have the same vector, 1 where they have nothing in common. Uses spelt with other pieces ("The",
+    uses have the same vector, 1 where they have nothing in common. Uses spelt with other tokens ("The",
     "the") are compared among themselves. In a net with positions, where the word stands counts too. NaN if no
     two uses are spelt alike."""
     left: float
@@ -188,7 +188,7 @@ class ContextInfluence:
 def share_of_context(vectors: Float[np.ndarray, "uses dim"], spellings: Sequence[tuple[int, ...]]) -> float:
     """See `ContextInfluence.share`; kin to the measures of Ethayarajh 2019, section 3.3.
 
-    `spellings`: the pieces of the word in each use.
+    `spellings`: the tokens of the word in each use.
     """
     counts = Counter(spellings)
     compared = [counts[spelling] > 1 for spelling in spellings]
@@ -202,7 +202,7 @@ def from_the_mean(
     vectors: Float[np.ndarray, "uses dim"], spellings: Sequence[tuple[int, ...]]
 ) -> Float[np.ndarray, "uses dim"]:
     """Each vector less the mean of those whose word is spelt alike."""
-    # Other pieces are another input: that "The" and "the" differ is not due to context.
+    # Other tokens are another input: that "The" and "the" differ is not due to context.
     alike: dict[tuple[int, ...], list[int]] = {}
     for use, spelling in enumerate(spellings):
         alike.setdefault(spelling, []).append(use)
@@ -223,7 +223,7 @@ def influences(
 ) -> dict[str, ContextInfluence]:
     """Of each layer, by name.
 
-    `vectors`: those of the uses, by layer. `words`: the pieces of words to put in place of others.
+    `vectors`: those of the uses, by layer. `words`: the tokens of words to put in place of others.
     """
     draw = random.Random(check_seed(seed))
     by_length: dict[int, list[tuple[int, ...]]] = {}
@@ -239,12 +239,12 @@ def influences(
 
 
 def _parts(uses: Sequence[Use], tokenizer: Tokenizer, *, before: bool) -> list[list[range]]:
-    """For each use, the places of the pieces of each word before it, or after it; never the end."""
+    """For each use, the places of the tokens of each word before it, or after it; never the end."""
     parts = []
     for use in uses:
-        _, word_of_piece = words_of(use.sentence, tokenizer.piece_spans(use.sentence))
+        _, word_of_token = words_of(use.sentence, tokenizer.token_spans(use.sentence))
         side = range(use.first) if before else range(use.last, len(use.ids) - 1)
-        found = groups([word_of_piece[place] for place in side])
+        found = groups([word_of_token[place] for place in side])
         # Whole words: a text with half a word replaced is none that the model has met.
         parts.append([range(side.start + one.start, side.start + one.stop) for one in found])
     return parts
@@ -275,13 +275,13 @@ def _changes(
 def _replaced(
     ids: tuple[int, ...], parts: list[range], words: dict[int, list[tuple[int, ...]]], draw: random.Random
 ) -> tuple[int, ...]:
-    """The pieces with another word of as many pieces in each part, wherever there is one."""
-    pieces = list(ids)
+    """The tokens with another word of as many tokens in each part, wherever there is one."""
+    tokens = list(ids)
     for part in parts:
         candidates = words.get(len(part))
         if candidates:
             chosen = draw.randrange(len(candidates))
             if candidates[chosen] == ids[part.start : part.stop]:  # no replacement: take the next
                 chosen = (chosen + 1) % len(candidates)
-            pieces[part.start : part.stop] = candidates[chosen]
-    return tuple(pieces)
+            tokens[part.start : part.stop] = candidates[chosen]
+    return tuple(tokens)

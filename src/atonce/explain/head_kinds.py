@@ -23,8 +23,8 @@ Label = Literal["diagonal", "previous", "next", "beginning of sentence", "end of
 
 Of self-attention: the position itself (diagonal), the one before, the one after; in an encoder the end of the
 sentence, which is its last key, in a decoder the beginning, which is its first: there the position itself
-holds the piece that was written last. Of attention to the source: the place that is as far along (diagonal:
-three keys wide, so that of a source of five pieces any head may hit it), or the end. Else mixed."""
+holds the token that was written last. Of attention to the source: the place that is as far along (diagonal:
+three keys wide, so that of a source of five tokens any head may hit it), or the end. Else mixed."""
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,10 @@ def received(
 
 
 def steps_of(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[str, list[int]]]:
-    """What the pieces of `text` write, and the places of the pieces that write it; at last the end.
+    """What the tokens of `text` write, and the places of the tokens that write it; at last the end.
 
-    `spans`: from which character to before which each piece reaches. Bytes of one character are one step. A
-    piece that writes nothing (what stands for the beginning of the text) is in none.
+    `spans`: from which character to before which each token reaches. Bytes of one character are one step. A
+    token that writes nothing (what stands for the beginning of the text) is in none.
     """
     steps: dict[tuple[int, int], list[int]] = {}
     for place, span in enumerate(spans):
@@ -81,7 +81,7 @@ def by_step(
     steps: Sequence[tuple[str, list[int]]],
     grid: ImageEmbedding,
 ) -> ImageAttention:
-    """What one head looked at for each step; `gains` are the log-probabilities of the pieces."""
+    """What one head looked at for each step; `gains` are the log-probabilities of the tokens."""
     # A character of several bytes is one panel: the mean of their maps, the product of their probabilities.
     maps = torch.stack([weights[places].mean(0) for _, places in steps]).numpy()
     return ImageAttention(

@@ -130,7 +130,7 @@ def reading_heatmap(
     """
     tokenizer, model = reader.tokenizer, reader.model
     target = reader.read_images(image).text if target is None else target
-    target = tokenizer.normalized(target)  # whose characters the spans of pieces count
+    target = tokenizer.normalized(target)  # whose characters the spans of tokens count
     written = [*tokenizer.encode(target), tokenizer.eos]
     with reader.evaluating(), torch.inference_mode(), recorded_attention(model) as record:
         memory = model.encode(*as_source([image], reader.device))
@@ -147,7 +147,7 @@ def reading_heatmap(
     if chosen.role == "encoder-self":
         attention = received(heads, grid)
     else:
-        steps = steps_of(target, tokenizer.piece_spans(target))
+        steps = steps_of(target, tokenizer.token_spans(target))
         attention = tuple(by_step(title, weights, gains, steps, grid) for title, weights in heads)
     return ImageHeatmap(
         image, source=source, output=target, probability=float(gains.sum().exp()), model=reader.name,

@@ -31,7 +31,7 @@ CAVEAT = (
 
 GRADIENT_RULE = (
     "Gradient × input: how steeply the log-probability of the output word changes with the vectors of the "
-    "source word's pieces. Norms are summed over pieces; each row is scaled to sum to one."
+    "source word's tokens. Norms are summed over tokens; each row is scaled to sum to one."
 )
 OCCLUSION_RULE = (
     "Occlusion: by how many nats the log-probability of the output word falls when the source word is left "
@@ -45,7 +45,7 @@ IMAGE_OCCLUSION_RULE = (
 
 POSITIONS_AT_ONCE = 512
 SCORES_AT_ONCE = 1 << 21
-"""Positions of outputs, and scores of all pieces at these, that exist at once; or those of one output."""
+"""Positions of outputs, and scores of all tokens at these, that exist at once; or those of one output."""
 
 _IMAGES_AT_ONCE = 128
 _CELLS_ALONG = 7
@@ -55,7 +55,7 @@ _COARSE = 4
 
 
 def positions_at_once(model: Seq2Seq) -> int:
-    """Of outputs that are forced together: fewer, where the model knows very many pieces."""
+    """Of outputs that are forced together: fewer, where the model knows very many tokens."""
     return min(POSITIONS_AT_ONCE, SCORES_AT_ONCE // len(model.decoder.output.weight))
 
 
@@ -77,15 +77,15 @@ class InfluenceMap(AttentionMap):
 def gradient_influence(
     translator: Translator, text: str, target: str | Sequence[int] | None = None
 ) -> InfluenceMap:
-    """The gradient of each output word's log-probability, by the vectors of the source's pieces.
+    """The gradient of each output word's log-probability, by the vectors of the source's tokens.
 
-    The raw number of a source word is Σ ‖∂ log p / ∂e ⊙ e‖ over the vectors e of its pieces, p being the
+    The raw number of a source word is Σ ‖∂ log p / ∂e ⊙ e‖ over the vectors e of its tokens, p being the
     probability of the output word given the source and the output before it (gradient × input; Shrikumar
-    2016). `target`: a text, or pieces by number as search finds them; without it, the model's own best
+    2016). `target`: a text, or tokens by number as search finds them; without it, the model's own best
     output. It takes a training step with a sentence for each output word.
 
     Raises RunError for a model that multiplies in eight bits, RecipeError for a text that is too long to be
-    read at once, or for pieces that there are not.
+    read at once, or for tokens that there are not.
     """
     model = translator.model
     if model.decoder.output.quantized is not None:
@@ -103,19 +103,19 @@ def gradient_influence(
         torch.backends.cudnn.flags(enabled=False),  # its recurrent layers have no gradient but in training
     ):
         vectors, real = model.source.read(*translator.read([forced.read]))
-        to_words = membership(forced.target.word_of_piece, len(forced.written)).T
+        to_words = membership(forced.target.word_of_token, len(forced.written)).T
         belongs = torch.from_numpy(to_words).to(vectors)
         # A row of the batch for each word: then one step back gives the gradients of all of them.
         for words in belongs.split(max(1, positions_at_once(model) // len(forced.written))):
             # Leaves of the graph, each row with memory of its own: nothing flows back into the table.
             embedded = vectors.detach().expand(len(words), -1, -1).clone().requires_grad_()
             memory = model.encoder(embedded, real.expand(len(words), -1))
-            of_pieces = log_probabilities(model, memory, forced.written)
-            (slope,) = torch.autograd.grad((of_pieces * words).sum(), embedded)
+            of_tokens = log_probabilities(model, memory, forced.written)
+            (slope,) = torch.autograd.grad((of_tokens * words).sum(), embedded)
             found.append((slope * embedded.detach()).norm(dim=-1).cpu().double().numpy())
             pause()
-    of_source_pieces = np.concatenate(found)
-    raw = of_source_pieces @ membership(forced.source.word_of_piece, of_source_pieces.shape[1])
+    of_source_tokens = np.concatenate(found)
+    raw = of_source_tokens @ membership(forced.source.word_of_token, of_source_tokens.shape[1])
     return _map(forced, raw, "gradient × input", GRADIENT_RULE)
 
 
@@ -124,22 +124,22 @@ def occlusion_influence(
 ) -> InfluenceMap:
     """By how much each output word's log-probability falls, in nats, when a source word is left out.
 
-    Left out is as `Translator.source_pieces` has it: as if the text did not have the word ("erasure", Li
+    Left out is as `Translator.source_tokens` has it: as if the text did not have the word ("erasure", Li
     2016). The end of the source is not left out: no model has met a text that does not end. `target`: see
     `gradient_influence`.
 
-    Raises RecipeError for a text that is too long to be read at once, or for pieces that there are not.
+    Raises RecipeError for a text that is too long to be read at once, or for tokens that there are not.
     """
     forced = forced_output(translator, text, target)
     words = len(forced.source.words) - 1
     shorter = []
     for word in range(words):
-        shorter.append(tuple(translator.source_pieces(text, without=forced.source.places([word]))))
+        shorter.append(tuple(translator.source_tokens(text, without=forced.source.places([word]))))
         pause()
     rows = positions_at_once(translator.model) // max(len(forced.written), len(forced.read) + 1)
     falls = _falls(translator, [forced.read, *shorter], forced.written, at_once=rows)
     raw = np.full((len(forced.target.words), words + 1), np.nan)
-    raw[:, :words] = (falls @ membership(forced.target.word_of_piece, len(forced.written))).T
+    raw[:, :words] = (falls @ membership(forced.target.word_of_token, len(forced.written))).T
     return _map(forced, raw, "occlusion", OCCLUSION_RULE)
 
 
@@ -174,7 +174,7 @@ def image_occlusion(
     number = classifier.labels.number(label)
     falls = np.zeros([-(-side // part) for side, part in zip(image.shape, cell, strict=True)], np.float32)
     covered = _covered(image, cell)
-    # A label is an output of one piece.
+    # A label is an output of one token.
     found = _falls(classifier, [image, *covered.values()], [number], at_once=_IMAGES_AT_ONCE)
     for place, fall in zip(covered, found[:, 0], strict=True):
         falls[place] = fall
@@ -208,12 +208,12 @@ def _covered(
 def _falls(
     system: Translator | Classifier, sources: Sequence[Any], written: Sequence[int], *, at_once: int
 ) -> Float[np.ndarray, "occluded target_len"]:
-    """By how many nats each piece of an output is less likely with each other source than with the first."""
+    """By how many nats each token of an output is less likely with each other source than with the first."""
     found = []
     with system.evaluating():
         for start in range(0, len(sources), max(1, at_once)):
             memory = system.model.encode(*system.read(sources[start : start + max(1, at_once)]))
-            # In double, so that sums over the pieces of a word round nothing.
+            # In double, so that sums over the tokens of a word round nothing.
             found.append(log_probabilities(system.model, memory, written).cpu().double().numpy())
             pause()
     of_sources = np.concatenate(found)

@@ -1,4 +1,4 @@
-"""Scoring: how likely a model finds each piece and each word of a known output, by teacher forcing.
+"""Scoring: how likely a model finds each token and each word of a known output, by teacher forcing.
 
 Any model can be asked, with attention or without. Within `recorded_attention` the same pass gives the record.
 It is the model's own opinion, and a model can be sure of what is wrong.
@@ -32,10 +32,10 @@ def target_features(
 def log_probabilities(
     model: Seq2Seq, memory: Memory, written: Sequence[int]
 ) -> Float[Tensor, "batch target_len"]:
-    """Of each piece of one output, given each row of `memory` and the pieces before it, in nats."""
+    """Of each token of one output, given each row of `memory` and the tokens before it, in nats."""
     logits = model.decoder.logits(target_features(model, memory, written))
     target_out = torch.tensor(written, device=logits.device).expand(len(logits), -1)
-    # As a difference: `log_softmax` would keep a second table of all pieces at all positions.
+    # As a difference: `log_softmax` would keep a second table of all tokens at all positions.
     return logits.gather(-1, target_out[..., None])[..., 0] - logits.logsumexp(-1)
 
 
@@ -46,9 +46,9 @@ class ForcedOutput:
     source: Side
     target: Side
     read: tuple[int, ...]
-    """The pieces of the source by number, without its end."""
+    """The tokens of the source by number, without its end."""
     written: tuple[int, ...]
-    """The pieces of the output by number, with `eos` unless it was cut off."""
+    """The tokens of the output by number, with `eos` unless it was cut off."""
 
 
 def forced_output(
@@ -58,21 +58,21 @@ def forced_output(
     *,
     without: Collection[int] = (),
 ) -> ForcedOutput:
-    """`text` with `target`, a text or pieces by number; with the model's own best output where it is None.
+    """`text` with `target`, a text or tokens by number; with the model's own best output where it is None.
 
-    `without`: places of source pieces that are left out, see `Translator.source_pieces`. Raises RecipeError
-    for a text that is too long to be read at once, or for pieces that there are not.
+    `without`: places of source tokens that are left out, see `Translator.source_tokens`. Raises RecipeError
+    for a text that is too long to be read at once, or for tokens that there are not.
     """
-    read = translator.source_pieces(text, without=without)
+    read = translator.source_tokens(text, without=without)
     if target is None:
-        # As pieces: search may spell a text otherwise than the tokenizer, with another probability.
-        target = translator.hypotheses(text, without=without)[0].pieces
+        # As tokens: search may spell a text otherwise than the tokenizer, with another probability.
+        target = translator.hypotheses(text, without=without)[0].tokens
     return as_forced(translator, read, target)
 
 
 def as_forced(translator: Translator, read: Sequence[int], target: str | Sequence[int]) -> ForcedOutput:
-    """Pieces of a source without its end, and an output: a text, or pieces by number."""
-    tokenizer, written = translator.tokenizer, translator.target_pieces(target)
+    """Tokens of a source without its end, and an output: a text, or tokens by number."""
+    tokenizer, written = translator.tokenizer, translator.target_tokens(target)
     source, output = side_of(tokenizer, [*read, tokenizer.eos]), side_of(tokenizer, written)
     return ForcedOutput(source, output, tuple(read), tuple(written))
 
@@ -82,9 +82,9 @@ class Confidence(Result):
     """Of one output."""
 
     target: Side = field(metadata=HIDDEN)
-    """The output; its end is the last of its pieces and words, unless it was cut off."""
+    """The output; its end is the last of its tokens and words, unless it was cut off."""
     log_probabilities: tuple[float, ...] = field(metadata=HIDDEN)
-    """Of each piece, given the source and the pieces before it, in nats."""
+    """Of each token, given the source and the tokens before it, in nats."""
 
     @computed
     def text(self) -> str:
@@ -97,12 +97,12 @@ class Confidence(Result):
         return sum(self.log_probabilities)
 
     @computed
-    def pieces(self) -> list[dict[str, Any]]:
-        """Each piece with the number of its word, its log-probability and its probability."""
-        named = zip(self.target.pieces, self.target.word_of_piece, strict=True)
+    def tokens(self) -> list[dict[str, Any]]:
+        """Each token with the number of its word, its log-probability and its probability."""
+        named = zip(self.target.tokens, self.target.word_of_token, strict=True)
         return [
-            {"piece": piece, "word": word, "log_probability": log, "probability": share}
-            for (piece, word), log, share in zip(
+            {"token": token, "word": word, "log_probability": log, "probability": share}
+            for (token, word), log, share in zip(
                 named, self.log_probabilities, self.probabilities, strict=True
             )
         ]
@@ -119,19 +119,19 @@ class Confidence(Result):
 
     @property
     def word_log_probabilities(self) -> tuple[float, ...]:
-        """Of each word: the sum over its pieces, so that the sum over words is that of the whole."""
+        """Of each word: the sum over its tokens, so that the sum over words is that of the whole."""
         # Logarithms are added: the product of hundreds of probabilities would be 0.
-        sums = np.bincount(self.target.word_of_piece, self.log_probabilities, len(self.target.words))
+        sums = np.bincount(self.target.word_of_token, self.log_probabilities, len(self.target.words))
         return tuple(sums.tolist())
 
     @property
     def probabilities(self) -> tuple[float, ...]:
-        """Of each piece, from 0 to 1."""
+        """Of each token, from 0 to 1."""
         return tuple(np.exp(self.log_probabilities).tolist())
 
     @property
     def word_probabilities(self) -> tuple[float, ...]:
-        """Of each word, from 0 to 1: that all its pieces are written, one after the other."""
+        """Of each word, from 0 to 1: that all its tokens are written, one after the other."""
         return tuple(np.exp(self.word_log_probabilities).tolist())
 
 
@@ -143,11 +143,11 @@ def confidence(
     *,
     without: Collection[int] = (),
 ) -> Confidence:
-    """How likely the model finds each piece of `target` as a translation of `text`.
+    """How likely the model finds each token of `target` as a translation of `text`.
 
-    `target`: a text, or pieces by number as search finds them; without it, the model's own best output.
-    `without`: places of source pieces that are left out, see `Translator.source_pieces`. Raises RecipeError
-    for a text that is too long to be read at once, or for pieces that there are not.
+    `target`: a text, or tokens by number as search finds them; without it, the model's own best output.
+    `without`: places of source tokens that are left out, see `Translator.source_tokens`. Raises RecipeError
+    for a text that is too long to be read at once, or for tokens that there are not.
     """
     forced = forced_output(translator, text, target, without=without)
     with translator.evaluating():

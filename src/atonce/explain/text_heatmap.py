@@ -17,7 +17,7 @@ from atonce.explain.recording import (
 )
 from atonce.explain.scoring import as_forced, target_features
 from atonce.explain.text_figure import text_figure
-from atonce.explain.words import MERGE_RULE, AttentionMap, Side, merge_pieces, without_end
+from atonce.explain.words import MERGE_RULE, AttentionMap, Side, merge_tokens, without_end
 from atonce.figures.figure import Figure
 from atonce.figures.style import LIGHT, Palette
 from atonce.result import HIDDEN, Table
@@ -29,7 +29,7 @@ End = Literal["shown", "hidden", "renormalised"]
 """What becomes of the column of the end of the sentence."""
 Links = tuple[tuple[int, int], ...]
 """(source word, output word), counted from 0, in the order of the output."""
-PIECES_RULE = "Each row and column is one piece."
+TOKENS_RULE = "Each row and column is one token."
 DIFFERENCE_RULE = "Of the difference: blue where the first looked more, brown where the second did."
 
 
@@ -119,7 +119,7 @@ def translation_heatmap(
     """A picture of what a model looks at while it translates `text`, or writes `target`.
 
     `layer`: see `TranslationAttention.choose`. `head`: a number from 1, "mean", "max", or "all" for a grid.
-    `words`: merge pieces to words. `end`: see `attention_maps`.
+    `words`: merge tokens to words. `end`: see `attention_maps`.
     Raises RunError if the model has no attention, RecipeError for a layer or head that it has not.
     """
     attention = attention_of(translator, text, target)
@@ -152,20 +152,20 @@ def attention_of(
 ) -> TranslationAttention:
     """Translate `text`, or force the translation `target`, and record all attention on the way.
 
-    `target`: a text, or pieces by number as search finds them. `without`: places of source pieces that are
-    left out, see `Translator.source_pieces`: the record has no column for them.
-    Raises RunError if the model has no attention, RecipeError for pieces that there are not.
+    `target`: a text, or tokens by number as search finds them. `without`: places of source tokens that are
+    left out, see `Translator.source_tokens`: the record has no column for them.
+    Raises RunError if the model has no attention, RecipeError for tokens that there are not.
     """
     tokenizer = translator.tokenizer
     # A text that search reads in segments is looked at as one; of one that is read up to a place, no more is.
     reads_as_search = bool(without) or translator.whole
-    read = translator.source_pieces(text, without=without) if reads_as_search else tokenizer.encode(text)
+    read = translator.source_tokens(text, without=without) if reads_as_search else tokenizer.encode(text)
     if target is None and without:
         target = translation_of(translator.hypotheses(text, without=without), tokenizer, 1).text
     elif target is None:
-        # Its text, not its pieces, so that giving the same text as target gives the same map.
+        # Its text, not its tokens, so that giving the same text as target gives the same map.
         target = translator.translate(text).text
-    # Forced, and not recorded while it searches: one pass, and one row for each piece that was kept.
+    # Forced, and not recorded while it searches: one pass, and one row for each token that was kept.
     forced, model = as_forced(translator, read, target), translator.model
     with translator.evaluating(), torch.inference_mode(), recorded_attention(model) as record:
         target_features(model, model.encode(*translator.read([read])), forced.written)
@@ -202,8 +202,8 @@ def _map(
     columns = attention.target if layer.role == "decoder-self" else attention.source
     row_axis, column_axis = ("source" if side is attention.source else "output" for side in (rows, columns))
     if not words:
-        return AttentionMap(rows.pieces, columns.pieces, weights, title, PIECES_RULE, row_axis, column_axis)
-    merged = merge_pieces(weights, rows.word_of_piece, columns.word_of_piece)
+        return AttentionMap(rows.tokens, columns.tokens, weights, title, TOKENS_RULE, row_axis, column_axis)
+    merged = merge_tokens(weights, rows.word_of_token, columns.word_of_token)
     return AttentionMap(rows.words, columns.words, merged, title, MERGE_RULE, row_axis, column_axis)
 
 
@@ -217,7 +217,7 @@ def compare_heatmap(
     head: int | str = "mean",
     words: bool = True,
 ) -> Heatmap:
-    """Both maps of one output, and their difference where they have the same words, or pieces.
+    """Both maps of one output, and their difference where they have the same words, or tokens.
 
     `target`: the output that both are forced to; what `one` translates without it. Other options: see
     `translation_heatmap`. Raises RunError if one of them has no attention.
@@ -255,7 +255,7 @@ def word_links(attention: TranslationAttention, layer: str | None = None) -> Lin
     see `TranslationAttention.choose`. Attention is a hint of where a word comes from, no proof of it.
     """
     weights = attention.choose(layer).weights[0].float().mean(0).cpu().numpy()
-    merged = merge_pieces(weights, attention.target.word_of_piece, attention.source.word_of_piece)
+    merged = merge_tokens(weights, attention.target.word_of_token, attention.source.word_of_token)
     strongest = np.argmax(merged, axis=1)
     # Heads rest on the end where they have nothing to look for: such a word comes from nowhere.
     end = len(attention.source.words) - 1

@@ -1,7 +1,7 @@
-"""From pieces to words: which pieces make a word, and what a word looked at.
+"""From tokens to words: which tokens make a word, and what a word looked at.
 
-A model sees pieces, a reader sees words. Attention paid *to* a word is the attention paid to all of its
-pieces, so source pieces are summed; a word *looks* as its pieces do on average, so target pieces are
+A model sees tokens, a reader sees words. Attention paid *to* a word is the attention paid to all of its
+tokens, so source tokens are summed; a word *looks* as its tokens do on average, so target tokens are
 averaged. Every row then still sums to one.
 """
 
@@ -16,8 +16,8 @@ from atonce.data.tokenizer import Tokenizer
 from atonce.result import HIDDEN, Result
 from atonce.shapes import Float
 
-MERGE_RULE = "Pieces merged to words: weights summed over source pieces, averaged over target pieces."
-"""What `merge_pieces` does, as figures state it."""
+MERGE_RULE = "Tokens merged to words: weights summed over source tokens, averaged over target tokens."
+"""What `merge_tokens` does, as figures state it."""
 
 END_OF_SENTENCE = "‹end›"
 """How figures show the end of a sentence: signs that every text font has, unlike ⟨ and ⟩."""
@@ -51,15 +51,15 @@ class AttentionMap(Result):
     """What each target token looked at: one matrix, of one layer and one head or of a mean over heads."""
 
     rows: tuple[str, ...]
-    """The words or pieces that look, in reading order: the target's; in an encoder, the source's."""
+    """The words or tokens that look, in reading order: the target's; in an encoder, the source's."""
     columns: tuple[str, ...]
-    """The words or pieces that are looked at, the end of the sentence included."""
+    """The words or tokens that are looked at, the end of the sentence included."""
     weights: np.ndarray
     """(rows, columns), each from 0 to 1. A row of zeros looked at nothing; NaN is drawn as an empty cell."""
     title: str
     """Which layer and head, such as "decoder.attention, mean of 4 heads"."""
     rule: str
-    """How pieces became words, as the figure states it."""
+    """How tokens became words, as the figure states it."""
     row_axis: str = "output"
     """What the rows are, written along them."""
     column_axis: str = "source"
@@ -102,89 +102,89 @@ def without_end(one: AttentionMap, *, renormalised: bool) -> AttentionMap:
     return replace(one, columns=one.columns[:-1], weights=weights, rule=rule)
 
 
-def merge_pieces(
+def merge_tokens(
     weights: Float[np.ndarray, "query_len key_len"], query_words: Sequence[int], key_words: Sequence[int]
 ) -> Float[np.ndarray, "query_words key_words"]:
-    """What each word looked at, from what each piece looked at.
+    """What each word looked at, from what each token looked at.
 
-    `query_words[i]` and `key_words[j]` are the words that query piece i and key piece j belong to, counted
-    from 0 without a gap. Weights are summed over the pieces of a key word and averaged over those of a query
+    `query_words[i]` and `key_words[j]` are the words that query token i and key token j belong to, counted
+    from 0 without a gap. Weights are summed over the tokens of a key word and averaged over those of a query
     word, so a row of the result sums to the mean of what the rows it came from sum to: one, where attention
-    was paid. Raises ValueError if a piece has no word or a word no piece.
+    was paid. Raises ValueError if a token has no word or a word no token.
     """
     to_key_word = membership(key_words, weights.shape[1])
     to_query_word = membership(query_words, weights.shape[0])
-    pieces_per_word = to_query_word.sum(axis=0)[:, None]
+    tokens_per_word = to_query_word.sum(axis=0)[:, None]
     # In double: float16 or float32 rows of long texts would no longer sum to one.
-    merged = to_query_word.T @ (weights.astype(np.float64) @ to_key_word) / pieces_per_word
+    merged = to_query_word.T @ (weights.astype(np.float64) @ to_key_word) / tokens_per_word
     return merged.astype(weights.dtype)
 
 
-def membership(word_of_piece: Sequence[int], pieces: int) -> Float[np.ndarray, "pieces words"]:
-    """1 where a piece belongs to a word. Raises ValueError if a piece has no word or a word no piece."""
-    index = np.asarray(word_of_piece, dtype=np.intp)
-    if index.shape != (pieces,):
-        raise ValueError(f"{pieces} pieces, but {index.size} of them were given a word")
+def membership(word_of_token: Sequence[int], tokens: int) -> Float[np.ndarray, "tokens words"]:
+    """1 where a token belongs to a word. Raises ValueError if a token has no word or a word no token."""
+    index = np.asarray(word_of_token, dtype=np.intp)
+    if index.shape != (tokens,):
+        raise ValueError(f"{tokens} tokens, but {index.size} of them were given a word")
     present = np.unique(index)
     if not np.array_equal(present, np.arange(len(present))):
         raise ValueError(f"words must be counted from 0 without a gap, not {present.tolist()}")
-    belongs = np.zeros((pieces, len(present)))
-    belongs[np.arange(pieces), index] = 1
+    belongs = np.zeros((tokens, len(present)))
+    belongs[np.arange(tokens), index] = 1
     return belongs
 
 
 @dataclass(frozen=True)
 class Side:
-    """One text as pieces and as words; the end of the sentence is the last of both.
+    """One text as tokens and as words; the end of the sentence is the last of both.
 
     Without an end is what was cut off.
     """
 
     text: str
     """The text."""
-    pieces: tuple[str, ...]
+    tokens: tuple[str, ...]
     """What the model reads or writes."""
     words: tuple[str, ...]
     """What people read."""
-    word_of_piece: tuple[int, ...]
-    """For each piece, the number of its word, from 0."""
+    word_of_token: tuple[int, ...]
+    """For each token, the number of its word, from 0."""
 
     def places(self, words: Collection[int]) -> list[int]:
-        """Where the pieces of these words are, words and places counted from 0."""
+        """Where the tokens of these words are, words and places counted from 0."""
         wanted = frozenset(words)
-        return [place for place, word in enumerate(self.word_of_piece) if word in wanted]
+        return [place for place, word in enumerate(self.word_of_token) if word in wanted]
 
 
 def side_of(tokenizer: Tokenizer, text: str | Sequence[int]) -> Side:
-    """A text with its end; or pieces by number, which end where the last of them is `eos`."""
+    """A text with its end; or tokens by number, which end where the last of them is `eos`."""
     if isinstance(text, str):
         return side_of(tokenizer, [*tokenizer.encode(text), tokenizer.eos])
     has_end = len(text) > 0 and text[-1] == tokenizer.eos
     ids = text[:-1] if has_end else text
-    # The words are those of the pieces: search may have spelt the text otherwise than the tokenizer would.
+    # The words are those of the tokens: search may have spelt the text otherwise than the tokenizer would.
     spelt = tokenizer.decode(ids)
-    words, word_of_piece = words_of(spelt, tokenizer.spans(ids))
-    pieces = tokenizer.pieces(ids)
+    words, word_of_token = words_of(spelt, tokenizer.spans(ids))
+    tokens = tokenizer.tokens(ids)
     if not has_end:
-        return Side(spelt, tuple(pieces), tuple(words), tuple(word_of_piece))
+        return Side(spelt, tuple(tokens), tuple(words), tuple(word_of_token))
     return Side(
         spelt,
-        (*pieces, END_OF_SENTENCE),
+        (*tokens, END_OF_SENTENCE),
         (*words, END_OF_SENTENCE),
-        (*word_of_piece, len(words)),
+        (*word_of_token, len(words)),
     )
 
 
 def words_of(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], list[int]]:
-    """The words of `text`, and the word that each piece belongs to.
+    """The words of `text`, and the word that each token belongs to.
 
-    `spans[i]` is the (begin, end) of piece i in characters of `text`, in reading order. A piece may begin
-    with the space before it, share a character with its neighbours (byte pieces do) or stand for none at all.
+    `spans[i]` is the (begin, end) of token i in characters of `text`, in reading order. A token may begin
+    with the space before it, share a character with its neighbours (byte tokens do) or stand for none at all.
 
     A word ends at white space, and between the fields of a date such as 2051-02-01. In scripts that write no
-    spaces (Chinese, Japanese, Thai, …) each piece is a word of its own. A piece that reaches across white
-    space makes one word of what it touches. The words appear as in the text; a piece without a visible
-    character belongs to the piece that it touches.
+    spaces (Chinese, Japanese, Thai, …) each token is a word of its own. A token that reaches across white
+    space makes one word of what it touches. The words appear as in the text; a token without a visible
+    character belongs to the token that it touches.
     """
     visible = [(i, *_trimmed(text, *span)) for i, span in enumerate(spans) if text[slice(*span)].strip()]
     if not visible:
@@ -204,8 +204,8 @@ def words_of(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], li
 
 def _trimmed(text: str, begin: int, end: int) -> tuple[int, int]:
     """The part of a span that does not begin or end in white space."""
-    piece = text[begin:end]
-    return begin + len(piece) - len(piece.lstrip()), begin + len(piece.rstrip())
+    token = text[begin:end]
+    return begin + len(token) - len(token.lstrip()), begin + len(token.rstrip())
 
 
 def _is_boundary(text: str, end: int, begin: int) -> bool:
@@ -228,10 +228,10 @@ def _is_unspaced(character: str) -> bool:
 def _with_invisible(
     text: str, spans: Sequence[tuple[int, int]], word_of_visible: dict[int, int]
 ) -> list[int]:
-    """A word for every piece: those without a visible character join the next one, or the one they follow.
+    """A word for every token: those without a visible character join the next one, or the one they follow.
 
     The next one first, because that is where they come from: the mark of a word's beginning stands before
-    it, and of the byte pieces of a character only the last need carry the character. A piece that ends where
+    it, and of the byte tokens of a character only the last need carry the character. A token that ends where
     white space or nothing follows belongs to the word before.
     """
     words = [word_of_visible.get(i, -1) for i in range(len(spans))]

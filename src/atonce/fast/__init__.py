@@ -5,7 +5,7 @@ this folder, every model would be searched as it is. Two parts:
 
     quantization  linear layers in eight bits, in torch: anybody may look at what they compute
     engine        with numba, what search runs with instead of the model: a Transformer's blocks, and of any
-                  decoder the choice among all pieces, as compiled loops
+                  decoder the choice among all tokens, as compiled loops
 
 A step of one sentence is some eighty operations on vectors; called one by one, what surrounds them takes
 most of the time. In the engine a step is one function. Rows (beginnings of sentences, or positions that are
@@ -19,10 +19,10 @@ free. Its parts, each on top of the ones before it:
     linear        rows rounded, multiplied, scaled
     attention     keys and values, which of them a row may look at, and what it makes of them
     block         of encoders and decoders
-    topk          scores of all pieces, and the best of them
+    topk          scores of all tokens, and the best of them
     threads       batches and rows dealt out
 
-Without numba, beam search over texts looks at short lists of pieces: `shortlist`, of what a `lexicon` learned
+Without numba, beam search over texts looks at short lists of tokens: `shortlist`, of what a `lexicon` learned
 from the training pairs.
 
 Importing this package is free; what is compiled imports numba.

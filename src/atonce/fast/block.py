@@ -241,7 +241,7 @@ def embed(
     tokens: Int[np.ndarray, " rows"], table: Float[np.ndarray, "vocab dim"], scale: float,
     added: Float[np.ndarray, " dim"],
 ) -> Float[np.ndarray, "rows dim"]:  # fmt: skip
-    """Vectors of pieces at one position, which adds `added`."""
+    """Vectors of tokens at one position, which adds `added`."""
     states = np.empty((len(tokens), table.shape[1]), np.float32)
     by = np.float32(scale)
     for row in range(len(tokens)):

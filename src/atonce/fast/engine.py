@@ -1,6 +1,6 @@
 """Models in eight bits, compiled for search: `atonce.fast` behind the contracts of encoders and decoders.
 
-A Transformer's blocks are compiled, and of any decoder the choice among all pieces. Needs numba.
+A Transformer's blocks are compiled, and of any decoder the choice among all tokens. Needs numba.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -97,7 +97,7 @@ class CompiledEncoder:
 
 
 class CompiledDecoder(Decoder):
-    """Any decoder, whose choice among all pieces is compiled."""
+    """Any decoder, whose choice among all tokens is compiled."""
 
     def __init__(self, plain: Decoder) -> None:
         assert isinstance(plain.output.quantized, QuantizedLinear)
@@ -124,14 +124,14 @@ class CompiledDecoder(Decoder):
     ) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
         """See `models.interface.TopKDecoder`."""
         rows, vocab = len(features), len(self.output.weight)
-        gains, pieces = np.empty((rows, count), np.float32), np.empty((rows, count), np.int64)
+        gains, tokens = np.empty((rows, count), np.float32), np.empty((rows, count), np.int64)
         array, closed = features.numpy(), suppress.numpy()
 
         def choose(first: int, last: int) -> None:
-            topk.topk(self._table, vocab, array, closed, gains, pieces, first, last)
+            topk.topk(self._table, vocab, array, closed, gains, tokens, first, last)
 
         deal(choose, rows, self._table.levels.size)
-        return torch.from_numpy(gains), torch.from_numpy(pieces)
+        return torch.from_numpy(gains), torch.from_numpy(tokens)
 
 
 class CompiledState(NamedTuple):
@@ -140,7 +140,7 @@ class CompiledState(NamedTuple):
     sentences: Shared[Int[Tensor, " sentences"]]
     """Which of those that search began with are still searched. What is kept of others stays where it is."""
     slots: Int[Tensor, "batch position"]
-    """Where in the past of its sentence each beginning's own pieces are."""
+    """Where in the past of its sentence each beginning's own tokens are."""
     past: attention.KeyValues
     used: int
     """How many slots of each sentence's past are."""

@@ -1,4 +1,4 @@
-"""A lexicon: what each piece of a source may become in the target, learned from the training pairs alone."""
+"""A lexicon: what each token of a source may become in the target, learned from the training pairs alone."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,34 +19,34 @@ from atonce.runs.folder import load_tensors, save_tensors
 from atonce.shapes import Float, Int
 
 LIKELY = 30
-"""Target pieces that are remembered for each source piece."""
+"""Target tokens that are remembered for each source token."""
 COMMON = 200
-"""Target pieces that are remembered as the most frequent of all."""
+"""Target tokens that are remembered as the most frequent of all."""
 ROUNDS = 5
 """Of learning: more change little."""
 MOST_LINKS = 10_000_000
-"""Pieces of a source times pieces of its target, over all that is learned from: 0.8 GB while it learns."""
+"""Tokens of a source times tokens of its target, over all that is learned from: 0.8 GB while it learns."""
 
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Target pieces by source piece, and those of every text."""
+    """Target tokens by source token, and those of every text."""
 
     likely: Int[np.ndarray, "size likely"]
-    """For each source piece the pieces it may become, likeliest first. The first is itself: names and numbers
+    """For each source token the tokens it may become, likeliest first. The first is itself: names and numbers
     are copied. Where fewer were seen, it fills the rest."""
     common: Int[np.ndarray, " common"]
-    """The most frequent target pieces, most frequent first; `eos` among them."""
+    """The most frequent target tokens, most frequent first; `eos` among them."""
 
     @classmethod
     def learn(
         cls, examples: Examples, size: int, *, on_progress: Callable[[int], None] = lambda _: None
     ) -> "Lexicon":
-        """From pairs in pieces of a vocabulary of `size`; from the first of them, where there are very many.
+        """From pairs in tokens of a vocabulary of `size`; from the first of them, where there are very many.
 
-        IBM Model 1 (Brown 1993, section 4.1): each target piece comes from one of the source's pieces, and
-        expectation-maximisation finds how likely each source piece becomes which. `on_progress` is called after
-        each of the `ROUNDS`.
+        IBM Model 1 (Brown 1993, section 4.1): each target token comes from one of the source's tokens, and
+        expectation-maximisation finds how likely each source token becomes which. `on_progress` is called
+        after each of the `ROUNDS`.
         """
         pairs = _some(examples)
         sources, targets = _side(examples, pairs, 0), _side(examples, pairs, 1)
@@ -67,7 +67,7 @@ class Lexicon:
 
 
 def lexicon_of(run: Path, size: int) -> Lexicon:
-    """The run's, in pieces of a vocabulary of `size`.
+    """The run's, in tokens of a vocabulary of `size`.
 
     It is learned if there is none yet, or if what there is is damaged: it comes out the same.
     """
@@ -81,7 +81,7 @@ def lexicon_of(run: Path, size: int) -> Lexicon:
         lexicon = Lexicon.learn(examples, size, on_progress=advance)
     with suppress(DiskError):  # a run that cannot be written to is as good; it learns again next time
         found = {"likely": torch.from_numpy(lexicon.likely), "common": torch.from_numpy(lexicon.common)}
-        tensors = {name: pieces.int() for name, pieces in found.items()}
+        tensors = {name: tokens.int() for name, tokens in found.items()}
         save_tensors(path, tensors, about={"sha256": _sum_of(tensors)})
     return lexicon
 
@@ -95,9 +95,9 @@ def _kept_lexicon(path: Path, size: int) -> Lexicon | None:
     except (RunError, OSError, SafetensorError):
         return None
     whole = tensors.keys() == {"likely", "common"} and all(
-        pieces.dtype == torch.int32 and pieces.ndim == dimensions and pieces.numel()
-        and pieces.min() >= 0 and pieces.max() < size
-        for pieces, dimensions in ((tensors["likely"], 2), (tensors["common"], 1))
+        tokens.dtype == torch.int32 and tokens.ndim == dimensions and tokens.numel()
+        and tokens.min() >= 0 and tokens.max() < size
+        for tokens, dimensions in ((tensors["likely"], 2), (tensors["common"], 1))
     )  # fmt: skip
     if not whole or len(tensors["likely"]) != size:
         return None
@@ -119,21 +119,21 @@ def _some(examples: Examples) -> int:
 
 def _side(
     examples: Examples, pairs: int, side: int
-) -> tuple[Int[np.ndarray, " pieces"], Int[np.ndarray, " pairs"]]:
-    """The pieces of the first sources (0) or targets (1) one after the other, and the length of each."""
+) -> tuple[Int[np.ndarray, " tokens"], Int[np.ndarray, " pairs"]]:
+    """The tokens of the first sources (0) or targets (1) one after the other, and the length of each."""
     bounds = examples.offsets[: 2 * pairs + 1]
     lengths = np.diff(bounds)
     sides = np.repeat(np.arange(len(lengths)) % 2, lengths)
-    return examples.pieces[: bounds[-1]][sides == side].astype(np.int64), lengths[side::2]
+    return examples.tokens[: bounds[-1]][sides == side].astype(np.int64), lengths[side::2]
 
 
 def _links(
     sources: Int[np.ndarray, " pairs"], targets: Int[np.ndarray, " pairs"]
 ) -> tuple[Int[np.ndarray, " links"], Int[np.ndarray, " links"]]:
-    """Each piece of a source with each piece of its target, by their numbers in the whole. Takes lengths."""
-    width = np.repeat(targets, sources)  # of each source piece: how many targets it may become
+    """Each token of a source with each token of its target, by their numbers in the whole. Takes lengths."""
+    width = np.repeat(targets, sources)  # of each source token: how many targets it may become
     source = np.repeat(np.arange(len(width)), width)
-    first = np.repeat(np.cumsum(targets) - targets, sources)  # its target's first piece
+    first = np.repeat(np.cumsum(targets) - targets, sources)  # its target's first token
     within = np.arange(len(source)) - np.repeat(np.cumsum(width) - width, width)
     return source, first[source] + within
 

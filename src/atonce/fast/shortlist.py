@@ -1,4 +1,4 @@
-"""Short lists: the few hundred pieces that a sentence's translation may be made of, in place of thousands.
+"""Short lists: the few hundred tokens that a sentence's translation may be made of, in place of thousands.
 
 Jean 2015 (section 3.3) and L'Hostis 2016. Each sentence has a list of its own, so what is found for it does
 not depend on what is searched beside it.
@@ -19,9 +19,9 @@ from atonce.shapes import Bool, Float, Int
 class Candidates(NamedTuple):
     """What each sentence of a batch may become, and the rows of the output's table for it."""
 
-    pieces: Int[Tensor, "sentences candidates"]
+    tokens: Int[Tensor, "sentences candidates"]
     closed: Float[Tensor, "sentences 1 candidates"]
-    """-inf where a shorter list has no more pieces, else 0."""
+    """-inf where a shorter list has no more tokens, else 0."""
     table: Float[Tensor, "sentences candidates dim"]
 
     def scores(
@@ -33,7 +33,7 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True)
 class Shortlist:
-    """Makes the lists: for each source piece its likeliest, and the most frequent of all."""
+    """Makes the lists: for each source token its likeliest, and the most frequent of all."""
 
     likely: Int[Tensor, "size likely"]
     common: Int[Tensor, " common"]
@@ -50,7 +50,7 @@ class Shortlist:
         output: TokenEmbedding,
         never: Sequence[int],
     ) -> Candidates:
-        """The lists of a batch, without the pieces that must not be written."""
+        """The lists of a batch, without the tokens that must not be written."""
         device = source.device
         listed = torch.zeros(len(source), len(output.weight) + 1, dtype=torch.bool, device=device)
         beyond = listed.shape[1] - 1  # where padding goes
@@ -61,10 +61,10 @@ class Shortlist:
         listed[:, list(never)] = False
 
         counts = listed.sum(1)
-        sentence, piece = listed.nonzero(as_tuple=True)
-        place = torch.arange(len(piece), device=device) - (counts.cumsum(0) - counts)[sentence]
-        pieces = torch.zeros(len(source), int(counts.max()), dtype=torch.long, device=device)
-        pieces[sentence, place] = piece
-        closed = torch.full_like(pieces, -torch.inf, dtype=output.weight.dtype)
+        sentence, token = listed.nonzero(as_tuple=True)
+        place = torch.arange(len(token), device=device) - (counts.cumsum(0) - counts)[sentence]
+        tokens = torch.zeros(len(source), int(counts.max()), dtype=torch.long, device=device)
+        tokens[sentence, place] = token
+        closed = torch.full_like(tokens, -torch.inf, dtype=output.weight.dtype)
         closed[sentence, place] = 0.0
-        return Candidates(pieces, closed[:, None], output.weight[pieces])
+        return Candidates(tokens, closed[:, None], output.weight[tokens])

@@ -1,4 +1,4 @@
-"""Scores of all pieces for some rows, and the best of them."""
+"""Scores of all tokens for some rows, and the best of them."""
 
 import numpy as np
 
@@ -18,11 +18,11 @@ GROUP = 128
 def topk(
     table: Blocks, vocab: int, features: Float[np.ndarray, "rows dim"],
     suppress: Int[np.ndarray, " suppressed"], gains: Float[np.ndarray, "rows count"],
-    pieces: Int[np.ndarray, "rows count"], first: int, last: int,
+    tokens: Int[np.ndarray, "rows count"], first: int, last: int,
 ) -> None:  # fmt: skip
-    """Write the likeliest pieces of rows `first` to `last`, best first, and their log-probabilities: `gains`.
+    """Write the likeliest tokens of rows `first` to `last`, best first, and their log-probabilities: `gains`.
 
-    `table`: the linear layer that makes scores. `suppress`: pieces that are not chosen; their share of the
+    `table`: the linear layer that makes scores. `suppress`: tokens that are not chosen; their share of the
     probability stays theirs.
     """
     dim = features.shape[1]
@@ -35,9 +35,9 @@ def topk(
         for row in range(begin, end):
             mine = scores[row - begin]
             whole = log_of_sum(mine)
-            for piece in suppress:
-                mine[piece] = -np.inf
-            _best(mine, gains[row], pieces[row])
+            for token in suppress:
+                mine[token] = -np.inf
+            _best(mine, gains[row], tokens[row])
             gains[row] -= whole
 
 

@@ -150,7 +150,7 @@ class DrawingProcess:
             return TooMuchToDraw(
                 "the figure was not drawn in time",
                 why=f"a drawing may take {limits.seconds:g} seconds",
-                fix="draw less: a shorter text, one head, words in place of pieces",
+                fix="draw less: a shorter text, one head, words in place of tokens",
             )
         assert self._complaints is not None
         self._complaints.seek(0)
@@ -158,7 +158,7 @@ class DrawingProcess:
             return TooMuchToDraw(
                 "the figure is too large to be drawn",
                 why=f"a drawing may take {limits.memory // MIB:,} MB of memory",
-                fix="draw less: a shorter text, one head, words in place of pieces",
+                fix="draw less: a shorter text, one head, words in place of tokens",
             )
         ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return DrawingDied(

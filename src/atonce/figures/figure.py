@@ -181,7 +181,7 @@ def check_size(noun: str, given: int, most: int) -> None:
         raise TooMuchToDraw(
             f"the {noun} is too large",
             why=f"it has {given:,} cells or points, and may have {most:,} in this format",
-            fix="take less: a shorter text, one head, words in place of pieces"
+            fix="take less: a shorter text, one head, words in place of tokens"
             + (", or save it as .json" if given <= MOST_NUMBERS else ""),
         )
 

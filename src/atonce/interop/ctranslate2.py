@@ -24,7 +24,7 @@ Quantization = Literal["int8", "int8_float32", "int16", "float16", "bfloat16"]
 def export(run: str | Path, folder: str | Path, *, quantization: Quantization | None = None) -> Path:
     """Write a run's Transformer into a new folder as `ctranslate2.Translator` opens it; gives the folder.
 
-    Its texts are pieces: those of `tokenizer.model`, the sentencepiece model that is put beside it. README.md
+    Its texts are tokens: those of `tokenizer.model`, the sentencepiece model that is put beside it. README.md
     there says how to use both, and what is not as in atonce. `quantization`: how weights are stored; without
     it, float32. The folder appears once CTranslate2 has been seen to give what the run gives, or not at all.
 

@@ -108,7 +108,7 @@ def spec_of(translator: Translator, recipe: Recipe) -> Any:
         _encoder_block(one, cast(EncoderBlock, block))
     for one, block in zip(spec.decoder.layer, decoder.layers, strict=True):
         _decoder_block(one, cast(DecoderBlock, block))
-    _pieces(spec, translator.tokenizer)
+    _tokens(spec, translator.tokenizer)
     spec.validate()
     return spec
 
@@ -185,12 +185,12 @@ def _linear(spec: Any, *layers: nn.Linear) -> None:
     spec.bias = _numbers(torch.cat([layer.bias for layer in layers]))
 
 
-def _pieces(spec: Any, tokenizer: Tokenizer) -> None:
-    pieces = tokenizer.pieces(range(tokenizer.size))
-    spec.register_source_vocabulary(pieces)
-    spec.register_target_vocabulary(pieces)
-    spec.config.bos_token = spec.config.decoder_start_token = pieces[tokenizer.bos]
-    spec.config.eos_token, spec.config.unk_token = pieces[tokenizer.eos], pieces[tokenizer.unk]
+def _tokens(spec: Any, tokenizer: Tokenizer) -> None:
+    tokens = tokenizer.tokens(range(tokenizer.size))
+    spec.register_source_vocabulary(tokens)
+    spec.register_target_vocabulary(tokens)
+    spec.config.bos_token = spec.config.decoder_start_token = tokens[tokenizer.bos]
+    spec.config.eos_token, spec.config.unk_token = tokens[tokenizer.eos], tokens[tokenizer.unk]
     spec.config.add_source_eos = True
 
 

@@ -6,7 +6,7 @@ from atonce.interop.ctranslate2_trial import Agreement, Pairs
 from atonce.runs.recipe import Recipe
 
 _TYPICAL_LENGTH = 20.0
-"""Pieces of an output, where no validation data tell."""
+"""Tokens of an output, where no validation data tell."""
 
 _SPELLINGS = {
     "none": "    return text\n",
@@ -35,7 +35,7 @@ def spelt(text):
 {spelling}
 
 def encode(text):
-    """The pieces of a text, as in training."""
+    """The tokens of a text, as in training."""
     text = re.sub("[\\ud800-\\udfff]", "\\ufffd", spelt(text))
     # sentencepiece would take U+2581 for a space: something else stands in for it
     stand_in = next(one for one in map(chr, range(0xFDD0, 0xFDF0)) if one not in text)
@@ -46,12 +46,12 @@ def encode(text):
     return row.split("\\n")[1:-1]{cut}
 
 
-def decode(pieces):
+def decode(tokens):
     """The text of an output, in one line."""
     is_byte = re.compile("<0x[0-9A-F]{{2}}>").fullmatch
     spelt_out = [
-        bytes([int(piece[3:5], 16)]) if is_byte(piece) else piece.replace("\\u2581", " ").encode()
-        for piece in pieces
+        bytes([int(token[3:5], 16)]) if is_byte(token) else token.replace("\\u2581", " ").encode()
+        for token in tokens
     ]
     text = b"".join(spelt_out).decode("utf-8", "replace").removeprefix(" ")
     return " ".join(text.splitlines())
@@ -72,7 +72,7 @@ def translate(texts):
 
 
 def search(sources):
-    """The best output and its score for the pieces of each source; those of one length go together."""
+    """The best output and its score for the tokens of each source; those of one length go together."""
     rows_of = {{}}
     for row, source in enumerate(sources):
         rows_of.setdefault(int(MAX_LENGTH_RATIO * len(source)) + 10, []).append(row)
@@ -92,9 +92,9 @@ def search(sources):
 def best(result):
     """The best of the outputs that CTranslate2 found, by Wu's formula, and its score."""
     ranked = []
-    for pieces, score in zip(result.hypotheses, result.scores):
-        wu = ((5 + len(pieces)) / 6) ** ALPHA
-        ranked.append((score * len(pieces) ** EXPONENT / wu, decode(p for p in pieces if p != "{eos}")))
+    for tokens, score in zip(result.hypotheses, result.scores):
+        wu = ((5 + len(tokens)) / 6) ** ALPHA
+        ranked.append((score * len(tokens) ** EXPONENT / wu, decode(p for p in tokens if p != "{eos}")))
     score, text = max(ranked, key=lambda one: one[0])
     return text, score
 
@@ -118,7 +118,7 @@ BOUNDARIES = (
 
 
 def parts(text):
-    """A text in parts of at most {longest} pieces each, the end included, cut where it hurts least."""
+    """A text in parts of at most {longest} tokens each, the end included, cut where it hurts least."""
     if not text.strip():
         return []
     if len(encode(text)) < {longest} or len(text.strip()) == 1:
@@ -163,7 +163,7 @@ def note(
 
 
 def typical_length(pairs: Pairs) -> float:
-    """Pieces of an output, `eos` included: the mean of the validation targets among `pairs`."""
+    """Tokens of an output, `eos` included: the mean of the validation targets among `pairs`."""
     own = pairs.targets[: pairs.own]
     return sum(len(target) + 1 for target in own) / len(own) if own else _TYPICAL_LENGTH
 
@@ -188,7 +188,7 @@ def program(recipe: Recipe, tokenizer: Tokenizer, length: float) -> str:
         "formula",
     ]
     is_whole = data.task == "summarization"
-    pad, bos, eos = tokenizer.pieces([tokenizer.pad, tokenizer.bos, tokenizer.eos])
+    pad, bos, eos = tokenizer.tokens([tokenizer.pad, tokenizer.bos, tokenizer.eos])
     return _PROGRAM.format(
         settings="\n".join(settings),
         spelling=_SPELLINGS[_normalization(tokenizer)],
@@ -210,17 +210,17 @@ def differences(recipe: Recipe, tokenizer: Tokenizer, length: float) -> list[str
 def _of_search(recipe: Recipe, length: float) -> list[str]:
     alpha, beam = recipe.decoding.length_penalty, recipe.decoding.beam
     return [
-        "**Scores.** atonce divides the log-probability of an output of n pieces, the end included, by ((5 "
+        "**Scores.** atonce divides the log-probability of an output of n tokens, the end included, by ((5 "
         f"+ n) / 6) ** {alpha:g} (Wu 2016); CTranslate2 by n ** `length_penalty`, which is 1 unless given. "
-        f"No exponent is the same for all n: {exponent(alpha, length):g} is nearest at {length:.0f} pieces, "
+        f"No exponent is the same for all n: {exponent(alpha, length):g} is nearest at {length:.0f} tokens, "
         "a typical length here. The program ranks the outputs that CTranslate2 has found, and scores them, "
         "by Wu's formula.",
         f"**Search.** `beam_size` is 2 unless given; the recipe has {beam}. CTranslate2 stops by a rule of "
         "its own: where outputs are almost as likely as one another, another may be the best.",
-        "**The first piece.** `min_decoding_length` is 1 unless given: no output is empty, and the "
-        "probability of the end is shared out among the other pieces, so that scores are higher. In "
+        "**The first token.** `min_decoding_length` is 1 unless given: no output is empty, and the "
+        "probability of the end is shared out among the other tokens, so that scores are higher. In "
         "atonce, and in the program, 0.",
-        "**Pieces that are never written.** atonce writes no `<pad>`, `<unk>` or `<s>`, and their "
+        "**Tokens that are never written.** atonce writes no `<pad>`, `<unk>` or `<s>`, and their "
         "probability stays theirs. CTranslate2 writes them unless it is told (`disable_unk`, "
         "`suppress_sequences`), as in the program, and then shares out their probability: scores are a "
         "little higher.",
@@ -232,14 +232,14 @@ def _of_lengths(recipe: Recipe) -> list[str]:
     sides = (recipe.model.encoder, recipe.model.decoder)
     table = any(getattr(side, "positions", None) != "rotary" for side in sides)
     if recipe.data.task == "summarization":
-        long = f"atonce reads the first {longest} pieces of a text, as the program does."
+        long = f"atonce reads the first {longest} tokens of a text, as the program does."
     else:
         long = (
-            f"atonce translates a text of {longest} pieces or more in parts, cut at ends of sentences, and "
+            f"atonce translates a text of {longest} tokens or more in parts, cut at ends of sentences, and "
             "joins them, as the program does: the model was trained on none as long."
         )
     return [
-        f"**Long outputs.** atonce ends one after {decoding.max_length_ratio:g} pieces for each of its "
+        f"**Long outputs.** atonce ends one after {decoding.max_length_ratio:g} tokens for each of its "
         "source, and 10 more. `max_decoding_length` is one number for all texts of a call, 256 unless "
         "given; the program makes a call for each length of sources.",
         "**`max_input_length`** is 1024 unless given: what comes behind is cut off in silence, from "
@@ -269,7 +269,7 @@ def _of_texts(rule: str, kind: str) -> list[str]:
     )
     return [
         "**Blank lines.** atonce leaves a text of white space blank, as the program does. CTranslate2 does "
-        "so where there are no pieces; white space has some, and is translated into something.",
+        "so where there are no tokens; white space has some, and is translated into something.",
         f"**Spelling.** {spelling}",
         "**U+2581** in a text is a space to sentencepiece. atonce, and the program, spell it in bytes.",
         *([unknown] if kind == "words" else []),
@@ -282,19 +282,19 @@ def _seen(pairs: Pairs, exact: Agreement, quantization: str | None, rounded: Agr
     """What was compared before this was written."""
     drawn = len(pairs.sources) - pairs.own
     asked = (
-        f"{pairs.own} validation pairs and {drawn} of random pieces" if pairs.own else f"{drawn} random pairs"
+        f"{pairs.own} validation pairs and {drawn} of random tokens" if pairs.own else f"{drawn} random pairs"
     )
     compared = (
         f"Compared with the run on {asked}, as float32: log-probabilities of forced outputs, and of every "
-        "piece at each step of outputs written one piece after the other, differ by at most "
-        f"{exact.greatest:.1e} nats (1e-4 is allowed; of pieces less likely than e^-10, 1e-5 of it)."
+        "token at each step of outputs written one token after the other, differ by at most "
+        f"{exact.greatest:.1e} nats (1e-4 is allowed; of tokens less likely than e^-10, 1e-5 of it)."
     )
     if rounded is None:
         return [compared]
     return [
         compared,
         f"Then rounded to {quantization}: log-probabilities of forced outputs differ by {rounded.mean:.2g} "
-        f"nats a piece in the mean and {rounded.greatest:.2g} at most, on a CPU. A GPU may round products "
+        f"nats a token in the mean and {rounded.greatest:.2g} at most, on a CPU. A GPU may round products "
         "too.",
     ]
 

@@ -18,15 +18,15 @@ from atonce.interop.ctranslate2_model import FEWEST_POSITIONS, installed
 from atonce.shapes import Float
 
 OWN, DRAWN = 20, 12
-"""Validation pairs, spread over all of them, and pairs of random pieces, drawn from all of the vocabulary."""
+"""Validation pairs, spread over all of them, and pairs of random tokens, drawn from all of the vocabulary."""
 LIMIT = 1e-4
 """In nats: how far a log-probability may be from the run's, where weights are stored as float32."""
 UNLIKELY = 10.0
 """Below minus this many nats, as much more may be: float32 has so many digits, not so many decimals."""
 ROUNDED_LIMIT = 0.25
-"""In nats, the mean over pieces: how far rounded weights may be from exact ones."""
+"""In nats, the mean over tokens: how far rounded weights may be from exact ones."""
 STEPS = 24
-"""Pieces that are written one by one, where keys and values are kept: code of its own in CTranslate2."""
+"""Tokens that are written one by one, where keys and values are kept: code of its own in CTranslate2."""
 _LONGEST_DRAWN = 48
 _SPECIAL = 4  # pad, unk, bos and eos come first
 
@@ -43,16 +43,16 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far log-probabilities of single pieces are from the run's, in nats; see `UNLIKELY`."""
+    """How far log-probabilities of single tokens are from the run's, in nats; see `UNLIKELY`."""
 
     greatest: float
     mean: float
-    pieces: int
+    tokens: int
     """That were compared."""
 
 
 def pairs_for(run: Path, translator: Translator) -> Pairs:
-    """What to ask: of the run's own validation data, where they are still there, and random pieces."""
+    """What to ask: of the run's own validation data, where they are still there, and random tokens."""
     own = _own(run)
     drawn = _drawn(translator, DRAWN if own else OWN + DRAWN)
     sources, targets = zip(*own, *drawn, strict=True)
@@ -96,7 +96,7 @@ class Trial:
         self._expected = self._forced()
 
     def _forced(self) -> list[Tensor]:
-        """The log-probability of each piece of each target, `eos` included."""
+        """The log-probability of each token of each target, `eos` included."""
         ends = [[*target, self.translator.tokenizer.eos] for target in self.pairs.targets]
         every = _log_probabilities(self.translator, self.pairs.sources, self.pairs.targets)
         return [
@@ -133,7 +133,7 @@ class Trial:
             )
         if quantization is not None and not found.mean <= ROUNDED_LIMIT:
             raise self._other(
-                f"differ by {found.mean:.2g} a piece when rounded to {quantization}, and may by "
+                f"differ by {found.mean:.2g} a token when rounded to {quantization}, and may by "
                 f"{ROUNDED_LIMIT:g}",
                 "export it without --quantization, or with another",
             )
@@ -154,22 +154,22 @@ class Trial:
 
     def _scored(self, loaded: Any) -> list[Any]:
         """Forced outputs, in one batch of different lengths."""
-        pieces = self.translator.tokenizer.pieces
+        tokens = self.translator.tokenizer.tokens
         found: list[Any] = loaded.score_batch(
-            [*map(pieces, self.pairs.sources)], [*map(pieces, self.pairs.targets)], max_input_length=0
+            [*map(tokens, self.pairs.sources)], [*map(tokens, self.pairs.targets)], max_input_length=0
         )
         return found
 
     def _written(self, loaded: Any) -> list[Tensor]:
-        """Of outputs that are written piece by piece, all scores at each step beside ours."""
+        """Of outputs that are written token by token, all scores at each step beside ours."""
         tokenizer = self.translator.tokenizer
-        sources = [source for source in self.pairs.sources if source]  # without pieces, it writes nothing
-        number = {piece: id for id, piece in enumerate(tokenizer.pieces(range(tokenizer.size)))}
+        sources = [source for source in self.pairs.sources if source]  # without tokens, it writes nothing
+        number = {token: id for id, token in enumerate(tokenizer.tokens(range(tokenizer.size)))}
         found = loaded.translate_batch(
-            [*map(tokenizer.pieces, sources)], beam_size=1, min_decoding_length=0, max_input_length=0,
+            [*map(tokenizer.tokens, sources)], beam_size=1, min_decoding_length=0, max_input_length=0,
             max_decoding_length=STEPS, return_logits_vocab=True,
         )  # fmt: skip
-        written = [[number[piece] for piece in one.hypotheses[0]] for one in found]
+        written = [[number[token] for token in one.hypotheses[0]] for one in found]
         expected = _log_probabilities(self.translator, sources, written)
         differences = []
         for one, ours in zip(found, expected, strict=True):
@@ -193,7 +193,7 @@ def _loaded(folder: Path, quantization: str | None) -> Any:
 def _log_probabilities(
     translator: Translator, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
 ) -> Iterator[Float[Tensor, "target_len vocab"]]:
-    """Of every piece, at each place of forced outputs and behind them: one output after the other."""
+    """Of every token, at each place of forced outputs and behind them: one output after the other."""
     tokenizer = translator.tokenizer
     target_in, mask = padded([[tokenizer.bos, *target] for target in targets], translator.device)
     features = translator.model(*translator.read(sources), target_in)

@@ -177,7 +177,7 @@ class MultiHeadAttention(Attention):
         """As `forward`, from queries that are projected already."""
         seen = self._for_each_head(seen)
         # With reduced products the fused kernel converts each head's small product on its own: 38 ms against
-        # 3 in the open, there and back, for 150 sentences of 13 pieces and 4 heads.
+        # 3 in the open, there and back, for 150 sentences of 13 tokens and 4 heads.
         if not is_watched() and not products_are_reduced(query.device):
             mixed = F.scaled_dot_product_attention(query, seen.key, seen.value, mask, is_causal=causal)
         else:

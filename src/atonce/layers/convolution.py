@@ -56,7 +56,7 @@ class ConvolutionEncoderBlock(nn.Module):
 class ConvolutionDecoderBlock(nn.Module):
     """Every position sees itself and the nearest before it, then looks at the source.
 
-    With h what the convolution gives, z the source's states and g the vector of the piece (Gehring 2017,
+    With h what the convolution gives, z the source's states and g the vector of the token (Gehring 2017,
     equations 1 and 2), the query is d = W h + b + g and the context c = Σ softmax(d · z) z. Unlike there
     - d is scaled by √½ and by the root of the width as in Vaswani 2017: our vectors are ten times the size of
       the paper's, and the softmax would begin where it passes no gradient on;
@@ -84,7 +84,7 @@ class ConvolutionDecoderBlock(nn.Module):
     ) -> tuple[Float[Tensor, "batch new_len dim"], Float[Tensor, "batch before dim"]]:
         """The new positions' states, and the `kernel - 1` inputs that the next position will see before it.
 
-        `past`: those that the first new position sees; zeros where nothing was. `embedded`: the pieces at the
+        `past`: those that the first new position sees; zeros where nothing was. `embedded`: the tokens at the
         new positions (g). The batch may hold several beginnings of each sentence, next to each other.
         """
         inputs = torch.cat([past, dropout(states, self.dropout, self.training)], dim=1)

@@ -76,7 +76,7 @@ class LearnedPositions(nn.Module):
     def __init__(self, dim: int, *, longest: int = 1024) -> None:
         super().__init__()
         self.weight = nn.Parameter(nn.init.normal_(torch.empty(longest, dim), std=dim**-0.5))
-        self.scale = math.sqrt(dim)  # as in a table of pieces: vectors of the size of those they are added to
+        self.scale = math.sqrt(dim)  # as in a table of tokens: vectors of the size of those they are added to
 
     def forward(self, embedded: Float[Tensor, "batch len dim"], *, start: int = 0) -> Placed:
         """`start`: the position of the first vector."""

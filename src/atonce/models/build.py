@@ -52,16 +52,16 @@ def build_model(
 ) -> Seq2Seq:
     """A model with fresh weights from torch's random state.
 
-    `vocab`: pieces in the vocabulary. `image`: height and width of the source, where it is not text.
+    `vocab`: tokens in the vocabulary. `image`: height and width of the source, where it is not text.
     `labels`: how many there are, where the target is not text.
     """
-    pieces = TokenEmbedding(vocab, config.dim)
+    tokens = TokenEmbedding(vocab, config.dim)
     one_table = config.tied_embeddings and labels is None
 
     def table() -> TokenEmbedding:
-        return pieces if one_table else TokenEmbedding(labels or vocab, config.dim)
+        return tokens if one_table else TokenEmbedding(labels or vocab, config.dim)
 
-    source = pieces if image is None else build_image_embedding(config.image, image, config.dim)
+    source = tokens if image is None else build_image_embedding(config.image, image, config.dim)
     encoder = build_encoder(config.encoder, config.dim)
     decoder = build_decoder(config.decoder, table(), table(), config.dim)
     return Seq2Seq(source, encoder, decoder)
@@ -111,7 +111,7 @@ def build_encoder(config: EncoderConfig, dim: int) -> Encoder:
 def build_decoder(
     config: DecoderConfig, embedding: TokenEmbedding, output: TokenEmbedding, dim: int
 ) -> Decoder:
-    """Every decoder there is. `embedding` reads pieces, `output` scores them; they may be one table."""
+    """Every decoder there is. `embedding` reads tokens, `output` scores them; they may be one table."""
     match config:
         case ConvolutionDecoderConfig():
             return ConvolutionDecoder(

@@ -220,7 +220,7 @@ class ModelConfig(Config):
     dim: int = Field(default=128, ge=2, le=MOST_WIDE, multiple_of=2)
     """Width of embeddings, encoder states and decoder states."""
     tied_embeddings: bool = True
-    """One table for source pieces, target pieces and output (Press and Wolf 2017)."""
+    """One table for source tokens, target tokens and output (Press and Wolf 2017)."""
     image: ImageConfig | None = None
     """How an image becomes a sequence, where the source is one; without it, patches."""
     encoder: EncoderConfig = TransformerEncoderConfig()

@@ -41,7 +41,7 @@ class ConvolutionState(NamedTuple):
 
     past: tuple[Float[Tensor, "batch before dim"], ...]
     written: int
-    """How many pieces were taken in."""
+    """How many tokens were taken in."""
     source: Shared[Float[Tensor, "sentences source_len dim"]]
     source_mask: Shared[Bool[Tensor, "sentences source_len"]]
 
@@ -85,13 +85,13 @@ class ConvolutionDecoder(Decoder):
         return features
 
     def _advance(
-        self, pieces: Int[Tensor, "batch new_len"], state: ConvolutionState
+        self, tokens: Int[Tensor, "batch new_len"], state: ConvolutionState
     ) -> tuple[Float[Tensor, "batch new_len dim"], ConvolutionState]:
-        placed = self.positions(self.embedding(pieces), start=state.written).states
+        placed = self.positions(self.embedding(tokens), start=state.written).states
         embedded = dropout(placed, self.dropout, self.training)
         states, kept = embedded, []
         for layer, past in zip(self.layers, state.past, strict=True):
             states, last = layer(states, past, embedded, state.source.content, state.source_mask.content)
             kept.append(last)
-        written = state.written + pieces.shape[1]
+        written = state.written + tokens.shape[1]
         return states, state._replace(past=tuple(kept), written=written)

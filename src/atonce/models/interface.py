@@ -56,17 +56,17 @@ class Shared(NamedTuple, Generic[Content]):
 
 
 Source = Int[Tensor, "batch source_len"] | Float[Tensor, "batch height width"]
-"""What a model reads: pieces, or grey images from 0 (paper) to 1 (ink)."""
+"""What a model reads: tokens, or grey images from 0 (paper) to 1 (ink)."""
 
 
 @runtime_checkable
 class SourceEmbedding(Protocol):
-    """Makes a sequence of vectors of the source, each position by itself: of pieces, or of an image."""
+    """Makes a sequence of vectors of the source, each position by itself: of tokens, or of an image."""
 
     def read(
         self, source: Source, mask: Bool[Tensor, "batch real"]
     ) -> tuple[Float[Tensor, "batch source_len dim"], Bool[Tensor, "batch source_len"]]:
-        """The vectors, and which of them are real. `mask` says it of the source: pieces, or columns."""
+        """The vectors, and which of them are real. `mask` says it of the source: tokens, or columns."""
         ...
 
 
@@ -85,7 +85,7 @@ class Encoder(Protocol):
 
 
 class Decoder(nn.Module):
-    """Writes the target. `logits(forward(...))` over a whole target equals `step` taken piece by piece.
+    """Writes the target. `logits(forward(...))` over a whole target equals `step` taken token by token.
 
     A subclass says where it starts, how it advances, and what it makes of a whole target.
     """
@@ -96,7 +96,7 @@ class Decoder(nn.Module):
         self.output = output
 
     def start(self, memory: Memory) -> State:
-        """The state before the first piece."""
+        """The state before the first token."""
         raise NotImplementedError
 
     def advance(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch dim"], State]:
@@ -113,25 +113,25 @@ class Decoder(nn.Module):
         raise NotImplementedError
 
     def step(self, token: Int[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch vocab"], State]:
-        """Scores of the next piece after `token`, and the state with `token` taken in."""
+        """Scores of the next token after `token`, and the state with `token` taken in."""
         features, state = self.advance(token, state)
         return self.logits(features), state
 
     def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
-        """Scores of every piece from features."""
+        """Scores of every token from features."""
         return self.output.logits(features)
 
 
 @runtime_checkable
 class TopKDecoder(Protocol):
-    """A decoder that chooses the likeliest pieces itself, faster than by a table of all scores."""
+    """A decoder that chooses the likeliest tokens itself, faster than by a table of all scores."""
 
     def topk(
         self, features: Float[Tensor, "rows dim"], suppress: Int[Tensor, " suppressed"], count: int
     ) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
-        """The `count` likeliest pieces of each row, best first: their log-probabilities, and which they are.
+        """The `count` likeliest tokens of each row, best first: their log-probabilities, and which they are.
 
-        `suppress`: pieces that are not chosen; their share of the probability stays theirs.
+        `suppress`: tokens that are not chosen; their share of the probability stays theirs.
         """
         ...
 
@@ -155,7 +155,7 @@ class SearchModel(Protocol):
         ...
 
     def encode(self, source: Source, mask: Bool[Tensor, "batch real"]) -> Memory:
-        """Read the source. `mask`: True where a piece, or a column of an image, is real."""
+        """Read the source. `mask`: True where a token, or a column of an image, is real."""
         ...
 
     def map_batches(self, search: Callable[[Batch], Found], batches: Sequence[Batch]) -> Iterator[Found]:

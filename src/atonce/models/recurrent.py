@@ -59,7 +59,7 @@ class RecurrentDecoder(Decoder):
     - `none`: it is the encoder's pooled vector at each step (Cho 2014): all that is known of the source;
     - `additive`: from the state *before* the step (Bahdanau 2015, section 3.1), and it goes into the step;
     - `dot`, `general`: from the state *after* the step (Luong 2015, section 3.1).
-    Then the attentional state h̃ = tanh(W [s; c]) predicts the piece (Luong 2015, equation 5); with input
+    Then the attentional state h̃ = tanh(W [s; c]) predicts the token (Luong 2015, equation 5); with input
     feeding it also goes into the next step.
     """
 
@@ -92,7 +92,7 @@ class RecurrentDecoder(Decoder):
     def advance(
         self, token: Int[Tensor, " batch"], state: RecurrentState
     ) -> tuple[Float[Tensor, "batch dim"], RecurrentState]:
-        """One more piece."""
+        """One more token."""
         state = self._advance(self.embedding(token[:, None])[:, 0], state)
         return state.fed_back, state
 
@@ -121,7 +121,7 @@ class RecurrentDecoder(Decoder):
         return self._dropped(self._mixture(hidden, self._context(hidden, state.source.content)))
 
     def _advance(self, embedded: Float[Tensor, "batch dim"], state: RecurrentState) -> RecurrentState:
-        """Take in one piece. The order of the lines is the order of the waiting."""
+        """Take one token. The order of the lines is the order of the waiting."""
         inputs = [embedded]
         if self.attention is None or self.looks_before:
             context = self._context_of_each(state.layers[-1][0], state.source.content)

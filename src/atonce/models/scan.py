@@ -74,7 +74,7 @@ class ScanState(NamedTuple):
 class ScanDecoder(Decoder):
     """Parallel recurrences over the target, each with attention to the source.
 
-    With `ssru` the decoder of Kim 2019. A step takes as long after a thousand pieces as after one.
+    With `ssru` the decoder of Kim 2019. A step takes as long after a thousand tokens as after one.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""An encoder and a decoder that share what they know of the pieces."""
+"""An encoder and a decoder that share what they know of the tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -31,7 +31,7 @@ class Seq2Seq(nn.Module):
         return self.decoder.forward(target_in, self.encode(source, source_mask))
 
     def encode(self, source: Source, mask: Bool[Tensor, "batch real"]) -> Memory:
-        """Read the source. `mask`: True where a piece, or a column of an image, is real."""
+        """Read the source. `mask`: True where a token, or a column of an image, is real."""
         return self.encoder(*self.source.read(source, mask))
 
     def map_batches(self, search: Callable[[Batch], Found], batches: Sequence[Batch]) -> Iterator[Found]:

@@ -14,7 +14,7 @@ TOLERANCE = 0.05
 
 
 def weight_count(model: ModelConfig, vocab: int) -> int:
-    """How many numbers the model learns with a vocabulary of `vocab` pieces. No memory is taken for them."""
+    """How many numbers the model learns with a vocabulary of `vocab` tokens. No memory is taken for them."""
     with torch.device("meta"):
         return build_model(model, vocab).weight_count
 

@@ -50,8 +50,8 @@ def use_threads(count: int | None) -> None:
         _told[:] = [count]
 
 
-def training_threads(model: nn.Module, pieces: int, asked: int | None = None) -> Threads:
-    """For a training whose batches have so many pieces.
+def training_threads(model: nn.Module, tokens: int, asked: int | None = None) -> Threads:
+    """For a training whose batches have so many tokens.
 
     `asked`: by the recipe. Never more than torch has: as many as cores, or as `torch.set_num_threads` said.
     """
@@ -60,17 +60,17 @@ def training_threads(model: nn.Module, pieces: int, asked: int | None = None) ->
         return Threads(asked, "as the recipe says")
     if said := _said_by_user():
         return Threads(have, said)
-    work = training_work(model, pieces)
+    work = training_work(model, tokens)
     size = f"a batch is about {work / 1e9:.2g} GFLOP"
     if have > 1 and work < SMALL_BATCH:
         return Threads(1, f"as {size}: too little to share")
     return Threads(have, f"as torch has them; {size}")
 
 
-def training_work(model: nn.Module, pieces: int) -> float:
-    """Operations of a batch, about: each weight is multiplied and added for each piece, and twice again on
+def training_work(model: nn.Module, tokens: int) -> float:
+    """Operations of a batch, about: each weight is multiplied and added for each token, and twice again on
     the way back."""
-    return 6.0 * sum(weight.numel() for weight in model.parameters()) * pieces
+    return 6.0 * sum(weight.numel() for weight in model.parameters()) * tokens
 
 
 def search_threads(model: nn.Module) -> int | None:

@@ -61,7 +61,7 @@ class TransformerState(NamedTuple):
     kept: int
     """Positions in the caches of each sentence."""
     position: int
-    """Where the next piece stands."""
+    """Where the next token stands."""
     source_bias: Shared[AttentionBias]
 
 

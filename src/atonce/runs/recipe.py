@@ -36,7 +36,7 @@ class TrainingConfig(Config):
     seed: Seed = 1
     """Of all random numbers: from 0 to 2^64 - 1."""
     batch_tokens: int = Field(default=1536, ge=1, le=10**8)
-    """Pieces in a batch, padding included, on the longer side; of an image, its columns count."""
+    """Tokens in a batch, padding included, on the longer side; of an image, its columns count."""
     accumulate: int = Field(default=1, ge=1, le=10_000)
     """Batches whose gradients are added up for one update."""
     optimizer: Literal["muon", "adamw"] = "muon"
@@ -52,7 +52,7 @@ class TrainingConfig(Config):
     warmup: int = Field(default=100, ge=0, le=10**9)
     """Updates over which the rate rises to its peak."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    """Probability that is taught for all pieces alike, in place of the right one (Szegedy 2016)."""
+    """Probability that is taught for all tokens alike, in place of the right one (Szegedy 2016)."""
     clip_norm: float = Field(default=1.0, ge=1e-12, le=1e12)
     """Gradients longer than this are scaled down to it."""
     average: float = Field(default=0.99, ge=0, lt=1)
@@ -92,9 +92,9 @@ class DecodingConfig(Config):
     length_penalty: float = Field(default=1.0, ge=0, le=20)
     """Exponent alpha of the length by which scores are divided (Wu 2016, equation 14); 0: none."""
     max_length_ratio: float = Field(default=2.0, gt=0, le=1000)
-    """An output has at most this many pieces for each piece of its source, plus 10."""
+    """An output has at most this many tokens for each token of its source, plus 10."""
     batch_tokens: int = Field(default=8192, ge=1, le=10**8)
-    """Source pieces that are searched at once, times the beam."""
+    """Source tokens that are searched at once, times the beam."""
 
 
 class Recipe(Config):

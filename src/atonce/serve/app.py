@@ -177,7 +177,7 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
 def _describe_costs(schema: dict[str, Any], limits: Limits) -> None:
     """Say what cannot be checked without the model: how many tokens, how much work, how much memory."""
     looked = f"At most {limits.looked:,} tokens of the model's, the end included (--max-looked)."
-    long = f"At most {limits.pieces:,} tokens of the model's each (--max-pieces)"
+    long = f"At most {limits.tokens:,} tokens of the model's each (--max-tokens)"
     work = f"the tokens of all times the outputs of each at most {limits.work:,} (--max-work)."
     memory = f"The estimate of what the request needs is at most {limits.memory:,} MB (--max-memory)."
     for name, message in schema["components"]["schemas"].items():

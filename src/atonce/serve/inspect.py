@@ -214,8 +214,8 @@ def look(served: ServedModel, asked: LookRequest, limits: Limits) -> LookRespons
             temperature=asked.temperature, draws=asked.nbest or 1,
             generator=generator_of(translator, asked.seed) if asked.temperature else None,
         )  # fmt: skip
-        target = found[0].pieces if asked.target is None else asked.target
-        inspection_of(served, asked).check_output(translator, len(translator.target_pieces(target)), limits)
+        target = found[0].tokens if asked.target is None else asked.target
+        inspection_of(served, asked).check_output(translator, len(translator.target_tokens(target)), limits)
         sure = confidence(translator, asked.text, target, without=without)
         pause()
         seen = attention_of(translator, asked.text, target, without=without) if has_attention(model) else None
@@ -233,7 +233,7 @@ def look(served: ServedModel, asked: LookRequest, limits: Limits) -> LookRespons
         score=sure.log_probability / penalty,
         alternatives=list(outputs.alternatives),
         confidence=ConfidenceMessage(
-            pieces=list(sure.probabilities), words=list(sure.word_probabilities)
+            tokens=list(sure.probabilities), words=list(sure.word_probabilities)
         ),
         layers=_layers(seen.record) if seen else [],
         map=shown,
@@ -283,8 +283,8 @@ def beam(served: ServedModel, asked: BeamRequest, _: Limits) -> BeamResponse:
 def influence_of(served: ServedModel, asked: InfluenceRequest, limits: Limits) -> Heatmap:
     """What made each word of the output likely."""
     translator = served.translator
-    target = translator.hypotheses(asked.text)[0].pieces if asked.target is None else asked.target
-    inspection_of(served, asked).check_output(translator, len(translator.target_pieces(target)), limits)
+    target = translator.hypotheses(asked.text)[0].tokens if asked.target is None else asked.target
+    inspection_of(served, asked).check_output(translator, len(translator.target_tokens(target)), limits)
     pause()
     measured = {"gradient": gradient_influence, "occlusion": occlusion_influence}[asked.measure]
     one = measured(translator, asked.text, target)

@@ -55,7 +55,7 @@ class Limits(Config):
     """Of all images in a request."""
     characters: int = Field(default=20_000, ge=1, le=10**8)
     """Characters of a text."""
-    pieces: int = Field(default=16_384, ge=1, le=10**8)
+    tokens: int = Field(default=16_384, ge=1, le=10**8)
     """Tokens of a text."""
     looked: int = Field(default=512, ge=1, le=10**6)
     """Tokens of a text that is inspected, and of an output that is forced: what is computed grows with the
@@ -238,7 +238,7 @@ def check_texts(texts: Sequence[str], limits: Limits) -> None:
 
 def check_tokens(name: str, tokens: int, limits: Limits, *, inspected: bool = False) -> None:
     """Raise HTTPError if a text has too many. `name`: what it is called."""
-    most, option = (limits.looked, "--max-looked") if inspected else (limits.pieces, "--max-pieces")
+    most, option = (limits.looked, "--max-looked") if inspected else (limits.tokens, "--max-tokens")
     if tokens > most:
         what = "a text that is looked at, or an output that is forced," if inspected else "a text"
         raise unprocessable(

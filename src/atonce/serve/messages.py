@@ -73,7 +73,7 @@ NodeMessage = Annotated[
     BeamNode,
     SentAs(
         "NodeMessage",
-        "id", "parent", "piece", "text", "log_probability", "total", "score", "step", "kept", "ended",
+        "id", "parent", "token", "text", "log_probability", "total", "score", "step", "kept", "ended",
     ),
 ]  # fmt: skip
 
@@ -98,9 +98,9 @@ class TextRequest(Message):
     alignment: Flag = False
     """Say which source word each output word looked at most."""
     attention: Flag = False
-    """Give all attention weights, piece by piece."""
+    """Give all attention weights, token by token."""
     stream: Flag = False
-    """Answer with server-sent events, one for each new piece of a greedy search. One text only."""
+    """Answer with server-sent events, one for each new token of a greedy search. One text only."""
 
 
 class ClassifyRequest(Message):
@@ -122,7 +122,7 @@ class LayerMessage(Message):
     role: str
     """Who looks at whom: cross, encoder-self or decoder-self."""
     weights: Matrices
-    """(heads, queries, keys), in pieces."""
+    """(heads, queries, keys), in tokens."""
 
 
 class AttentionMessage(Message):
@@ -249,12 +249,12 @@ class LayerNameMessage(Message):
 
 
 class ConfidenceMessage(Message):
-    """How likely the model finds each piece and word, given the source and what is before it."""
+    """How likely the model finds each token and word, given the source and what is before it."""
 
-    pieces: list[Finite]
+    tokens: list[Finite]
     """From 0 to 1; of the end of the sentence the last."""
     words: list[Finite]
-    """Likewise: that all pieces of a word are written, one after the other."""
+    """Likewise: that all tokens of a word are written, one after the other."""
 
 
 class LookResponse(Message):
@@ -269,7 +269,7 @@ class LookResponse(Message):
     alternatives: list[AlternativeMessage]
     """The best outputs, best first."""
     confidence: ConfidenceMessage | None = None
-    """How likely each piece and word is; none for a text of several segments."""
+    """How likely each token and word is; none for a text of several segments."""
     layers: list[LayerNameMessage]
     """Layers of attention; none where the model has none."""
     map: MapMessage | None = None
@@ -284,7 +284,7 @@ class HeadsRequest(_OneText):
     layer: Name | None = None
     """Its name, its number among those that look at the source, or mean; the last of these without it."""
     words: Flag = True
-    """Merge pieces to words."""
+    """Merge tokens to words."""
     end: End = "shown"
     """The column of the end of the sentence: hidden, or left out and the rest renormalised."""
 
@@ -306,9 +306,9 @@ class HeadMessage(Message):
     kind: str
     """What it mostly looks at in this text: diagonal, previous, next, end of sentence, or mixed."""
     entropy: Finite
-    """How widely it looks, in bits: 0 at one piece, 1 at two alike."""
+    """How widely it looks, in bits: 0 at one token, 1 at two alike."""
     weights: Matrix
-    """(rows, columns), in words or pieces as asked."""
+    """(rows, columns), in words or tokens as asked."""
 
 
 class HeadsResponse(Message):
@@ -362,7 +362,7 @@ class ComparisonRequest(Message):
     target: Text | None = None
     """The output that both are forced to; that of the first without it."""
     words: Flag = True
-    """Merge pieces to words."""
+    """Merge tokens to words."""
     format: Format = "spec"
     """How it is sent."""
 

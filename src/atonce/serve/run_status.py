@@ -138,7 +138,7 @@ def _curves(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
     lines = {title: line for title, line in lines.items() if len(line) > 1}
     if not lines:
         return None
-    chart = learning_curves(lines, list(_CURVES.values()), x_title="updates", y_title="nats a piece")
+    chart = learning_curves(lines, list(_CURVES.values()), x_title="updates", y_title="nats a token")
     papers = {"light": LIGHT, "dark": DARK}
     specs = {paper: {**chart, "config": _config(papers[paper], _COLOURS[paper])} for paper in papers}
     datasets = chart.get("datasets", {})

@@ -246,7 +246,7 @@ def _check_stream(body: TextRequest) -> None:
     if wrong:
         raise unprocessable(
             f"{wrong[0]} does not go with stream",
-            why="one text is written piece by piece, by greedy search, before anything else is known of it",
+            why="one text is written token by token, by greedy search, before anything else is known of it",
             fix="send one text" if wrong[0] == "texts" else f"leave {wrong[0]} out, or stream",
         )
 
@@ -254,7 +254,7 @@ def _check_stream(body: TextRequest) -> None:
 async def _events(
     dispatcher: Dispatcher, model: str, translator: Translator, text: str, work: int
 ) -> AsyncIterator[str]:
-    """Server-sent events: `piece` with the text so far, then `done` with all, or `fault`."""
+    """Server-sent events: `token` with the text so far, then `done` with all, or `fault`."""
     # The time of the request counts from here, as the response has begun and `in_time` is over.
     loop, seconds = asyncio.get_running_loop(), dispatcher.limits.seconds
     deadline = loop.time() + seconds
@@ -267,7 +267,7 @@ async def _events(
     search.add_done_callback(lambda _: unsent.put(None))
     try:
         while (so_far := await asyncio.wait_for(unsent.get(), deadline - loop.time())) is not None:
-            yield _event("piece", {"text": so_far})
+            yield _event("token", {"text": so_far})
         (found,) = search.result()
         assert isinstance(found, OutputMessage)
         yield _event("done", {"model": model, "text": found.text, "score": found.score})

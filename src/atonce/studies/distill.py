@@ -42,7 +42,7 @@ SIDES = ("source", "target")
 CORPUS, KEPT = "corpus", "kept.json"
 """How far an unfinished distillation is, and of what."""
 ENCODER_LAYERS, DECODER_LAYERS = 4, 2
-"""Of the student. An encoder computes all positions at once; a decoder waits for every piece."""
+"""Of the student. An encoder computes all positions at once; a decoder waits for every token."""
 LONGER = 3
 """How many times as long the student is trained: it has more than twice as much text."""
 
@@ -272,7 +272,7 @@ def _pairs(prepared: Prepared, examples: Examples) -> Iterator[tuple[str, str | 
     """The training pairs as texts."""
     decode = prepared.tokenizer.decode
     for number in range(len(examples)):
-        source, target = (_one_line(decode(pieces.tolist())) for pieces in examples[number])
+        source, target = (_one_line(decode(tokens.tolist())) for tokens in examples[number])
         yield source, target
 
 
@@ -315,7 +315,7 @@ def _what_it_is_of(
 def _sum_of(examples: Examples | ImageExamples) -> str:
     """Of a run whose report has no sum of its text, which nothing holds it to where it keeps no sums."""
     assert isinstance(examples, Examples)
-    digest = sha256(examples.pieces.data)
+    digest = sha256(examples.tokens.data)
     digest.update(examples.offsets.data)
     return digest.hexdigest()
 

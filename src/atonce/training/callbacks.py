@@ -27,7 +27,7 @@ class TrainingEvent:
     share: float
     """How much of the budget is used, from 0 to 1."""
     tokens_per_second: float
-    """Target pieces learned from in a second, lately, validation not counted."""
+    """Target tokens learned from in a second, lately, validation not counted."""
     validation: Validation | None
     """Where this step ended with one."""
     threads: Threads | None = None
@@ -138,7 +138,7 @@ MEMORY = 0.97
 
 
 class Speed:
-    """Running means of the target pieces learned from in a second, and of the padding."""
+    """Running means of the target tokens learned from in a second, and of the padding."""
 
     def __init__(self) -> None:
         self.tokens = self.seconds = self.padding_share = 0.0

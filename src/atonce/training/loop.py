@@ -25,7 +25,7 @@ class Update:
     position: DataPosition
     """How far the data were read."""
     loss: float
-    """Mean over the target pieces, in nats, label smoothing included."""
+    """Mean over the target tokens, in nats, label smoothing included."""
     gradient_norm: float
     rate_factor: float
     target_tokens: int

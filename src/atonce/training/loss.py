@@ -1,4 +1,4 @@
-"""The loss: how surprised the model is by each target piece, given the ones before it."""
+"""The loss: how surprised the model is by each target token, given the ones before it."""
 
 from typing import NamedTuple
 
@@ -12,9 +12,9 @@ from atonce.models.seq2seq import Seq2Seq
 from atonce.shapes import Float, Int
 
 ROWS = 128
-"""Positions whose scores are held at once: 128 × 8,000 pieces fit into the caches of a CPU core or two."""
+"""Positions whose scores are held at once: 128 × 8,000 tokens fit into the caches of a CPU core or two."""
 ROWS_ON_GPU = 8_192
-"""A GPU has no such cache and wants large products; 8,192 × 8,000 pieces are 256 MB."""
+"""A GPU has no such cache and wants large products; 8,192 × 8,000 tokens are 256 MB."""
 
 
 class Loss(NamedTuple):

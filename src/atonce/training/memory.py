@@ -32,7 +32,7 @@ from atonce.training.optimizers import hidden_matrices
 
 _READ, _WRITTEN = 8 + 1, 8 + 8 + 1
 """Bytes of a position of a batch: an id and its mask, of a target also what the decoder is given."""
-FEWEST_PIECES = 4 + 256
+FEWEST_TOKENS = 4 + 256
 """Of a vocabulary: special ones and bytes."""
 _FEW_LABELS = 2
 
@@ -59,12 +59,12 @@ class Sizes:
 def check_recipe_fits(recipe: Recipe, device: torch.device) -> None:
     """Raises RecipeError where the recipe, whatever its data are, asks for more memory than there is.
 
-    How many pieces there will be, the data tell: a corpus may not fill a vocabulary.
+    How many tokens there will be, the data tell: a corpus may not fill a vocabulary.
     """
     data = recipe.data
     if isinstance(data, DigitStringsConfig):
         _check_pixels(data)
-    _check(recipe, Sizes(FEWEST_PIECES, *_ends_of(data)), device)
+    _check(recipe, Sizes(FEWEST_TOKENS, *_ends_of(data)), device)
 
 
 def _check_pixels(data: DigitStringsConfig) -> None:

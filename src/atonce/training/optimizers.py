@@ -37,7 +37,7 @@ def build_optimizers(model: Seq2Seq, config: TrainingConfig) -> list[torch.optim
 def hidden_matrices(model: Seq2Seq) -> list[Blocks]:
     """What maps hidden states to hidden states: weights of linear and recurrent layers and convolutions.
 
-    Not tables, whose rows are vectors of pieces or positions, each learned for itself.
+    Not tables, whose rows are vectors of tokens or positions, each learned for itself.
     """
     gates = {
         id(weight): GATES[type(module)]

@@ -19,7 +19,7 @@ class Validation:
     """What a model makes of the validation text."""
 
     loss: float
-    """What training minimises, as a mean over the target pieces, in nats: with its label smoothing.
+    """What training minimises, as a mean over the target tokens, in nats: with its label smoothing.
 
     Without it the likelihood soon gets worse while translations still get better: a model that was taught
     never to be quite sure is punished for it.
@@ -48,7 +48,7 @@ def validate(
 
 @torch.inference_mode()
 def validation_loss(system: Predictor, prepared: Prepared, *, batch_tokens: int, smoothing: float) -> float:
-    """Mean label-smoothed cross entropy of a target piece, in nats."""
+    """Mean label-smoothed cross entropy of a target token, in nats."""
     examples, model = prepared.valid, system.model
     model.eval()
     total, tokens = 0.0, 0

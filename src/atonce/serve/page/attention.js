@@ -1,4 +1,4 @@
-// The heat map: any layer, any head, words or pieces; and all heads of the layer at a glance.
+// The heat map: any layer, any head, words or tokens; and all heads of the layer at a glance.
 
 import { latest, post } from "./api.js";
 import { button, choice, h } from "./dom.js";
@@ -40,7 +40,7 @@ export function attentionView(place, page) {
     controls.replaceChildren(
       choice("Layer", layers, found.layer, (layer) => change({ layer, head: "mean" }, { lasting: true })),
       choice("Head", [["mean", "mean"], ["max", "greatest"], ...numbers], state.head, (head) => change({ head })),
-      choice("Of", [["words", "words"], ["pieces", "pieces"]], state.tokens, (tokens) => change({ tokens })),
+      choice("Of", [["words", "words"], ["tokens", "tokens"]], state.tokens, (tokens) => change({ tokens })),
       choice("End of sentence", [["shown", "shown"], ["hidden", "hidden"], ["renormalised", "left out"]], state.end,
         (end) => change({ end })),
       h("span", { class: "saving" }, "Save: ", FORMATS.flatMap(([format, title]) => [

@@ -61,7 +61,7 @@ function drawTree(place, nodes) {
         "stroke-width": (0.6 + 3 * Math.exp(node.log_probability)).toFixed(2),
       }));
     }
-    const said = `${node.piece || "‹start›"}: total ${node.total.toFixed(2)}${node.ended ? `, score ${node.score.toFixed(3)}, finished` : ""}${node.kept || node.ended ? "" : ", not kept"}`;
+    const said = `${node.token || "‹start›"}: total ${node.total.toFixed(2)}${node.ended ? `, score ${node.score.toFixed(3)}, finished` : ""}${node.kept || node.ended ? "" : ", not kept"}`;
     const one = h("button", {
       type: "button",
       class: `candidate ${node.ended ? "ended" : node.kept ? "kept" : "dropped"}`,
@@ -69,7 +69,7 @@ function drawTree(place, nodes) {
       "aria-label": `Step ${node.step}, ${said}`,
       disabled: node.step === 0 || node.ended,
       onclick: () => change({ prefix: node.text }, { lasting: true }),
-    }, h("span", { dir: "auto" }, node.piece || "‹start›"), h("span", { class: "score" }, node.total.toFixed(1)));
+    }, h("span", { dir: "auto" }, node.token || "‹start›"), h("span", { class: "score" }, node.total.toFixed(1)));
     one.style.setProperty("inset-inline-start", `${x}px`);
     one.style.setProperty("inset-block-start", `${y}px`);
     pressed.push(one);

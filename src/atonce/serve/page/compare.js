@@ -19,7 +19,7 @@ export function compareView(place, page) {
     const other = page.models.has(state.other) ? state.other : (able.find((name) => name !== state.model) ?? state.model);
     controls.replaceChildren(
       choice("Beside", able.map((name) => [name, name]), other, (name) => change({ other: name }, { lasting: true })),
-      choice("Heat maps of", [["words", "words"], ["pieces", "pieces"]], state.tokens, (tokens) => change({ tokens })),
+      choice("Heat maps of", [["words", "words"], ["tokens", "tokens"]], state.tokens, (tokens) => change({ tokens })),
     );
     if (able.length < 2) {
       said.textContent = "There is one model. Start the server with two runs to see them side by side: atonce serve RUN RUN.";

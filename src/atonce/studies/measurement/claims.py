@@ -140,7 +140,7 @@ def transformer_writes_in_turn() -> Claim:
     recurrent = _model_growth("additive", generation)
     return Claim(
         "transformer-writes-in-turn",
-        "When it writes, the Transformer waits for each piece as a recurrent net does, and its steps are "
+        "When it writes, the Transformer waits for each token as a recurrent net does, and its steps are "
         "deeper.",
         (f"Transformer: span {_told(transformer.span)}", f"recurrent net: span {_told(recurrent.span)}"),
         transformer.span.law == "linear" and transformer.span.slope > recurrent.span.slope,

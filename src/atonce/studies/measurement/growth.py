@@ -59,7 +59,7 @@ class ModelGrowth(Result):
     training_step: Growth
     """The same with the gradients of all weights: what training takes."""
     generation: Growth
-    """As many pieces, each from those before."""
+    """As many tokens, each from those before."""
 
 
 @dataclass(frozen=True, eq=False)

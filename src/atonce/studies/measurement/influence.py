@@ -98,10 +98,10 @@ def _prepared(one: Target) -> tuple[Float[Tensor, "batch positions dim"], Callab
 
 
 def _encoder(model: Seq2Seq) -> tuple[Float[Tensor, "batch positions dim"], Callable[[Tensor], Any]]:
-    """From the vectors of random pieces to their states in context."""
+    """From the vectors of random tokens to their states in context."""
     exact = model.double()
-    pieces, _ = sentences(POSITIONS, vocab_of(model), BATCH)
-    vectors, mask = exact.source.read(pieces, torch.ones_like(pieces, dtype=torch.bool))
+    tokens, _ = sentences(POSITIONS, vocab_of(model), BATCH)
+    vectors, mask = exact.source.read(tokens, torch.ones_like(tokens, dtype=torch.bool))
     return vectors, lambda states: exact.encoder(states, mask).states
 
 

@@ -23,7 +23,7 @@ Inputs = tuple[Tensor, ...]
 
 
 def teacher_forced(model: Seq2Seq) -> Callable[[Tensor, Tensor], Tensor]:
-    """Scores of every piece of a known target, as in training."""
+    """Scores of every token of a known target, as in training."""
 
     def run(
         source: Int[Tensor, "batch length"], target: Int[Tensor, "batch length"]
@@ -49,7 +49,7 @@ def training_step(model: Seq2Seq) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def generation(model: Seq2Seq) -> Callable[[Tensor, Any], Tensor]:
-    """As many pieces as the target has, each the likeliest after those before."""
+    """As many tokens as the target has, each the likeliest after those before."""
 
     @torch.no_grad()
     def run(
@@ -106,8 +106,8 @@ def runner_of(target: Target, device: torch.device) -> Runner:
                 TRAINING: training_step(deepcopy(model).train()),
                 GENERATION: torch.inference_mode()(generation(model)),
             }
-            pieces = partial(_pieces, vocab=vocab_of(model), device=device)
-            return Runner(name, title, phases, pieces, whole=True)
+            tokens = partial(_tokens, vocab=vocab_of(model), device=device)
+            return Runner(name, title, phases, tokens, whole=True)
         case Program(name=name, title=title):
             return Runner(name, title, _program_phases(target), partial(_vectors, width=DIM, device=device))
 
@@ -117,7 +117,7 @@ def _vectors(length: int, batch: int, *, width: int, device: torch.device) -> In
     return (torch.randn(batch, length, width, generator=draw).to(device),)
 
 
-def _pieces(length: int, batch: int, *, vocab: int, device: torch.device) -> Inputs:
+def _tokens(length: int, batch: int, *, vocab: int, device: torch.device) -> Inputs:
     return tuple(one.to(device) for one in sentences(length, vocab, batch))
 
 

@@ -34,7 +34,7 @@ from atonce.shapes import Float, Int
 DIM = 16
 """Width of what is counted. Chains do not depend on it; work does."""
 VOCAB = 16
-"""Pieces of what is counted. Chains do not depend on it; work does."""
+"""Tokens of what is counted. Chains do not depend on it; work does."""
 MODELS = (
     "seq2seq-lstm", "additive-bigru", "general-bilstm", "convs2s", "mingru", "transformer-ssru",
     "transformer",
@@ -161,14 +161,14 @@ def sequence(length: int) -> Float[Tensor, "1 length dim"]:
 
 
 def vocab_of(model: Seq2Seq) -> int:
-    """How many pieces it knows."""
+    """How many tokens it knows."""
     return len(model.decoder.output.weight)
 
 
 def sentences(
     length: int, vocab: int = VOCAB, batch: int = 1
 ) -> tuple[Int[Tensor, "batch length"], Int[Tensor, "batch length"]]:
-    """Sources and targets of random pieces, the same each time."""
+    """Sources and targets of random tokens, the same each time."""
     draw = torch.Generator().manual_seed(length)
     source, target = torch.randint(3, vocab, (2, batch, length), generator=draw)
     return source, target
