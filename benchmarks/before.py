@@ -21,7 +21,7 @@ from contest import Contestant
 
 import atonce
 from atonce.data.prepare import open_prepared
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine
 from decoding import SETTINGS
 from training import prepare_text
 

@@ -20,7 +20,7 @@ from contest import Contestant
 
 from atonce.data.prepare import open_prepared
 from atonce.interop.ctranslate2 import export
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine
 
 SETTINGS = {"greedy": (1, 64), "beam 5": (5, 64), "greedy, one by one": (1, 1), "beam 5, one by one": (5, 1)}
 """Beam, and sentences in a batch of CTranslate2's; ours are as the run's recipe says."""

@@ -22,7 +22,7 @@ from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.models.device import choose_device
 from atonce.models.seq2seq import Seq2Seq
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine
 from atonce.training.loss import batch_loss
 
 BASE = {"length": 32, "batch": 16, "width": 128}

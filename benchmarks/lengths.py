@@ -17,7 +17,7 @@ import atonce
 from atonce.data.prepare import open_prepared
 from atonce.evaluation.intervals import SystemScores
 from atonce.runs.folder import RunFolder
-from atonce.studies.comparison.findings import LENGTHS, gain, lengths_of
+from atonce.studies.comparison.results import LENGTHS, gain, lengths_of
 
 METRICS = ("chrf", "bleu")
 

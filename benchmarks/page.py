@@ -17,7 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 from serving import Server, server
 
 from atonce.data.prepare import open_prepared
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine
 
 FRAMES = """async () => {
     const times = [];

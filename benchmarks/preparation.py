@@ -26,8 +26,7 @@ from atonce.data import prepare_pairs
 from atonce.data.corpora.registry import open_corpus
 from atonce.data.prepare import prepare
 from atonce.runs.recipe import Recipe, load
-from atonce.studies.comparison.trial import peak_memory
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine, peak_memory
 from atonce.training.train import train
 
 

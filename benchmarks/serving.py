@@ -30,7 +30,7 @@ import contest
 
 import atonce
 from atonce.data.prepare import open_prepared
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine
 
 ROUNDS = 3
 

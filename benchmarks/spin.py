@@ -19,7 +19,7 @@ from pathlib import Path
 import contest
 from contest import Contestant
 
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine
 from training import prepare_text
 
 COUNTS = ("1000", "10000", "300000")

@@ -25,7 +25,7 @@ from pathlib import Path
 import contest
 
 from atonce.interop.ctranslate2 import export
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine
 from training import MODULES, prepare_text
 
 SENTENCE = "Where did you buy this book?"

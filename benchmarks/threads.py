@@ -29,7 +29,7 @@ from atonce.models.config import ModelConfig
 from atonce.models.device import choose_device
 from atonce.models.threads import training_work
 from atonce.runs.recipe import TrainingConfig
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine
 from atonce.training.budget import StepBudget
 from atonce.training.loop import updates
 from atonce.training.optimizers import build_optimizers

@@ -19,7 +19,7 @@ import contest
 import sacrebleu
 
 from atonce.data.prepare import open_prepared
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine
 from training import prepare_text
 
 POINTS = (0.5, 1, 1.5, 2, 3, 5, 7, 10, 15)

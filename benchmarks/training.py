@@ -25,7 +25,7 @@ from contest import Contestant
 
 from atonce.data.prepare import prepare
 from atonce.runs.recipe import load
-from atonce.studies.machine import machine
+from atonce.studies.environment import machine
 
 NARROW = "atonce, 128 a direction"
 ADAMW = "atonce with AdamW"

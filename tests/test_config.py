@@ -90,7 +90,7 @@ def every_config() -> list[type[Config]]:
     """Those of atonce itself."""
     with suppress(ImportError):  # without the serve extra there are no limits of a server
         import atonce.serve.limits
-    import atonce.studies.comparison.plan  # noqa: F401 (they are known when they are imported)
+    import atonce.studies.comparison.compare  # noqa: F401 (they are known when they are imported)
 
     found, pending = [], [Config]
     while pending:

@@ -44,9 +44,9 @@ from atonce.studies.comparison.compare import compare as compare
 from atonce.studies.demo import Demo as Demo
 from atonce.studies.demo import demo as demo
 from atonce.studies.distill import distill as distill
-from atonce.studies.evaluate import Evaluation as Evaluation
-from atonce.studies.evaluate import evaluate as evaluate
+from atonce.studies.experiment import Evaluation as Evaluation
 from atonce.studies.experiment import Experiment as Experiment
+from atonce.studies.experiment import evaluate as evaluate
 from atonce.studies.experiment import train as train
 from atonce.studies.measurement.measurement import Measurement as Measurement
 from atonce.studies.measurement.measurement import measure as _measure

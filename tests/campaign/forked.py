@@ -23,7 +23,7 @@ os.environ.setdefault(
 PRELOADED = (
     "torch", "torch._dynamo", "numpy", "sacrebleu", "sentencepiece", "safetensors.torch",
     "atonce.cli.main", "atonce.cli.app", "atonce.cli.predict",
-    "atonce.studies.experiment", "atonce.studies.evaluate",
+    "atonce.studies.experiment",
     "atonce.training.train", "atonce.decoding.load", "atonce.explain.api",
 )  # fmt: skip
 GIB = 1 << 30

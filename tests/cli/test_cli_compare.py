@@ -5,8 +5,7 @@ import pytest
 
 import tiny
 from atonce.studies.comparison import compare as module
-from atonce.studies.comparison.generation_speed import GenerationSpeed
-from atonce.studies.comparison.trial import measure
+from atonce.studies.comparison.trial import GenerationSpeed, measure
 from command import Command
 
 
@@ -22,8 +21,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             measure(run, name, pause_at=pause_at, quiet=quiet)
 
     monkeypatch.setattr(module, "run_trial", run_trial)
-    monkeypatch.setattr("atonce.studies.comparison.findings.SAMPLES", 40)
-    monkeypatch.setattr("atonce.studies.comparison.generation_speed.generation_speed", speed)
+    monkeypatch.setattr("atonce.studies.comparison.results.SAMPLES", 40)
+    monkeypatch.setattr("atonce.studies.comparison.trial.generation_speed", speed)
     return tiny.write_recipe(tmp_path / "recipe.toml", training={"steps": 2, "validate_every": 1})
 
 

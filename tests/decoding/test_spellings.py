@@ -15,7 +15,7 @@ from atonce.explain.context import context
 from atonce.explain.scoring import confidence
 from atonce.explain.text_heatmap import translation_heatmap
 from atonce.runs.folder import RunFolder
-from atonce.studies.evaluate import evaluate
+from atonce.studies.experiment import evaluate
 from atonce.training.train import _open_run
 
 TEXT = "3. März 2001"

@@ -30,16 +30,7 @@ from atonce.figures.labels import LONGEST, width_px
 from atonce.figures.vega import vega_lite_version
 from atonce.measure.growth import Growth
 from atonce.measure.laws import law_of
-from atonce.studies.comparison.charts import (
-    Gained,
-    Whisker,
-    gains,
-    named_lines,
-    one_of_many,
-    scatter,
-    whiskers,
-)
-from atonce.studies.curves import learning_curves
+from atonce.studies.charts import Gained, Whisker, gains, learning_curves, one_of_many, scatter, whiskers
 from atonce.studies.measurement.clock import Timing, Timings
 from atonce.studies.measurement.growth import GrowthResult, LayerGrowth
 from atonce.studies.measurement.influence import Influence, InfluenceFigure
@@ -126,7 +117,6 @@ CHARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "gains": lambda: gains(
         [Gained(one, True, 2.0, 1.0, 3.0) for one in AWKWARD], AWKWARD, x_title=f"above {AWKWARD[1]}"
     ),
-    "named lines": lambda: named_lines(LINES, AWKWARD, x_title="x", y_title="y"),
     "one of many": lambda: one_of_many(
         {one: [Whisker("< 6", 2.0, 1.0, 3.0)] for one in AWKWARD}, LONG, AWKWARD, x_title="x"
     ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from atonce.studies.comparison.report import ComparisonReport
+    from atonce.studies.comparison.results import ComparisonReport
 
 
 def compare(
@@ -76,13 +76,13 @@ def _print_table(report: "ComparisonReport") -> None:
     from rich.table import Table
 
     from atonce.cli.output import table_console, writing
-    from atonce.studies.comparison.report import METRICS, rank
+    from atonce.studies.comparison.results import METRICS
 
     table = Table(box=None, pad_edge=False)
     columns = ("", "weights", "BLEU", "95 %", "chrF", "95 %", "training tokens/s", "sentences/s")
     for column in columns:
         table.add_column(column, justify="right" if column else "left")
-    for model in rank(report.models):
+    for model in report.ranked():
         scores = [
             text
             for metric in METRICS

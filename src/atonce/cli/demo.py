@@ -28,8 +28,7 @@ def demo(
 
     result = run_demo(out, recipe=recipe, minutes=minutes, quiet=json)
     if json:
-        models = {title: evaluation.to_dict() for title, evaluation in result.evaluations.items()}
-        print_json({"report": str(result.report), "models": models})
+        print_json(result.to_dict())
         return
     print_scores({title: evaluation.scores for title, evaluation in result.evaluations.items()})
     print_text(f"\nThe report: {result.report}\n\nWhat to try next:")

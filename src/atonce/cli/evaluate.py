@@ -32,7 +32,7 @@ def evaluate(
     from atonce.cli.output import print_json, print_scores, print_text, respelt
     from atonce.models.threads import use_threads
     from atonce.progress import progress
-    from atonce.studies.evaluate import evaluate as run_evaluation
+    from atonce.studies.experiment import evaluate as run_evaluation
 
     use_threads(threads)
     with progress("Translating the test text", quiet=json) as advance:

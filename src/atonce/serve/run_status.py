@@ -16,7 +16,7 @@ from atonce.runs.recipe import dumps
 from atonce.serve.dispatcher import Dispatcher
 from atonce.serve.messages import REFUSALS, RunMessage, RunsResponse, ScoreMessage
 from atonce.stored import SUMS
-from atonce.studies.curves import Line, learning_curves
+from atonce.studies.charts import Line, learning_curves
 
 POINTS = 60
 """Of a learning curve, at most: a longer one shows means of as many neighbours as it takes."""

@@ -1,36 +1,36 @@
-"""`atonce demo`: two architectures, the same text, the same minutes, and one page that compares them."""
+"""`atonce demo`: two architectures, the same text, the same minutes, and one page that compares them.
+
+A comparison of two models (`comparison.turns`, `comparison.trial`), in this process, of which the page shows
+what they wrote and looked at, too; and whose runs take the place of an earlier demo's.
+"""
 
 import shlex
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from atonce.data.pairs import Pair
-from atonce.data.prepare import open_prepared
+from atonce.data.prepare import Prepared, prepare
 from atonce.decoding.translator import Translator
-from atonce.disk import advising, copy_linked, move, owned, place, remove_partial, replacing
+from atonce.disk import advising, copy_linked, move, owned, place, remove_partial, replacing, write_text
 from atonce.errors import RecipeError, RunError
 from atonce.explain.text_heatmap import translation_heatmap
 from atonce.figures.style import DARK
 from atonce.models.architectures import Architecture, architecture
+from atonce.result import HIDDEN, Result, computed
 from atonce.runs import recipe as recipes
-from atonce.runs.folder import LOGGED
 from atonce.runs.recipe import Recipe
-from atonce.studies.evaluate import Evaluation
-from atonce.studies.experiment import Experiment, score
-from atonce.studies.machine import machine
-from atonce.studies.report import CurvePoint, DemoReport, ModelReport, write_report
-from atonce.studies.turns import seconds_had, slices, turns, unequal
-from atonce.training.progress_bar import progress_bar
-from atonce.training.train import train
+from atonce.studies.comparison.results import studied, study_of
+from atonce.studies.comparison.trial import TrainedModel, measure
+from atonce.studies.comparison.turns import Entry, train_in_turn
+from atonce.studies.demo_report import DemoModel, DemoReport, render_demo
+from atonce.studies.experiment import Evaluation
 
 MODELS = ("additive-bigru", "transformer")
-REPORT = "report.html"
+REPORT, DATA = "report.html", "data"
 UNFINISHED, FINISHED, REPLACED = ".unfinished", ".finished", ".replaced"
 """Where runs and report are until all is done; where they are, whole, until they are in their places; and
 where those of an earlier demo are meanwhile."""
@@ -41,13 +41,18 @@ HEATMAP_WORDS = range(5, 13)
 
 
 @dataclass(frozen=True)
-class Demo:
+class Demo(Result):
     """What came of it."""
 
     report: Path
-    evaluations: dict[str, Evaluation]
+    evaluations: Mapping[str, Evaluation] = field(metadata=HIDDEN)
     """By the model's title."""
-    next_commands: tuple[str, ...]
+    next_commands: tuple[str, ...] = field(metadata=HIDDEN)
+
+    @computed
+    def models(self) -> Mapping[str, Evaluation]:
+        """The evaluations, under the name that JSON has for them."""
+        return self.evaluations
 
 
 def demo(
@@ -78,38 +83,36 @@ def demo(
     with again, owned(folder, "makes a demo"):
         _put_in_place(folder, models)  # what was finished by one that was killed while it did this
         _check_replaceable(folder, models)
-        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)  # of one that broke off
-        ended = _train_in_turn(base, models, folder / UNFINISHED, quiet=quiet)
-        page = _report(base, folder, list(zip(models, ended, strict=True)))
-        write_report(page, folder / UNFINISHED / REPORT)
-        move(folder / UNFINISHED, folder / FINISHED)
+        unfinished = folder / UNFINISHED
+        shutil.rmtree(unfinished, ignore_errors=True)  # of one that broke off
+        prepared = prepare(base.data, base.vocabulary, unfinished / DATA, quiet=quiet)
+        trained, evaluations = _train(base, models, unfinished, quiet=quiet)
+        page = _report(base, prepared, trained, evaluations, folder)
+        write_text(unfinished / REPORT, render_demo(page))
+        shutil.rmtree(unfinished / DATA)  # each run has its own, of the same files
+        move(unfinished, folder / FINISHED)
         _put_in_place(folder, models)
-    evaluations = {
-        model.title: experiment.evaluation for model, experiment in zip(models, ended, strict=True)
-    }
-    return Demo(folder / REPORT, evaluations, page.next_commands)
+    by_title = {one.model.title: evaluation for one, evaluation in zip(trained, evaluations, strict=True)}
+    return Demo(folder / REPORT, by_title, page.next_commands)
 
 
-def _train_in_turn(
+def _train(
     base: Recipe, models: Sequence[Architecture], folder: Path, *, quiet: bool
-) -> list[Experiment]:
-    """Train them, and score each when it is done."""
-    minutes = base.training.minutes
-    ended = []
-    for number, pause_at in turns(len(models), minutes):
-        model = models[number]
-        with progress_bar(model.label, quiet=quiet) as shown:
-            run = train(
-                base.model_copy(update={"model": model.model}),
-                folder / model.name,
-                resume=True,
-                pause_at=pause_at,
-                callbacks=[shown],
-                quiet=quiet,
-            )
-        if pause_at is None:
-            ended.append(score(run, model.label, quiet=quiet))
-    return ended
+) -> tuple[list[TrainedModel], list[Evaluation]]:
+    """Train them in turn, and score and time each when it is done."""
+    evaluations: dict[Path, Evaluation] = {}
+
+    # Not in processes of their own, as nobody asks here what memory each took: a process for each slice would
+    # import torch a dozen times for each model.
+    def run_trial(run: Path, name: str, *, pause_at: float | None, quiet: bool) -> None:
+        evaluation = measure(run, name, pause_at=pause_at, quiet=quiet, own_process=False)
+        if evaluation is not None:
+            evaluations[run] = evaluation
+
+    entries = [Entry(model, folder / model.name, model.label) for model in models]
+    train_in_turn(entries, base, folder / DATA, run_trial, quiet=quiet)
+    trained = [TrainedModel.read(entry.model, [entry.run]) for entry in entries]
+    return trained, [evaluations[entry.run] for entry in entries]
 
 
 def _check_replaceable(folder: Path, models: Iterable[Architecture]) -> None:
@@ -134,10 +137,13 @@ def _put_in_place(folder: Path, models: Iterable[Architecture]) -> None:
     if not finished.exists():
         return
     for name in (*(model.name for model in models), REPORT):
+        # Moved aside first, as a folder cannot take another's place at one stroke; and only once, or a second
+        # time would move the new one.
         if (folder / name).exists() and not (replaced / name).exists():
             replaced.mkdir(exist_ok=True)
             move(folder / name, replaced / name)
         if not (folder / name).exists():
+            # Links, not moves: what is finished stays whole until all of it is in its place.
             with replacing(folder / name) as partial:
                 copy_linked(finished / name, partial)
     shutil.rmtree(replaced, ignore_errors=True)
@@ -145,77 +151,51 @@ def _put_in_place(folder: Path, models: Iterable[Architecture]) -> None:
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
 
 
-def _report(base: Recipe, folder: Path, ended: list[tuple[Architecture, Experiment]]) -> DemoReport:
-    prepared = open_prepared(ended[0][1].run.path, to_train=False)
-    minutes = base.training.minutes
-    assert minutes is not None
+def _report(
+    base: Recipe,
+    prepared: Prepared,
+    trained: Sequence[TrainedModel],
+    evaluations: Sequence[Evaluation],
+    folder: Path,
+) -> DemoReport:
+    """`folder`: where the runs will be."""
     pairs = [pair for pair in prepared.test_pairs if isinstance(pair, Pair)]
     examples = _spread(range(len(pairs)), EXAMPLES)
-    shown = _for_heatmaps(pairs)
+    sentences = _for_heatmaps(pairs)
     return DemoReport(
-        title="atonce demo",
-        corpus=prepared.report["about"],
-        source_language=base.data.languages[0],
-        target_language=base.data.languages[1],
-        pairs=prepared.report["train_pairs"],
-        minutes=minutes,
-        slices=slices(minutes),
-        unequal=unequal((seconds_had(experiment.run.read_log(LOGGED)) for _, experiment in ended), minutes),
-        machine=machine(),
-        date=datetime.now(UTC).strftime("%d %B %Y"),
+        **vars(study_of(base, prepared, trained)),
         models=tuple(
-            _model_report(model, experiment, folder / model.name, examples, shown)
-            for model, experiment in ended
+            _model(one, evaluation, folder, examples, sentences)
+            for one, evaluation in zip(trained, evaluations, strict=True)
         ),
-        examples=tuple((pair.source, pair.target) for pair in (pairs[i] for i in examples)),
-        heatmap_sentences=tuple(shown),
-        next_commands=_next_commands(folder, shown[0]),
-        test_pairs=len(pairs),
+        examples=tuple((pairs[index].source, pairs[index].target) for index in examples),
+        heatmap_sentences=tuple(sentences),
+        next_commands=_next_commands(folder, sentences[0]),
     )
 
 
-def _model_report(
-    model: Architecture, experiment: Experiment, place: Path, examples: list[int], shown: list[str]
-) -> ModelReport:
-    """`place`: where the run will be."""
-    run, evaluation = experiment.run, experiment.evaluation
-    translator = Translator.load(run.path)
-    maps = [translation_heatmap(translator, sentence) for sentence in shown]
-    log = run.read_log(LOGGED)
+def _model(
+    trained: TrainedModel, evaluation: Evaluation, folder: Path, examples: list[int], sentences: list[str]
+) -> DemoModel:
+    translator = Translator.load(trained.runs[0])
+    maps = [translation_heatmap(translator, sentence) for sentence in sentences]
     scores = evaluation.scores
-    return ModelReport(
-        name=model.title,
-        label=model.label,
-        weights=translator.model.weight_count,
-        steps=log[-1]["step"],
-        train_seconds=log[-1]["seconds"],
-        target_tokens_per_second=float(np.median([entry["target_tokens_per_second"] for entry in log])),
-        padding_share=float(np.mean([entry["padding_share"] for entry in log])),
+    return DemoModel(
+        **vars(studied(trained, [str(folder / trained.model.name)])),
+        padding_share=float(np.mean([entry["padding_share"] for entry in trained.logs[0]])),
         scores={name: getattr(scores, name) for name in ("bleu", "chrf", "ter", "exact")},
         signatures=scores.signatures,
-        curve=tuple(_curve(log)),
         outputs=tuple(evaluation.outputs[index] for index in examples),
         heatmaps=tuple(one.spec() for one in maps),
+        # Their colours are no variables of the page: which ink a number has depends on its cell's.
         dark_heatmaps=tuple(one.spec(DARK) for one in maps),
-        run=str(place),
     )
-
-
-def _curve(log: list[dict[str, Any]]) -> Iterable[CurvePoint]:
-    for entry in log:
-        if entry["loss"] is not None:
-            yield CurvePoint(
-                entry["step"],
-                entry["seconds"],
-                entry["loss"],
-                entry.get("valid_loss"),
-                entry.get("valid_chrf"),
-            )
 
 
 def _for_heatmaps(pairs: list[Pair]) -> list[str]:
     """Some sentences of a length that a picture has room for; the shortest if there are none."""
     fitting = [pair.source for pair in pairs if len(pair.source.split()) in HEATMAP_WORDS]
+    # A corpus of labels or names may have no sentence of that length.
     if not fitting:
         fitting = sorted((pair.source for pair in pairs), key=len)[:HEATMAPS]
     return [fitting[index] for index in _spread(range(len(fitting)), HEATMAPS)]
@@ -223,6 +203,7 @@ def _for_heatmaps(pairs: list[Pair]) -> list[str]:
 
 def _spread(indices: range, count: int) -> list[int]:
     """At most `count` of them, evenly spread."""
+    # Not the first ones, and not chosen: a test text may be in some order, and a choice would be doubted.
     return np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(int).tolist()
 
 

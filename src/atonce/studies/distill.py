@@ -100,12 +100,14 @@ def distill(
         total = len(prepared.train) + len(further)
         with progress("Translating", total=total, quiet=quiet) as advance:
             text.go_on(given, teacher, beam, advance, quiet=quiet)
+        # As people wrote them: scores of the student would otherwise say how well it copies its teacher.
         for split, pairs in (("valid", prepared.valid_pairs), ("test", prepared.test_pairs)):
             for side in SIDES:
                 _write(text.corpus / f"{split}.{side}", [str(getattr(pair, side)) for pair in pairs])
         repeats: Repeats = prepared.report.get("repeats", "both")
         student = student_of(RunFolder.open(run).recipe, folder.resolve(), repeats=repeats)
         write_text(text.corpus / "recipe.toml", dumps(student))
+        # In this order: killed between the two, the next one finds the folder, and no corpus, and tidies up.
         move(text.corpus, folder)
         text.kept.unlink()
     return folder / "recipe.toml"
@@ -154,6 +156,7 @@ class _Text:
             if self.corpus.exists() and not quiet:
                 say(f"what is in {self.corpus.parent} is of other runs or options, or not whole: begun anew")
             self._begin()
+        # Read over: which source comes next is a matter of the order alone, and reading is cheap.
         for _ in islice(given, done):
             pass
         on_progress(done)
@@ -199,7 +202,7 @@ class _Text:
                 with self._path(side).open("ab") as file:
                     file.write(text)
                     file.flush()
-                    os.fsync(file.fileno())
+                    os.fsync(file.fileno())  # before `_keep` says that it is there
             except OSError as error:
                 raise disk_error(self._path(side), error) from error
 
@@ -280,6 +283,7 @@ def _with_outputs(
     on_progress: Callable[[int], None],
 ) -> list[tuple[str, str]]:
     """Each pair, if it is one, and then its source with what the teacher makes of it."""
+    # Many at once, so that texts of like length share a batch.
     outputs = teacher.outputs([source for source, _ in pairs], beam=beam, on_progress=on_progress)
     both: list[tuple[str, str]] = []
     for (source, target), output in zip(pairs, outputs, strict=True):
@@ -302,6 +306,7 @@ def _what_it_is_of(
         "further_text": sha256("\n".join(further).encode(errors="surrogatepass")).hexdigest(),
         "beam": beam,
         "fast": fast,
+        # Which texts share a batch, and which kernels compute it, decide how sums are rounded.
         "at_once": AT_ONCE,
         "torch": torch.__version__,
     }

@@ -19,10 +19,8 @@ from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import load as load_recipe
 from atonce.studies.comparison import compare as module
 from atonce.studies.comparison.compare import Comparison, compare
-from atonce.studies.comparison.findings import gain, lengths_of, seconds_to_quality
-from atonce.studies.comparison.generation_speed import GenerationSpeed
-from atonce.studies.comparison.trial import measure
-from atonce.studies.report import CurvePoint
+from atonce.studies.comparison.results import CurvePoint, gain, lengths_of, seconds_to_quality
+from atonce.studies.comparison.trial import GenerationSpeed, measure
 
 MODELS = ["seq2seq-gru", "transformer"]
 WEIGHTS = 60_000
@@ -42,8 +40,8 @@ def in_this_process():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "run_trial", run_trial)
-        patched.setattr("atonce.studies.comparison.findings.SAMPLES", 40)
-        patched.setattr("atonce.studies.comparison.generation_speed.generation_speed", speed)
+        patched.setattr("atonce.studies.comparison.results.SAMPLES", 40)
+        patched.setattr("atonce.studies.comparison.trial.generation_speed", speed)
         yield
 
 

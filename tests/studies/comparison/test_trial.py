@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 
 import tiny
+from atonce.decoding.translator import Translator
 from atonce.disk import owned
 from atonce.errors import DataError, RunError, TrainingError
 from atonce.runs.folder import RunFolder
 from atonce.studies.comparison import trial as module
-from atonce.studies.comparison.trial import TRIAL, peak_memory, read_trial, run_trial
+from atonce.studies.comparison.trial import PASSES, TRIAL, generation_speed, read_trial, run_trial
 
 
 def begun(folder: Path, prepared: Path, **training: object) -> Path:
@@ -128,7 +130,7 @@ def test_it_goes_on_where_it_broke_off(
 
     run = begun(tmp_path / "run", prepared_dates)
     with monkeypatch.context() as patched:
-        patched.setattr("atonce.studies.evaluate.evaluate", broken)
+        patched.setattr("atonce.studies.experiment.evaluate", broken)
         with pytest.raises(DataError, match="what"):
             run_trial(run, "a trial", quiet=True)
     assert not (run / TRIAL).exists()
@@ -173,21 +175,23 @@ def test_memory_of_an_earlier_session_counts(tmp_path: Path) -> None:
     assert module._peak_of_all_sessions(tmp_path) == 10**15
 
 
-def test_peak_memory_is_that_of_the_process_itself() -> None:
-    """Not that of the one that started it, which `getrusage` would count in on Linux."""
-    code = "from atonce.studies.comparison.trial import peak_memory; print(peak_memory())"
-    here = bytearray(300_000_000)  # this process is large, and the other does nothing
-    here[::4096] = b"x" * len(here[::4096])
-    small = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH + code],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert int(small.stdout) < 150_000_000 < 300_000_000 < (peak_memory() or 0)
+# Speed
 
 
-WITHOUT_TORCH = """
-import sys, types
-torch = types.ModuleType("torch")
-torch.cuda = types.SimpleNamespace(is_available=lambda: False)
-sys.modules["torch"] = torch
-"""
+def test_speeds_are_sentences_by_seconds(dates_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at the clock is a second after the last: each timing takes one."""
+    ticks = itertools.count()
+    monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(ticks)))
+    done: list[int] = []
+    monkeypatch.setattr(module, "ALONE", 4)
+    texts = ["3 May 2001"] * 9
+    speed = generation_speed(Translator.load(dates_run.path), texts, on_progress=done.append)
+    assert speed.together == len(texts)
+    assert speed.alone == 3  # every third: at most ALONE, evenly spread
+    assert sum(done) == (1 + PASSES) * 9 + 3
+
+
+def test_one_text_is_enough(dates_run: RunFolder) -> None:
+    speed = generation_speed(Translator.load(dates_run.path), ["3 May 2001"])
+    assert speed.together > 0
+    assert speed.alone > 0

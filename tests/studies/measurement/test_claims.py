@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from atonce.studies.measurement import claims as module
-from atonce.studies.measurement import layers
+from atonce.studies.measurement import targets
 from atonce.studies.measurement.claims import CHECKS, Claim, claims
-from atonce.studies.measurement.layers import DIM
+from atonce.studies.measurement.targets import DIM
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def test_they_are_checked_one_after_another(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_false_claim_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is measured decides, not what is known: with other layers under the same names, claims fail."""
-    by_name = {kind.name: kind for kind in layers.LAYERS}
+    by_name = {kind.name: kind for kind in targets.LAYERS}
     monkeypatch.setattr(module, "layer", lambda name: by_name["feed-forward" if name == "gru" else name])
     assert not module.states_are_a_chain().holds
     monkeypatch.setattr(module, "layer", lambda name: by_name["self-attention"])
@@ -47,6 +47,6 @@ def test_a_false_claim_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(module._MODELS, "general", "additive-bigru")
     assert not module.luong_attends_at_once().holds
     one_after_the_other = by_name["lstm"].stack(2)
-    alone = layers.Recurrence("lstm", DIM, DIM)
-    monkeypatch.setattr(layers, "Recurrence", lambda *_, ways=1: one_after_the_other if ways > 1 else alone)
+    alone = targets.Recurrence("lstm", DIM, DIM)
+    monkeypatch.setattr(targets, "Recurrence", lambda *_, ways=1: one_after_the_other if ways > 1 else alone)
     assert not module.two_chains_side_by_side().holds

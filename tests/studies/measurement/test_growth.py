@@ -8,8 +8,7 @@ from torch import nn
 from atonce.errors import RecipeError
 from atonce.runs.folder import RunFolder
 from atonce.studies.measurement.growth import GrowthResult, connecting_depth, measure_growth, rounds
-from atonce.studies.measurement.layers import LAYERS, WINDOW
-from atonce.studies.measurement.targets import default_targets, target
+from atonce.studies.measurement.targets import LAYERS, WINDOW, default_targets, target
 
 LENGTHS = (4, 8, 16, 32)
 

@@ -11,8 +11,7 @@ from atonce.studies.measurement.influence import (
     InfluenceFigure,
     influences,
 )
-from atonce.studies.measurement.layers import WINDOW
-from atonce.studies.measurement.targets import target
+from atonce.studies.measurement.targets import WINDOW, target
 
 
 @pytest.fixture(scope="module")

@@ -3,158 +3,48 @@
 Plain results in, one HTML file out; the same results are `report.json`.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
-from atonce.evaluation.resampling import TITLES, Metric
-from atonce.result import Result
-from atonce.studies.comparison.charts import (
-    Gained,
-    Whisker,
-    gains,
-    named_lines,
-    one_of_many,
-    scatter,
-    whiskers,
+from atonce.evaluation.resampling import TITLES
+from atonce.studies.charts import Gained, Whisker, gains, learning_curves, one_of_many, scatter, whiskers
+from atonce.studies.comparison.results import (
+    METRICS,
+    ComparedModel,
+    ComparisonReport,
+    CurvePoint,
+    Difference,
+    Estimate,
+    StudiedModel,
+    Study,
 )
-from atonce.studies.page import Chart, Spec, language_name, render
-from atonce.studies.report import CurvePoint
-
-METRICS: tuple[Metric, ...] = ("bleu", "chrf")
-"""What translations are compared by. The first decides the order."""
-SURE = 0.05
-"""Differences with a smaller p-value are told as findings."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A score in per cent, and where 95 % of the resampled ones lie."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Difference(Estimate):
-    """A difference of scores, paired."""
-
-    p_value: float
-    """How often chance alone makes a difference as large."""
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether chance is an unlikely reason, by interval and p-value."""
-        return self.p_value < SURE and not self.low <= 0 <= self.high
-
-
-@dataclass(frozen=True)
-class Gain:
-    """What a model gains over the baseline, in points."""
-
-    overall: Difference
-    short: Difference | None = None
-    """On sentences that are not long; None where the test text has too few of either kind."""
-    long: Difference | None = None
-    more_on_long: Difference | None = None
-    """`long - short`: above 0, the gain grows with the length."""
-
-
-@dataclass(frozen=True)
-class LengthPart:
-    """The sentences of the test text whose source has so many words."""
-
-    words: str
-    """For example "6–8"."""
-    sentences: int
-    long: bool
-
-
-@dataclass(frozen=True)
-class Speeds:
-    """What a model takes; means over the seeds."""
-
-    train_seconds: float
-    steps: int
-    """Updates of the weights."""
-    train_tokens_per_second: float
-    """Target tokens; the median over the training, validations not counted."""
-    sentences_per_second: float
-    """Translated greedily, in batches."""
-    sentences_per_second_alone: float
-    """Translated greedily, one by one."""
-    peak_memory_bytes: int | None
-    """The most that the training took: of the GPU where it ran on one, else of its process."""
-
-
-@dataclass(frozen=True)
-class ComparedModel:
-    """One architecture: its size, its scores, and what it takes."""
-
-    name: str
-    title: str
-    label: str
-    weights: int
-    dim: int
-    scores: dict[Metric, Estimate]
-    scores_by_seed: dict[Metric, tuple[float, ...]]
-    by_length: tuple[dict[Metric, Estimate], ...]
-    """For each of `ComparisonReport.lengths`."""
-    gains: dict[Metric, Gain]
-    """Over the baseline; empty for itself."""
-    speeds: Speeds
-    seconds_to_chrf: dict[str, float]
-    """By level of validation chrF, for the levels that every seed reached."""
-    curves: tuple[tuple[CurvePoint, ...], ...]
-    """For each seed, the points that were validated."""
-    runs: tuple[str, ...]
-    """Names of the run folders."""
-
-
-@dataclass(frozen=True)
-class ComparisonReport(Result):
-    """All that is known of a comparison."""
-
-    corpus: str
-    source_language: str | None
-    target_language: str | None
-    pairs: int
-    """Trained on."""
-    test_pairs: int
-    minutes: float | None
-    """The budget of each training: this or `steps`."""
-    steps: int | None
-    batch_tokens: int
-    vocabulary: int
-    beam: int
-    wanted_weights: int | None
-    """None where each model had the width of its name."""
-    seeds: tuple[int, ...]
-    baseline: str
-    samples: int
-    """Test sets drawn."""
-    bootstrap_seed: int
-    signatures: dict[Metric, str]
-    lengths: tuple[LengthPart, ...]
-    machine: str
-    versions: dict[str, str]
-    command: str
-    date: str
-    models: tuple[ComparedModel, ...]
-    slices: int = 1
-    """The parts of each training, between which the others had their turn."""
-    unequal: str | None = None
-    """What to say in place of claims where the models did not have equal budgets."""
+from atonce.studies.html import Chart, Charts, language_name, render
 
 
 def render_comparison(report: ComparisonReport) -> str:
     """The page as text."""
-    charts: list[Spec] = []
-    ranked = rank(report.models)
+    charts = Charts()
+    ranked = report.ranked()
     (baseline,) = (model for model in report.models if model.name == report.baseline)
+    quality = _quality(report, ranked, charts)
+    learning = learning_charts(report.models, ("chrf",), charts)
+    lengths = _lengths(report, ranked, charts)
+    sections = {
+        "quality": "Quality",
+        "learning": "Learning" if learning else "",
+        "length": "Length" if lengths else "",
+        "speed": "Speed",
+        "numbers": "All numbers",
+        "made": "How it was made",
+    }
     return render(
-        "comparison/report.html.jinja",
-        charts,
+        "comparison.html.jinja",
+        title=f"{counted(len(report.models), 'architecture').capitalize()} on equal terms",
+        kicker="atonce compare",
+        date=report.date,
+        sections={id: label for id, label in sections.items() if label},
+        charts=charts,
         report=report,
         ranked=ranked,
         baseline=baseline,
@@ -163,21 +53,86 @@ def render_comparison(report: ComparisonReport) -> str:
         metrics=METRICS,
         source_name=language_name(report.source_language),
         target_name=language_name(report.target_language),
-        title=f"{_count(len(report.models), 'architecture').capitalize()} on equal terms",
         lead=_lead(report),
         findings=_findings(report, ranked, baseline),
-        quality=_quality(report, ranked, charts),
-        learning=_learning(report, charts),
-        lengths=_lengths(report, ranked, charts),
+        quality=quality,
+        learning=learning,
+        lengths=lengths,
         gains=_gains(report, ranked, baseline, charts),
         speed=_speed(report, charts),
         levels=sorted({int(level) for model in report.models for level in model.seconds_to_chrf}),
     )
 
 
-def rank(models: Sequence[ComparedModel]) -> list[ComparedModel]:
-    """The best first, by the first metric."""
-    return sorted(models, key=lambda model: model.scores[METRICS[0]].value, reverse=True)
+# What the page of any study says
+
+
+def counted(number: int, what: str = "model") -> str:
+    """Such as "two models"."""
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    return f"{words[number] if number < len(words) else number} {what}{'' if number == 1 else 's'}"
+
+
+def task_of(study: Study) -> str:
+    """Such as " to translate English into German"; nothing where a language has no name."""
+    source, target = language_name(study.source_language), language_name(study.target_language)
+    return f" to translate {source} into {target}" if source and target else ""
+
+
+def in_minutes(minutes: float) -> str:
+    """Such as "3 minutes"."""
+    return f"{minutes:g} {'minute' if minutes == 1 else 'minutes'}"
+
+
+def learning_charts(
+    models: Sequence[StudiedModel], quantities: Sequence[Literal["valid_loss", "chrf"]], charts: Charts
+) -> list[Chart]:
+    """How validation loss and chrF came about by time and by step; what was never measured is left out.
+
+    By both, as a slow model may learn more from each update.
+    """
+    made = []
+    for quantity in quantities:
+        what, better = {
+            "valid_loss": ("Validation loss", "lower is better"),
+            "chrf": ("Validation chrF", "higher is better"),
+        }[quantity]
+        for axis, x_title in (("time", "minutes of training"), ("step", "updates of the weights")):
+            curves = {model.label: mean_curve(model.curves, quantity, axis) for model in models}
+            lines = {label: line for label, line in curves.items() if line}
+            if not lines:
+                continue
+            title = f"{what} by {axis}"
+            ways = "; ".join(
+                f"{label} from {line[0][1]:.2f} to {line[-1][1]:.2f}" for label, line in lines.items()
+            )
+            spec = learning_curves(lines, labels_of(models), x_title=x_title, y_title=what)
+            made.append(charts.add(f"{title} ({better})", f"Line chart. {title}: {ways}.", spec))
+    return made
+
+
+def mean_curve(curves: Sequence[Sequence[CurvePoint]], quantity: str, axis: str) -> list[tuple[float, float]]:
+    """A quantity over the seeds: mean time or step, and mean value, of each validation in turn.
+
+    Of validations that all seeds had: beyond, the mean would jump when one of them is at its end.
+    """
+    measured = [
+        [
+            (point.seconds / 60 if axis == "time" else point.step, value)
+            for point in curve
+            if (value := getattr(point, quantity)) is not None and math.isfinite(value)
+        ]
+        for curve in curves
+    ]
+    return [
+        (sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points))
+        for points in zip(*measured, strict=False)
+    ]
+
+
+def labels_of(models: Sequence[StudiedModel]) -> list[str]:
+    """All that the page speaks of, in the order that gives each its colour and shape."""
+    return [model.label for model in models]
 
 
 # Words
@@ -185,17 +140,12 @@ def rank(models: Sequence[ComparedModel]) -> list[ComparedModel]:
 
 def _lead(report: ComparisonReport) -> str:
     """What was compared, and what was kept equal."""
-    source, target = language_name(report.source_language), language_name(report.target_language)
-    task = f" to translate {source} into {target}" if source and target else ""
-    if report.minutes is not None:
-        budget = f"{report.minutes:g} {'minute' if report.minutes == 1 else 'minutes'}"
-    else:
-        budget = f"{report.steps:,} updates"
+    budget = f"{report.steps:,} updates" if report.minutes is None else in_minutes(report.minutes)
     size = "" if report.wanted_weights is None else f", with {_millions(report.wanted_weights)} weights each"
     seeds = "" if len(report.seeds) == 1 else f" from each of {len(report.seeds)} seeds"
     return (
-        f"{_count(len(report.models)).capitalize()} learned{task} from the same {report.pairs:,} pairs of "
-        f"texts, in {budget} each{seeds}{size}."
+        f"{counted(len(report.models)).capitalize()} learned{task_of(report)} from the same "
+        f"{report.pairs:,} pairs of texts, in {budget} each{seeds}{size}."
     )
 
 
@@ -213,6 +163,7 @@ def _findings(
     if len(ranked) == 1:
         return said
     said += [*_against_baseline(report, ranked, baseline), *_on_long(ranked, baseline)]
+    # Speeds are told without intervals: they differ by factors, scores by points.
     fastest = max(report.models, key=lambda model: model.speeds.train_tokens_per_second)
     quickest = max(report.models, key=lambda model: model.speeds.sentences_per_second)
     both = "also " if fastest is quickest else ""
@@ -235,7 +186,7 @@ def _against_baseline(
     said = []
     if better:
         gains = [model.gains["bleu"].overall.value for model in better]
-        who = "All others" if len(better) == others else f"{_count(len(better)).capitalize()}"
+        who = "All others" if len(better) == others else f"{counted(len(better)).capitalize()}"
         by = f"{min(gains):.1f} to {max(gains):.1f}" if len(better) > 1 else f"{gains[0]:.1f}"
         if len(better) == others == 1:
             who = f"The {better[0].title}"
@@ -277,11 +228,6 @@ def _beat(models: Sequence[ComparedModel]) -> str:
     return "beats" if len(models) == 1 else "beat"
 
 
-def _count(number: int, what: str = "model") -> str:
-    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    return f"{words[number] if number < len(words) else number} {what}{'' if number == 1 else 's'}"
-
-
 def _millions(weights: int) -> str:
     return f"{weights / 1e6:.1f} million" if weights >= 100_000 else f"{weights:,}"
 
@@ -293,12 +239,7 @@ def _with_interval(estimate: Estimate) -> str:
 # Charts
 
 
-def _chart(title: str, description: str, spec: Spec, charts: list[Spec], *, note: str = "") -> Chart:
-    charts.append(spec)
-    return Chart(title, description, number=len(charts) - 1, note=note)
-
-
-def _quality(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: list[Spec]) -> list[Chart]:
+def _quality(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: Charts) -> list[Chart]:
     made = []
     for metric in METRICS:
         rows = [
@@ -307,48 +248,18 @@ def _quality(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: 
                 model.scores[metric].value,
                 model.scores[metric].low,
                 model.scores[metric].high,
+                # Of one seed, the tick would lie under the dot.
                 model.scores_by_seed[metric] if len(report.seeds) > 1 else (),
             )
             for model in ranked
         ]
-        spec = whiskers(rows, _labels(report), x_title=TITLES[metric])
+        spec = whiskers(rows, labels_of(report.models), x_title=TITLES[metric])
         ways = "; ".join(f"{row.label} {row.value:.1f} ({row.low:.1f} to {row.high:.1f})" for row in rows)
-        made.append(_chart(TITLES[metric], f"{TITLES[metric]} with 95 % intervals: {ways}.", spec, charts))
+        made.append(charts.add(TITLES[metric], f"{TITLES[metric]} with 95 % intervals: {ways}.", spec))
     return made
 
 
-def _learning(report: ComparisonReport, charts: list[Spec]) -> list[Chart]:
-    """Validation chrF by time and by step; those that were never measured are left out."""
-    made = []
-    for axis, title, x_title in (
-        ("minutes", "What a minute buys", "minutes of training"),
-        ("step", "What an update teaches", "updates of the weights"),
-    ):
-        lines = {
-            model.label: line
-            for model in report.models
-            if (line := mean_curve(model.curves, minutes=axis == "minutes"))
-        }
-        if lines:
-            spec = named_lines(lines, _labels(report), x_title=x_title, y_title="validation chrF")
-            ends = "; ".join(f"{label} ends at {line[-1][1]:.1f}" for label, line in lines.items())
-            made.append(_chart(title, f"Line chart. Validation chrF, {title.lower()}: {ends}.", spec, charts))
-    return made
-
-
-def mean_curve(curves: Sequence[Sequence[CurvePoint]], *, minutes: bool) -> list[tuple[float, float]]:
-    """Validation chrF over the seeds: mean time or step, and mean score, of each validation in turn."""
-    shared = zip(*([point for point in curve if point.chrf is not None] for curve in curves), strict=False)
-    return [
-        (
-            sum(point.seconds / 60 if minutes else point.step for point in points) / len(points),
-            sum(point.chrf or 0.0 for point in points) / len(points),
-        )
-        for points in shared
-    ]
-
-
-def _lengths(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: list[Spec]) -> list[Chart]:
+def _lengths(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: Charts) -> list[Chart]:
     """One small chart for each model, the others grey behind it."""
     if len(report.lengths) < 2:
         return []
@@ -362,9 +273,9 @@ def _lengths(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: 
     }
     made = []
     for model in ranked:
-        spec = one_of_many(bands, model.label, _labels(report), x_title="words in the source")
+        spec = one_of_many(bands, model.label, labels_of(report.models), x_title="words in the source")
         ways = ", ".join(f"{row.value:.1f} at {row.label} words" for row in bands[model.label])
-        made.append(_chart(model.label, f"BLEU of {model.title} by length: {ways}.", spec, charts))
+        made.append(charts.add(model.label, f"BLEU of {model.title} by length: {ways}.", spec))
     return made
 
 
@@ -372,7 +283,7 @@ def _gains(
     report: ComparisonReport,
     ranked: Sequence[ComparedModel],
     baseline: ComparedModel,
-    charts: list[Spec],
+    charts: Charts,
 ) -> Chart | None:
     """What each gains over the baseline on long sentences, and on the others."""
     rows = [
@@ -385,29 +296,24 @@ def _gains(
     ]
     if not rows:
         return None
-    spec = gains(rows, _labels(report), x_title=f"points of BLEU above {baseline.label}")
+    spec = gains(rows, labels_of(report.models), x_title=f"points of BLEU above {baseline.label}")
     ways = "; ".join(
         f"{row.label} {row.value:+.1f} on {'long' if row.long else 'shorter'} sentences" for row in rows
     )
-    return _chart(f"Gain over {baseline.title}", f"BLEU above {baseline.title}: {ways}.", spec, charts)
+    return charts.add(f"Gain over {baseline.title}", f"BLEU above {baseline.title}: {ways}.", spec)
 
 
-def _speed(report: ComparisonReport, charts: list[Spec]) -> Chart:
+def _speed(report: ComparisonReport, charts: Charts) -> Chart:
     points = {
         model.label: (model.speeds.train_tokens_per_second, model.speeds.sentences_per_second)
         for model in report.models
     }
     spec = scatter(
         points,
-        _labels(report),
+        labels_of(report.models),
         x_title="training: target tokens a second",
         y_title="sentences a second",
     )
     ways = "; ".join(f"{label} {x:,.0f} and {y:,.0f}" for label, (x, y) in points.items())
     description = f"Target tokens a second in training, and sentences a second in translating: {ways}."
-    return _chart("Speed in training and in translating", description, spec, charts)
-
-
-def _labels(report: ComparisonReport) -> list[str]:
-    """All that the page speaks of, in the order that gives each its colour and shape."""
-    return [model.label for model in report.models]
+    return charts.add("Speed in training and in translating", description, spec)

@@ -13,13 +13,27 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from atonce import stored
 from atonce.children import COMMAND, environment
+from atonce.data.prepare import open_prepared
+from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError, RunError, TrainingError, damaged, of_the_system, unreadable
+from atonce.models.architectures import Architecture
+from atonce.progress import progress
+from atonce.result import Result
+from atonce.runs.folder import LOGGED, RunFolder
+from atonce.studies.environment import peak_memory
+from atonce.studies.experiment import Evaluation, score
+from atonce.training.checkpoint import seconds_trained
+from atonce.training.progress_bar import progress_bar
+from atonce.training.train import train
 
 TRIAL = "trial.json"
 MEMORY = "memory.json"
@@ -28,10 +42,17 @@ TIED = "--tied"
 """The process ends when its standard input does: with the comparison, however that ends."""
 MOST_TEXTS = 500
 """Of the test text, to time the translating with."""
+PASSES = 3
+"""Over the texts that are translated at once; the median counts: one disturbance is not in it, and a mean of
+three would have a third of it."""
+ALONE = 100
+"""Texts that are translated one by one."""
+WARM_UP = 32
+"""Texts translated before the clock starts: kernels are chosen, memory is first touched."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(Result):
     """What was measured of one run."""
 
     weights: int
@@ -39,11 +60,28 @@ class Trial:
     """What it made of each sentence of the test text, by the recipe's beam."""
     peak_memory_bytes: int | None
     """The most that the training took: of the GPU where it ran on one, else of the process with all its
-    libraries. None where the system does not say."""
+    libraries. None where the system does not say, or where the process did more than this."""
     sentences_per_second: float
     """Greedily, in batches."""
     sentences_per_second_alone: float
     """Greedily, one by one."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """An architecture, and what came of its runs: one for each seed."""
+
+    model: Architecture
+    runs: tuple[Path, ...]
+    trials: tuple[Trial, ...]
+    logs: tuple[list[dict[str, Any]], ...]
+
+    @classmethod
+    def read(cls, model: Architecture, runs: Sequence[Path]) -> "TrainedModel":
+        """Of runs that are at their end. Raises RunError if something of one is not there or damaged."""
+        trials = tuple(map(read_trial, runs))
+        logs = tuple(RunFolder.open(run).read_log(LOGGED) for run in runs)
+        return cls(model, tuple(runs), trials, logs)
 
 
 def run_trial(run: Path, name: str, *, pause_at: float | None = None, quiet: bool = False) -> None:
@@ -53,8 +91,6 @@ def run_trial(run: Path, name: str, *, pause_at: float | None = None, quiet: boo
     Raises what the training raises, and TrainingError if the system refused it a file or memory, or if its
     process was ended by something else.
     """
-    from atonce.training.checkpoint import seconds_trained
-
     if (run / TRIAL).exists() or (pause_at is not None and seconds_trained(run / "checkpoints") >= pause_at):
         return
     options = [
@@ -62,6 +98,7 @@ def run_trial(run: Path, name: str, *, pause_at: float | None = None, quiet: boo
         *(["--quiet"] if quiet else []),
     ]
     command = [*COMMAND, "-m", "atonce.studies.comparison.trial", str(run), name, *options, TIED]
+    # The system closes our end of a pipe however we end, also by SIGKILL, which lets nobody tell a child.
     tie, held = os.pipe()
     try:
         ended = subprocess.run(command, stdin=tie, stdout=subprocess.PIPE, text=True, env=environment())
@@ -105,29 +142,28 @@ def _what_ended_it(said: str, code: int, name: str) -> AtonceError:
         )
 
 
-def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bool) -> None:
-    """A slice of a trial's training, or all that is left of the trial; `run_trial` gives it a process."""
-    from atonce.data.prepare import open_prepared
-    from atonce.decoding.translator import Translator
-    from atonce.progress import progress
-    from atonce.runs.folder import RunFolder
-    from atonce.studies.comparison.generation_speed import generation_speed
-    from atonce.studies.evaluate import evaluate
-    from atonce.training.progress_bar import progress_bar
-    from atonce.training.train import train
+# In the process of the trial
 
-    recipe = RunFolder.open(folder).recipe
+
+def measure(
+    run: Path, name: str, *, pause_at: float | None = None, quiet: bool, own_process: bool = True
+) -> Evaluation | None:
+    """A slice of a trial's training, or all that is left of the trial; `run_trial` gives it a process.
+
+    Gives the scores at its end, and nothing after a slice. `own_process`: whether this one does nothing else,
+    so that the memory that it took is the training's.
+    """
+    recipe = RunFolder.open(run).recipe
     with progress_bar(name, quiet=quiet) as shown:
-        run = train(recipe, folder, resume=True, pause_at=pause_at, callbacks=[shown], quiet=quiet)
-    peak = _peak_of_all_sessions(folder)
+        folder = train(recipe, run, resume=True, pause_at=pause_at, callbacks=[shown], quiet=quiet)
+    # Before anything is translated: that takes memory that is not the training's.
+    peak = _peak_of_all_sessions(run) if own_process else None
     if pause_at is not None:
-        return
-    with progress(f"{name}: translating the test text", quiet=quiet) as advance:
-        evaluation = evaluate(folder, on_progress=advance)
-    run.save_scores(evaluation.to_dict())
-    translator = Translator.load(folder)
-    texts = [str(pair.source) for pair in open_prepared(folder).test_pairs]
-    texts = texts[:: -(-len(texts) // MOST_TEXTS)]
+        return None
+    evaluation = score(folder, name, quiet=quiet).evaluation
+    translator = Translator.load(run)
+    texts = [str(pair.source) for pair in open_prepared(run).test_pairs]
+    texts = texts[:: -(-len(texts) // MOST_TEXTS)]  # from all over the test text, which may be in some order
     with progress(f"{name}: timing its translating", quiet=quiet) as advance:
         speed = generation_speed(translator, texts, on_progress=advance)
     trial = Trial(
@@ -137,7 +173,43 @@ def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bo
         sentences_per_second=speed.together,
         sentences_per_second_alone=speed.alone,
     )
-    stored.write_json_with_sum(folder / TRIAL, asdict(trial))
+    stored.write_json_with_sum(run / TRIAL, trial.to_dict())
+    return evaluation
+
+
+@dataclass(frozen=True)
+class GenerationSpeed:
+    """Sentences a second, searched greedily, from text to text."""
+
+    together: float
+    """In batches of like length, as `translate` makes them."""
+    alone: float
+    """Each in a batch of its own: what someone waits for who types one sentence."""
+
+
+def generation_speed(
+    translator: Translator, texts: Sequence[str], *, on_progress: Callable[[int], None] = lambda _: None
+) -> GenerationSpeed:
+    """Translate `texts`, at least one, and some of them one by one, with the clock running.
+
+    Greedily, as a wider beam would measure its bookkeeping rather than the architecture.
+    `on_progress` is called with the number of texts translated since the last call.
+    """
+    few = texts[:: -(-len(texts) // ALONE)]
+    translator.translate(texts[:WARM_UP], beam=1, on_progress=on_progress)
+    together = median(
+        _seconds(lambda: translator.translate(texts, beam=1, on_progress=on_progress)) for _ in range(PASSES)
+    )
+    # One pass: a hundred calls are as many measurements already.
+    alone = _seconds(lambda: [translator.translate([text], beam=1, on_progress=on_progress) for text in few])
+    return GenerationSpeed(len(texts) / together, len(few) / alone)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """How long it takes. A translation ends as text, so nothing is left under way on a GPU."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def _peak_of_all_sessions(folder: Path) -> int | None:
@@ -164,26 +236,6 @@ def _peak_before(path: Path) -> int | None:
         return peak
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise damaged(path, error, fix=fix) from None
-
-
-def peak_memory() -> int | None:
-    """The most bytes that this process ever held: of the GPU where it uses one, else of the machine."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    try:
-        # Not getrusage: on Linux its maximum also counts what the process was that started this one.
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
 
 
 def _main(arguments: list[str]) -> int:

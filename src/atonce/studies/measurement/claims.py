@@ -18,11 +18,10 @@ from atonce.models.config import RecurrentDecoderConfig
 from atonce.models.recurrent import RecurrentDecoder
 from atonce.models.seq2seq import Seq2Seq
 from atonce.result import Result
-from atonce.studies.measurement import layers
+from atonce.studies.measurement import targets
 from atonce.studies.measurement.growth import connecting_depth
-from atonce.studies.measurement.layers import DIM, LayerKind, layer, sequence
 from atonce.studies.measurement.phases import generation, teacher_forced, training_step
-from atonce.studies.measurement.targets import sentences, small
+from atonce.studies.measurement.targets import DIM, LayerKind, layer, sentences, sequence, small
 
 LENGTHS = (8, 16, 32, 64)
 LENGTH = 16
@@ -60,8 +59,8 @@ def states_are_a_chain() -> Claim:
 
 def two_chains_side_by_side() -> Claim:
     """Both directions take twice the work and no more time."""
-    one = work_span(layers.Recurrence("lstm", DIM, DIM), sequence(LENGTH), paths=False)
-    both = work_span(layers.Recurrence("lstm", DIM, DIM, ways=2), sequence(LENGTH), paths=False)
+    one = work_span(targets.Recurrence("lstm", DIM, DIM), sequence(LENGTH), paths=False)
+    both = work_span(targets.Recurrence("lstm", DIM, DIM, ways=2), sequence(LENGTH), paths=False)
     return Claim(
         "two-chains-side-by-side",
         "Reading in both directions is two chains side by side: twice the work, and no longer a wait.",
@@ -89,6 +88,7 @@ def weights_of_one_step_at_once() -> Claim:
 
 def weights_of_different_steps_wait() -> Claim:
     """Bahdanau's attention, from the state before the step, with the whole target known."""
+    # Bahdanau, Cho and Bengio 2015, section 3.1: e_ij = a(s_(i-1), h_j), of the state before the step.
     found = _contexts("additive")
     return Claim(
         "weights-of-different-steps-wait",
@@ -104,6 +104,7 @@ def weights_of_different_steps_wait() -> Claim:
 
 def luong_attends_at_once() -> Claim:
     """Luong's attention without input feeding: the states are a chain, what is done with them is not."""
+    # Luong, Pham and Manning 2015, section 3.1: score(h_t, h_s), of the current state.
     found = _contexts("general")
     forced, written = (_model_growth("general", how) for how in (teacher_forced, generation))
     return Claim(
@@ -122,6 +123,7 @@ def luong_attends_at_once() -> Claim:
 
 def transformer_trains_at_once() -> Claim:
     """Forward and backward, with all gradients."""
+    # Vaswani and others 2017, table 1: O(1) sequential operations for each layer.
     found = _model_growth("transformer", training_step)
     return Claim(
         "transformer-trains-at-once",
@@ -147,6 +149,7 @@ def transformer_writes_in_turn() -> Claim:
 
 def distant_words() -> Claim:
     """What it takes to connect the first word with the last."""
+    # Table 1 there, too: maximum path lengths of O(n), O(log n) or O(n/k), and O(1).
     recurrent, attention = _grown(layer("rnn")), _grown(layer("self-attention"))
     depths = {length: connecting_depth(layer("convolution"), length) for length in (4, 8, 16)}
     return Claim(

@@ -13,7 +13,7 @@ from atonce.measure.clock import kept_bytes, medians, sure_speedup
 from atonce.measure.growth import growth
 from atonce.measure.laws import Law
 from atonce.result import HIDDEN, Result, Table
-from atonce.studies.machine import machine, memory
+from atonce.studies.environment import machine, memory
 from atonce.studies.measurement.line_chart import Line, family_of, line_chart
 from atonce.studies.measurement.phases import FORWARD, GENERATION, TRAINING, WIDTH, Runner, runner_of
 from atonce.studies.measurement.targets import Target
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LENGTHS = (8, 32, 128, 512, 2048)
 BATCHES = (1, 32)
+"""One: only what is parallel within a sequence can be used. Many: batches hide much of what waits."""
 COUNTED = (8, 16, 32)
 """Lengths at which work and span are counted, for Brent's bound at all others by their laws."""
 SECONDS = 0.15
@@ -136,6 +137,8 @@ def measure_times(
     """
     device = device or torch.device("cpu")
     threads = sorted({1, torch.get_num_threads()}) if device.type == "cpu" else [torch.get_num_threads()]
+    # From short to long lengths with all targets each: what is too long is known from the shorter one, and a
+    # machine that gets slower does so for all targets alike.
     runners = [runner_of(one, device) for one in targets]
     limits = [_Limits(memory(device)) for _ in runners]
     laws = [_counted(one) if device.type == "cpu" else {} for one in runners]
@@ -167,6 +170,7 @@ class _Limits:
         """Whether there is room and time: both may grow with the square of the length."""
         if self._kept is not None:
             shorter, kept = self._kept
+            # Twice: backward makes a gradient of what forward kept.
             if 2 * kept * batch * (length / shorter) ** 2 > self.memory / 2:
                 return False
         shorter, seconds = self._seconds.get((phase, batch), (length, 0.0))
@@ -185,6 +189,7 @@ def _timed(
     for phase in runner.phases:
         if not limits.allow(phase, length, batch):
             continue
+        # In turn with torch's own, call by call (`measure.clock.medians`): whatever disturbs meets both.
         calls = [runner.call(phase, length, batch)]
         if runner.peer is not None:
             calls.append(runner.peer.call(phase, length, batch))
@@ -204,6 +209,7 @@ def _counted(runner: Runner) -> _Laws:
     """Work and span (in PRAM steps) of each phase, of one sequence."""
     found = {}
     for phase, run in runner.phases.items():
+        # Of one sequence, as those of a batch do not wait for one another: only work grows with them.
         counted = growth(lambda length: runner.inputs(length, 1), run, COUNTED, paths=False)
         found[phase] = counted.work, counted.span_pram
     return found

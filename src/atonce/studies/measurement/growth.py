@@ -12,10 +12,18 @@ from atonce.measure.growth import LENGTHS, Growth, growth
 from atonce.measure.laws import Law, law_of
 from atonce.measure.work_span import work_span
 from atonce.result import Result, Table, computed, to_plain
-from atonce.studies.measurement.layers import DIM, LayerKind, sequence
 from atonce.studies.measurement.line_chart import Line, family_of, line_chart
 from atonce.studies.measurement.phases import generation, teacher_forced, training_step
-from atonce.studies.measurement.targets import Model, Program, Target, sentences, vocab_of
+from atonce.studies.measurement.targets import (
+    DIM,
+    LayerKind,
+    Model,
+    Program,
+    Target,
+    sentences,
+    sequence,
+    vocab_of,
+)
 
 if TYPE_CHECKING:
     import altair
@@ -148,6 +156,7 @@ def measure_growth(
 
     Raises RecipeError for too few lengths to fit a law, or if a program of the user's fails.
     """
+    # Of one length any law would fit.
     if len(set(lengths)) < 2 or min(lengths) < 2:
         raise RecipeError(
             f"too few lengths to fit a growth law: {', '.join(map(str, lengths)) or 'none'}",
@@ -175,6 +184,7 @@ def rounds(targets: Sequence[Target], lengths: Sequence[int]) -> int:
 
 def _of_layer(kind: LayerKind, lengths: Sequence[int], on_step: Callable[[], None]) -> LayerGrowth:
     found = growth(sequence, kind.stack(1), lengths, on_step=on_step)
+    # Through as many layers as it takes: that of one layer is infinite where words do not reach one another.
     depths = {length: connecting_depth(kind, length) for length in lengths}
     paths = {
         length: None if depth is None else work_span(kind.stack(depth), sequence(length), follow=False).path
@@ -208,6 +218,7 @@ def connecting_depth(kind: LayerKind, length: int) -> int | None:
 
     Each layer adds to what the one below has heard, so no more than `length` are ever needed.
     """
+    # Doubling, then halving: for each depth that is tried, a whole stack is run.
     least, most = 0, 1
     while not _connects(kind, most, length):
         if most >= length:
@@ -221,6 +232,7 @@ def connecting_depth(kind: LayerKind, length: int) -> int | None:
 
 def _connects(kind: LayerKind, depth: int, length: int) -> bool:
     paths = work_span(kind.stack(depth), sequence(length), follow=False).paths
+    # From the first to the last: backwards, what reads from left to right would never connect.
     return paths is not None and bool(paths[0, -1].isfinite())
 
 

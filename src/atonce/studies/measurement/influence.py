@@ -14,9 +14,17 @@ from atonce.measure.influence import influence_on
 from atonce.models.seq2seq import Seq2Seq
 from atonce.result import HIDDEN, Result, Table
 from atonce.shapes import Float
-from atonce.studies.measurement.layers import DIM, LayerKind
 from atonce.studies.measurement.line_chart import colour_of, family_of
-from atonce.studies.measurement.targets import Model, Program, Target, sentences, target, vocab_of
+from atonce.studies.measurement.targets import (
+    DIM,
+    LayerKind,
+    Model,
+    Program,
+    Target,
+    sentences,
+    target,
+    vocab_of,
+)
 
 if TYPE_CHECKING:
     import altair
@@ -65,6 +73,7 @@ def influences(targets: Sequence[Target], on_step: Callable[[], None] = lambda: 
     for one in targets:
         inputs, function = _prepared(one)
         norms = influence_on(function, inputs, MIDDLE)
+        # Shares, as the scale of random weights says nothing; with the least number, all zeros are no NaN.
         shares = (norms / norms.max().clamp(min=torch.finfo(norms.dtype).tiny)).tolist()
         by_distance = {place - MIDDLE: share for place, share in enumerate(shares)}
         found.append(Influence(one.name, one.title, isinstance(one, Model), by_distance))
@@ -75,6 +84,7 @@ def influences(targets: Sequence[Target], on_step: Callable[[], None] = lambda: 
 def _prepared(one: Target) -> tuple[Float[Tensor, "batch positions dim"], Callable[[Tensor], Any]]:
     torch.manual_seed(0)
     draw = torch.Generator().manual_seed(0)
+    # Float64: in float32 a gradient over long distances becomes exactly zero, though it is not.
     vectors = torch.randn(BATCH, POSITIONS, DIM, generator=draw, dtype=torch.float64)
     match one:
         case LayerKind():
@@ -139,7 +149,7 @@ def _panel(one: Influence, palette: Palette) -> Any:
     values = [
         {"distance": distance, "share": max(share, _LEAST), "exact": share, "least": _LEAST}
         for distance, share in one.by_distance.items()
-        if share > 0
+        if share > 0  # a logarithmic axis has no place for zero, and no bar says "not at all"
     ]
     scale = alt.Scale(type="log", domain=[_LEAST, 1.5], nice=False)
     farthest = max(one.by_distance)

@@ -71,6 +71,7 @@ def line_chart(title: str, lines: Sequence[Line], palette: Palette, *, unit: str
     values = [value for line in lines for value in line.values.values()]
     low, high = math.log10(min(values)) - 0.08, math.log10(max(values)) + 0.08
     lengths = sorted({length for line in lines for length in line.values})
+    # Both logarithmic: a power of n is a straight line, and its slope the exponent.
     y_scale = alt.Scale(type="log", domain=[10**low, 10**high], nice=False)
     x = alt.X(
         "n:Q", title="n", axis=alt.Axis(values=lengths, grid=False, format="d"),
@@ -81,7 +82,7 @@ def line_chart(title: str, lines: Sequence[Line], palette: Palette, *, unit: str
         title=None,
         scale=y_scale,
         axis=alt.Axis(
-            tickCount=5,
+            values=axis_values(10**low, 10**high),
             labelExpr=f"format(datum.value, '~s') + '{unit}'",
             gridColor=palette.faint,
             gridOpacity=0.25,
@@ -113,6 +114,21 @@ def line_chart(title: str, lines: Sequence[Line], palette: Palette, *, unit: str
     )  # fmt: skip
 
 
+def axis_values(low: float, high: float) -> list[float]:
+    """Round numbers from `low` to `high`, for a logarithmic axis.
+
+    Vega would take every digit of every power of ten, and write them over one another.
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    most = 7
+    for digits in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
+        found = [digit * 10.0**power for power in powers for digit in digits]
+        fitting = [one for one in found if low <= one <= high]
+        if len(fitting) <= most:
+            return fitting
+    return fitting[:: -(-len(fitting) // most)]
+
+
 def _points(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
     shown = distinct((line.title for line in lines), _NAME_ROOM)
     for line in lines:
@@ -125,6 +141,7 @@ def _points(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
 
 def _ends(lines: Sequence[Line], low: float, high: float) -> Iterator[dict[str, Any]]:
     """Where each name goes: `low` and `high` are the powers of ten between which there is room."""
+    # Spread on the logarithm, as that is what is even on the axis.
     ends = [float(list(line.values.values())[-1]) for line in lines]
     apart = _NAME_HEIGHT * (high - low) / _HEIGHT
     places = spread([math.log10(end) for end in ends], apart=apart, low=low, high=high)

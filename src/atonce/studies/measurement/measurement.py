@@ -11,6 +11,7 @@ from atonce.figures.style import LIGHT, Palette
 from atonce.measure.growth import LENGTHS
 from atonce.models.device import choose_device
 from atonce.result import Table
+from atonce.studies.html import render, today
 from atonce.studies.measurement import Picture, growth, influence, schedule
 from atonce.studies.measurement import clock as timing
 from atonce.studies.measurement.clock import Timings
@@ -76,6 +77,7 @@ class Measurement(Figure):
         self, on_step: Callable[[], None] = lambda: None
     ) -> tuple[TicksFigure, ConesFigure, InfluenceFigure]:
         """Ticks, cones and influence: what takes a run of its own. `on_step`: called after each part."""
+        # Kept: a page and a picture ask for the same, which takes seconds.
         if self._looks is None:
             of_schedules, of_influence = self._looked_at()
             views = schedule.schedules(of_schedules, on_step)
@@ -89,8 +91,22 @@ class Measurement(Figure):
 
     def to_page(self) -> str:
         """A page with every picture and table, which needs nothing else."""
-        pictures = [self.growth, *self.look(), *([] if self.clock is None else [self.clock])]
-        return page.whole_page(self.title, self.facts(), "\n".join(one.to_html() for one in pictures))
+        from markupsafe import Markup
+
+        ticks, cones, reach = self.look()
+        named = ("growth", self.growth), ("ticks", ticks), ("cones", cones), ("influence", reach)
+        pictures: dict[str, Figure] = dict(named) | ({} if self.clock is None else {"clock": self.clock})
+        return render(
+            "measurement.html.jinja",
+            title=self.title,
+            kicker="atonce measure",
+            date=today(),
+            sections={name: name.capitalize() for name in pictures},
+            script=page.script(),
+            style=Markup(page.STYLE),
+            facts=self.facts(),
+            figures=[(name, name.capitalize(), Markup(one.to_html())) for name, one in pictures.items()],
+        )
 
     def rendered(self, suffix: str, limits: DrawingLimits = OF_ONE_USER) -> bytes:
         """As every figure is; and `.md`, the tables as text."""

@@ -12,8 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from atonce.models.seq2seq import Seq2Seq
 from atonce.shapes import Float, Int
-from atonce.studies.measurement.layers import DIM, LayerKind
-from atonce.studies.measurement.targets import Model, Program, Target, sentences, vocab_of
+from atonce.studies.measurement.targets import DIM, LayerKind, Model, Program, Target, sentences, vocab_of
 
 WIDTH, VOCAB = 128, 1000
 """What is timed must be as wide as what is used, or the clock would show little but the start of kernels."""
@@ -56,6 +55,7 @@ def generation(model: Seq2Seq) -> Callable[[Tensor, Any], Tensor]:
     def run(
         source: Int[Tensor, "batch length"], target: Int[Tensor, "batch length"]
     ) -> Int[Tensor, "batch length"]:
+        # Greedily, and never to an end: the same number of steps whatever the weights are.
         memory = model.encode(source, torch.ones_like(source, dtype=torch.bool))
         state = model.decoder.start(memory)
         token, tokens = target[:, 0], []
@@ -102,6 +102,7 @@ def runner_of(target: Target, device: torch.device) -> Runner:
             model = target.built(WIDTH, VOCAB).to(device)
             phases = {
                 FORWARD: torch.inference_mode()(teacher_forced(model)),
+                # A copy, as kernels differ: fused ones for inference know no gradients.
                 TRAINING: training_step(deepcopy(model).train()),
                 GENERATION: torch.inference_mode()(generation(model)),
             }
@@ -133,6 +134,7 @@ def _layer_phases(layer: nn.Module) -> dict[str, Callable[..., object]]:
 def _program_phases(program: Program) -> dict[str, Callable[..., object]]:
     """Its training step only if there is a gradient to be had. Raises RecipeError if it takes no batches."""
     phases: dict[str, Callable[..., object]] = {FORWARD: torch.no_grad()(program.function)}
+    # Tried once on something small, as a user's mistake should not be met after minutes of timing others.
     with program.blamed(f"(batch, length, {DIM})"):
         leaves = tree_leaves(program.function(torch.zeros(2, 8, DIM, requires_grad=True)))
     if any(map(_learns, leaves)):

@@ -20,9 +20,17 @@ from atonce.models.recurrent import RecurrentDecoder
 from atonce.models.seq2seq import Seq2Seq
 from atonce.result import Result, Table
 from atonce.shapes import Bool
-from atonce.studies.measurement.layers import LayerKind, sequence
 from atonce.studies.measurement.phases import generation, teacher_forced
-from atonce.studies.measurement.targets import Model, Program, Target, sentences, target, vocab_of
+from atonce.studies.measurement.targets import (
+    LayerKind,
+    Model,
+    Program,
+    Target,
+    sentences,
+    sequence,
+    target,
+    vocab_of,
+)
 
 if TYPE_CHECKING:
     import altair
@@ -187,6 +195,7 @@ class GridFigure(Figure):
         import altair as alt
 
         groups = []
+        # Layers and models apart: models take ten times as many ticks, and layers would all be pale.
         for whole, views in groupby(sorted(self.views, key=_whole), key=_whole):
             members = list(views)
             last = max(view.last for view in members)
@@ -263,6 +272,7 @@ class TicksFigure(GridFigure):
         import altair as alt
 
         there, now = "datum.tick <= tick", "datum.tick == tick"
+        # By the root: most differences are early, where a linear ramp has hardly any colour.
         ramp = alt.Scale(type="sqrt", domain=[0, last], range=list(palette.ramp[1:]), clamp=True)
         legend = alt.Legend(title="tick", tickCount=5)
         cells = base.mark_rect().encode(
@@ -326,6 +336,7 @@ class ConesFigure(GridFigure):
         """Filled cells and empty ones."""
         import altair as alt
 
+        # The cones of all outputs in one text of 0 and 1: the chart's parameter chooses, with no data anew.
         inside = "substring(datum.into, output - 1, output) == '1'"
         return [
             base.mark_rect(stroke=palette.background, strokeWidth=1).encode(

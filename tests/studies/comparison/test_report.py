@@ -8,19 +8,17 @@ from typing import Any
 
 import pytest
 
-from atonce.studies.comparison.report import (
+from atonce.studies.comparison.report import mean_curve, render_comparison
+from atonce.studies.comparison.results import (
     ComparedModel,
     ComparisonReport,
+    CurvePoint,
     Difference,
     Estimate,
     Gain,
     LengthPart,
     Speeds,
-    mean_curve,
-    rank,
-    render_comparison,
 )
-from atonce.studies.report import CurvePoint
 
 EVIL = "</script><script>alert(1)</script>"
 SURE, UNSURE = 0.001, 0.4
@@ -120,7 +118,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(autouse=True)
 def without_vega(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Making the script takes a second, and test_report.py sees to it."""
+    """Making the script takes a second, and test_demo_report.py sees to it."""
     monkeypatch.setattr("atonce.figures.vega.script", lambda use: "")
 
 
@@ -235,7 +233,7 @@ def test_texts_cannot_become_tags() -> None:
     evil = page_of(
         model("LSTM" + EVIL, 14.0), corpus=EVIL, machine=EVIL, command=EVIL, baseline=("LSTM" + EVIL).lower()
     )
-    assert [tag for tag, _ in evil.elements].count("script") == 3
+    assert [tag for tag, _ in evil.elements].count("script") == 4
     assert EVIL in evil.said
 
 
@@ -243,7 +241,7 @@ def test_ten_models_have_their_looks_too() -> None:
     models = [model("LSTM", 14.0), *(model(f"m{i}", 15.0 + i, gain=GAIN) for i in range(9))]
     page = page_of(*models)
     assert "10 architectures on equal terms" in page.said
-    assert [m.name for m in rank(models)][:2] == ["m8", "m7"]
+    assert [m.name for m in report(*models).ranked()][:2] == ["m8", "m7"]
 
 
 def test_a_mean_curve_takes_validations_in_turn() -> None:
@@ -252,5 +250,8 @@ def test_a_mean_curve_takes_validations_in_turn() -> None:
 
     one = curve((10, 60.0, 20.0), (15, 90.0, None), (20, 120.0, 30.0))
     other = curve((12, 72.0, 22.0), (24, 144.0, 34.0), (36, 216.0, 40.0))
-    assert mean_curve([one, other], minutes=False) == [(11, 21.0), (22, 32.0)]
-    assert mean_curve([one, other], minutes=True) == [(pytest.approx(1.1), 21.0), (pytest.approx(2.2), 32.0)]
+    assert mean_curve([one, other], "chrf", "step") == [(11, 21.0), (22, 32.0)]
+    assert mean_curve([one, other], "chrf", "time") == [
+        (pytest.approx(1.1), 21.0),
+        (pytest.approx(2.2), 32.0),
+    ]

@@ -1,13 +1,18 @@
 """The charts can be drawn, look alike for the same model, and keep names apart."""
 
+import itertools
+from typing import Any
+
 import pytest
 import vl_convert
+from hypothesis import given
+from hypothesis import strategies as st
 
-from atonce.studies.comparison.charts import (
+from atonce.studies.charts import (
     Gained,
     Whisker,
     gains,
-    named_lines,
+    learning_curves,
     one_of_many,
     scatter,
     whiskers,
@@ -24,7 +29,7 @@ CHARTS = {
         MODELS,
         x_title="points of BLEU",
     ),
-    "lines": named_lines(LINES, MODELS, x_title="minutes", y_title="chrF"),
+    "lines": learning_curves(LINES, MODELS, x_title="minutes", y_title="chrF"),
     "length": one_of_many(BANDS, "Transformer", MODELS, x_title="words"),
     "scatter": scatter({"LSTM": (7e3, 900.0), "Transformer": (15e3, 380.0)}, MODELS, x_title="", y_title=""),
 }
@@ -66,3 +71,48 @@ def test_every_line_is_named() -> None:
 def test_one_model_alone_can_be_drawn() -> None:
     assert "NaN" not in drawn(one_of_many({"LSTM": BANDS["LSTM"]}, "LSTM", ["LSTM"], x_title="words"))
     assert "NaN" not in drawn(scatter({"LSTM": (1.0, 1.0)}, ["LSTM"], x_title="", y_title=""))
+
+
+# Learning curves
+
+FALLING = [(1.0, 6.0), (2.0, 4.0), (3.0, 3.2), (4.0, 3.0)]
+LOWER = [(1.0, 5.0), (2.0, 3.0), (3.0, 2.4), (4.0, 2.2)]
+
+
+def curves(lines: dict[str, list[tuple[float, float]]], models: list[str]) -> dict[str, Any]:
+    return learning_curves(lines, models, x_title="minutes", y_title="loss")
+
+
+def test_a_curve_can_be_drawn_and_names_its_lines() -> None:
+    svg = drawn(curves({"GRU": FALLING, "Transformer": LOWER}, ["GRU", "Transformer"]))
+    assert all(text in svg for text in ("GRU", "Transformer", "minutes"))
+
+
+@pytest.mark.parametrize("line", [[(1.0, 3.0)], [(1.0, 3.0), (2.0, 3.0)]])
+def test_one_point_and_a_flat_line_can_be_drawn(line: list[tuple[float, float]]) -> None:
+    assert "NaN" not in drawn(curves({"GRU": line}, ["GRU"]))
+
+
+def test_a_model_looks_the_same_whether_or_not_another_has_a_line() -> None:
+    both = curves({"a": FALLING, "b": LOWER}, ["a", "b"])
+    alone = curves({"b": LOWER}, ["a", "b"])
+    for channel in ("color", "strokeDash"):
+        scales = [chart["layer"][0]["encoding"][channel]["scale"] for chart in (both, alone)]
+        assert scales[0] == scales[1]
+
+
+ends = st.floats(min_value=0, max_value=100, allow_nan=False)
+
+
+@given(st.lists(ends, min_size=1, max_size=9))
+def test_names_stay_within_the_chart_and_apart_wherever_lines_end(heights: list[float]) -> None:
+    lines = {f"model {i}": [(0.0, 100.0), (1.0, 0.0), (10.0, height)] for i, height in enumerate(heights)}
+    chart = curves(lines, list(lines))
+    (domain,) = {tuple(layer["encoding"]["y"]["scale"]["domain"]) for layer in chart["layer"][:1]}
+    ends_of_lines = chart["datasets"][chart["layer"][-1]["data"]["name"]]
+    places = [row["place"] for row in ends_of_lines]
+    assert len(places) == len(lines)
+    assert all(domain[0] <= place <= domain[1] for place in places)
+    pixel = (domain[1] - domain[0]) / chart["height"]
+    for one, other in itertools.combinations(places, 2):
+        assert abs(one - other) > 12 * pixel

@@ -1,12 +1,16 @@
-"""What the pages of all studies share: their look, the script that draws charts, and how they are filled.
+"""The pages of all studies: one template, the script that draws charts, and how they are filled.
 
 A page is one HTML file. It holds all that it shows, scripts included, and loads nothing: a rule in the page
-itself forbids it. Charts are Vega-Lite, which the browser draws; their colours are variables of the page, so
-that they follow it from light to dark and on to paper.
+itself forbids it. `templates/page.html.jinja` has the frame and the look, `parts.html.jinja` what stands in
+it (figures with captions and alternative texts, signatures, commands); each page has a template of its own.
+Charts are Vega-Lite, which the browser draws; their colours are variables of the page, so that they follow it
+from light to dark and on to paper.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -36,19 +40,57 @@ class Chart:
     note: str = ""
 
 
-def render(template: str, charts: list[Spec], **values: Any) -> str:
-    """A page from a template of this folder, about 1 MB of it the script that draws charts.
+class Charts:
+    """The charts of one page, in one list: its figures know them by number."""
 
-    The figures of the page know the `charts` by number.
+    def __init__(self) -> None:
+        self.specs: list[Spec] = []
+
+    def add(
+        self, title: str, description: str, spec: Spec, *, dark: Spec | None = None, note: str = ""
+    ) -> Chart:
+        """Put a chart on the page. `dark`: its twin, where its colours are not the page's own."""
+        number = len(self.specs)
+        self.specs += [spec] if dark is None else [spec, dark]
+        return Chart(title, description, number, None if dark is None else number + 1, note)
+
+
+def render(
+    template: str,
+    *,
+    title: str,
+    kicker: str,
+    date: str,
+    sections: Mapping[str, str],
+    charts: Charts | None = None,
+    script: str = "",
+    **values: Any,
+) -> str:
+    """A page from a template of `templates/`, about 1 MB of it the script that draws charts.
+
+    `kicker`: the line over its `title`. `sections`: what there is on the page, by id, as its list of contents
+    says it. `charts`: what the page's figures know by number; or `script`, which draws figures that bring
+    their charts along. `values`: what only this template asks for.
     """
     from markupsafe import Markup
 
+    specs = [] if charts is None else charts.specs
     return _template(template).render(
-        charts=[labels.fit(_as_json(chart)) for chart in charts],
-        vega=Markup(vega.script("window.vegaEmbed = vegaEmbed;")),
+        title=title,
+        kicker=kicker,
+        date=date,
+        sections=sections,
+        charts=[labels.fit(_as_json(chart)) for chart in specs],
+        script=Markup(script),
+        vega=Markup("" if script else vega.script("window.vegaEmbed = vegaEmbed;")),
         colours=COLOURS,
         **values,
     )
+
+
+def today() -> str:
+    """The date that a page has, such as "4 July 2026"."""
+    return datetime.now(UTC).strftime("%d %B %Y").removeprefix("0")
 
 
 def language_name(tag: str | None) -> str | None:
@@ -66,7 +108,8 @@ def language_name(tag: str | None) -> str | None:
 def _template(name: str) -> "jinja2.Template":
     import jinja2
 
-    folder = resources.files("atonce.studies")
+    folder = resources.files("atonce.studies") / "templates"
+    # StrictUndefined, as a name that is misspelt in a template would otherwise be an empty place on the page.
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -87,4 +130,5 @@ def _as_json(value: Any) -> Any:
         return {key: _as_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_as_json(inner) for inner in value]
+    # A browser's JSON.parse refuses NaN, which Python writes; a loss that ran away is one.
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,7 +4,7 @@ from itertools import groupby
 
 import pytest
 
-from atonce.studies.turns import SHORTEST_SLICE, SLICES, seconds_had, slices, turns, unequal
+from atonce.studies.comparison.turns import SHORTEST_SLICE, SLICES, seconds_had, slices, turns, unequal
 
 
 @pytest.mark.parametrize("minutes", [0.01, 0.3, 1.0, 3.0, 15.0])

@@ -1,6 +1,6 @@
 import pytest
 
-from atonce.studies.page import language_name
+from atonce.studies.html import language_name
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,17 @@
 """The report is one page that loads nothing, hides nothing from anybody, and takes no text for a tag."""
 
 import dataclasses
-import errno
 import itertools
 import json
-import os
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atonce.errors import DiskError
-from atonce.studies.report import (
-    CurvePoint,
-    DemoReport,
-    ModelReport,
-    render_report,
-    write_report,
-)
+from atonce.studies.comparison.results import CurvePoint, Speeds
+from atonce.studies.demo_report import DemoModel, DemoReport, render_demo
 
 VOID = {"meta", "link", "br", "wbr"}
 EVIL = "</script><script>alert(1)</script>"
@@ -71,26 +62,27 @@ def heatmap(word: str) -> dict[str, Any]:
     }
 
 
-def model(name: str, *, bleu: float, speed: float, label: str = "", evil: str = "") -> ModelReport:
-    return ModelReport(
-        name=name + evil,
-        label=label,
+def model(name: str, *, bleu: float, speed: float, label: str = "", evil: str = "") -> DemoModel:
+    return DemoModel(
+        name=name.lower(),
+        title=name + evil,
+        label=label or name,
         weights=2_400_000,
-        steps=800,
-        train_seconds=180.0,
-        target_tokens_per_second=speed,
+        speeds=Speeds(180.0, 800, speed, 500.0, 40.0, None),
         padding_share=0.031,
         scores={"bleu": bleu, "chrf": 2 * bleu, "ter": 90 - bleu, "exact": bleu / 2},
         signatures={key: f"{key} signature{evil}" for key in ("bleu", "chrf", "ter", "exact")},
-        curve=(
-            CurvePoint(step=1, seconds=0.2, train_loss=9.0),
-            CurvePoint(step=400, seconds=90.0, train_loss=4.0, valid_loss=4.2, chrf=20.0),
-            CurvePoint(step=800, seconds=180.0, train_loss=3.0, valid_loss=3.5, chrf=40.0),
+        curves=(
+            (
+                CurvePoint(step=1, seconds=0.2, train_loss=9.0),
+                CurvePoint(step=400, seconds=90.0, train_loss=4.0, valid_loss=4.2, chrf=20.0),
+                CurvePoint(step=800, seconds=180.0, train_loss=3.0, valid_loss=3.5, chrf=40.0),
+            ),
         ),
         outputs=(f"Das Gerät ist bereit.{evil}", ""),
         heatmaps=(heatmap("Gerät" + evil),),
         dark_heatmaps=(heatmap("Gerät" + evil),),
-        run="runs/demo/" + name + evil,
+        runs=("runs/demo/" + name + evil,),
     )
 
 
@@ -101,6 +93,7 @@ def report(evil: str = "", **changes: Any) -> DemoReport:
         source_language="en",
         target_language="de",
         pairs=23_800,
+        test_pairs=2900,
         minutes=3.0,
         machine="2 cores" + evil,
         date="2026-11-21",
@@ -117,7 +110,7 @@ def report(evil: str = "", **changes: Any) -> DemoReport:
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return render_report(report())
+    return render_demo(report())
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +153,7 @@ def test_every_chart_is_shown_and_every_place_has_a_chart(page: Page) -> None:
 
 
 def test_the_same_results_make_the_same_page(html: str) -> None:
-    assert render_report(report()) == html
+    assert render_demo(report()) == html
 
 
 def test_a_number_that_is_none_leaves_the_charts_readable(page: Page) -> None:
@@ -169,7 +162,7 @@ def test_a_number_that_is_none_leaves_the_charts_readable(page: Page) -> None:
 
 def test_importing_the_report_waits_for_nothing_slow() -> None:
     slow = "{'torch', 'altair', 'jinja2', 'vl_convert', 'sacrebleu', 'babel'}"
-    code = f"import sys, atonce.studies.report; print(*sorted({slow} & set(sys.modules)))"
+    code = f"import sys, atonce.studies.demo_report; print(*sorted({slow} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == ""
 
@@ -179,8 +172,8 @@ def test_importing_the_report_waits_for_nothing_slow() -> None:
 
 @pytest.mark.usefixtures("without_vega")
 def test_texts_cannot_become_tags() -> None:
-    evil = Page(render_report(report(EVIL)))
-    assert len(evil.all("script")) == 3
+    evil = Page(render_demo(report(EVIL)))
+    assert len(evil.all("script")) == 4
     assert "alert" not in [data for path, data in evil.texts if path[-1] == "script"][-1]
     for place in ("title", "h1", "header", "table", "blockquote", "code", "figcaption"):
         assert EVIL in evil.said(place)
@@ -234,7 +227,7 @@ def test_texts_say_their_language_and_find_their_direction(page: Page) -> None:
 
 @pytest.mark.usefixtures("without_vega")
 def test_texts_of_many_languages_say_none() -> None:
-    several = Page(render_report(report(source_language=None, target_language=None)))
+    several = Page(render_demo(report(source_language=None, target_language=None)))
     spans = [attributes for attributes in several.all("span") if attributes.get("dir") == "auto"]
     assert spans
     assert not [attributes for attributes in spans if "lang" in attributes]
@@ -251,8 +244,8 @@ def test_it_opens_with_what_was_done_and_found(page: Page) -> None:
         "on 2 cores." in opening
     )
     assert (
-        "The Transformer translates best: BLEU 27.3 against 21.2 for the GRU with attention, on pairs that "
-        "were kept out of training. It also trains 2.5 times as fast, counted in tokens per second."
+        "The Transformer translates best: BLEU 27.3 against 21.2 for the GRU with attention, on 2,900 pairs "
+        "that were kept out of training. It also trains 2.5 times as fast, counted in tokens per second."
         in opening
     )
 
@@ -276,12 +269,12 @@ def test_it_says_who_did_better_only_where_somebody_did(
     models: list[tuple[str, float, float]], finding: str
 ) -> None:
     made = tuple(model(name, bleu=bleu, speed=speed) for name, bleu, speed in models)
-    assert finding in render_report(report(models=made, test_pairs=2900))
+    assert finding in render_demo(report(models=made))
 
 
 @pytest.mark.usefixtures("without_vega")
 def test_unequal_budgets_allow_no_claim() -> None:
-    unequal = Page(render_report(report(unequal="The models did not have equal budgets.", slices=12)))
+    unequal = Page(render_demo(report(unequal="The models did not have equal budgets.", slices=12)))
     opening = unequal.said("header")
     assert "The models did not have equal budgets." in opening
     for claim in ("translates best", "times as fast", "scores alike"):
@@ -315,10 +308,10 @@ def test_words_of_the_reference_are_marked_and_equal_outputs_are_told(page: Page
 @pytest.mark.usefixtures("without_vega")
 def test_what_was_not_made_has_no_section() -> None:
     bare = tuple(
-        dataclasses.replace(one, curve=one.curve[:1], outputs=(), heatmaps=(), dark_heatmaps=())
+        dataclasses.replace(one, curves=((),), outputs=(), heatmaps=(), dark_heatmaps=())
         for one in report().models
     )
-    shown = Page(render_report(report(models=bare, examples=(), heatmap_sentences=())))
+    shown = Page(render_demo(report(models=bare, examples=(), heatmap_sentences=())))
     sections = [attributes["id"] for attributes in shown.all("section")]
     assert sections == ["scores", "speed", "next"]
     assert shown.charts == []
@@ -327,7 +320,7 @@ def test_what_was_not_made_has_no_section() -> None:
 @pytest.mark.usefixtures("without_vega")
 def test_light_heat_maps_do_where_there_are_no_dark_ones() -> None:
     light = tuple(dataclasses.replace(one, dark_heatmaps=()) for one in report().models)
-    shown = Page(render_report(report(models=light)))
+    shown = Page(render_demo(report(models=light)))
     assert len(shown.charts) == 4 + 2
     assert not [a for a in shown.all("div") if "on-light" in (a.get("class") or "")]
 
@@ -335,39 +328,6 @@ def test_light_heat_maps_do_where_there_are_no_dark_ones() -> None:
 @pytest.mark.usefixtures("without_vega")
 def test_losses_that_ran_away_are_left_out_of_the_curves() -> None:
     lost = CurvePoint(step=900, seconds=200.0, train_loss=float("nan"), valid_loss=float("nan"), chrf=0.0)
-    run_away = tuple(dataclasses.replace(one, curve=(*one.curve, lost)) for one in report().models)
-    shown = Page(render_report(report(models=run_away)))
+    run_away = tuple(dataclasses.replace(one, curves=((*one.curves[0], lost),)) for one in report().models)
+    shown = Page(render_demo(report(models=run_away)))
     assert "from 4.20 to 3.50" in str([a.get("aria-label") for a in shown.all("div")])
-
-
-# The file
-
-
-@pytest.mark.usefixtures("without_vega")
-def test_the_report_is_written_with_its_folder(tmp_path: Path) -> None:
-    path = tmp_path / "runs" / "demo" / "report.html"
-    write_report(report(), path)
-    assert path.read_text(encoding="utf-8") == render_report(report())
-    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
-
-
-@pytest.mark.usefixtures("without_vega")
-def test_a_full_disk_leaves_the_old_report_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "report.html"
-    path.write_text("the old report")
-
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskError, match=r"cannot write .*report.html\n  why: No space left on device"):
-        write_report(report(), path)
-    assert path.read_text() == "the old report"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
-
-
-@pytest.mark.usefixtures("without_vega")
-def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
-    (tmp_path / "runs").write_text("not a folder")
-    with pytest.raises(DiskError, match=r"cannot write .*report\.html"):
-        write_report(report(), tmp_path / "runs" / "report.html")

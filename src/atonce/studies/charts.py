@@ -1,7 +1,9 @@
-"""Charts that set many models side by side: each named where it is, with its interval where it has one.
+"""Charts that set models side by side: each named where it is, with its interval where it has one.
 
 Vega-Lite as JSON. Colours are the page's: its script gives a range of categories, its style `--ink`,
-`--muted` and `--paper`. A model has one colour, one dash and one shape on all of them.
+`--muted` and `--paper`. A model has one colour, one dash and one shape on all of them: grey prints, and
+readers who tell few colours apart, have two of the three left. `models` are all that a page speaks of,
+so that each looks the same in every chart, also where another is missing.
 """
 
 import itertools
@@ -29,6 +31,8 @@ SHAPES = [
 # one another there are so in a larger one too.
 ROW = 34
 HEIGHT = 280
+LOW, FEW = 200, 4
+"""The height of a chart of few lines: their names have room in less."""
 SMALL = 120
 _WIDTH = 250.0
 _NAME_ROOM = 150
@@ -67,6 +71,7 @@ def whiskers(rows: Sequence[Whisker], models: Sequence[str], *, x_title: str) ->
 
     rows, models = _named(rows, models)
     lows, highs = [row.low for row in rows], [row.high for row in rows]
+    # Not from zero: dots say where they are, not how long they are, and intervals would shrink to nothing.
     seeds = [{"label": row.label, "x": seed} for row in rows for seed in row.by_seed]
     scale = alt.Scale(domain=_padded(lows, highs), nice=False, zero=False)
     axis = alt.Axis(grid=True, tickCount=5)
@@ -103,6 +108,7 @@ def gains(rows: Sequence[Gained], models: Sequence[str], *, x_title: str) -> dic
     rows, models = _named(rows, models)
     order = list(dict.fromkeys(row.label for row in rows))
     lows, highs = [row.low for row in rows], [row.high for row in rows]
+    # With 0: whether a whisker reaches it is the question.
     scale = alt.Scale(domain=_padded([*lows, 0.0], [*highs, 0.0]), nice=False)
     y = alt.Y("label:N", sort=order, title=None, axis=_names_axis())
     offset = alt.YOffset("long:N", sort=[False, True])
@@ -128,11 +134,13 @@ def gains(rows: Sequence[Gained], models: Sequence[str], *, x_title: str) -> dic
     return _layered(layers, height=(ROW + 6) * len(order))
 
 
-def named_lines(
+def learning_curves(
     lines: Mapping[str, Line], models: Sequence[str], *, x_title: str, y_title: str
 ) -> dict[str, Any]:
     """A line for each model, named to the right of the chart, as near to its end as the others allow."""
     import altair as alt
+
+    height = HEIGHT if len(lines) > FEW else LOW
 
     names = _names([*models, *lines])
     lines, models = {names[model]: line for model, line in lines.items()}, [names[one] for one in models]
@@ -144,8 +152,7 @@ def named_lines(
     colour = _colour(models, "model")
     points = _inline([{"model": m, "x": px, "y": py} for m, line in lines.items() for px, py in line])
     measured = alt.Chart(points).encode(x=x, y=y, color=colour)
-    pixel = (high - low) / HEIGHT
-    apart = _NAME_HEIGHT * pixel
+    apart = _NAME_HEIGHT * (high - low) / height
     places = spread([line[-1][1] for line in lines.values()], apart=apart, low=low, high=high)
     ends = [
         {"model": model, "x": line[-1][0], "y": line[-1][1], "place": place}
@@ -160,7 +167,7 @@ def named_lines(
             tooltip=[
                 alt.Tooltip("model:N"),
                 alt.Tooltip("x:Q", title=x_title, format=",.3~f"),
-                alt.Tooltip("y:Q", title=y_title, format=".1f"),
+                alt.Tooltip("y:Q", title=y_title, format=".2f"),
             ],
         ),
         *named_ends(
@@ -168,7 +175,7 @@ def named_lines(
             fontSize=12, fontWeight=600,
         ),
     ]  # fmt: skip
-    return _layered(layers, height=HEIGHT)
+    return _layered(layers, height=height)
 
 
 def one_of_many(
@@ -182,6 +189,7 @@ def one_of_many(
     shown = names[shown]
     everything = [one for band in bands.values() for one in band]
     domain = _padded([one.low for one in everything], [one.high for one in everything])
+    # One domain for all the small charts, or they could not be compared at a glance.
     scale = alt.Scale(domain=[max(0.0, domain[0]), domain[1]], nice=False)
     x = alt.X(
         "label:N", sort=None, title=x_title, scale=alt.Scale(type="point", padding=0.3),
@@ -218,6 +226,7 @@ def scatter(
     points, models = {names[model]: at for model, at in points.items()}, [names[one] for one in models]
     xs, ys = ([point[axis] for point in points.values()] for axis in (0, 1))
     x_domain, y_domain = _around(xs), _around(ys)
+    # Placed here: Vega-Lite has no layout of labels, and names must not cover one another.
     values = [
         {"model": model, "x": x, "y": y, **place}
         for (model, (x, y)), place in zip(points.items(), _beside(points, x_domain, y_domain), strict=True)
@@ -253,7 +262,10 @@ def scatter(
 def _beside(
     points: Mapping[str, tuple[float, float]], x_domain: Sequence[float], y_domain: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Where each point's name goes, in pixels from it: right, left, above or below, where it covers least."""
+    """Where each point's name goes, in pixels from it: right, left, above or below, where it covers least.
+
+    Greedily, point after point: there are few, and a name that covers a little is still read.
+    """
     at = {
         model: (_share(x, x_domain) * _WIDTH, (1 - _share(y, y_domain)) * HEIGHT)
         for model, (x, y) in points.items()
