@@ -12,7 +12,7 @@ def test_ctranslate2(atonce: Command, dates_run: RunFolder, tmp_path: Path) -> N
     pytest.importorskip("ctranslate2")
     said = atonce("export", dates_run.path, tmp_path / "out", "--to", "ctranslate2")
     assert (said.code, said.out) == (0, f"{tmp_path / 'out'}\n")
-    assert said.err.endswith(f"what is not as in atonce: {tmp_path / 'out' / 'README.md'}\n")
+    assert said.err.endswith(f"what differs from atonce: {tmp_path / 'out' / 'README.md'}\n")
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert files == {"README.md", "config.json", "model.bin", "shared_vocabulary.json", "tokenizer.model"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -312,9 +312,9 @@ def test_a_file_of_a_run_that_another_user_keeps_back_is_not_called_damaged(
     [
         (["trian"], "there is no command 'trian'"),
         (["recipes", "--jsom"], "there is no option --jsom"),
-        (["recipes", "more"], "the command line cannot be read"),
+        (["recipes", "more"], "the command line cannot be parsed"),
         (["train", "dates"], "--out is missing"),
-        (["train", "dates", "--out"], "the command line cannot be read"),
+        (["train", "dates", "--out"], "the command line cannot be parsed"),
         (["train", "dates", "--out", ""], "--out is empty"),
         (["train", "dates", "--out="], "--out is empty"),
         (["train", "dates", "--out", "x", "--minutes", "nan"], "invalid value for --minutes"),

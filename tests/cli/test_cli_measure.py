@@ -30,7 +30,7 @@ def test_faults(atonce: Command, tmp_path: Path) -> None:
     assert atonce("measure", "--lengths", "4,eight").fault[0] == "invalid --lengths '4,eight'"
     assert ".md" in atonce("measure", "rnn", "--out", tmp_path / "a.docx").fault[2]
     for more in (["rnn"], ["--out", tmp_path / "a.md"]):
-        assert atonce("measure", "--claims", *more).fault[0].startswith("--claims takes nothing")
+        assert atonce("measure", "--claims", *more).fault[0].startswith("--claims takes no targets")
     assert atonce("measure", "rn").fault[2] == "did you mean 'rnn'?"
 
 

@@ -67,7 +67,7 @@ def test_a_file_that_is_no_picture(reader_of: Callable[..., ImageReader], tmp_pa
 def test_a_model_of_texts_reads_no_image_and_one_for_labels_of_texts_looks_at_nothing(
     dates_tokenizer: Tokenizer, picture: np.ndarray
 ) -> None:
-    with pytest.raises(DataError, match="the source is no text"):
+    with pytest.raises(DataError, match="the source is not a text"):
         heatmap(translator_of(dates_tokenizer, config_of("bigru", "gru_dot")), picture)
     torch.manual_seed(0)
     config = ModelConfig.parse({"dim": 8, "decoder": {"kind": "classifier"}}, origin="a test")

@@ -132,7 +132,7 @@ def test_a_model_of_images_reads_no_words(reader_of: Callable[..., ImageReader])
 
 
 def test_a_model_by_itself_has_no_sentences(translator: Translator) -> None:
-    with pytest.raises(RunError, match="no sentences to look in"):
+    with pytest.raises(RunError, match="no sentences to search"):
         context(translator, "mai")
 
 

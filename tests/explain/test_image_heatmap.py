@@ -82,7 +82,7 @@ def test_what_looks_at_the_text_cannot_be_laid_over_the_image(
     reader_of: Readers, picture: np.ndarray
 ) -> None:
     reader = reader_of(decoder=SELF_ATTENTION)
-    with pytest.raises(RecipeError, match=r"cannot be laid over the image[\s\S]*cross_attention"):
+    with pytest.raises(RecipeError, match=r"cannot be drawn over the image[\s\S]*cross_attention"):
         reading_heatmap(reader, picture, layer="decoder.layers.0.attention")
 
 

@@ -246,11 +246,11 @@ def test_a_name_may_be_of_any_role() -> None:
 
 
 def test_where_there_is_none_of_the_role_the_others_are_offered() -> None:
-    with pytest.raises(RecipeError, match=r"looks from the source at itself[\s\S]*give one of: only"):
+    with pytest.raises(RecipeError, match=r"attends from the source to itself[\s\S]*give one of: only"):
         choose_layer(record_of(only="cross"), None, "encoder-self")
-    with pytest.raises(RecipeError, match=r"looks at the source[\s\S]*give one of: only"):
+    with pytest.raises(RecipeError, match=r"attends to the source[\s\S]*give one of: only"):
         choose_layer(record_of(only="encoder-self"), "1")
-    with pytest.raises(RecipeError, match=r"'3'[\s\S]*2 layers look at the source[\s\S]*from 1 to 2"):
+    with pytest.raises(RecipeError, match=r"'3'[\s\S]*2 layers attend to the source[\s\S]*from 1 to 2"):
         choose_layer(RECORD, "3")
 
 

@@ -599,7 +599,7 @@ def test_limits_are_in_the_description(client: TestClient) -> None:
     for name in ("LookRequest", "HeadsRequest", "HeatmapRequest", "InfluenceRequest", "ComparisonRequest"):
         assert "512 tokens" in schemas[name]["properties"]["target"]["description"]
         assert "--max-memory" in schemas[name]["description"]
-    assert "--max-looked" in schemas["BeamRequest"]["properties"]["prefix"]["description"]
+    assert "--max-inspected" in schemas["BeamRequest"]["properties"]["prefix"]["description"]
 
 
 def test_names_tell_runs_apart() -> None:

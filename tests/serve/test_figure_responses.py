@@ -93,7 +93,7 @@ def test_finding_a_figure_and_drawing_it_have_the_time_of_one_request(
     monkeypatch.setattr(inspect, "heatmap_of", late)
     with TestClient(build_app(models, Limits(seconds=2.0))) as client:
         answer = client.post("/v1/heatmap", json=BODY)
-    assert (answer.status_code, answer.json()["why"]) == (504, "a request may take 2 seconds")
+    assert (answer.status_code, answer.json()["why"]) == (504, "a request may take 2 seconds (--timeout)")
 
 
 def test_what_takes_too_long_is_stopped_and_those_behind_it_are_answered() -> None:

@@ -68,9 +68,9 @@ def refusal(models: ModelRegistry, limits: Limits, path: str, body: dict[str, An
 def test_texts_of_too_many_tokens_are_refused(
     models: ModelRegistry, path: str, body: dict[str, Any], said: str
 ) -> None:
-    found = refusal(models, Limits(tokens=100, looked=50), path, body)
+    found = refusal(models, Limits(tokens=100, inspected=50), path, body)
     assert said in found
-    assert "--max-tokens" in found or "--max-looked" in found
+    assert "--max-tokens" in found or "--max-inspected" in found
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_texts_of_too_many_tokens_are_refused(
 def test_what_is_looked_at_is_short(
     models: ModelRegistry, path: str, body: dict[str, Any], said: str
 ) -> None:
-    found = refusal(models, Limits(looked=50), path, body)
+    found = refusal(models, Limits(inspected=50), path, body)
     assert said in found
     assert "50" in found
-    assert "--max-looked" in found
+    assert "--max-inspected" in found
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,10 @@ def test_an_output_that_turns_out_too_long_is_refused_before_it_is_looked_at(mod
     translator, text = translator_of(models), "1 May"
     read = len(translator.tokenizer.encode(text)) + 1
     assert len(translator.tokenizer.encode(translator.translate([text])[0].text)) + 1 > read
-    said = refusal(models, Limits(looked=read), "/v1/translate", {"texts": [text], "alignment": True})
+    said = refusal(models, Limits(inspected=read), "/v1/translate", {"texts": [text], "alignment": True})
     assert "an output has" in said
     for path in ("/v1/look", "/v1/heatmap", "/v1/influence"):
-        assert "output has" in refusal(models, Limits(looked=read), path, {"text": text})
+        assert "output has" in refusal(models, Limits(inspected=read), path, {"text": text})
 
 
 def test_weights_are_counted_as_the_record_has_them(models: ModelRegistry) -> None:
@@ -308,7 +308,7 @@ def test_a_text_is_as_short_for_the_second_of_two_models(
     )
     asked = ComparisonRequest(text="1 May", models=["one", "other"], target="a")
     with pytest.raises(HTTPError, match=r"the text has \d+ tokens"):
-        comparison_of(one, other, asked, Limits(looked=50))
+        comparison_of(one, other, asked, Limits(inspected=50))
 
 
 def test_no_more_words_are_hidden_and_heads_dropped_than_there_can_be() -> None:

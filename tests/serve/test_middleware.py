@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 
 from atonce.serve.app import build_app
 from atonce.serve.limits import Limits
-from atonce.serve.middleware import ALWAYS_TAKEN, GuardMiddleware, HeadMiddleware, host_name
+from atonce.serve.middleware import ALWAYS_ACCEPTED, GuardMiddleware, HeadMiddleware, host_name
 from atonce.serve.registry import ModelRegistry
 from atonce.serve.server import listen, server_of
 
@@ -120,8 +120,8 @@ def test_all_bodies_together_are_bounded_and_given_back() -> None:
     assert dict(refused.answer[0]["headers"])[b"retry-after"] == b"1"
 
     guard._held = 150_000  # as if others held all
-    assert asyncio.run(sent(guard, scope_of(scope), [b"a" * ALWAYS_TAKEN])).status == 200
-    assert asyncio.run(sent(guard, scope_of(scope), [b"a" * (ALWAYS_TAKEN + 1)])).status == 429
+    assert asyncio.run(sent(guard, scope_of(scope), [b"a" * ALWAYS_ACCEPTED])).status == 200
+    assert asyncio.run(sent(guard, scope_of(scope), [b"a" * (ALWAYS_ACCEPTED + 1)])).status == 429
 
 
 def test_who_leaves_gives_its_body_back() -> None:

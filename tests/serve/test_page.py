@@ -376,7 +376,7 @@ def test_the_interface_is_described_for_people(open_page: Callable, screenshots:
     page = open_page()
     page.get_by_role("link", name="The interface for programs").click()
     section = page.get_by_role("region", name="post /v1/translate")
-    api.expect(section).to_contain_text("Hypotheses kept at each step")
+    api.expect(section).to_contain_text("Beam size; 1 is greedy")
     page.screenshot(path=screenshots / "docs.png", full_page=True)
 
 

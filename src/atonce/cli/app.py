@@ -1,4 +1,5 @@
-"""The commands, and how their words are read. Nothing heavy is imported before a command runs."""
+"""The commands, and how the command line is parsed. Nothing heavy is imported before a command runs."""
+# `--help` takes 0.2 s; torch alone takes more than a second to import (benchmarks/NOTES.md, "Starting").
 
 import math
 import re
@@ -11,32 +12,29 @@ import typer
 from typer.core import TyperCommand
 
 import atonce
-from atonce.cli.compare import compare
-from atonce.cli.context import context
-from atonce.cli.demo import demo
-from atonce.cli.distill import distill
+from atonce.cli.compare import compare, demo
 from atonce.cli.evaluate import evaluate
+from atonce.cli.explain import context, heatmap
 from atonce.cli.export import export
-from atonce.cli.heatmap import heatmap
 from atonce.cli.measure import measure
 from atonce.cli.predict import classify, read, summarize, translate
 from atonce.cli.recipes import recipes
 from atonce.cli.serve import serve
-from atonce.cli.train import train
+from atonce.cli.train import distill, train
 from atonce.errors import AtonceError, RecipeError
 
 # typer has click, or a copy of it, and gives the base of its errors no name.
 UsageError: type[Any] = typer.BadParameter.__bases__[0]
 _TEXTS = ("text", "target", "word")
-"""Arguments and options that are any text: also one that begins with a dash, or that is empty."""
+"""Arguments and options that may be any text: also one that begins with a dash, or that is empty."""
 _LIKE_AN_OPTION = re.compile(r"--?[^\W\d_]\S*")
 
 
 class Command(TyperCommand):
-    """A command that takes a text for a text, though it begins with a dash, and refuses what nobody means."""
+    """A command whose texts may begin with a dash, and which refuses empty names, NaN and zero bytes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """The words of the command line, by name. Raises RecipeError for what no command can take."""
+        """Parse the command line. Raises RecipeError for values that no command accepts."""
         rest = super().parse_args(ctx, self._texts_apart(args))
         for name, value in _named(self.params, ctx.params):
             _check(name, value)
@@ -63,7 +61,7 @@ class Command(TyperCommand):
             elif word in takes and takes[word] is not None:
                 given = next(words, None)
                 if given is None:
-                    return args  # the parser says what is missing
+                    return args  # the parser reports what is missing
                 _check_not_empty(word, takes[word], given)
                 options += [word, given]
             elif word in takes:
@@ -72,22 +70,23 @@ class Command(TyperCommand):
                 _check_not_empty(name, takes[name], value)
                 options.append(word)
             elif word.startswith("-") and not self._is_text(word, slots[len(texts) :], list(takes)):
-                options.append(word)  # the parser says that there is none
+                options.append(word)  # the parser reports an unknown option
             else:
                 _check_given(slots, len(texts), word)
                 texts.append(word)
         return [*options, "--", *texts]
 
     def _is_text(self, word: str, slots: list[Any], known: list[str]) -> bool:
-        """Whether a word with a dash before it is an argument."""
+        """Whether a word that begins with a dash is an argument."""
         if not _LIKE_AN_OPTION.fullmatch(word):
             return True  # a number, several words, a dash
         wanted = bool(slots) and slots[0].name in _TEXTS
+        # A text like `-ja`, unless it is nearly an option: then it is a typing error.
         return wanted and not get_close_matches(word.partition("=")[0], known, cutoff=0.7)
 
 
 def _named(params: Sequence[Any], values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What was given, with its name."""
+    """Each value with the name of its parameter."""
     for param in params:
         value = values.get(param.name)
         for one in value if isinstance(value, (list, tuple)) else [value]:
@@ -100,7 +99,7 @@ def _name_of(param: Any) -> str:
 
 
 def _check_given(slots: list[Any], place: int, word: str) -> None:
-    """An argument, before it is a path: an empty path would be the working folder."""
+    """Check an argument before it becomes a path: an empty path would be the working folder."""
     if slots:
         param = slots[min(place, len(slots) - 1)]
         _check_not_empty(_name_of(param), param, word)
@@ -111,34 +110,39 @@ def _check_not_empty(name: str, param: Any, value: str) -> None:
         return
     raise RecipeError(
         f"{name} is empty",
-        why="it would mean something else than nothing, such as the folder that you are in",
-        fix=f"give {name} a value; if that is a variable of the shell, it is not set",
+        why="an empty path would mean the current folder",
+        fix=f"give {name} a value; if it is a shell variable, it is not set",
     )
 
 
 def _check(name: str, value: Any) -> None:
-    """Raise RecipeError for numbers that are none, and for texts that are none."""
+    """Raise RecipeError for numbers that are not finite, and for texts that are not text."""
+    # nan is within any bounds of typer's: every comparison with it is false.
     if isinstance(value, float) and not math.isfinite(value):
-        raise RecipeError(f"{name} cannot be {value}", why="that is no number", fix=f"give {name} a number")
+        raise RecipeError(
+            f"{name} cannot be {value}", why="it is not a finite number", fix=f"give {name} a number"
+        )
     if not isinstance(value, str | PurePath):
         return
     if "\0" in str(value):
         raise RecipeError(
-            f"{name} cannot be {str(value)!r}", why="it holds a zero byte, which no text has", fix="remove it"
+            f"{name} cannot be {str(value)!r}", why="it has a zero byte, which is no text", fix="remove it"
         )
     if isinstance(value, str):
+        # Python reads bytes that are not UTF-8 as lone surrogates, which fail only where they are written.
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
             raise RecipeError(
                 f"{name} is not UTF-8",
-                why=f"it is {value!a}, as far as it can be read",
-                fix="give it as UTF-8, as terminals and scripts of today have it",
+                why=f"it is {value!a}, as far as it can be decoded",
+                fix="give it as UTF-8",
             ) from None
 
 
 def explained(error: Any) -> AtonceError:
-    """What, why and what to do of a command line that typer does not take."""
+    """What, why and fix for a usage error of typer's."""
+    # By names and texts: typer has click's errors, or a copy of them, and exports hardly any of the classes.
     context = error.ctx
     command = context.command_path if context else "atonce"
     see = f"see {command} --help"
@@ -164,7 +168,7 @@ def explained(error: Any) -> AtonceError:
     if isinstance(error, typer.BadParameter) and named:
         why = said.partition(": ")[2] or said
         return RecipeError(f"invalid value for {named}", why=why[0].lower() + why[1:], fix=see)
-    return RecipeError("the command line cannot be read", why=said, fix=see)
+    return RecipeError("the command line cannot be parsed", why=said, fix=see)
 
 
 app = typer.Typer(
@@ -181,7 +185,7 @@ def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"atonce {atonce.__version__}")
         raise typer.Exit
-    return wanted  # what comes back is what the option is taken to be
+    return wanted  # typer takes what a callback returns for the option's value
 
 
 @app.callback()

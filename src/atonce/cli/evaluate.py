@@ -25,10 +25,11 @@ def evaluate(
     if (source is None) != (reference is None):
         raise RecipeError(
             "--source and --reference go together",
-            why="the one is translated, and compared with the other",
+            why="the first is translated, and compared with the second",
             fix="give both, or neither to take the test split",
         )
 
+    # Here and not above: torch takes seconds to import, and --help and wrong options need nothing of it.
     from atonce.cli.output import print_json, print_scores, print_text, respelt
     from atonce.models.threads import use_threads
     from atonce.progress import progress

@@ -12,15 +12,15 @@ Quantization = Literal["int8", "int8_float32", "int16", "float16", "bfloat16"]
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     folder: Annotated[Path, typer.Argument(help="A new folder to write into.")],
-    to: Annotated[Format, typer.Option(help="The program that is to run it.")],
+    to: Annotated[Format, typer.Option(help="Format to export to.")],
     quantization: Annotated[
-        Quantization | None, typer.Option(help="How weights are stored; without it, as float32.")
+        Quantization | None, typer.Option(help="Type of the stored weights; by default float32.")
     ] = None,
 ) -> None:
-    """Write a trained model as another program runs it. CTranslate2: Transformers, on CPUs and GPUs.
+    """Export a trained model. CTranslate2: Transformers, on CPUs and GPUs.
 
-    What is written is loaded and compared with the run, and deleted if it is not the same model. README.md in
-    the folder tells how to use it, and what is not as in atonce.
+    The export is loaded and compared with the run, and deleted if its outputs differ. README.md in the folder
+    says how to use it, and what differs from atonce.
     """
     from atonce.cli.output import print_text
     from atonce.interop import ctranslate2
@@ -29,4 +29,5 @@ def export(
         case "ctranslate2":
             written = ctranslate2.export(run, folder, quantization=quantization)
     print_text(str(written))
-    typer.echo(f"How to use it, and what is not as in atonce: {written / 'README.md'}", err=True)
+    # On stderr: stdout is the folder alone, so that scripts can take it.
+    typer.echo(f"How to use it, and what differs from atonce: {written / 'README.md'}", err=True)

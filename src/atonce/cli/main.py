@@ -1,7 +1,7 @@
-"""The way into the command line, and every way out of it.
+"""The entry point of the command line, and every way out of it.
 
-What the user can mend is three lines on stderr and exit code 2; Ctrl-C is exit code 130; who reads the output
-and has had enough is no fault. Nothing else is imported before all of that holds.
+An error that the user can mend is three lines on stderr and exit code 2; Ctrl-C is exit code 130; a reader of
+the output that ends early (`| head`) is no error. Nothing else is imported before all of that holds.
 """
 
 import os
@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 from atonce.errors import AtonceError, of_the_system
 
 NARROWEST, USUAL = 40, "80"
-"""Columns of $COLUMNS that can be meant, and what is taken instead of fewer."""
+"""The fewest columns of $COLUMNS that are taken seriously, and what is used instead of fewer."""
 LONGEST_LINE = 2_000
-"""Characters of a line that says what was wrong: what was given may be of any length."""
+"""Characters of a line of an error: what the user gave, and it repeats, may be of any length."""
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
         _give_room()
         from atonce.cli.app import UsageError, app, explained
 
+        # Not standalone: there typer would print errors itself, in a form of its own, and exit.
         try:
             code = app(prog_name="atonce", standalone_mode=False)
         except UsageError as error:
@@ -46,29 +47,32 @@ def main() -> None:
 
 
 class _Messages(FileIO):
-    """stderr, of which nothing is lost but what the system does not take: a full disk, say."""
+    """stderr, on which a write never fails for want of room."""
 
     def write(self, text: Any, /) -> int:
-        """A training is worth more than what it says. That nobody reads any more is told, as ever."""
+        """Write, or on a full disk drop the text."""
+        # A training of hours is worth more than its messages.
         try:
             return super().write(text) or 0
         except BrokenPipeError:
             raise
         except OSError:
-            return memoryview(text).nbytes
+            return memoryview(text).nbytes  # as if it was written, or the buffer would try again and again
 
 
 def _open_streams() -> None:
-    """Streams that can be used: open, waiting where they are full, in UTF-8 whatever the locale.
+    """Make the streams usable: open, blocking, in UTF-8 whatever the locale.
 
-    One that is closed would give its number to the first file that is opened, and who writes to it would
-    write into that. stdout is opened so that who prints is told.
+    A closed stream would leave its number to the first file that is opened, and what is printed would go into
+    that file. stdout is opened for reading only, so that a print fails instead of vanishing.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY), number)
+        # Of a pipe that is shared with a program that does not block, this end does not block either: once it
+        # is full, printing would fail.
         if hasattr(os, "set_blocking"):
             with suppress(OSError):
                 os.set_blocking(number, True)
@@ -81,11 +85,11 @@ def _open_streams() -> None:
         sys.stderr = TextIOWrapper(writer, "utf-8", errors="backslashreplace", line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a path may be no UTF-8
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a path need not be UTF-8
 
 
 def _give_room() -> None:
-    """Lines of some width: in $COLUMNS of 0 or 1 there would be nothing left of help and tables."""
+    """Set $COLUMNS to a usable width: in 0 or 1 there would be nothing left of help and tables."""
     if (said := os.environ.get("COLUMNS")) is None:
         return
     given = int(said) if said.isascii() and said.isdigit() and len(said) < 6 else 0
@@ -94,7 +98,8 @@ def _give_room() -> None:
 
 
 def _leave_quietly(code: int) -> NoReturn:
-    """End the process, and say nothing more: nobody reads it, or somebody waits for the end."""
+    """End the process without another message."""
+    # A second Ctrl-C while Python ends would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or what is left would fail at exit
@@ -102,7 +107,8 @@ def _leave_quietly(code: int) -> NoReturn:
 
 
 def _line(text: str) -> str:
-    """What is printed in one line, and does nothing to a terminal."""
+    """A text as one printable line."""
+    # Escape sequences of a name or a file would move the cursor, or worse.
     line = " ".join(text.splitlines())
     shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
     return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]}…"

@@ -1,4 +1,4 @@
-"""`atonce measure`: what is computed at once, and what waits."""
+"""`atonce measure`: work, span and paths of layers, models and programs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,41 +15,46 @@ if TYPE_CHECKING:
     from atonce.studies.measurement.measurement import Measurement
 
 Progress = Callable[[str, int], Callable[[], None]]
-"""Is told what begins and how many steps it has; gives what is called after each."""
+"""Takes a title and a number of steps; returns a function to call after each step."""
 
 
 def measure(
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Layers, architectures, run folders, or module:callable; without them, all layers and a "
+            help="Layers, architectures, run folders, or module:callable; by default all layers and a "
             "model of each family."
         ),
     ] = None,
-    lengths: Annotated[str, typer.Option(help="Lengths to count at.", metavar="N,N,…")] = "8,16,32,64",
+    lengths: Annotated[
+        str, typer.Option(help="Sequence lengths to count at.", metavar="N,N,…")
+    ] = "8,16,32,64",
     clock: Annotated[
         bool,
-        typer.Option("--clock", help="Time them too, beside torch's own: minutes, on idle cores."),
+        typer.Option(
+            "--clock", help="Also time them, beside torch's own layers: takes minutes, on idle cores."
+        ),
     ] = False,
     clock_lengths: Annotated[
-        str, typer.Option(help="Lengths to time at.", metavar="N,N,…")
+        str, typer.Option(help="Sequence lengths to time at.", metavar="N,N,…")
     ] = "8,32,128,512,2048",
     claims: Annotated[
-        bool, typer.Option("--claims", help="Check what lectures say of recurrence and attention.")
+        bool, typer.Option("--claims", help="Check common statements about recurrence and attention.")
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write: .html (every picture), .png, .svg, .pdf, .md or .json."),
+        typer.Option(help="File to write: .html (every figure), .png, .svg, .pdf, .md or .json."),
     ] = None,
-    picture: Annotated[Picture, typer.Option(help="What a .png, .svg or .pdf shows.")] = "growth",
+    picture: Annotated[Picture, typer.Option(help="The figure in a .png, .svg or .pdf.")] = "growth",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Measure how work, span and paths grow with the length: Table 1 of "Attention is all you need".
 
-    Span is how many operations must wait for one another, however many processors there are.
+    Span is the longest chain of operations that wait for one another, however many processors there are.
     """
     from atonce.figures.figure import FORMATS, check_format
 
+    # All of it before anything is measured, which takes minutes.
     chosen, timed = _numbers("--lengths", lengths), _numbers("--clock-lengths", clock_lengths)
     if out is not None:
         check_format(out, "measurement", (*FORMATS, ".md"))
@@ -68,7 +73,7 @@ def measure(
 
 
 LONGEST = 100_000
-"""Positions that something can be measured at: beyond, nothing of what is counted would be told in time."""
+"""Longest sequence to measure: beyond it, counting would not end in time."""
 MOST_LENGTHS = 100
 
 
@@ -96,10 +101,10 @@ def _measured(
 
 
 def _save(found: "Measurement", out: Path, picture: Picture, progress: Progress) -> None:
-    """A picture, or with .html all of them; as .json and .md there is only the whole."""
+    """One figure, or with .html all of them; .json and .md are always of the whole."""
     whole = out.suffix.lower() in (".html", ".json", ".md")
     if out.suffix.lower() == ".html" or (not whole and picture not in ("growth", "clock")):
-        found.look(progress("Looking", found.rounds()))
+        found.look(progress("Measuring figures", found.rounds()))
     (found if whole else found.picture(picture)).save(out)
 
 
@@ -110,15 +115,16 @@ def _print(found: "Measurement", out: Path | None, *, json: bool) -> None:
         print_json(found.to_dict())
         return
     for table in found.tables():
-        _print_table(table)
+        _print_titled(table)
     for kind, names in found.growth.worst():
+        # Named, as their span may be counted too long: nothing is taken for the worst in silence.
         print_text(f"Taken for the worst ({kind}): {', '.join(names)}")
     if out is not None:
         print_text(str(out))
 
 
 def _numbers(option: str, text: str) -> list[int]:
-    """Raises RecipeError for what is no list of whole numbers."""
+    """The numbers of a list. Raises RecipeError for anything but whole numbers within bounds."""
     from atonce.errors import RecipeError
 
     try:
@@ -128,20 +134,20 @@ def _numbers(option: str, text: str) -> list[int]:
     except ValueError:
         raise RecipeError(
             f"invalid {option} {text!r}",
-            why=f"it takes whole numbers from 1 to {LONGEST:,}, with commas, and {MOST_LENGTHS} at most",
+            why=f"it takes whole numbers from 1 to {LONGEST:,}, separated by commas, at most {MOST_LENGTHS}",
             fix=f"for example: {option} 8,16,32,64",
         ) from None
     return lengths
 
 
 def _check_alone(targets: list[str] | None, out: Path | None) -> None:
-    """Raises RecipeError for what `--claims` would leave out."""
+    """Raises RecipeError for arguments that `--claims` would ignore."""
     from atonce.errors import RecipeError
 
     if targets or out is not None:
         raise RecipeError(
-            "--claims takes nothing to measure and writes no file",
-            why="the claims say themselves what they are about",
+            "--claims takes no targets and no --out",
+            why="the claims name what they are about themselves",
             fix="leave the rest out; for a file: atonce measure --claims --json > claims.json",
         )
 
@@ -150,26 +156,21 @@ def _refuse_picture() -> None:
     """Raises RecipeError."""
     from atonce.errors import RecipeError
 
-    raise RecipeError("there is no picture of the clock", why="nothing is timed", fix="add --clock")
+    raise RecipeError("there is no figure of the clock", why="nothing is timed", fix="add --clock")
 
 
-def _print_table(table: "Table") -> None:
-    import rich.table
+def _print_titled(table: "Table") -> None:
     from rich.console import Console
 
-    from atonce.cli.output import table_console, writing
+    from atonce.cli.output import print_table, writing
 
-    drawn = rich.table.Table(box=None, pad_edge=False)
-    for place, column in enumerate(table.header):
-        drawn.add_column(column, justify="right" if place else "left")
-    for row in table.rows:
-        drawn.add_row(*row)
+    console = Console(highlight=False, markup=False)  # of the terminal's width, so that notes wrap
     with writing():
-        console = Console(highlight=False, markup=False)
         console.print(table.title, style="bold")
         console.print(table.note)
         console.print()
-        table_console().print(drawn)
+    print_table(table.header, table.rows)
+    with writing():
         console.print()
 
 
@@ -185,7 +186,7 @@ def _check_claims(*, json: bool) -> None:
     else:
         print_text("\n\n".join(_told(one) for one in found))
     if not all(one.holds for one in found):
-        raise typer.Exit(1)
+        raise typer.Exit(1)  # so that a script can tell; 2 is for what the user can mend
 
 
 def _told(claim: "Claim") -> str:

@@ -1,4 +1,4 @@
-"""Options that several commands have. What a recipe bounds as well has the same bounds here."""
+"""Options that several commands share. Those that are keys of a recipe, too, have the same bounds."""
 
 import sys
 from collections.abc import Callable
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from atonce.config import Config
 
 MOST_SHOWN = 1_000_000
-"""Of anything that is listed: more than anybody reads."""
+"""Entries of any list: more than anybody reads."""
 
 
 def checked(option: str, value: object, *, config: "type[Config]", key: str) -> None:
-    """Raise RecipeError for a number that the key of a recipe could not have either. None: not given."""
+    """Raise RecipeError for a number that the key of a recipe could not have. None: not given."""
+    # By the recipe's own config, so that its bounds stand once, and the reason is worded once.
     if value is None:
         return
     try:
@@ -28,10 +29,10 @@ def checked(option: str, value: object, *, config: "type[Config]", key: str) -> 
 
 
 def _of_decoding(option: str) -> Callable[[Any], Any]:
-    """A callback that checks how many hypotheses are wanted, when there is an option that says so."""
+    """A callback that checks a number of hypotheses."""
 
     def check(value: int | None) -> int | None:
-        if value not in (None, 1):
+        if value not in (None, 1):  # the defaults need no check, and no import
             from atonce.runs.recipe import DecodingConfig  # slow to import, and not for --help
 
             checked(option, value, config=DecodingConfig, key="beam")
@@ -41,9 +42,10 @@ def _of_decoding(option: str) -> Callable[[Any], Any]:
 
 
 def _read_seed(seed: int | str) -> int:
-    """Raises RecipeError for what is no seed: three lines, as of a recipe."""
+    """The seed. Raises RecipeError for anything else, with the same three lines as a recipe."""
     from atonce.seeds import check_seed
 
+    # Not typer's own int: it would take 1_000 and digits of any script, and refuse in other words.
     given = str(seed).strip()
     return check_seed(int(given) if given.isascii() and given.isdigit() and len(given) <= 20 else seed)
 
@@ -63,7 +65,8 @@ def _hint(fast: bool) -> bool:
 
 
 def _would_be_faster() -> bool:
-    """With numba."""
+    """Whether numba would make --fast faster on this machine."""
+    # Not where the CPU has no int8 instructions: there numba is not used either.
     from atonce.fast import can_compile, quantization
 
     return quantization.has_int8_hardware() and not can_compile()
@@ -85,8 +88,8 @@ Nbest = Annotated[
 Sample = Annotated[
     float,
     typer.Option(
-        help="Sampling temperature; --nbest samples, drawn independently, so that outputs may repeat. 0 "
-        "searches. Not with --beam.",
+        help="Sampling temperature; draws --nbest samples independently, so that outputs may repeat. 0: beam "
+        "search. Not with --beam.",
         min=0,
         max=100,
     ),
@@ -109,13 +112,13 @@ Threads = Annotated[
     int | None,
     typer.Option(
         "--threads",
-        help="Threads for torch; by default one for a small model, else one a core.",
+        help="Threads for torch; by default one for a small model, else one per core.",
         min=1,
         callback=_check_threads,
     ),
 ]
 STDIN = Path("-")
-"""A file that is called so is standard input."""
+"""Stands for standard input."""
 
 
 def check_sampling(sample: float, beam: int | None) -> None:
@@ -123,6 +126,6 @@ def check_sampling(sample: float, beam: int | None) -> None:
     if sample != 0 and beam is not None:
         raise RecipeError(
             f"--beam {beam} and --sample {sample:g} do not go together",
-            why="a beam searches for the likeliest outputs; --sample draws them at random",
-            fix="leave one of them out; --nbest says how many are drawn",
+            why="a beam searches for the most likely outputs; --sample draws them at random",
+            fix="leave one of them out; --nbest is the number of samples",
         )

@@ -3,19 +3,23 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atonce.errors import DiskError, reason
 
 WIDEST_TABLE = 200
 """Columns of a terminal: more than any table of ours has, but for that of `measure` at many lengths."""
+# Tables are for people and their scripts: cut to the width of a terminal, a number would be lost.
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from atonce.evaluation.scores import Scores
+    from atonce.figures.figure import Figure
 
 
 def print_json(value: Any) -> None:
@@ -26,22 +30,18 @@ def print_json(value: Any) -> None:
 def print_text(text: str) -> None:
     """Text on stdout, as it is."""
     with writing():
-        print(text, flush=True)
+        print(text, flush=True)  # or a full disk would only be noticed at exit, where nobody can be told
 
 
 def print_scores(systems: Mapping[str, "Scores"]) -> None:
     """A table of scores, one row for each system, with the signatures below it. All are of one kind."""
-    from rich.table import Table
-
     first = next(iter(systems.values()))
-    table = Table(box=None, pad_edge=False)
-    for column in ("", *first.columns):
-        table.add_column(column, justify="right" if column else "left")
-    for name, scores in systems.items():
-        table.add_row(name, *(f"{number:.1f}" for number in scores.columns.values()))
-    console = table_console()
+    rows = [
+        (name, *(f"{number:.1f}" for number in scores.columns.values())) for name, scores in systems.items()
+    ]
+    print_table(("", *first.columns), rows)
+    console = _console()
     with writing():
-        console.print(table)
         console.print(first.scored)
         for metric, signature in first.signatures.items():
             console.print(f"  {metric}: {signature}")
@@ -51,15 +51,40 @@ def print_scores(systems: Mapping[str, "Scores"]) -> None:
 
 
 def respelt(references: int) -> str:
-    """What to say where so many references were compared in another spelling than they have."""
+    """A note that so many references were compared in another spelling than they have."""
     return (
         f"{references:,} of the references were compared in another spelling than they have (white space, "
         "composed letters), as the run's vocabulary.normalization says."
     )
 
 
-def table_console() -> "Console":
-    """Where tables are printed: never so narrow that a figure is cut. On a terminal, long lines wrap."""
+def save_figure(figure: "Figure", out: Path) -> None:
+    """Write `figure` to `out`; a word that no font can draw is a warning on stderr."""
+    from atonce.figures.fonts import FontWarning
+
+    # Python would print the line of our code that warned as well.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FontWarning)
+        figure.save(out)
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout: the first column says what a row is of, the others are numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for place, column in enumerate(header):
+        table.add_column(column, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    with writing():
+        _console().print(table)
+
+
+def _console() -> "Console":
+    """Where tables are printed: never so narrow that a number is cut. On a terminal, long lines wrap."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -72,7 +97,7 @@ def writing() -> Iterator[None]:
     """Within the block, a full disk that stdout goes to is a DiskError."""
     try:
         yield
-    except BrokenPipeError:  # whoever read it has had enough
+    except BrokenPipeError:  # `| head` has read enough: no fault, and `main` ends quietly
         raise
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or what is left would fail at exit

@@ -1,4 +1,4 @@
-"""`atonce translate`, `summarize`, `classify` and `read`: a source in, an output out."""
+"""`atonce translate`, `summarize`, `classify` and `read`: one output for each source."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from atonce.decoding.translator import Alternative, Translator
 
 LINES_AT_ONCE = 2_000
-"""Sorted by length and searched together: a file of any size needs no more memory than this."""
+"""Lines that are read, sorted by length and translated together: so a file of any size fits in memory."""
 
 Run = Annotated[Path, typer.Argument(help="A run folder.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object for each line.")]
@@ -97,7 +97,7 @@ def classify(
     from atonce.models.threads import use_threads
 
     use_threads(threads)
-    classifier = Classifier.load(run)
+    classifier = Classifier.load(run)  # before the files are read: only it knows what they are
     shape = classifier.io_spec.source
     if not isinstance(shape, ImageShape):
         for lines in [read_stdin() if file == STDIN else read_lines(file) for file in files or [STDIN]]:
@@ -139,7 +139,7 @@ def read(
 
 
 def _open_for(task: Task, run: Path, *, fast: bool, seed: int, threads: int | None) -> "Translator":
-    """The model of a run that was trained for this task. Raises RunError if it was for another."""
+    """The model of a run that was trained for this task. Raises RunError if it was trained for another."""
     import torch
 
     from atonce.decoding.translator import Translator
@@ -148,6 +148,7 @@ def _open_for(task: Task, run: Path, *, fast: bool, seed: int, threads: int | No
     from atonce.seeds import torch_seed
 
     use_threads(threads)
+    # By the recipe alone: the weights of a model for another task need not be loaded to refuse it.
     trained_for = RunFolder.open(run).recipe.data.task
     if trained_for != task:
         raise wrong_task(run, task, trained_for, fix=f"atonce {COMMANDS[trained_for]} {run}")
@@ -166,7 +167,7 @@ def _write_outputs(
     json: bool,
     temperature: float,
 ) -> None:
-    """Print what becomes of each line of a file, or of stdin (None or `-`). `doing`: what the bar says.
+    """Print the output for each line of a file, or of stdin (None or `-`). `doing`: text of the progress bar.
 
     Raises DataError if the text cannot be read.
     """
@@ -189,7 +190,7 @@ def _write_outputs(
 
 
 def _chunks(file: Path | None) -> Iterator[list[str]]:
-    """Lines that are searched together; one at a time from somebody who types them and waits."""
+    """Lines that are translated together; from a terminal one at a time, as somebody types and waits."""
     import sys
 
     from atonce.data.lines import read_lines, read_stdin
@@ -227,4 +228,5 @@ def _print_labels(
 
 def _as_cell(text: str) -> str:
     """A text on one line, in one column: `--json` has it as it is."""
+    # All that `str.splitlines` takes for a line's end: one line and one column for each source.
     return re.sub(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", " ", text)

@@ -1,4 +1,4 @@
-"""`atonce recipes`: what can be trained, on what, in about how long; and what a recipe may say."""
+"""`atonce recipes`: the recipes that ship, the architectures, and the keys of a recipe."""
 
 from typing import Annotated
 
@@ -17,12 +17,12 @@ def recipes(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the recipes that ship with atonce, and the architectures that can learn them."""
+    """List the recipes that ship with atonce, and the architectures that can be trained with them."""
     if keys and schema:
         raise RecipeError(
             "--keys and --schema do not go together",
-            why="the one is for people, the other for editors",
-            fix="give one of them; --keys --json is for programs",
+            why="--keys is for people, --schema for editors",
+            fix="give one of them; for programs there is --keys --json",
         )
     if keys:
         _print_keys(json=json)
@@ -38,6 +38,7 @@ def _print_recipes(*, json: bool) -> None:
     from atonce.models.architectures import ARCHITECTURES
     from atonce.runs.recipe import load, names
 
+    # Read without data or torch: to list what can be trained must not take seconds.
     known = {name: load(name) for name in names()}
     if json:
         print_json({name: recipe.model_dump(mode="json") for name, recipe in known.items()})

@@ -1,11 +1,11 @@
-"""`atonce train`: from a recipe to a run folder."""
+"""`atonce train` and `atonce distill`: from a recipe to a run, and on to a recipe for a smaller one."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from atonce.cli.options import Threads
+from atonce.cli.options import Beam, Fast, Threads
 
 
 def train(
@@ -37,6 +37,7 @@ def train(
     from atonce.data.left_out import left_out
     from atonce.runs.recipe import load
 
+    # As keys of the recipe: so they are checked by its config, and stored with the run.
     changed = {"minutes": minutes, "threads": threads}
     options = [f"training.{key}={value}" for key, value in changed.items() if value is not None]
     chosen = load(recipe, [*(set_ or ()), *options], model=model)
@@ -48,6 +49,7 @@ def train(
     from atonce.training.train import train as only_learn
 
     use_threads(threads)  # for the scoring too; the training keeps what its recipe says
+    # Under torchrun, every process computes gradients; the first alone prints, scores and writes.
     if not is_first():
         only_learn(chosen, out, resume=resume, quiet=True)
         return
@@ -74,3 +76,27 @@ def train(
         last = log[-1]
         print_text(f"\nTrained: {last['step']:,} updates in {last['seconds'] / 60:.2f}{given} minutes")
     print_text(f"The run: {run.path}\nUse it:  atonce {COMMANDS[task]} {run.path} {file}")
+
+
+def distill(
+    run: Annotated[Path, typer.Argument(help="A run folder: the teacher.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder for the text and the student's recipe.")],
+    beam: Beam = None,
+    by: Annotated[
+        Path | None, typer.Option(help="Another run to translate with, such as an earlier student.")
+    ] = None,
+    more: Annotated[
+        Path | None, typer.Option(help="A file of more source texts to translate, one per line.")
+    ] = None,
+    fast: Fast = False,
+    threads: Threads = None,
+) -> None:
+    """Sequence-level distillation: translate the training data of a run, for a smaller and faster model."""
+    from atonce.cli.output import print_text
+    from atonce.models.threads import use_threads
+    from atonce.studies.distill import distill as write
+
+    use_threads(threads)
+
+    recipe = write(run, folder, beam=beam, by=by, more=more, fast=fast)
+    print_text(f"The student's recipe: {recipe}\nTrain it:  atonce train {recipe} --out RUN")

@@ -1,4 +1,4 @@
-"""What a model looks at, whatever it reads and writes."""
+"""`atonce.heatmap`: the attention of any model as a figure, whatever it reads and writes."""
 
 from pathlib import Path
 
@@ -26,12 +26,12 @@ def heatmap(
     words: bool = True,
     end: End = "shown",
 ) -> Heatmap | ImageHeatmap:
-    """A picture of what `model` looks at in `source`.
+    """A heat map of the attention of `model` over `source`.
 
     `model`: what `atonce.load` gave, or a run folder. `source`: a text; for a model that reads images, a
     path, or a uint8 array (height, width) from 0 (paper) to 255 (ink). `target`: a text or label to force
-    instead of the model's own. `layer`: its name, its number among those that look at the source, or "mean";
-    without it, the last. `head`: a number from 1, "mean", "max", or "all". `words`: merge tokens of texts to
+    instead of the model's own. `layer`: its name, its number among the cross-attention layers, or "mean";
+    by default the last. `head`: a number from 1, "mean", "max", or "all". `words`: merge tokens of texts to
     words. `end`: of texts, whether the column of the end of the sentence is "shown", "hidden", or left out
     and the rest "renormalised".
 
@@ -39,15 +39,14 @@ def heatmap(
     panel for each character; of one that is classified, the attention that each part receives, where there is
     any, and how much less likely the label is without that part.
 
-    Raises RunError if the model has no attention, or classifies texts; RecipeError for a layer or head that
-    it has not, or for tokens of an image; DataError if the image cannot be read, or for a label that the
-    model has not.
+    Raises RunError if the model has no attention, or classifies texts; RecipeError for an unknown layer or
+    head, or for tokens of an image; DataError if the image cannot be read, or for an unknown label.
     """
     system = load(model) if isinstance(model, str | Path) else model
     if isinstance(system, Translator):
         if not isinstance(source, str):
             raise DataError(
-                "the source is no text", why=f"{system.name} reads texts", fix="give a text, as a string"
+                "the source is not a text", why=f"{system.name} reads texts", fix="give a text, as a string"
             )
         return translation_heatmap(
             system, source, target=target, layer=layer, head=head, words=words, end=end
@@ -56,7 +55,7 @@ def heatmap(
     if not isinstance(shape, ImageShape):
         raise RunError(
             f"there is no heat map of {system.name}",
-            why="it chooses labels for texts, and no decoder looks back at the words",
+            why="it classifies texts: no decoder attends to the words",
             fix="see how context changes a word instead: atonce context RUN --word WORD",
         )
     if not words:
@@ -77,9 +76,10 @@ def _image(
     """The pixels, and what to call them."""
     if not isinstance(source, np.ndarray):
         return read_image(Path(source), shape), Path(source).name
+    # An array is taken as it is; only a file is fitted into the shape, and inverted where its paper is dark.
     if source.dtype != np.uint8 or source.shape != tuple(shape):
         raise DataError(
-            "the array is no image that the model can read",
+            "the array is not an image that the model can read",
             why=f"it has {source.dtype} numbers of shape {source.shape}",
             fix=f"give uint8 numbers of shape {tuple(shape)}, from 0 (paper) to 255 (ink), or a picture file",
         )

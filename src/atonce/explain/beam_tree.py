@@ -1,4 +1,4 @@
-"""The tree of beam search: every hypothesis it looked at, those it kept and those it pruned."""
+"""The tree of beam search: every hypothesis that it compared, kept or pruned."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from atonce.result import Result
 
 @dataclass(frozen=True)
 class BeamNode(Result):
-    """One hypothesis, an output as far as it goes: its parent's, with one more token."""
+    """One hypothesis: its parent with one more token."""
 
     id: int
     """Its place in `BeamTree.nodes`."""
@@ -33,18 +33,18 @@ class BeamNode(Result):
     step: int
     """How many tokens there are up to here."""
     rank: int
-    """Its place by `total` among all continuations that were looked at in its step, from 1; 0 of the root."""
+    """Its place by `total` among all continuations that were compared in its step, from 1; 0 of the root."""
     kept: bool
-    """Whether search went on with it; where it ended, whether it is one of the outputs that were found."""
+    """Whether search continued with it; if it ended, whether it is one of the outputs."""
     ended: bool
-    """Whether it is a whole output: it has its end, or is as long as outputs may be."""
+    """Whether it is a whole output: it has its end, or is as long as an output may be."""
     place: int | None
-    """Its place among the outputs that were found, from 1; None where it is none of them."""
+    """Its place among the outputs, from 1; None if it is none of them."""
 
 
 @dataclass(frozen=True)
 class BeamTree(Result):
-    """What beam search looked at: at each step, the twice `width` best continuations of what it had kept."""
+    """All hypotheses of beam search: at each step, the 2 × `width` best continuations of those it kept."""
 
     source: str
     width: int
@@ -69,11 +69,11 @@ def beam_tree(
     prefix: str | Sequence[int] = (),
     without: Collection[int] = (),
 ) -> BeamTree:
-    """Translate `text` and keep all that search looks at.
+    """Translate `text` and keep all hypotheses of the search.
 
     `beam`, `prefix`, `without`: see `Translator.hypotheses`, which finds the same outputs. A beam of 1 shows
     greedy search. With short lists of tokens (`fast`), the listed share the probability, as in search. Raises
-    RecipeError for a text that is too long to be read at once, or for tokens that there are not.
+    RecipeError for a text that is too long to be read at once, or for unknown tokens.
     """
     alpha = translator.config.length_penalty
     tree = _TreeBuilder(translator, alpha)
@@ -92,7 +92,7 @@ class _TreeBuilder:
         """Of each hypothesis, by its tokens."""
 
     def take(self, step: BeamStep) -> None:
-        """Add what one step looked at. There is one sentence."""
+        """Add the hypotheses of one step. There is one sentence."""
         # As lists: each item that is taken from a tensor would be a tensor of its own.
         hypotheses = step.before.tokens[0].tolist()
         totals = step.before.totals[0].tolist()
@@ -102,7 +102,7 @@ class _TreeBuilder:
         is_cut_off = bool(step.cut_off[0])
         choices = zip(*(part[0].tolist() for part in step.choice), strict=True)
         for rank, (total, place, token) in enumerate(choices, start=1):
-            if total == -float("inf"):
+            if total == -float("inf"):  # a row of the beam that is not used, or a token that may not come
                 continue
             parent = tuple(hypotheses[place])
             tokens = (*parent, token)
@@ -113,7 +113,8 @@ class _TreeBuilder:
             )  # fmt: skip
 
     def nodes_with(self, found: Sequence[Hypothesis]) -> tuple[BeamNode, ...]:
-        """All nodes, of which those are kept too that became outputs."""
+        """All nodes; those that became outputs are marked as kept."""
+        # Only now: a hypothesis that has ended may still lose its place among the outputs to a later one.
         for place, hypothesis in enumerate(found, start=1):
             node = self.ids[hypothesis.tokens]
             self.nodes[node] = replace(self.nodes[node], kept=True, place=place)

@@ -1,4 +1,4 @@
-"""What context does to a word: the vectors that it gets in each sentence from each layer of an encoder."""
+"""What context does to a word: its vectors in each sentence, after each layer of an encoder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _MOST_USES = 300
 _SENTENCES_OF_WORDS = 1_000
-"""Sentences whose words are put in place of others."""
+"""Sentences whose words replace others."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ class Context(Figure):
     model: str
     """Whose vectors they are, such as the name of the run."""
     searched: int
-    """Sentences in which the word was looked for."""
+    """Number of sentences that were searched."""
     uses: tuple[Use, ...]
     vectors: dict[str, Float[np.ndarray, "uses dim"]]
     """By layer: "embedding", "layer 1", …; the mean over the word's tokens."""
     influence: dict[str, ContextInfluence]
     """By layer: how much context changes the vector, and from which side."""
     shown: tuple[str, ...]
-    """The layers of which the figure has a picture."""
+    """The layers that the figure plots."""
 
     def __repr__(self) -> str:
         return f"<Context of {self.word!r} in {self.model}: {len(self.uses)} uses>"
@@ -95,9 +95,9 @@ class Context(Figure):
         )  # fmt: skip
 
     def summary(self, *, nearest: int = 3) -> dict[str, Any]:
-        """All but the vectors, as plain lists, numbers and texts: what each layer does, and each use.
+        """All but the vectors, as plain lists, numbers and texts: each layer, and each use.
 
-        `nearest`: how many of the uses most like it are named by number with each, in every layer shown.
+        `nearest`: how many nearest neighbours are listed by number with each use, for every layer shown.
         """
         numbers = {use: number for number, use in enumerate(self.uses)}
         return {
@@ -134,16 +134,16 @@ class Context(Figure):
         return f"“{self.word}” in context: {self.model}"
 
     def facts(self) -> list[tuple[str, str]]:
-        """Where the word was looked for."""
+        """How many uses were found, in how many sentences."""
         return [("uses", f"{len(self.uses):,} in {self.searched:,} sentences")]
 
     @property
     def alt_text(self) -> str:
-        """What it shows, for readers who cannot see it."""
+        """The alternative text."""
         return f"How context changes the vectors of {self.word!r}. The tables have the numbers and the uses."
 
     def tables(self) -> list[Table]:
-        """What each layer does, and the uses nearest to each in the last layer shown."""
+        """The effect of each layer, and the uses nearest to each in the last layer shown."""
         layer = self.shown[-1]
         near = [
             "\n".join(f"{one.similarity:.3f} {one.use.marked}" for one in self.nearest(number, layer=layer))
@@ -169,7 +169,7 @@ class Context(Figure):
         ]
 
     def marks(self) -> int:
-        """How many uses it shows, in all its pictures."""
+        """How many uses it plots, in all layers."""
         return len(self.uses) * len(self.shown)
 
 
@@ -182,13 +182,13 @@ def context(
     ignore_case: bool = False,
     most: int = _MOST_USES,
 ) -> Context:
-    """The vectors that `word` gets in `sentences` from each layer of the encoder of `model`.
+    """The vectors of `word` in `sentences` after each layer of the encoder of `model`.
 
     `model`: what `atonce.load` gave, or a run folder; without `sentences`, those that the run was validated
-    and tested on. `layer`: "embedding", or the number of a layer, 0 being the embedding; without it, the
-    figure has a picture of each. `ignore_case`: count "The" as "the". `most`: uses to take, the first ones.
+    and tested on. `layer`: "embedding", or the number of a layer, 0 being the embedding; by default the
+    figure plots all. `ignore_case`: count "The" as "the". `most`: maximum number of uses, the first ones.
 
-    Raises DataError if the word is not used twice, RecipeError if there is no such layer, and RunError if the
+    Raises DataError if the word is not used twice, RecipeError for an unknown layer, and RunError if the
     model reads images, or needs sentences.
     """
     system = load(model) if isinstance(model, str | Path) else model
@@ -196,14 +196,14 @@ def context(
     if sentences is None:
         if not isinstance(model, str | Path):
             raise RunError(
-                "there are no sentences to look in",
-                why="a model by itself does not know what it was tested on",
+                "there are no sentences to search",
+                why="a model alone does not know what it was tested on",
                 fix="give sentences, or the run folder in place of the model",
             )
         prepared = open_prepared(Path(model))
         sentences = [str(pair.source) for pair in (*prepared.valid_pairs, *prepared.test_pairs)]
     uses = uses_of(word, sentences, tokenizer, longest=longest, most=most, ignore_case=ignore_case)
-    if len(uses) < 2:
+    if len(uses) < 2:  # what context changes is measured from use to use
         raise _too_few(word, len(uses), sentences, tokenizer, ignore_case=ignore_case)
     vectors = word_vectors(system.model, uses)
     shown = _shown(layer, list(vectors))
@@ -216,7 +216,7 @@ def context(
 
 
 def _reader(system: Translator | ImageReader | Classifier) -> tuple[Tokenizer, int]:
-    """The tokenizer of what is read, and how many tokens of a text are."""
+    """The tokenizer of the source, and how many tokens of a text the model reads."""
     if isinstance(system, Translator):
         return system.tokenizer, system.longest_source
     if isinstance(system, Classifier) and isinstance(system.io_spec.source, Tokenizer):
@@ -224,7 +224,7 @@ def _reader(system: Translator | ImageReader | Classifier) -> tuple[Tokenizer, i
     raise RunError(
         f"{system.name} reads no words",
         why="it was trained to read images",
-        fix="see what it looks at in one: atonce heatmap RUN IMAGE --out FILE",
+        fix="see its attention over an image: atonce heatmap RUN IMAGE --out FILE",
     )
 
 
@@ -246,7 +246,7 @@ def _too_few(
     word: str, found: int, sentences: Sequence[str], tokenizer: Tokenizer, *, ignore_case: bool
 ) -> DataError:
     searched = f"{len(sentences):,} sentence{'' if len(sentences) == 1 else 's'} searched"
-    more = "give more sentences with it" + ("" if ignore_case else ", or take capitals for small letters")
+    more = "give more sentences with it" + ("" if ignore_case else ", or ignore case (--ignore-case)")
     if found:
         return DataError(f"{word!r} is used only once", why=f"{searched}; nothing to compare", fix=more)
     known = dict.fromkeys(
@@ -257,6 +257,6 @@ def _too_few(
     hint = nearest(word, [text for text in known if text]) if known else ""
     return DataError(
         f"{word!r} is not used in the sentences",
-        why=f"{searched}, and it stands in none of them as a word of its own",
+        why=f"{searched}, and it occurs in none of them as a word of its own",
         fix=f"{hint} Or {more}" if hint.startswith("did") else more,
     )

@@ -1,4 +1,4 @@
-"""The drawing of a word in context, in Vega-Lite: what each layer does, and a picture of the uses in it."""
+"""The chart of a word in context, in Vega-Lite: the effect of each layer, and a plot of the uses in it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from atonce.explain.context_vectors import ContextInfluence, Use, from_the_mean
 from atonce.figures.labels import label, shortened
-from atonce.figures.style import Palette, headed, styled
+from atonce.figures.style import Palette, headed, panel_title, styled
 from atonce.shapes import Float
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _ROOM = 30
 _LETTER, _LINE = 5.4, 13.0
 """Width and height of a letter in pixels, about."""
 _ROUNDING = 1e-6
-"""Differences below it, relative to the vectors' length, are no direction."""
+"""Differences below it, relative to the vectors' length, are rounding, and would be drawn as a pattern."""
 
 
 class Plane(NamedTuple):
@@ -43,6 +43,7 @@ def plane_of(vectors: Float[np.ndarray, "uses dim"], spellings: Sequence[tuple[i
     tokens of the word in each use.
     """
     exact = vectors.astype(np.float64)
+    # In units of their length: layers differ much in it, and are drawn on one scale.
     length = float(np.sqrt((exact**2).sum(1).mean())) or 1.0
     centred = from_the_mean(exact, spellings) / length
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
@@ -60,11 +61,13 @@ def context_figure(
     """What each layer does above, the uses in each layer of `vectors` below, as an Altair chart."""
     import altair as alt
 
+    # A use that is spelt like no other has nothing to be compared with (`from_the_mean`).
     counts = Counter(use.spelling for use in uses)
     kept = [counts[use.spelling] > 1 for use in uses]
     compared = [use for use, alike in zip(uses, kept, strict=True) if alike]
     spellings = [use.spelling for use in compared]
     planes = {name: plane_of(one[kept], spellings) for name, one in vectors.items()} if compared else {}
+    # The same in all plots, or a layer in which nothing changes would look like one in which all does.
     reach = 1.08 * max([1e-3, *(float(np.abs(plane.places).max()) for plane in planes.values())])
     pictures = [_picture(name, plane, compared, reach, palette) for name, plane in planes.items()]
     lines = [
@@ -183,7 +186,7 @@ def _picture(name: str, plane: Plane, uses: Sequence[Use], reach: float, palette
     ]
     held = "one point" if np.isnan(plane.held) else f"{plane.held:.0%} of the variance"
     return alt.layer(dots, *words).properties(
-        width=_SIDE, height=_SIDE, title=alt.Title(f"{name}: {held}", fontSize=12, frame="group", offset=6)
+        width=_SIDE, height=_SIDE, title=panel_title(f"{name}: {held}", _SIDE)
     )
 
 
@@ -192,6 +195,7 @@ def labelled_uses(places: Float[np.ndarray, "uses 2"], excerpts: Sequence[str]) 
 
     `places`: in pixels, from the middle of the picture; a label goes inwards from there.
     """
+    # Six times as many candidates as labels: some excerpts meet one that is there already.
     chosen: list[int] = []
     boxes: list[tuple[float, float, float]] = []
     for number in spread_out(places, 6 * _LABELLED):

@@ -1,7 +1,7 @@
-"""The vectors of a word: where it is used, what each layer makes of it, and how context changes that.
+"""The vectors of a word: where it is used, its vector after each layer, and how context changes that.
 
-Words of one side are replaced by others of as many tokens. Nothing moves, so that what changes is due to the
-words and never to where the word itself stands.
+Words of one side are replaced by others with the same number of tokens. Nothing moves, so that a change is
+due to the words and never to the position of the word itself.
 """
 
 import random
@@ -31,7 +31,7 @@ _DRAWS = 3
 
 @dataclass(frozen=True)
 class Use:
-    """One place where a word stands."""
+    """One occurrence of a word."""
 
     sentence: str
     begin: int
@@ -75,10 +75,11 @@ def uses_of(
 ) -> list[Use]:
     """The first `most` uses of `word`; of equal sentences only the first counts.
 
-    Sentences and word are taken in the spelling that the tokenizer has for them.
-    Sentences are read up to `longest` tokens, as models read them; what stands behind is not a use.
+    Sentences and word are compared in the spelling of the tokenizer. Sentences are read up to `longest`
+    tokens, as models read them; what comes after is not a use.
     """
     found: list[Use] = []
+    # As the tokenizer spells it: a composed and a decomposed é are the same word.
     word = tokenizer.normalized(word)
     for sentence in dict.fromkeys(tokenizer.normalized_lines(list(sentences))):
         places = places_of(word, sentence, ignore_case=ignore_case)
@@ -96,7 +97,7 @@ def uses_of(
 
 
 def tokens_of_words(sentences: Iterable[str], tokenizer: Tokenizer) -> list[tuple[int, ...]]:
-    """The tokens of every different word of the sentences, in the order in which they come."""
+    """The tokens of every different word of the sentences, in order of appearance."""
     words: dict[tuple[int, ...], None] = {}
     for sentence in tokenizer.normalized_lines(list(sentences)):
         ids = tokenizer.encode(sentence)
@@ -107,7 +108,7 @@ def tokens_of_words(sentences: Iterable[str], tokenizer: Tokenizer) -> list[tupl
 
 
 def groups(numbers: Sequence[int]) -> list[range]:
-    """The stretches of equal numbers."""
+    """The runs of equal numbers."""
     bounds = [place for place in range(1, len(numbers)) if numbers[place] != numbers[place - 1]]
     return [range(*ends) for ends in pairwise([0, *bounds, len(numbers)])] if numbers else []
 
@@ -134,6 +135,7 @@ def word_vectors(
     try:
         for indices in batches_by_length([len(ids) for ids in read], _POSITIONS_AT_ONCE):
             source, mask = padded([read[index] for index in indices], device)
+            # The mean over the word's tokens: words of one and of several tokens have one vector each.
             for name, states in zip(found, layer_states(model, source, mask), strict=True):
                 for row, index in enumerate(indices):
                     use = uses[index]
@@ -155,7 +157,8 @@ def layer_states(
 
 @contextmanager
 def _kept(layers: nn.ModuleList) -> Iterator[list[Tensor]]:
-    """Within the block, what each layer gives is put into the list, in the order in which they run."""
+    """Within the block, the output of each layer is added to the list, in the order in which they run."""
+    # Hooks, so that no encoder needs a second way to run that returns all of its states.
     kept: list[Tensor] = []
 
     def keep(layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -201,7 +204,7 @@ def share_of_context(vectors: Float[np.ndarray, "uses dim"], spellings: Sequence
 def from_the_mean(
     vectors: Float[np.ndarray, "uses dim"], spellings: Sequence[tuple[int, ...]]
 ) -> Float[np.ndarray, "uses dim"]:
-    """Each vector less the mean of those whose word is spelt alike."""
+    """Each vector less the mean of those with the same spelling."""
     # Other tokens are another input: that "The" and "the" differ is not due to context.
     alike: dict[tuple[int, ...], list[int]] = {}
     for use, spelling in enumerate(spellings):
@@ -221,10 +224,11 @@ def influences(
     *,
     seed: int = 1,
 ) -> dict[str, ContextInfluence]:
-    """Of each layer, by name.
+    """The influence of context on each layer, by name.
 
-    `vectors`: those of the uses, by layer. `words`: the tokens of words to put in place of others.
+    `vectors`: those of the uses, by layer. `words`: the tokens of words that replace others.
     """
+    # Words of real sentences and not random tokens: no model was trained on words that do not exist.
     draw = random.Random(check_seed(seed))
     by_length: dict[int, list[tuple[int, ...]]] = {}
     for word in words:
@@ -245,7 +249,7 @@ def _parts(uses: Sequence[Use], tokenizer: Tokenizer, *, before: bool) -> list[l
         _, word_of_token = words_of(use.sentence, tokenizer.token_spans(use.sentence))
         side = range(use.first) if before else range(use.last, len(use.ids) - 1)
         found = groups([word_of_token[place] for place in side])
-        # Whole words: a text with half a word replaced is none that the model has met.
+        # Whole words: a text with half a word replaced is like nothing that the model was trained on.
         parts.append([range(side.start + one.start, side.start + one.stop) for one in found])
     return parts
 

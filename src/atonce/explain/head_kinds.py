@@ -1,4 +1,4 @@
-"""Kinds of heads: how widely a head of attention looks, and at what, if it mostly looks at one thing.
+"""Kinds of heads: how wide the attention of a head is, and to what, if it is mostly to one thing.
 
 Kin to the study of Voita 2019 (section 5), whose positional heads look at neighbours, and to that of Clark
 2019, where many heads rest on the separator at the end.
@@ -16,10 +16,10 @@ from atonce.result import Result
 from atonce.shapes import Bool, Float
 
 MOSTLY = 0.5
-"""The share of attention, by the mean over queries, from which on a head is said to look at one thing."""
+"""The mean share of attention from which on a head is said to attend to one thing."""
 
 Label = Literal["diagonal", "previous", "next", "beginning of sentence", "end of sentence", "mixed"]
-"""What a head mostly looks at.
+"""What a head mostly attends to.
 
 Of self-attention: the position itself (diagonal), the one before, the one after; in an encoder the end of the
 sentence, which is its last key, in a decoder the beginning, which is its first: there the position itself
@@ -29,25 +29,26 @@ three keys wide, so that of a source of five tokens any head may hit it), or the
 
 @dataclass(frozen=True)
 class HeadKind(Result):
-    """Of one head, for one text."""
+    """The kind of one head, for one text."""
 
     label: Label
     weight: float
     """The mean weight on what the label names; of mixed, on what comes nearest to being named."""
     entropy: float
-    """Of the weights of a query, in bits, by the mean over queries: 0 looks at one key, 1 at two alike, …"""
+    """Mean entropy of a query's weights, in bits: 0 attends to one key, 1 to two alike, …"""
     share: float
-    """Of the greatest entropy possible, where each query looks at all that it may see alike: 0 to 1. Where
-    there is but one key to see, 0."""
+    """The entropy as a share of the greatest possible, where each query attends to all keys alike: 0 to 1. 0
+    where there is only one key."""
 
 
 def head_kinds(record: AttentionRecord, *, mostly: float = MOSTLY) -> dict[str, tuple[HeadKind, ...]]:
-    """Of each head of each layer by name, for the first text of the batch. `mostly`: see `MOSTLY`."""
+    """The kind of each head, by layer name, for the first text of the batch. `mostly`: see `MOSTLY`."""
     return {name: kinds_of_layer(layer, mostly=mostly) for name, layer in record.items()}
 
 
 def kinds_of_layer(layer: LayerAttention, *, mostly: float = MOSTLY) -> tuple[HeadKind, ...]:
-    """Of each head of a layer, for the first text of the batch, which must have no padding."""
+    """The kind of each head of a layer, for the first text of the batch, which must have no padding."""
+    # Padding would count as queries.
     weights = layer.weights[0].float().cpu().numpy()
     return tuple(head_kind(one, layer.role, mostly=mostly) for one in weights)
 
@@ -55,7 +56,7 @@ def kinds_of_layer(layer: LayerAttention, *, mostly: float = MOSTLY) -> tuple[He
 def head_kind(
     weights: Float[np.ndarray, "query_len key_len"], role: Role, *, mostly: float = MOSTLY
 ) -> HeadKind:
-    """What one head does, from its weights for one text without padding, whose rows sum to one.
+    """The kind of one head, from its weights for one text without padding, whose rows sum to one.
 
     In a decoder's self-attention, a query sees the keys up to its own. Queries that see but one key have no
     choice, and say nothing about the head unless there are no others.
@@ -86,7 +87,7 @@ def _mean_weight(
     aim: Bool[np.ndarray, "query_len key_len"],
     chooses: Bool[np.ndarray, " query_len"],
 ) -> float:
-    """What the queries that have such a key give it, by their mean; 0 where none has."""
+    """The mean weight that queries give to such a key, of those that have one; 0 if none has."""
     counted = chooses & aim.any(1)
     return float((weights * aim)[counted].sum(1).mean()) if counted.any() else 0.0
 
@@ -96,7 +97,7 @@ Aim = Callable[[int, int], Bool[np.ndarray, "query_len key_len"]]
 
 
 def _beside(offset: int) -> Aim:
-    """The key so far from the query's own place."""
+    """The key at this distance from the query."""
     return lambda queries, keys: np.eye(queries, keys, offset, dtype=bool)
 
 

@@ -1,4 +1,4 @@
-"""Attention over images: which cells a model looks at for each character, or which cells receive it."""
+"""Attention over images: the cells a model attends to for each character, or the attention each receives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from atonce.result import Result, computed
 from atonce.shapes import Float
 
 READING_RULE = "Colour: the weights with which the decoder mixed the cells of the image for each character."
-RECEIVED_RULE = "Attention: the weight that each cell receives, the mean over all cells that look."
+RECEIVED_RULE = "Attention: the weight that each cell receives, the mean over all cells."
 
 _SPACE = "‹space›"
 
 
 @dataclass(frozen=True, eq=False)
 class ImageAttention(Result):
-    """What one head of a layer, or a mean of heads, looked at: a map of weights for each panel."""
+    """The attention of one head of a layer, or a mean of heads: a map of weights for each panel."""
 
     title: str
     """Which layer and head, such as "decoder.attention, mean of 4 heads"."""
@@ -31,7 +31,7 @@ class ImageAttention(Result):
     panels: tuple[str, ...]
     """What was read at each step, in reading order; one empty text where the maps are not of steps."""
     probabilities: tuple[float, ...]
-    """What the model gave to each of these; none where the maps are not of steps."""
+    """The probability of each of these; none where the maps are not of steps."""
     weights: Float[np.ndarray, "panels rows columns"]
     """Each map sums to one."""
 
@@ -42,7 +42,7 @@ class ImageAttention(Result):
 
 
 def grid_of(embedding: object) -> ImageEmbedding:
-    """The embedding of a model that reads images, which knows the grid. Raises TypeError for another."""
+    """The embedding of a model that reads images, which has the grid. Raises TypeError for another."""
     if not isinstance(embedding, ImageEmbedding):
         raise TypeError("the model does not read images")
     return embedding
@@ -52,6 +52,7 @@ def received(
     heads: Sequence[tuple[str, Float[Tensor, "source_len source_len"]]], grid: ImageEmbedding
 ) -> tuple[ImageAttention, ...]:
     """The attention that each cell receives from all cells of the image, itself included."""
+    # No row stands for the label alone: a classifier pools the states of all cells.
     return tuple(
         ImageAttention(
             title, RECEIVED_RULE, grid.cell, ("",), (), weights.mean(0).numpy().reshape(1, *grid.grid)
@@ -61,10 +62,10 @@ def received(
 
 
 def steps_of(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[str, list[int]]]:
-    """What the tokens of `text` write, and the places of the tokens that write it; at last the end.
+    """The characters of `text`, and the places of the tokens that write each; at last the end.
 
-    `spans`: from which character to before which each token reaches. Bytes of one character are one step. A
-    token that writes nothing (what stands for the beginning of the text) is in none.
+    `spans`: begin and end of each token in characters. Bytes of one character are one step. A token without
+    a character (the mark of the beginning of the text) is in none.
     """
     steps: dict[tuple[int, int], list[int]] = {}
     for place, span in enumerate(spans):
@@ -81,7 +82,7 @@ def by_step(
     steps: Sequence[tuple[str, list[int]]],
     grid: ImageEmbedding,
 ) -> ImageAttention:
-    """What one head looked at for each step; `gains` are the log-probabilities of the tokens."""
+    """The attention of one head at each step; `gains` are the log-probabilities of the tokens."""
     # A character of several bytes is one panel: the mean of their maps, the product of their probabilities.
     maps = torch.stack([weights[places].mean(0) for _, places in steps]).numpy()
     return ImageAttention(

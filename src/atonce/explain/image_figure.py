@@ -1,4 +1,4 @@
-"""The drawing of heat maps over images, in Vega-Lite: colour on the paper, and the image's ink over it."""
+"""The chart of heat maps over images, in Vega-Lite: colour on the paper, and the image's ink over it."""
 
 import base64
 import io
@@ -11,8 +11,8 @@ import numpy as np
 from atonce.errors import RunError, not_installed
 from atonce.explain.image_attention import ImageAttention
 from atonce.explain.influence import Occlusion
-from atonce.figures.labels import LONGEST, label, shortened
-from atonce.figures.style import Palette, headed, styled
+from atonce.figures.labels import shortened
+from atonce.figures.style import Palette, headed, panel_title, styled
 from atonce.shapes import Float, UInt8
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ def image_figure(
     image: UInt8[np.ndarray, "height width"], model: str, answer: str, attention: Sequence[ImageAttention],
     occlusion: Occlusion | None, palette: Palette,
 ) -> "altair.TopLevelMixin":  # fmt: skip
-    """Panels of the image under what was looked at, as an Altair chart headed by the name of the `model`.
+    """Panels of the image with its attention, as an Altair chart headed by the name of the `model`.
 
-    One for each step of a reading, downwards or line by line; of a label, the image with the `answer`, what
-    was attended to and what mattered, side by side.
+    One for each step of a reading, downwards or line by line; of a label, the image with the `answer`,
+    attention and occlusion, side by side.
     """
+    # Only the maps of steps have probabilities: that of the encoder's attention is one for the whole image.
     steps = bool(attention and attention[0].probabilities)
     drawn = (
         _steps(image, attention, palette) if steps else _label(image, answer, attention, occlusion, palette)
@@ -77,16 +78,18 @@ def _steps(
     import altair as alt
 
     size = _size(image, narrow=len(attention) > 1)
-    most = max(float(one.weights.max()) for one in attention)
+    most = max(float(one.weights.max()) for one in attention)  # one scale, so that panels can be compared
     blocks = []
     for one in attention:
         panels = [
             _panel(image, _cells(weights, one.cell, image.shape, size), _washed(most, palette), size, palette)
-            .properties(title=_small(text, size, f" ({percent(probability)})"))
+            .properties(title=panel_title(text, size[0], end=f" ({percent(probability)})"))
             for text, probability, weights in zip(one.panels, one.probabilities, one.weights, strict=True)
         ]  # fmt: skip
         block: Any = alt.concat(*panels, columns=_per_line(size), spacing=_GAP)
-        blocks.append(block if len(attention) == 1 else block.properties(title=_small(one.title, size)))
+        blocks.append(
+            block if len(attention) == 1 else block.properties(title=panel_title(one.title, size[0]))
+        )
     return blocks[0] if len(blocks) == 1 else alt.vconcat(*blocks, spacing=30)
 
 
@@ -94,11 +97,11 @@ def _label(
     image: UInt8[np.ndarray, "height width"], answer: str, attention: Sequence[ImageAttention],
     occlusion: Occlusion | None, palette: Palette,
 ) -> Any:  # fmt: skip
-    """The image with its label, what each head attended to, and what mattered."""
+    """The image with its label, the attention of each head, and occlusion."""
     import altair as alt
 
     size = _size(image, narrow=True)
-    panels = [_ink(image, size, palette).properties(title=_small(answer, size))]
+    panels = [_ink(image, size, palette).properties(title=panel_title(answer, size[0]))]
     most = max((float(one.weights.max()) for one in attention), default=0.0)
     for number, one in enumerate(attention):
         cells = _cells(one.weights[0], one.cell, image.shape, size)
@@ -106,14 +109,14 @@ def _label(
         title = one.title.removeprefix(_layer(one)).removeprefix(", ")
         panels.append(
             _panel(image, cells, colour, size, palette, ink=_FAINT_INK).properties(
-                title=_small(f"attention, {title}" if title else "attention", size)
+                title=panel_title(f"attention, {title}" if title else "attention", size[0])
             )
         )
     if occlusion is not None:
         cells = _cells(occlusion.falls, occlusion.cell, image.shape, size)
         colour = _for_and_against(occlusion.falls, palette)
         panel = _panel(image, cells, colour, size, palette, ink=_FAINT_INK)
-        panels.append(panel.properties(title=_small(occlusion.title, size)))
+        panels.append(panel.properties(title=panel_title(occlusion.title, size[0])))
     return alt.concat(*panels, columns=_per_line(size), spacing=_GAP + 12).resolve_scale(color="independent")
 
 
@@ -129,6 +132,7 @@ def _panel(
         alt.Chart(alt.InlineData(values=cells))
         .mark_rect(stroke=palette.background, strokeWidth=0.5)
         .encode(
+            # Pixels of the panel as they are: a domain made "nice" would shift the cells against the ink.
             x=alt.X("left:Q", scale=alt.Scale(domain=[0, width], nice=False), axis=None),
             x2="right:Q",
             y=alt.Y("top:Q", scale=alt.Scale(domain=[height, 0], nice=False), axis=None),
@@ -226,13 +230,6 @@ def _layer(one: ImageAttention) -> str:
     return one.title.partition(", ")[0]
 
 
-def _small(title: str, size: tuple[int, int], end: str = "") -> Any:
-    """The title of a panel: as much of `title` as has room above it, and all of `end`."""
-    import altair as alt
-
-    return alt.Title(label(title, max(LONGEST, size[0]), 12) + end, fontSize=12, frame="group", offset=6)
-
-
 def ink_url(image: UInt8[np.ndarray, "height width"], colour: str) -> str:
     """A data: URL of a PNG in one `colour` (#rrggbb), as opaque as the image, from 0 (paper) to 255 (ink).
 
@@ -243,6 +240,7 @@ def ink_url(image: UInt8[np.ndarray, "height width"], colour: str) -> str:
     except ImportError:
         why = "pictures are written by pillow, which is not installed"
         raise not_installed("cannot draw the image", why, "vision", kind=RunError) from None
+    # The grey values as opacity: what is paper stays clear, and the colours below can be seen.
     ink = Image.new("RGB", image.shape[::-1], colour)
     ink.putalpha(Image.fromarray(image))
     file = io.BytesIO()

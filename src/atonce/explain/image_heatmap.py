@@ -1,4 +1,4 @@
-"""Heat maps over images: what a model looks at to read one or to find its label, as a figure."""
+"""Heat maps over images: the attention of a model that reads or classifies one, as a figure."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageHeatmap(Figure):
-    """An image, what was made of it, and which of its cells that came from.
+    """An image, the output of a model for it, and the cells that it came from.
 
     Shows itself in a notebook; `save` writes it as a picture, a page or data.
     """
@@ -38,9 +38,9 @@ class ImageHeatmap(Figure):
     source: str
     """Where it is from: the name of its file."""
     output: str
-    """The text that was read in it, or its label."""
+    """The text that was read, or the label."""
     probability: float
-    """What the model gave the output."""
+    """Of the output."""
     model: str
     """Whose attention it is, such as the name of the run."""
     attention: tuple[ImageAttention, ...]
@@ -76,12 +76,12 @@ class ImageHeatmap(Figure):
         return f"What {self.model} looked at"
 
     def facts(self) -> list[tuple[str, str]]:
-        """The image's name and what was made of it."""
+        """The image's name and the output."""
         return [("image", self.source), ("output", self._answer())]
 
     @property
     def alt_text(self) -> str:
-        """What it shows, for readers who cannot see it."""
+        """The alternative text."""
         titles = [one.title for one in self.attention]
         titles += [self.occlusion.title] if self.occlusion else []
         return f"Heat map over an image: {'; '.join(titles)}. The table has the same numbers."
@@ -122,24 +122,25 @@ def reading_heatmap(
     head: int | str = "mean",
     source: str = "image",
 ) -> ImageHeatmap:
-    """What `reader` looks at before each character of its reading, or of the text `target`.
+    """The attention of `reader` before each character of its reading, or of the text `target`.
 
-    `layer`: see `choose_layer`; one of the encoder's shows what its cells look at among themselves. `head`: a
-    number from 1, "mean", or "all". `source`: what to call the image. Raises RunError if the model has no
-    attention, RecipeError for a layer or head that it has not.
+    `layer`: see `choose_layer`; of one of the encoder's, the attention of its cells to one another. `head`: a
+    number from 1, "mean", or "all". `source`: the name of the image. Raises RunError if the model has no
+    attention, RecipeError for an unknown layer or head.
     """
     tokenizer, model = reader.tokenizer, reader.model
     target = reader.read_images(image).text if target is None else target
     target = tokenizer.normalized(target)  # whose characters the spans of tokens count
     written = [*tokenizer.encode(target), tokenizer.eos]
+    # One pass of teacher forcing: it gives the probabilities of the figure, too.
     with reader.evaluating(), torch.inference_mode(), recorded_attention(model) as record:
         memory = model.encode(*as_source([image], reader.device))
         gains = log_probabilities(model, memory, written)[0]
     chosen = choose_layer(record, layer)
     if chosen.role == "decoder-self":
         raise RecipeError(
-            f"{chosen.layer} cannot be laid over the image",
-            why="it looks at the text that was written",
+            f"{chosen.layer} cannot be drawn over the image",
+            why="it attends to the output",
             fix=f"give one of: {', '.join(one for one in record if record[one].role != 'decoder-self')}",
         )
     grid = grid_of(model.source)
@@ -166,13 +167,13 @@ def classification_heatmap(
 ) -> ImageHeatmap:
     """The attention that each cell receives, if there is any, and the occlusion of each cell.
 
-    `target`: a label to ask about instead of the likeliest. `layer`: see `choose_layer`, among those of the
-    encoder. `head`: a number from 1, "mean", or "all". `source`: what to call the image. Raises RecipeError
-    for a layer or head that the model has not, and DataError for a label that it has not.
+    `target`: a label to explain instead of the most likely one. `layer`: see `choose_layer`, among those of
+    the encoder. `head`: a number from 1, "mean", or "all". `source`: the name of the image. Raises
+    RecipeError for an unknown layer or head, and DataError for an unknown label.
     """
     found = classifier.classify(image)
     label = found.label if target is None else target
-    # Before the probability is looked up, because this refuses a label that there is not.
+    # Before the probability is looked up, because this refuses an unknown label.
     occlusion = image_occlusion(classifier, image, label, cell_of(grid_of(classifier.model.source)))
     return ImageHeatmap(
         image,
@@ -194,10 +195,11 @@ def _attention(
         raise RecipeError(
             "there is no layer or head to choose",
             why=f"{classifier.name} has no attention",
-            fix="leave them out: what matters is then shown by occlusion alone",
+            fix="leave them out: the figure then has occlusion alone",
         )
     model = classifier.model
     with classifier.evaluating(), torch.inference_mode(), recorded_attention(model) as record:
         model.encode(*classifier.read([image]))
+    # A label is one step without attention of its own: what can be shown is how cells attend to one another.
     chosen = choose_layer(record, layer, "encoder-self")
     return received(choose_heads(chosen, head), grid_of(model.source))

@@ -1,6 +1,6 @@
-"""Influence: what in the source makes an output likely, asked of the model's probabilities.
+"""Influence: what in the source makes an output likely, by the model's probabilities.
 
-Two ways to ask, of any model, with attention or without: how steeply the probability changes with the vectors
+Two measures, for any model, with attention or without: how steeply the probability changes with the vectors
 of a source word (the gradient), and by how much it falls without a word, or a part of an image (occlusion).
 """
 
@@ -25,9 +25,9 @@ from atonce.shapes import Float, UInt8
 CAVEAT = (
     "Attention is not an explanation: quite other weights can lead to the same output (Jain and Wallace "
     "2019), though whether that matters depends on what is to be explained (Wiegreffe and Pinter 2019). "
-    "Gradient and occlusion ask what would change the output; they are hints too, and no proof."
+    "Gradient and occlusion measure what would change the output; they are hints too, not a proof."
 )
-"""What to say beside attention and influence."""
+"""The caveat that pages show beside attention and influence."""
 
 GRADIENT_RULE = (
     "Gradient × input: how steeply the log-probability of the output word changes with the vectors of the "
@@ -45,17 +45,18 @@ IMAGE_OCCLUSION_RULE = (
 
 POSITIONS_AT_ONCE = 512
 SCORES_AT_ONCE = 1 << 21
-"""Positions of outputs, and scores of all tokens at these, that exist at once; or those of one output."""
+"""Positions of outputs, and scores of all tokens at these, in memory at once; or those of one output."""
+# Between two slices the server lets others compute (`pauses`): a slice is what they may have to wait for.
 
 _IMAGES_AT_ONCE = 128
 _CELLS_ALONG = 7
-"""Of the grid where the model's own is too coarse: about so many to each side of the image."""
+"""Cells along each side of the image, about, where the model's own grid is too coarse."""
 _COARSE = 4
 """A grid with fewer rows or columns says little about where."""
 
 
 def positions_at_once(model: Seq2Seq) -> int:
-    """Of outputs that are forced together: fewer, where the model knows very many tokens."""
+    """Positions that are forced together: fewer, if the vocabulary is very large."""
     return min(POSITIONS_AT_ONCE, SCORES_AT_ONCE // len(model.decoder.output.weight))
 
 
@@ -67,7 +68,7 @@ class InfluenceMap(AttentionMap):
     """
 
     raw: Float[np.ndarray, "rows columns"] = field(kw_only=True, metadata=HIDDEN)
-    """The same before scaling, in nats. NaN where it was not asked: the end of a source is not left out."""
+    """The same before scaling, in nats. NaN where not measured: the end of a source is not left out."""
 
     def to_dict(self) -> dict[str, Any]:
         """As a map of attention, and the numbers behind the shares."""
@@ -77,22 +78,22 @@ class InfluenceMap(AttentionMap):
 def gradient_influence(
     translator: Translator, text: str, target: str | Sequence[int] | None = None
 ) -> InfluenceMap:
-    """The gradient of each output word's log-probability, by the vectors of the source's tokens.
+    """The gradient of each output word's log-probability with respect to the vectors of the source's tokens.
 
     The raw number of a source word is Σ ‖∂ log p / ∂e ⊙ e‖ over the vectors e of its tokens, p being the
     probability of the output word given the source and the output before it (gradient × input; Shrikumar
     2016). `target`: a text, or tokens by number as search finds them; without it, the model's own best
-    output. It takes a training step with a sentence for each output word.
+    output. It costs as much as a training step with a sentence for each output word.
 
-    Raises RunError for a model that multiplies in eight bits, RecipeError for a text that is too long to be
-    read at once, or for tokens that there are not.
+    Raises RunError for a model in int8 (`fast`), RecipeError for a text that is too long to be read at once,
+    or for unknown tokens.
     """
     model = translator.model
     if model.decoder.output.quantized is not None:
         raise RunError(
             f"there is no gradient in {translator.name}",
-            why="it multiplies in eight bits, in steps that have no slope",
-            fix="load it without fast (--fast), or ask for occlusion",
+            why="it computes in int8, whose rounding has no gradient",
+            fix="load it without fast (--fast), or use occlusion",
         )
     forced = forced_output(translator, text, target)
     found = []
@@ -100,7 +101,8 @@ def gradient_influence(
         translator.evaluating(),
         torch.inference_mode(False),  # whatever the caller is in
         torch.enable_grad(),
-        torch.backends.cudnn.flags(enabled=False),  # its recurrent layers have no gradient but in training
+        # cuDNN's recurrent layers have a backward pass in training mode alone, which has dropout.
+        torch.backends.cudnn.flags(enabled=False),
     ):
         vectors, real = model.source.read(*translator.read([forced.read]))
         to_words = membership(forced.target.word_of_token, len(forced.written)).T
@@ -125,10 +127,10 @@ def occlusion_influence(
     """By how much each output word's log-probability falls, in nats, when a source word is left out.
 
     Left out is as `Translator.source_tokens` has it: as if the text did not have the word ("erasure", Li
-    2016). The end of the source is not left out: no model has met a text that does not end. `target`: see
+    2016). The end of the source is not left out: no model was trained on a text without one. `target`: see
     `gradient_influence`.
 
-    Raises RecipeError for a text that is too long to be read at once, or for tokens that there are not.
+    Raises RecipeError for a text that is too long to be read at once, or for unknown tokens.
     """
     forced = forced_output(translator, text, target)
     words = len(forced.source.words) - 1
@@ -192,7 +194,7 @@ def cell_of(embedding: ImageEmbedding) -> tuple[int, int]:
 def _covered(
     image: UInt8[np.ndarray, "height width"], cell: tuple[int, int]
 ) -> dict[tuple[int, int], UInt8[np.ndarray, "height width"]]:
-    """The image without the ink of each cell that has some, by row and column of the cell."""
+    """The image without the ink of each cell that has any, by row and column of the cell."""
     covered = {}
     for top in range(0, image.shape[0], cell[0]):
         for left in range(0, image.shape[1], cell[1]):
@@ -209,6 +211,7 @@ def _falls(
     system: Translator | Classifier, sources: Sequence[Any], written: Sequence[int], *, at_once: int
 ) -> Float[np.ndarray, "occluded target_len"]:
     """By how many nats each token of an output is less likely with each other source than with the first."""
+    # Sources of different lengths in one batch: padding changes no number (a law).
     found = []
     with system.evaluating():
         for start in range(0, len(sources), max(1, at_once)):

@@ -1,7 +1,9 @@
-"""The attention record: what every attention layer looked at while code ran, and what to show of it.
+"""Recording attention: the weights of every attention layer while code runs, and the choice of what to show.
 
-Beside it the other thing that one does to attention from outside: dropped heads.
+Beside it the other thing that is done to attention from outside: dropping heads.
 """
+# Fused attention gives no weights. So layers are observed only within a block, where they materialise them,
+# and otherwise run their fastest kernel.
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +18,10 @@ from atonce.layers.attention import Attention, Role, dropping, observing
 from atonce.shapes import Float
 
 _SHOWN = 100
-"""Characters of what was given that a message repeats."""
+"""Characters of an argument that a message repeats."""
 _DIGITS = 9
-"""Of a number that could be of a layer or head. Python reads none of some thousand digits."""
-_LOOKS_AT_SOURCE = {"cross": "looks at the source", "encoder-self": "looks from the source at itself"}
+"""Digits of a number of a layer or head. Python refuses to read one of some thousand digits."""
+_ATTENDS = {"cross": "attends to the source", "encoder-self": "attends from the source to itself"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class AttentionRecord(Mapping[str, LayerAttention]):
         return len(self._layers)
 
     def of_role(self, role: Role) -> list[LayerAttention]:
-        """The layers that look from one side at one side, first to last."""
+        """The layers of this role, first to last."""
         return [layer for layer in self.values() if layer.role == role]
 
 
@@ -67,13 +69,13 @@ def recorded_attention(model: nn.Module) -> Iterator[AttentionRecord]:
     Raises RunError at the end of the block if no attention ran: a record is never silently empty; and if a
     layer ran on batches of several sizes, whose rows do not belong together.
     """
-    # `observing` hears of every attention layer that this thread runs, of other models, too.
+    # `observing` is called for every attention layer that this thread runs, of other models, too.
     names = {module: name for name, module in model.named_modules() if isinstance(module, Attention)}
     seen: dict[Attention, list[Tensor]] = {}
 
     def keep(layer: Attention, weights: Tensor) -> None:
         if layer in names:
-            seen.setdefault(layer, []).append(weights.detach())
+            seen.setdefault(layer, []).append(weights.detach())  # or the record would keep the whole graph
 
     record = AttentionRecord()
     with observing(keep):
@@ -96,34 +98,34 @@ def recorded_attention(model: nn.Module) -> Iterator[AttentionRecord]:
 
 
 def _one_after_another(steps: list[Tensor]) -> Float[Tensor, "batch heads query_len key_len"]:
-    """The rows of all steps; keys that did not exist yet at a step were not looked at."""
-    # Stepwise generation has one key more at each step.
+    """The rows of all steps; keys that did not exist yet at a step have weight zero."""
+    # Incremental decoding has one key more at each step.
     keys = max(step.shape[-1] for step in steps)
     return torch.cat([F.pad(step, (0, keys - step.shape[-1])) for step in steps], dim=2)
 
 
 def number_of(text: str) -> int | None:
-    """The number that a text of digits says; None for any other, and for one of too many digits."""
+    """The number of a text of digits; None for any other text, and for too many digits."""
     return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def choose_layer(record: AttentionRecord, layer: str | None, role: Role = "cross") -> LayerAttention:
     """A layer by its name in the record, by "mean", or by its number among those of `role`.
 
-    Without a name, the last of these. Raises RecipeError if there is none such.
+    Without a name, the last of these. Raises RecipeError if there is no such layer.
     """
     if layer is not None and layer in record:
         return record[layer]
     found = record.of_role(role)
     if not found:
         raise RecipeError(
-            f"no attention layer {_LOOKS_AT_SOURCE[role]}",
-            why="the decoder has no attention, only the encoder has"
+            f"no attention layer {_ATTENDS[role]}",
+            why="only the encoder has attention, not the decoder"
             if role == "cross"
             else "the encoder has no attention",
             fix=f"give one of: {', '.join(record)}",
         )
-    if layer is None:
+    if layer is None:  # the last is nearest to the output
         return found[-1]
     if layer == "mean":
         # Layers of one role have the same queries and keys.
@@ -131,10 +133,10 @@ def choose_layer(record: AttentionRecord, layer: str | None, role: Role = "cross
         return LayerAttention(f"mean of {len(found)} layers", role, mean)
     if (number := number_of(layer)) is not None and 1 <= number <= len(found):
         return found[number - 1]
-    looks = _LOOKS_AT_SOURCE[role].replace("looks", "look" if len(found) > 1 else "looks")
+    attends = _ATTENDS[role].replace("attends", "attend" if len(found) > 1 else "attends")
     raise RecipeError(
         f"there is no attention layer {layer[:_SHOWN]!r}",
-        why=f"{len(found)} layer{'s' if len(found) > 1 else ''} {looks}",
+        why=f"{len(found)} layer{'s' if len(found) > 1 else ''} {attends}",
         fix=f"give a number from 1 to {len(found)}, mean, or one of: {', '.join(record)}",
     )
 
@@ -142,10 +144,10 @@ def choose_layer(record: AttentionRecord, layer: str | None, role: Role = "cross
 def choose_heads(
     layer: LayerAttention, head: int | str
 ) -> list[tuple[str, Float[torch.Tensor, "query_len key_len"]]]:
-    """Titles and weights of the heads asked for, of the first sentence of the batch, on the CPU.
+    """Titles and weights of the chosen heads, of the first sentence of the batch, on the CPU.
 
-    `head`: a number from 1, "mean", "max" (of the heads the greatest, weight by weight, so rows sum to more
-    than one), or "all". Raises RecipeError if the layer has none such.
+    `head`: a number from 1, "mean", "max" (the greatest of the heads, weight by weight, so rows sum to more
+    than one), or "all". Raises RecipeError if the layer has no such head.
     """
     # In float32: numpy, which draws and merges, knows no bfloat16.
     weights = layer.weights[0].float().cpu()
@@ -168,15 +170,15 @@ def choose_heads(
 
 @contextmanager
 def dropped_heads(model: nn.Module, heads: Mapping[str, Collection[int]]) -> Iterator[None]:
-    """Within the block, these heads of `model` mix nothing: what they give is zero.
+    """Within the block, the output of these heads of `model` is zero.
 
     `heads`: numbers from 0 by the layer's name, such as `{"decoder.layers.2.cross_attention": [0, 3]}`;
     attention of a recurrent or convolutional decoder has one head. It is as if the output projection had no
     weights for them (Michel 2019, section 2.3), in teacher forcing and in generation. A record that is made
-    in the block has their weights all the same. Blocks within one another add up. The block is of this
-    thread; other models are as they were, and nothing is left on the layers.
+    in the block has their weights all the same. Nested blocks add up. The block affects this thread alone;
+    other models are as they were, and nothing is left on the layers.
 
-    Raises RecipeError for a layer or a head that the model has not.
+    Raises RecipeError for an unknown layer or head.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, Attention)}
     for name, numbers in heads.items():
@@ -194,7 +196,7 @@ def dropped_heads(model: nn.Module, heads: Mapping[str, Collection[int]]) -> Ite
                 why=f"{name} has {count} head{'s' if count > 1 else ''}, counted from 0",
                 fix=f"give numbers from 0 to {count - 1}" if count > 1 else "give 0",
             )
-    # Without a head to drop nothing may watch: watched layers leave the fast kernels.
+    # Without a head to drop nothing may observe: observed layers leave the fast kernels.
     chosen = {layers[name]: frozenset(numbers) for name, numbers in heads.items() if numbers}
     if not chosen:
         yield

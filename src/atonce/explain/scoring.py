@@ -1,6 +1,6 @@
-"""Scoring: how likely a model finds each token and each word of a known output, by teacher forcing.
+"""Scoring: the probability of each token and word of a known output, by teacher forcing.
 
-Any model can be asked, with attention or without. Within `recorded_attention` the same pass gives the record.
+It works for any model, with attention or without. Within `recorded_attention` the same pass gives the record.
 It is the model's own opinion, and a model can be sure of what is wrong.
 """
 
@@ -24,7 +24,8 @@ from atonce.shapes import Float
 def target_features(
     model: Seq2Seq, memory: Memory, written: Sequence[int]
 ) -> Float[Tensor, "batch target_len dim"]:
-    """Teacher forcing: what the decoder has at each position of one output, for each row of `memory`."""
+    """Teacher forcing: the decoder's features at each position of one output, for each row of `memory`."""
+    # One output for all rows: the last of its tokens is only predicted, never read.
     target_in = torch.tensor([[BOS, *written[:-1]]], device=memory.states.device)
     return model.decoder.forward(target_in.expand(len(memory.mask), -1), memory)
 
@@ -61,7 +62,7 @@ def forced_output(
     """`text` with `target`, a text or tokens by number; with the model's own best output where it is None.
 
     `without`: places of source tokens that are left out, see `Translator.source_tokens`. Raises RecipeError
-    for a text that is too long to be read at once, or for tokens that there are not.
+    for a text that is too long to be read at once, or for unknown tokens.
     """
     read = translator.source_tokens(text, without=without)
     if target is None:
@@ -79,7 +80,7 @@ def as_forced(translator: Translator, read: Sequence[int], target: str | Sequenc
 
 @dataclass(frozen=True)
 class Confidence(Result):
-    """Of one output."""
+    """How likely a model finds one output, token by token."""
 
     target: Side = field(metadata=HIDDEN)
     """The output; its end is the last of its tokens and words, unless it was cut off."""
@@ -147,7 +148,7 @@ def confidence(
 
     `target`: a text, or tokens by number as search finds them; without it, the model's own best output.
     `without`: places of source tokens that are left out, see `Translator.source_tokens`. Raises RecipeError
-    for a text that is too long to be read at once, or for tokens that there are not.
+    for a text that is too long to be read at once, or for unknown tokens.
     """
     forced = forced_output(translator, text, target, without=without)
     with translator.evaluating():

@@ -1,4 +1,4 @@
-"""The one drawing of attention maps, in Vega-Lite, from which pictures, pages and notebooks are made.
+"""The chart of attention maps, in Vega-Lite, from which pictures, pages and notebooks are made.
 
 Words are encoded by their place in the sentence and labelled from a list, because a sentence may have the
 same word twice, and these are two rows and not one.
@@ -11,8 +11,8 @@ import numpy as np
 
 from atonce.explain.words import AttentionMap
 from atonce.figures import fonts
-from atonce.figures.labels import LONGEST, label, shortened, width_px
-from atonce.figures.style import LIGHT, Palette, headed, styled
+from atonce.figures.labels import label, shortened, width_px
+from atonce.figures.style import LIGHT, Palette, headed, panel_title, styled
 
 if TYPE_CHECKING:
     import altair
@@ -29,6 +29,7 @@ def text_figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIG
     cell_px = _cell_px(maps)
     titles, shared_title = _panel_titles([one.title for one in maps])
     per_line = _panels_per_line(maps)
+    # Heads of one layer have the same words: they are written at the edges of the grid alone.
     alike = len({(one.rows, one.columns) for one in maps}) == 1
     signed = any(one.signed for one in maps)
     keys: _Side = "bottom" if signed else "right"  # two of them beside the panels: too wide
@@ -48,7 +49,7 @@ def text_figure(maps: Sequence[AttentionMap], model: str, palette: Palette = LIG
     rules = dict.fromkeys(one.rule for one in maps if one.rule)
     width = min(per_line, len(panels)) * max(len(one.columns) for one in maps) * cell_px
     chart: Any = panels[0] if len(panels) == 1 else alt.concat(*panels, columns=per_line, spacing=22)
-    if signed:
+    if signed:  # weights go from 0 to 1, their difference from -1 to 1
         chart = chart.resolve_scale(color="independent")
     chart = chart.properties(
         title=headed(model, (shared_title, *rules), width),
@@ -68,6 +69,7 @@ def _panel(
 
     row_words, column_words = f"row_words_{number}", f"column_words_{number}"
     row_labels, column_labels = f"row_labels_{number}", f"column_labels_{number}"
+    # Lists of words as parameters, not in each cell: a long text has tens of thousands of cells.
     rows, columns = ([label(word) for word in words] for words in (one.rows, one.columns))
     on_top, on_left = words_on
     side_px = max(1, len(one.columns)) * cell_px
@@ -98,15 +100,9 @@ def _panel(
         .properties(
             width=side_px,
             height=max(1, len(one.rows)) * cell_px,
-            **({"title": _panel_title(title, side_px)} if title else {}),
+            **({"title": panel_title(title, side_px, offset=8)} if title else {}),
         )
     )
-
-
-def _panel_title(title: str, side_px: int) -> Any:
-    import altair as alt
-
-    return alt.Title(label(title, max(LONGEST, side_px), 12), fontSize=12, frame="group", offset=8)
 
 
 def _across(
@@ -117,6 +113,7 @@ def _across(
 
     places = list(range(len(one.columns)))
     title = one.column_axis
+    # As a whole sentence: a number or a name in it runs from left to right all the same.
     if fonts.is_right_to_left("".join(one.columns)):
         places.reverse()
         title += " (right to left)"
@@ -175,7 +172,7 @@ def _cells(base: Any, one: AttentionMap, cell_px: int, palette: Palette, *, key:
 
 
 def _numbers(base: Any, palette: Palette) -> Any:
-    """The weight in each cell, where it is not as good as nothing."""
+    """The weight in each cell, but for those that would be written as 0.00."""
     import altair as alt
 
     return (
@@ -194,6 +191,7 @@ def _numbers(base: Any, palette: Palette) -> Any:
 
 def _label_font(words: Sequence[str]) -> Any:
     """The font of each label, by the place of its word."""
+    # The renderer of .png takes one family for a text: a sentence of two scripts needs one for each word.
     places: dict[str, list[int]] = {}
     for place, families in enumerate(fonts.families_for(words)):
         places.setdefault(families, []).append(place)
@@ -227,7 +225,7 @@ def _panel_titles(titles: Sequence[str]) -> tuple[list[str], str]:
 
 
 def _panels_per_line(maps: Sequence[AttentionMap]) -> int:
-    """So many panels side by side that the figure is about as wide as a page is, or a screen."""
+    """Panels side by side: as many as make the figure about as wide as a page or a screen."""
     panel_px = max(1, max(len(one.columns) for one in maps)) * _cell_px(maps) + 30
     return min(len(maps), max(2, min(4, 1000 // panel_px)))
 

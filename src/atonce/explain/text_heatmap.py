@@ -1,4 +1,4 @@
-"""Heat maps of texts: what a model looks at while it translates one, and the figure that shows it."""
+"""Heat maps of texts: the attention of a model while it translates one, and the figure that shows it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     import altair
 
 End = Literal["shown", "hidden", "renormalised"]
-"""What becomes of the column of the end of the sentence."""
+"""How the column of the end of the sentence is shown."""
 Links = tuple[tuple[int, int], ...]
 """(source word, output word), counted from 0, in the order of the output."""
 TOKENS_RULE = "Each row and column is one token."
-DIFFERENCE_RULE = "Of the difference: blue where the first looked more, brown where the second did."
+DIFFERENCE_RULE = "Difference: blue where the first model has more weight, brown where the second has."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Heatmap(Figure):
-    """One or more attention maps of a sentence: source words along the top, what was written down the left.
+    """One or more attention maps of a sentence: source words along the top, output words down the left.
 
     Shows itself in a notebook; `save` writes it as a picture, a page or data.
     """
@@ -74,7 +74,7 @@ class Heatmap(Figure):
 
     @property
     def alt_text(self) -> str:
-        """What it shows, for readers who cannot see it."""
+        """The alternative text."""
         titles = "; ".join(one.title for one in self.maps)
         return f"Heat map of {titles}. The table has the same numbers."
 
@@ -116,11 +116,11 @@ def translation_heatmap(
     words: bool = True,
     end: End = "shown",
 ) -> Heatmap:
-    """A picture of what a model looks at while it translates `text`, or writes `target`.
+    """A heat map of a model's attention while it translates `text`, or writes `target`.
 
     `layer`: see `TranslationAttention.choose`. `head`: a number from 1, "mean", "max", or "all" for a grid.
     `words`: merge tokens to words. `end`: see `attention_maps`.
-    Raises RunError if the model has no attention, RecipeError for a layer or head that it has not.
+    Raises RunError if the model has no attention, RecipeError for an unknown layer or head.
     """
     attention = attention_of(translator, text, target)
     maps = attention_maps(attention, layer=layer, head=head, words=words, end=end)
@@ -136,9 +136,9 @@ class TranslationAttention:
     record: AttentionRecord
 
     def choose(self, layer: str | None) -> LayerAttention:
-        """A layer by its name in the record, by "mean", or by its number among those that look at the source.
+        """A layer by its name in the record, by "mean", or by its number among the cross-attention layers.
 
-        Without a name, the last of these. Raises RecipeError if there is none such.
+        Without a name, the last of these. Raises RecipeError if there is no such layer.
         """
         return choose_layer(self.record, layer)
 
@@ -150,14 +150,14 @@ def attention_of(
     *,
     without: Collection[int] = (),
 ) -> TranslationAttention:
-    """Translate `text`, or force the translation `target`, and record all attention on the way.
+    """Translate `text`, or force the translation `target`, and record all attention.
 
     `target`: a text, or tokens by number as search finds them. `without`: places of source tokens that are
     left out, see `Translator.source_tokens`: the record has no column for them.
-    Raises RunError if the model has no attention, RecipeError for tokens that there are not.
+    Raises RunError if the model has no attention, RecipeError for unknown tokens.
     """
     tokenizer = translator.tokenizer
-    # A text that search reads in segments is looked at as one; of one that is read up to a place, no more is.
+    # A text that search reads in segments is recorded as one; one that is cut off is cut off here, too.
     reads_as_search = bool(without) or translator.whole
     read = translator.source_tokens(text, without=without) if reads_as_search else tokenizer.encode(text)
     if target is None and without:
@@ -180,9 +180,9 @@ def attention_maps(
     words: bool = True,
     end: End = "shown",
 ) -> tuple[AttentionMap, ...]:
-    """The maps of a layer, one for each head asked for, with options as `heatmap` has them.
+    """The maps of a layer, one for each chosen head. Options are those of `atonce.heatmap`.
 
-    `end`: whether the column of the end of the sentence, where heads look that have nothing to look for, is
+    `end`: whether the column of the end of the sentence, where heads rest that have nothing to attend to, is
     "shown", "hidden", or hidden and the rest "renormalised" to sum to one.
     """
     chosen = attention.choose(layer)
@@ -224,15 +224,14 @@ def compare_heatmap(
     """
     if target is None:
         target = one.translate(text).text
+    # Both write the same output: with outputs of their own, their maps would have different rows.
     first, second = (
         attention_maps(attention_of(model, text, target), layer=layer, head=head, words=words)[0]
         for model in (one, other)
     )
-    looked = f"{one.name}: {first.title}; {other.name}: {second.title}. {first.rule}"
-    maps = [
-        replace(first, title=one.name, rule=looked),
-        replace(second, title=other.name, rule=looked),
-    ]
+    # One rule for both: the figure writes each different rule once.
+    rule = f"{one.name}: {first.title}; {other.name}: {second.title}. {first.rule}"
+    maps = [replace(first, title=one.name, rule=rule), replace(second, title=other.name, rule=rule)]
     # Models with vocabularies of their own may cut a text otherwise, and then no cell has its like.
     if (first.rows, first.columns) == (second.rows, second.columns):
         maps.append(difference(first, second))
@@ -240,7 +239,7 @@ def compare_heatmap(
 
 
 def difference(first: AttentionMap, second: AttentionMap) -> AttentionMap:
-    """How much more the first looked, cell by cell. Both have the same rows and columns."""
+    """The weights of the first less those of the second. Both have the same rows and columns."""
     return AttentionMap(
         first.rows, first.columns, first.weights - second.weights, "difference",
         DIFFERENCE_RULE, row_axis=first.row_axis, column_axis=first.column_axis,
@@ -249,10 +248,10 @@ def difference(first: AttentionMap, second: AttentionMap) -> AttentionMap:
 
 
 def word_links(attention: TranslationAttention, layer: str | None = None) -> Links:
-    """The source word that each output word looked at most, by the mean over heads.
+    """The source word that each output word attends to most, by the mean over heads.
 
-    An output word that looked most at the end of the sentence has no link, and ends are not linked. `layer`:
-    see `TranslationAttention.choose`. Attention is a hint of where a word comes from, no proof of it.
+    An output word that attends most to the end of the sentence has no link, and ends are not linked. `layer`:
+    see `TranslationAttention.choose`. Attention is a hint of where a word comes from, not a proof.
     """
     weights = attention.choose(layer).weights[0].float().mean(0).cpu().numpy()
     merged = merge_tokens(weights, attention.target.word_of_token, attention.source.word_of_token)

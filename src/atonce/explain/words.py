@@ -1,7 +1,7 @@
-"""From tokens to words: which tokens make a word, and what a word looked at.
+"""From tokens to words: which tokens make a word, and the attention of words.
 
 A model sees tokens, a reader sees words. Attention paid *to* a word is the attention paid to all of its
-tokens, so source tokens are summed; a word *looks* as its tokens do on average, so target tokens are
+tokens, so source tokens are summed; a word *attends* as its tokens do on average, so target tokens are
 averaged. Every row then still sums to one.
 """
 
@@ -20,7 +20,7 @@ MERGE_RULE = "Tokens merged to words: weights summed over source tokens, average
 """What `merge_tokens` does, as figures state it."""
 
 END_OF_SENTENCE = "‹end›"
-"""How figures show the end of a sentence: signs that every text font has, unlike ⟨ and ⟩."""
+"""How figures show the end of a sentence: characters that every text font has, unlike ⟨ and ⟩."""
 
 # Scripts that put no spaces between words, by the blocks they live in.
 _UNSPACED_BLOCKS = (
@@ -46,28 +46,29 @@ _FIELD = re.compile(r"\d[-/]\d")
 """Where a field of a date ends and the next one begins, with the sign between them."""
 
 
+# Compared by identity (`eq=False`), as all results with arrays are: == of two arrays is no truth value.
 @dataclass(frozen=True, eq=False)
 class AttentionMap(Result):
-    """What each target token looked at: one matrix, of one layer and one head or of a mean over heads."""
+    """Attention weights: one matrix, of one layer and one head or of a mean over heads."""
 
     rows: tuple[str, ...]
-    """The words or tokens that look, in reading order: the target's; in an encoder, the source's."""
+    """The words or tokens that attend, in reading order: the target's; in an encoder, the source's."""
     columns: tuple[str, ...]
-    """The words or tokens that are looked at, the end of the sentence included."""
+    """The words or tokens that are attended to, the end of the sentence included."""
     weights: np.ndarray
-    """(rows, columns), each from 0 to 1. A row of zeros looked at nothing; NaN is drawn as an empty cell."""
+    """(rows, columns), each from 0 to 1. A row of zeros attends to nothing; NaN is drawn as an empty cell."""
     title: str
     """Which layer and head, such as "decoder.attention, mean of 4 heads"."""
     rule: str
     """How tokens became words, as the figure states it."""
     row_axis: str = "output"
-    """What the rows are, written along them."""
+    """The title of the rows' axis."""
     column_axis: str = "source"
-    """What the columns are, written along them."""
+    """The title of the columns' axis."""
     signed: bool = field(default=False, metadata=HIDDEN)
     """Whether it is a difference of two maps, from -1 to 1."""
     measure: str = field(default="attention weight", metadata=HIDDEN)
-    """What the weights are, written at the scale of colours."""
+    """What the weights are: the title of the colour scale."""
 
     def __post_init__(self) -> None:
         if self.weights.shape != (len(self.rows), len(self.columns)):
@@ -80,8 +81,9 @@ class AttentionMap(Result):
 def without_end(one: AttentionMap, *, renormalised: bool) -> AttentionMap:
     """The map without the column of the end of the sentence, its last; the rule says so.
 
-    Heads that have nothing to look for look there. `renormalised`: what is left of each row sums to what the
-    row summed to before; a row with nothing left stays empty. A map whose columns have no end stays as it is.
+    Heads that have nothing to attend to rest there (Clark 2019). `renormalised`: the rest of each row sums to
+    what the row summed to before; a row with nothing left stays empty. A map without such a column stays as
+    it is.
     """
     if one.columns[-1:] != (END_OF_SENTENCE,):
         return one
@@ -105,7 +107,7 @@ def without_end(one: AttentionMap, *, renormalised: bool) -> AttentionMap:
 def merge_tokens(
     weights: Float[np.ndarray, "query_len key_len"], query_words: Sequence[int], key_words: Sequence[int]
 ) -> Float[np.ndarray, "query_words key_words"]:
-    """What each word looked at, from what each token looked at.
+    """The attention of words, from the attention of tokens.
 
     `query_words[i]` and `key_words[j]` are the words that query token i and key token j belong to, counted
     from 0 without a gap. Weights are summed over the tokens of a key word and averaged over those of a query
@@ -137,7 +139,7 @@ def membership(word_of_token: Sequence[int], tokens: int) -> Float[np.ndarray, "
 class Side:
     """One text as tokens and as words; the end of the sentence is the last of both.
 
-    Without an end is what was cut off.
+    A text that was cut off has no end.
     """
 
     text: str
@@ -187,7 +189,7 @@ def words_of(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], li
     character belongs to the token that it touches.
     """
     visible = [(i, *_trimmed(text, *span)) for i, span in enumerate(spans) if text[slice(*span)].strip()]
-    if not visible:
+    if not visible:  # one word without a character: every token has to belong to some word
         return ([""], [0] * len(spans)) if spans else ([], [])
 
     extents: list[tuple[int, int]] = []  # of each word so far
@@ -214,10 +216,11 @@ def _is_boundary(text: str, end: int, begin: int) -> bool:
         return False
     if any(character.isspace() for character in text[end:begin]):
         return True
-    if _FIELD.match(text, end - 1):
+    if _FIELD.match(text, end - 1):  # models of dates attend to year, month and day one by one
         return True
     if unicodedata.category(text[begin]) in ("Mn", "Mc", "Me", "Cf"):  # a vowel sign cannot stand alone
         return False
+    # Each token is a word there: nothing in the text says where words end.
     return _is_unspaced(text[end - 1]) or _is_unspaced(text[begin])
 
 
@@ -247,7 +250,7 @@ def _with_invisible(
 
 
 def places_of(word: str, text: str, *, ignore_case: bool = False) -> list[tuple[int, int]]:
-    """Where `word` stands in `text` as a word of its own: (begin, end) in characters, left to right.
+    """Where `word` occurs in `text` as a word of its own: (begin, end) in characters, left to right.
 
     Punctuation may touch it, letters and digits may not, except in scripts that put no spaces between words.
     """

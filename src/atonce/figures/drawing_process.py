@@ -1,4 +1,4 @@
-"""A process of its own for the library that draws: what takes too long, or too much, or dies, dies alone.
+"""The drawing process: the library that draws has a process of its own, so that it fails alone.
 
 The library (vl-convert: Vega in V8, and resvg) is native code that may abort its whole process, and draws as
 long and in as much memory as a figure asks for. The process is started for the first figure, draws one after
@@ -27,7 +27,7 @@ _GROWN = 300 * MIB
 _REPLY = struct.Struct(">cQ")
 _DONE, _FAILED, _GROWN_TOO_LARGE = b"d", b"f", b"g"
 _WANTS_MEMORY = (b"out of memory", b"memory allocation of", b"Check failed: (result.ptr) != nullptr")
-"""Said as it dies for want of memory, by V8 or the library's allocator: for a heap, a vector, a buffer."""
+"""Messages of V8 and the library's allocator when memory runs out: for a heap, a vector, a buffer."""
 _BEGIN = "import sys; from atonce.figures.drawing_process import serve; serve(sys.argv[1] == 'ready')"
 
 
@@ -41,7 +41,7 @@ class DrawingLimits:
 
 
 OF_ONE_USER = DrawingLimits()
-"""On the command line and in a notebook: more than any figure of theirs takes."""
+"""For the command line and notebooks: more than any figure there takes."""
 
 
 class TooMuchToDraw(FigureError):
@@ -53,7 +53,9 @@ class DrawingDied(FigureError):
 
 
 class DrawingProcess:
-    """The process, as the others see it. Threads may share it: it draws one figure at a time."""
+    """The process, as seen from outside. Threads may share it: it draws one figure at a time."""
+
+    # subprocess, not multiprocessing: that would import this program's main module again, and torch.
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -68,9 +70,9 @@ class DrawingProcess:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start it, if it is not there, and have it ready itself to draw; without waiting for it.
+        """Start it, if it does not run, and let it warm up; without waiting for it.
 
-        Where it cannot be started, who asks it is told.
+        If it cannot be started, `ask` raises.
         """
         if self._lock.acquire(blocking=False):  # else it is there, and drawing
             try:
@@ -80,7 +82,7 @@ class DrawingProcess:
                 self._lock.release()
 
     def ask(self, task: str, limits: DrawingLimits = OF_ONE_USER, **what: Any) -> bytes:
-        """What the library's function `task` makes of its arguments `what`.
+        """The result of the library's function `task` with the arguments `what`.
 
         Raises TooMuchToDraw where that takes more than `limits`, DrawingDied where the process dies or cannot
         be started, and FigureError where it fails.
@@ -92,6 +94,7 @@ class DrawingProcess:
             except BaseException:  # interrupted: what it answers now would be taken for the next answer
                 self._end(kill=True)
                 raise
+            # After a failure, too: a panic may have left the library in any state.
             if kind != _DONE:
                 self._end()
         if kind == _FAILED:
@@ -103,14 +106,15 @@ class DrawingProcess:
         return content
 
     def kill(self) -> None:
-        """End it now; who is waiting for it gets an error."""
+        """End it now; whoever waits for it gets an error."""
+        # Without the lock, which the thread that is drawing holds.
         process = self._process
         if process is not None:
             with contextlib.suppress(OSError):
                 process.kill()
 
     def close(self) -> None:
-        """End it, once it has drawn what it is drawing."""
+        """End it, after the current drawing."""
         with self._lock:
             self._end()
 
@@ -127,11 +131,12 @@ class DrawingProcess:
             late.set()
             process.kill()
 
+        # Killed from here: in native code that loops, no handler of Python's runs.
         timer = threading.Timer(limits.seconds, stop)
         timer.daemon = True
         timer.start()
         try:
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(BrokenPipeError):  # it has died: the reply, which is missing, says so
                 process.stdin.write(said)
                 process.stdin.flush()
             head = process.stdout.read(_REPLY.size)
@@ -168,7 +173,7 @@ class DrawingProcess:
         )
 
     def _started(self, *, ready: bool = False) -> "subprocess.Popen[bytes]":
-        """The process, a new one where the last has died. `ready`: it draws something at once."""
+        """The process, a new one if the last has died. `ready`: it warms up at once."""
         if self._process is not None and self._process.poll() is not None:
             self._end()
         if self._process is None:
@@ -192,7 +197,7 @@ class DrawingProcess:
         if kill:
             process.kill()
         with contextlib.suppress(OSError):
-            process.stdin.close()  # it ends where nothing more is asked of it
+            process.stdin.close()  # at the end of its input it ends by itself
         try:
             process.wait(2)
         except subprocess.TimeoutExpired:
@@ -213,20 +218,20 @@ class DrawingProcess:
 
 
 SHARED = DrawingProcess()
-"""The one that all figures of a process share."""
+"""The drawing process that all figures of this process share: each would take 86 MB."""
 
 
 def serve(ready: bool) -> None:
-    """What the process does: draw what it is told, one after another, until nobody is there to tell it.
+    """The main loop of the process: draw what stdin says, one after another, until it ends.
 
     `ready`: begin with something small, as the first drawing takes a second more than those after it.
     """
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever the library prints is no answer
-    for number in (signal.SIGINT, signal.SIGTERM):  # meant for who asks; it ends with them
+    os.dup2(2, 1)  # whatever the library prints is not part of an answer
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the parent, with which it ends
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as first:
-        first.write("1000")  # where memory ends, this goes and not who asked
+        first.write("1000")  # if memory runs out, the system kills this process and not the parent
     import vl_convert
 
     if ready:
@@ -234,7 +239,7 @@ def serve(ready: bool) -> None:
 
     for line in asked:
         told = json.loads(line)
-        _limit(told["seconds"], told["memory"])
+        _limit(told["seconds"], told["memory"])  # anew for each: server and notebook have their own limits
         try:
             kind, content = _DONE, _made(getattr(vl_convert, told["task"]), told["what"])
         except BaseException as error:  # a panic of the library is no Exception
@@ -249,7 +254,8 @@ def serve(ready: bool) -> None:
 
 
 def _begun(how: str) -> tuple["subprocess.Popen[bytes]", IO[bytes]]:
-    """A new process, and the file that it complains to. Raises OSError."""
+    """A new process, and the file with its stderr. Raises OSError."""
+    # A file and not a pipe: nobody reads it meanwhile, and a full pipe would stop the process.
     complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
     try:
         process = subprocess.Popen(
@@ -266,7 +272,7 @@ def _begun(how: str) -> tuple["subprocess.Popen[bytes]", IO[bytes]]:
 
 
 def _wants_memory(complaint: bytes) -> bool:
-    """Whether the process said that it died for want of memory."""
+    """Whether the process said that it ran out of memory."""
     return any(said in complaint for said in _WANTS_MEMORY)
 
 
@@ -280,9 +286,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def _limit(seconds: float, memory: int) -> None:
-    """Bound what is drawn next, as far as the system can; who asks bounds its time as well."""
+    """Limit the next drawing, as far as the system can; the parent limits its time as well."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds + 5)  # nobody may be left to end it
+    # RLIMIT_DATA, not RLIMIT_AS: V8 reserves far more addresses than it ever writes to.
     if sys.platform == "linux":
         import resource
 

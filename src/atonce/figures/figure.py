@@ -1,4 +1,4 @@
-"""What every figure of this package can do: show itself in a notebook, and save itself in any format."""
+"""The base of all figures: they show themselves in a notebook, and save themselves in any format."""
 
 import json
 import math
@@ -32,13 +32,13 @@ _MOST_PIXELS = 30_000_000  # of a .png; a picture beyond would take gigabytes to
 class Figure(Result, ABC):
     """A result that is drawn: shows itself in a notebook, and saves itself in any format.
 
-    A subclass says `chart`, `title` and `alt_text`; every format is made here, of the one chart.
+    A subclass has `chart`, `title` and `alt_text`; every format is made here, of the one chart.
     """
 
     noun: ClassVar[str] = "figure"
-    """What messages call it."""
+    """Its name in messages."""
     formats: ClassVar[Sequence[str]] = FORMATS
-    """What it can be saved as."""
+    """The endings of files that it can be saved as."""
 
     @abstractmethod
     def chart(self, palette: Palette = LIGHT) -> "altair.TopLevelMixin":
@@ -52,19 +52,19 @@ class Figure(Result, ABC):
     @property
     @abstractmethod
     def alt_text(self) -> str:
-        """The alternative text: what it shows, for readers who cannot see it."""
+        """The alternative text."""
 
     def facts(self) -> Sequence[tuple[str, str]]:
-        """What its page says before the figure: names and texts."""
+        """Names and texts that its page shows before the figure."""
         return ()
 
     def controls(self) -> str:
-        """What sets its parameters on a page: HTML of `player`; nothing, where it has none."""
+        """Controls of its parameters on a page: HTML of `page.slider`; empty if it has none."""
         return ""
 
     def marks(self) -> int:
-        """How many cells or points it has, where that depends on what it is of."""
-        return 0
+        """How many cells or points it has, if that depends on the data."""
+        return 0  # a figure of a fixed size is never too large
 
     def spec(self, palette: Palette = LIGHT) -> dict[str, Any]:
         """The figure as Vega-Lite, as it is drawn: JSON. Raises TooMuchToDraw for more than MOST_MARKS."""
@@ -94,6 +94,7 @@ class Figure(Result, ABC):
         content = _drawn(spec, suffix, OF_ONE_USER) if spec else self.rendered(suffix)
         with replacing(path) as partial:
             partial.write_bytes(content)
+        # After the file is written: to find out, each character is drawn by itself, and that may fail.
         if spec:
             with suppress(FigureError):  # the process that draws, which is asked, may die; the file is there
                 fonts.warn_of_faults("".join(_texts(spec)))
@@ -114,7 +115,7 @@ class Figure(Result, ABC):
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Interactive where the notebook draws Vega-Lite by itself, else a picture. Never needs a network.
 
-        What cannot be drawn is said in the text.
+        If it cannot be drawn, the text says why.
         """
         bundle: dict[str, Any] = {"text/plain": repr(self)}
         try:
@@ -127,7 +128,8 @@ class Figure(Result, ABC):
 
 
 def _drawn(spec: dict[str, Any], suffix: str, limits: DrawingLimits) -> bytes:
-    """By the library that draws, which is let near this process nowhere else (`drawing_process`)."""
+    """Draw in the drawing process, the only place where that library runs."""
+    # Twice as large for sharp screens, unless that would be more pixels than memory has room for.
     width, height = natural_size(spec)
     scale = {"scale": min(2.0, math.sqrt(_MOST_PIXELS / (width * height)))} if suffix == ".png" else {}
     return SHARED.ask(
@@ -177,6 +179,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def check_size(noun: str, given: int, most: int) -> None:
     """Raises TooMuchToDraw if there are more cells or points than `most`."""
+    # Before anything is drawn: a drawing that is too large would only end at the limits of its process.
     if given > most:
         raise TooMuchToDraw(
             f"the {noun} is too large",

@@ -1,4 +1,4 @@
-"""Fonts for words of any script, and an honest word when the computer has none that can draw them.
+"""Fonts for words of any script, and a warning when the computer has none that can draw them.
 
 A browser picks a font for every character. The renderer of .png and .pdf takes the first family of a list
 that is installed, and for characters which that one lacks the first font it finds on the computer. So the
@@ -143,7 +143,7 @@ def undrawable(text: str) -> list[str]:
 def _is_drawable(character: str) -> bool:
     if character.isascii():
         return True
-    # A character that can never exist shows what the renderer draws for want of a font.
+    # Compared with a code point that is no character: of that the renderer always draws its placeholder.
     return _drawn(character) != _drawn("\U0010ffff")
 
 

@@ -1,9 +1,9 @@
-"""Texts as figures show them: of signs that every drawing can hold, and short enough for their place.
+"""Texts in figures: only characters that every drawing can hold, and short enough for their place.
 
 Whatever comes from a text, a model, a file or a name passes through here on its way into a figure. Drawings
-are XML in the end, which has no place for most control characters, for half a surrogate pair, U+FFFE and
-U+FFFF; the libraries below end in errors, or end the process, where they meet them. And they cut what is
-too long in the middle of a character, so nothing is left to them to cut.
+are XML in the end, which cannot hold most control characters, unpaired surrogates, U+FFFE and U+FFFF; the
+libraries below fail on them, or end the process. And they cut long texts in the middle of a character, so
+nothing is left to them to cut.
 """
 
 import math
@@ -37,7 +37,7 @@ _SPACES = re.compile(r"[\t\n\r]")
 
 
 def drawable(text: str) -> str:
-    """The text with a sign in place of each character that no drawing can hold.
+    """The text with a stand-in for each character that no drawing can hold.
 
     Control characters become their pictures (U+0007 is ␇), others �. Everything else stays, also what is
     not seen by itself: joiners and marks of direction belong to the writing of many languages.
@@ -48,8 +48,9 @@ def drawable(text: str) -> str:
 def label(text: str, room: Pixels = LONGEST, font_px: Pixels = 11) -> str:
     """One label: `drawable`, white space other than spaces visible too, and at most `room` pixels, about.
 
-    Of a text with nothing to be seen, spaces become ␣, and what has no width becomes �.
+    In a text without a visible character, spaces become ␣, and what has no width becomes �.
     """
+    # An empty label would look as if there was no token, and a space is one.
     shown = shortened(_SPACES.sub(_stand_in, drawable(text)), room, font_px)
     if not shown or any(_is_seen(character) for character in shown):
         return shown
@@ -57,10 +58,11 @@ def label(text: str, room: Pixels = LONGEST, font_px: Pixels = 11) -> str:
 
 
 def shortened(text: str, room: Pixels = LONGEST, font_px: Pixels = 11) -> str:
-    """The beginning of the text that has room in so many pixels, about, with … where something is left out.
+    """The beginning of the text that fits in about `room` pixels, with … if something is left out.
 
     What a reader takes for one character (a grapheme cluster, UAX #29) is there whole or not at all.
     """
+    # Stops at the first cluster that is too much: a text of a megabyte is not measured to its end.
     kept, width, last = [], 0.0, _width(_ELLIPSIS, font_px)
     ends: list[float] = []
     for cluster in _clusters(text):
@@ -97,7 +99,7 @@ def distinct(texts: Iterable[str], room: Pixels = LONGEST, font_px: Pixels = 11)
 
 
 def wrapped(text: str, per_line: int) -> list[str]:
-    """The text in lines of so many characters, about; … at the end of the last one it may have."""
+    """The text in lines of about `per_line` characters; … at the end of the last allowed line."""
     lines: list[str] = []
     room = 0.55 * per_line
     for word in drawable(text).split():
@@ -114,14 +116,16 @@ def wrapped(text: str, per_line: int) -> list[str]:
 
 def width_px(text: str, font_px: Pixels) -> float:
     """About how wide a text is: letters of East Asia are as wide as they are high, others about half."""
+    # About: which font a browser takes is known to nobody here.
     return math.fsum(_width(cluster, font_px) for cluster in _clusters(text))
 
 
 def fit(spec: dict[str, Any]) -> dict[str, Any]:
-    """A Vega-Lite chart as JSON, of which every text is `drawable`, and of which Vega cuts none.
+    """A Vega-Lite chart as JSON, with every text `drawable`, and with Vega's own cutting off.
 
-    It is what every chart passes before it is drawn or sent, however it was made.
+    Every chart passes through it before it is drawn or sent, however it was made.
     """
+    # A second time for labels that are clean already: a new figure cannot forget it.
     made: dict[str, Any] = _fit(spec)
     config = dict(made.get("config", {}))
     for part, limits in _LIMITS.items():
@@ -155,7 +159,7 @@ def _stand_in(found: re.Match[str]) -> str:
 
 
 def _clusters(text: str) -> Iterator[str]:
-    for found in regex.finditer(r"\X", text):
+    for found in regex.finditer(r"\X", text):  # of the module regex: Python's own re has no clusters
         yield found[0][:_LONGEST_CLUSTER]
 
 

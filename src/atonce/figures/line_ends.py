@@ -1,4 +1,4 @@
-"""Places for names beside the ends of lines, so that none covers another."""
+"""Names beside the ends of lines in a chart, placed so that none covers another."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,8 @@ def spread(values: Sequence[float], *, apart: float, low: float, high: float) ->
     Where there is no room for all, they keep their distance and leave the bounds on both sides alike.
     """
     order = sorted(range(len(values)), key=lambda index: values[index])
-    # Less their distances, places need only rise: what falls is moved to its mean (isotonic regression).
+    # Less their distances, places need only rise: those that fall are moved to their mean (isotonic
+    # regression, by pooling adjacent violators).
     runs: list[tuple[float, int]] = []
     for rank, index in enumerate(order):
         runs.append((values[index] - rank * apart, 1))

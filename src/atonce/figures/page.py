@@ -1,4 +1,4 @@
-"""Figures on a web page that needs nothing else: the drawing script is inside, and a table of the numbers.
+"""Figures on offline web pages: with the drawing script inside, controls, and a table of the numbers.
 
 The parts can be put on a page of one's own: `STYLE` in its head, an `element` for each figure, and `script()`
 in a script element at its end.
@@ -10,15 +10,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from atonce.figures import player, vega
+from atonce.figures import vega
 from atonce.figures.labels import drawable
 from atonce.figures.style import DARK, LIGHT
 
 Spec = Mapping[str, Any]
 """A Vega-Lite chart as JSON has it."""
 
-_DRAW = (
-    """
+# A figure keeps in `drawn` the promise of what vegaEmbed gives: its controls wait for it.
+_DRAW = """
 const dark = matchMedia("(prefers-color-scheme: dark)");
 function draw(figure) {
   const data = JSON.parse(figure.querySelector("script").textContent);
@@ -33,12 +33,36 @@ function draw(figure) {
 function drawAll() { document.querySelectorAll("figure.heatmap").forEach(draw); }
 dark.addEventListener("change", drawAll);
 drawAll();
-"""
-    + player.SCRIPT
-)
 
-STYLE = (
-    """
+function setSignals(figure) {
+  for (const input of figure.querySelectorAll("input[data-signal]")) {
+    const stop = JSON.parse(input.dataset.stops)[input.value];
+    figure.querySelector(`output[for="${input.id}"]`).textContent = `${stop} of ${input.dataset.last}`;
+    input.setAttribute("aria-valuetext", `${stop} of ${input.dataset.last}`);
+    figure.drawn?.then(({view}) => view.signal(input.dataset.signal, stop).runAsync());
+  }
+}
+function play(figure, button) {
+  const input = document.getElementById(button.getAttribute("aria-controls"));
+  const stop = () => { clearInterval(button.timer); button.timer = null; button.textContent = "Play"; };
+  if (button.timer) { stop(); return; }
+  if (input.value === input.max) input.value = 0;
+  button.textContent = "Pause";
+  const step = () => {
+    input.value = Number(input.value) + 1;
+    setSignals(figure);
+    if (input.value === input.max) stop();
+  };
+  button.timer = setInterval(step, Math.max(60, 9000 / input.max));
+}
+for (const figure of document.querySelectorAll("figure.heatmap")) {
+  figure.addEventListener("input", () => setSignals(figure));
+  for (const button of figure.querySelectorAll("button[data-play]"))
+    button.addEventListener("click", () => play(figure, button));
+}
+"""
+
+STYLE = """
 figure.heatmap { margin: 0 0 2rem; }
 figure.heatmap .drawing { overflow-x: auto; }
 figure.heatmap .tables { overflow-x: auto; }
@@ -51,9 +75,15 @@ figure.heatmap tbody th { text-align: start; }
 figure.heatmap td { text-align: end; font-variant-numeric: tabular-nums; }
 figure.heatmap .strongest { font-weight: 700; }
 figure.heatmap summary { cursor: pointer; }
+figure.heatmap .controls { display: flex; flex-wrap: wrap; align-items: center; gap: 0.75rem;
+  margin: 0.5rem 0; padding: 0.4rem 0; position: sticky; top: 0; z-index: 1;
+  background: var(--paper, Canvas); }
+figure.heatmap .controls label { display: contents; }
+figure.heatmap .controls input { flex: 1 1 12rem; max-width: 28rem; min-height: 1.75rem; }
+figure.heatmap .controls output { min-width: 5.5rem; font-variant-numeric: tabular-nums; }
+figure.heatmap .controls button { font: inherit; min-width: 5rem; padding: 0.3rem 0.8rem; cursor: pointer;
+  color: inherit; background: transparent; border: 1px solid currentColor; border-radius: 0.4rem; }
 """
-    + player.STYLE
-)
 
 _PAGE_STYLE = f"""
 :root {{ color-scheme: light dark; --paper: {LIGHT.background}; --ink: {LIGHT.ink}; --faint: {LIGHT.faint}; }}
@@ -111,9 +141,10 @@ def whole_page(title: str, facts: Sequence[tuple[str, str]], figure: str) -> str
 def element(light: Spec, dark: Spec, label: str, tables: str, controls: str = "") -> str:
     """A figure as an HTML element: its drawing, for `script` to fill, and its numbers as tables.
 
-    `light`, `dark`: the Vega-Lite chart for either kind of page. `label`: what it shows, for who cannot see
-    it. `tables`: the numbers, as HTML. `controls`: what sets the chart's parameters, of `player`.
+    `light`, `dark`: the Vega-Lite chart in either palette. `label`: the alternative text. `tables`: the
+    numbers, as HTML. `controls`: of the chart's parameters, made by `slider`.
     """
+    # The drawing is one picture to a screen reader: the tables have what is in it.
     return f"""<figure class="heatmap">
 <script type="application/json">{_figure_data(light, dark)}</script>
 {controls}
@@ -125,6 +156,21 @@ def element(light: Spec, dark: Spec, label: str, tables: str, controls: str = ""
 </div>
 </details>
 </figure>"""
+
+
+def slider(signal: str, name: str, stops: Sequence[int], *, at: int, plays: bool) -> str:
+    """A slider over `stops`, which sets the chart's parameter `signal`, with a button to play if it `plays`.
+
+    `name`: what it is called; `at`: the stop where it begins.
+    """
+    own = f"set-{signal}"
+    play = f'<button type="button" data-play aria-controls="{own}">Play</button>\n' if plays else ""
+    return f"""<div class="controls">
+{play}<label for="{own}">{html.escape(name)}</label>
+<input type="range" id="{own}" data-signal="{signal}" data-stops="{html.escape(json.dumps(list(stops)))}" \
+data-last="{stops[-1]}" min="0" max="{len(stops) - 1}" value="{stops.index(at)}">
+<output for="{own}" aria-live="off">{at} of {stops[-1]}</output>
+</div>"""
 
 
 @functools.cache

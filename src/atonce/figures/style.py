@@ -1,11 +1,11 @@
-"""How all figures look: their colours, on light and on dark paper, their fonts and their titles."""
+"""The style of all figures: colours, in light and dark, fonts and titles."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from atonce.figures import fonts
-from atonce.figures.labels import wrapped
+from atonce.figures.labels import LONGEST, Pixels, label, wrapped
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,17 @@ def headed(model: str, lines: Iterable[str], width: int) -> Any:
     """The title of a figure: the name of the model, and what is said of it, in lines of `width` pixels."""
     import altair as alt
 
-    per_line = max(90, int(width / 5.5))
+    per_line = max(90, int(width / 5.5))  # a letter of 11 pixels is about 5.5 wide
     subtitle = [line for text in lines for line in wrapped(text, per_line)]
     return alt.Title(wrapped(model, per_line), subtitle=subtitle)
+
+
+def panel_title(title: str, room_px: Pixels, *, end: str = "", offset: int = 6) -> Any:
+    """The title of a panel: as much of `title` as has room above it, and all of `end`."""
+    import altair as alt
+
+    # No narrower than a label: above a small map there is room beside it, too.
+    return alt.Title(label(title, max(LONGEST, room_px), 12) + end, fontSize=12, frame="group", offset=offset)
 
 
 def styled(chart: Any, palette: Palette) -> Any:

@@ -1,4 +1,4 @@
-"""Vega-Lite, which draws all figures, and its script for pages that load nothing."""
+"""Vega-Lite: charts as its JSON, and its script for offline pages."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from atonce.figures.drawing_process import SHARED
 
 def vega_lite_version() -> str:
     """The version of Vega-Lite that the installed Altair writes, such as "6.1"."""
+    # The drawing library has several: it must take the one that the chart was written for.
     import altair
 
     return ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])

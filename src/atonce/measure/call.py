@@ -1,4 +1,4 @@
-"""One call of a torch operation, with the shadows of what went in: what the rules are given."""
+"""One call of a torch operation, with the shadows of its arguments: the input of the rules."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from atonce.shapes import Bool, Int
 
 
 class Effect(NamedTuple):
-    """What a rule says of one call: how long the results waited, the call itself not counted."""
+    """What one call does, by its rule: how long the results waited, the call itself not counted."""
 
     shadows: Sequence[Int[Tensor, " channels *shape"]]
     """One for each tensor that came out, in order."""
@@ -33,7 +33,7 @@ class Effect(NamedTuple):
     loses: bool | None = None
     """Whether a mask that went in has closed nothing, and is lost. None: so it is if there was one."""
     wide: bool = False
-    """Whether all waits for all only because nobody looks closer."""
+    """Whether everything waits for everything only because it is not followed number by number."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Call:
         return self.outputs[0]
 
     def argument(self, place: int, name: str, default: Any = None) -> Any:
-        """An argument that may have been given by place or by name, or not at all."""
+        """An argument that may have been given by position or by name, or not at all."""
         return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
 
     def named(self, name: str, default: Any = None) -> Any:
@@ -72,13 +72,14 @@ class Call:
     @property
     def function(self) -> Callable[..., Any]:
         """The operation as one that writes over nothing, for any kind of arguments."""
+        # The packet, which chooses the overload anew: that of the call may write over its argument.
         found: Callable[..., Any] = getattr(getattr(torch.ops, self.operation.namespace), self.name)
         return found
 
     @cached_property
     def tensors(self) -> Sequence[Tensor]:
         """All tensors that went in."""
-        return [leaf for leaf in tree_leaves((self.args, self.kwargs)) if isinstance(leaf, Tensor)]
+        return tensors_in((self.args, self.kwargs))
 
     @property
     def read(self) -> Sequence[Tensor]:
@@ -163,6 +164,8 @@ class Call:
         return torch.tensor(value == number)
 
 
+# Of complex numbers: each half of a sum is made of one half of each term. As one number each, a half would
+# wait for all that the other waits for.
 _SUMS = {"add", "sub", "rsub"}
 _JOINS = {"cat", "stack", "copy", "_to_copy"}
 _BY_HALVES = _JOINS | {
@@ -179,6 +182,11 @@ def _is_complex(value: Any) -> bool:
 
 def _is_real(value: Any) -> bool:
     return value.imag == 0 if isinstance(value, complex) else not _is_complex(value)
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """All tensors in any nesting of tuples, lists and dicts, in order."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def base_name(operation: OpOverload) -> str:

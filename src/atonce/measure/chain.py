@@ -1,4 +1,4 @@
-"""Which operations a longest chain consists of, and where in the code they are."""
+"""The critical path: which operations a longest chain consists of, and where in the code they are."""
 
 import sys
 from dataclasses import dataclass
@@ -65,11 +65,11 @@ _NOT_THE_PROGRAM = (
     str(_PACKAGES / "jaxtyping"),
     "<@beartype",
 )
-"""Where files are whose code is not that of the program, but of those who run it and watch it."""
+"""Files that are not the program's: torch, this folder, and what checks shapes under test."""
 
 
 def called_from(operation: str) -> Step:
-    """The step that is being taken: the innermost code on the stack neither torch's nor of this folder."""
+    """The current step: the innermost code on the stack that is neither torch's nor of this folder."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_PROGRAM):
         frame = frame.f_back

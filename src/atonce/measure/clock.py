@@ -1,4 +1,4 @@
-"""The clock beside the counts: how long calls take, and what more processors are sure to give."""
+"""Timing beside the counts: how long calls take, and the speedup that more processors guarantee."""
 
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -11,7 +11,7 @@ Call = Callable[[], object]
 
 ROUNDS = 3
 _LONG = 1.0
-"""Seconds of a call that is not repeated in rounds."""
+"""Seconds of a call beyond which one round is enough."""
 
 
 def medians(calls: Sequence[Call], *, threads: int, seconds: float) -> list[float]:
@@ -22,6 +22,7 @@ def medians(calls: Sequence[Call], *, threads: int, seconds: float) -> list[floa
     """
     timers = [Timer("call()", globals={"call": call}, num_threads=threads) for call in calls]
     found: list[list[float]] = [[] for _ in calls]
+    # Rounds outside, calls inside: two that are compared are timed within the same moments.
     for _ in range(ROUNDS):
         for timer, times in zip(timers, found, strict=True):
             times.append(timer.blocked_autorange(min_run_time=seconds / ROUNDS).median)
@@ -35,7 +36,7 @@ def kept_bytes(call: Call) -> int:
     storages: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
+        storage = tensor.untyped_storage()  # by its address: several tensors that are kept may share one
         storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -45,7 +46,7 @@ def kept_bytes(call: Call) -> int:
 
 
 def sure_speedup(work: float, span: float, processors: int) -> float:
-    """How many times as fast as one processor so many are at least, if nothing but operations takes time.
+    """The speedup over one processor that is guaranteed, if nothing but operations takes time.
 
     They need no more than span + (work - span) / processors steps (Brent 1974, lemma 2); one
     needs `work`.

@@ -66,6 +66,7 @@ def growth(
     """
     calls = {}
     for length in lengths:
+        # No chain is followed: laws need the counts alone.
         calls[length] = work_span(
             function, make_inputs(length), paths=paths, follow=False, position_dim=position_dim
         )

@@ -1,12 +1,13 @@
-"""How much each output changes with each input, and whether it can: what the shadows are checked against."""
+"""How much each output changes with each input, and whether it can: a check of the shadows."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
+from atonce.measure.call import tensors_in
+from atonce.measure.tracer import along
 from atonce.seeds import torch_seed
 from atonce.shapes import Bool, Float
 
@@ -21,18 +22,18 @@ def influence(
     """
     given = inputs.detach().clone().requires_grad_()
     with torch.enable_grad():
-        output = _first(function(given))
+        output = tensors_in(function(given))[0]
     rows = torch.stack(
         [
             torch.autograd.grad(one, given, retain_graph=True, materialize_grads=True)[0]
             for one in output.flatten()
         ]
     )
-    length = inputs.shape[_dim(inputs, position_dim)] if inputs.dim() else 1
-    rows = rows.movedim(1 + _dim(inputs, position_dim), 1) if inputs.dim() else rows
+    length = inputs.shape[along(inputs, position_dim)] if inputs.dim() else 1
+    rows = rows.movedim(1 + along(inputs, position_dim), 1) if inputs.dim() else rows
     squares = rows.abs().square().reshape(len(rows), length, -1).sum(2)
     places = squares.view(*output.shape, length)
-    places = places.movedim(_dim(output, position_dim), 0) if output.dim() else places[None]
+    places = places.movedim(along(output, position_dim), 0) if output.dim() else places[None]
     return places.reshape(len(places), -1, length).sum(1).T.sqrt()
 
 
@@ -46,7 +47,7 @@ def influence_on(
     """
     given = inputs.detach().clone().requires_grad_()
     with torch.enable_grad():
-        chosen = _first(function(given))[:, position].flatten(1)
+        chosen = tensors_in(function(given))[0][:, position].flatten(1)
     squares = torch.zeros_like(inputs[0, :, 0])
     for one in chosen.unbind(1):
         gradient = torch.autograd.grad(one.sum(), given, retain_graph=True, materialize_grads=True)[0]
@@ -62,26 +63,19 @@ def reach(
     seed: int = 0,
 ) -> Bool[Tensor, "inputs outputs"]:
     """Whether each position of the output changes when one of the input is replaced by another vector."""
-    dim = _dim(inputs, position_dim)
+    dim = along(inputs, position_dim)
     draw = torch.Generator().manual_seed(torch_seed(seed))
     other = torch.randn(inputs.shape, generator=draw, dtype=inputs.dtype)
     other = torch.where(other == inputs, other + 1, other)  # the inputs may have been drawn the same way
-    before = _first(function(inputs))
+    # By comparing outputs, without gradients: also where a function has none, as argmax, or it vanishes.
+    before = tensors_in(function(inputs))[0]
     changed = []
     for position in range(inputs.shape[dim]):
         here = [slice(None)] * inputs.dim()
         here[dim] = slice(position, position + 1)
         perturbed = inputs.clone()
         perturbed[tuple(here)] = other[tuple(here)]
-        differs = _first(function(perturbed)) != before
-        places = differs.movedim(_dim(before, position_dim), 0) if before.dim() else differs[None]
+        differs = tensors_in(function(perturbed))[0] != before
+        places = differs.movedim(along(before, position_dim), 0) if before.dim() else differs[None]
         changed.append(places.reshape(len(places), -1).any(1))
     return torch.stack(changed)
-
-
-def _first(result: Any) -> Tensor:
-    return next(one for one in tree_leaves(result) if isinstance(one, Tensor))
-
-
-def _dim(tensor: Tensor, position_dim: int) -> int:
-    return min(position_dim, tensor.dim() - 1)

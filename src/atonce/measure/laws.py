@@ -1,4 +1,4 @@
-"""Laws of growth: which simple function of the length numbers follow, and how well."""
+"""Laws of growth: the simplest function of the length that counts follow, and how well."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ ORDERS: dict[LawName, str] = {
 }  # fmt: skip
 
 TOLERANCE = 0.02
-"""A law holds where no number is farther from it, as a share of the number."""
+"""A law holds if no count is farther from it than this share of the count."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ def law_of(values: Mapping[int, int | float | None]) -> Law:
     if len(counted) < 2:
         return Law(counted, None, (), math.nan)
     fits = {name: _fit(counted, name) for name in _TERMS}
+    # More terms fit whatever fewer fit: so the fewest terms count first, then the least error.
     within = [name for name, (factors, error) in fits.items() if error <= TOLERANCE and factors[0] >= 0]
     simplest = min((len(_TERMS[name]) for name in within), default=0)
     among = [name for name in within if len(_TERMS[name]) == simplest] or list(fits)

@@ -30,7 +30,7 @@ NOTHING = -(2**62)
 """The shadow of what depends on no input (in a path's channel: on nothing at the marked position)."""
 
 STEP = 2**32
-"""One step. What is below it is free for the name of the chain's last operation (`chain.py`)."""
+"""One step. The digits below it are free for the number of the chain's last operation (`chain.py`)."""
 
 
 class _Kept(NamedTuple):
@@ -61,15 +61,16 @@ class Shadows:
         """Which halves of complex numbers are asked for and written: real (0), imaginary (1), or both."""
 
     def of(self, tensor: Tensor) -> Int[Tensor, " channels *shape"]:
-        """The shadow of `tensor`: to be read only, or to be written with `write`.
+        """The shadow of `tensor`, for reading only; `write` changes it.
 
         A tensor that was never seen was there before the program began: an input or a weight, which waited
-        for nothing but can be anything. Not so truth values and what is far below zero, which say what may be
-        seen: these are constants. Of a sparse tensor each element waits for whatever any of it waits for.
+        for nothing but can be anything. But truth values and numbers far below zero are masks: constants. Of
+        a sparse tensor each element waits for whatever any of it waits for.
         """
         if tensor.layout is not torch.strided or tensor.is_nested:
             waited = torch.stack([self.of(part).flatten(1).amax(1) for part in parts(tensor) if part.numel()])
             return waited.amax(0).view(-1, *(1,) * tensor.dim()).expand(-1, *tensor.shape)
+        # By storage and not by tensor: a view, or `detach`, is another tensor of the same numbers.
         storage = tensor.untyped_storage()
         kept = self._kept.get(storage._cdata)
         if kept is None:
@@ -124,7 +125,7 @@ class Shadows:
             self.put_far(tensor, torch.tensor(False))
 
     def mark(self, tensor: Tensor, positions: Int[Tensor, "*shape"]) -> None:
-        """Make an input of `tensor`: it waited for nothing, and paths begin at its elements.
+        """Make `tensor` an input: it waited for nothing, and paths begin at its elements.
 
         Each in the channel of its position, counted from 0.
         """
@@ -134,7 +135,7 @@ class Shadows:
         self.write(tensor, shadow)
 
     def put_far(self, tensor: Tensor, where: Bool[Tensor, "*#shape"]) -> None:
-        """Take note where `tensor` is something plus a constant far from zero, and where it is not."""
+        """Record where `tensor` is something plus a constant far from zero, and where it is not."""
         storage = tensor.untyped_storage()
         kept = self._far.get(storage._cdata)
         if kept is None or kept.itemsize != tensor.itemsize:
@@ -142,7 +143,7 @@ class Shadows:
                 return
             far = torch.zeros((1, _elements(tensor)), dtype=torch.bool)
             kept = self._far[storage._cdata] = _Kept(StorageWeakRef(storage), tensor.itemsize, far)
-            if len(self._far) > 64:
+            if len(self._far) > 64:  # few tensors are masked: swept often enough to stay small
                 self._far = {key: one for key, one in self._far.items() if not one.alive.expired()}
         self._viewed(kept.shadow, tensor).copy_(where)
 
@@ -156,23 +157,24 @@ class Shadows:
         return self._viewed(kept.shadow, tensor)[0].clone()
 
     def put_choice(self, tensor: Tensor) -> None:
-        """Take note that `tensor` holds places, of which some are never named: a mask has closed them."""
+        """Record that `tensor` holds places, of which some are never named: a mask has closed them."""
         storage = tensor.untyped_storage()
         self._choices[storage._cdata] = StorageWeakRef(storage)
         if len(self._choices) > 64:
             self._choices = {key: one for key, one in self._choices.items() if not one.expired()}
 
     def is_choice(self, tensor: Tensor) -> bool:
-        """Whether it is, or is a view of one."""
+        """Whether `put_choice` was called with it, or with a tensor of the same storage."""
         if not self._choices or tensor.layout is not torch.strided:
             return False
         return tensor.untyped_storage()._cdata in self._choices
 
     def know(self, known: Int[Tensor, " channels"]) -> None:
-        """Take note of how long what Python has read had to wait.
+        """Record how long what Python has read had to wait.
 
         Tensors that are first seen from now on may have been made of it, if they were not there before.
         """
+        # Through gc, once: torch keeps no list of its tensors.
         if self._known is None:
             kinds = {Tensor, *_subclasses(Tensor)}
             for one in gc.get_objects():
@@ -182,7 +184,7 @@ class Shadows:
         self._known = known
 
     def share(self, tensor: Tensor) -> None:
-        """Take note that others may write to the memory of `tensor` what they have read."""
+        """Record that others may write what they have read to the memory of `tensor`."""
         for part in parts(tensor):
             storage = part.untyped_storage()
             self._shared[storage._cdata] = StorageWeakRef(storage)
@@ -310,6 +312,7 @@ _PARTS: dict[torch.layout, tuple[str, ...]] = {
 
 def aligned(*shadows: Int[Tensor, " channels *_"]) -> list[Int[Tensor, " channels *_"]]:
     """With as many dimensions each, so that torch's broadcasting does not mistake their channels."""
+    # torch aligns shapes at their ends; the channels stand in front.
     dims = max(one.dim() for one in shadows)
     return [one[:, *(None,) * (dims - one.dim())] for one in shadows]
 

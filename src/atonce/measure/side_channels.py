@@ -1,29 +1,34 @@
-"""What a program does beside torch's operations: it shows numbers, starts threads, has itself recorded."""
+"""Running a program while it is traced: fused kernels off, and what it does beside torch's operations.
+
+A dispatch mode sees neither numbers that leave torch, nor other threads and processes, nor a program that has
+itself compiled. So these are patched, followed or refused, while the program runs.
+"""
 
 import multiprocessing.pool
 import multiprocessing.process
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._ops import HigherOrderOperator
+from torch.distributions import Distribution
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.bias import CausalBias
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
-from torch.utils._pytree import tree_leaves
 
 from atonce.errors import AtonceError
+from atonce.measure.call import tensors_in
 from atonce.measure.rules.decompositions import run_by_body
-
-if TYPE_CHECKING:
-    from atonce.measure.tracer import OpTracer
+from atonce.measure.tracer import OpTracer
 
 _SHOWS = {
     Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.__repr__, Tensor.__format__,
@@ -41,7 +46,7 @@ class Readings(TorchFunctionMode):
 
     # `tolist` and `numpy` never reach the dispatcher, where the tracer is: only the Python function is seen.
 
-    def __init__(self, tracer: "OpTracer") -> None:
+    def __init__(self, tracer: OpTracer) -> None:
         super().__init__()
         self.tracer = tracer
 
@@ -61,9 +66,7 @@ class Readings(TorchFunctionMode):
                 self.tracer.show(*(one for one in args if isinstance(one, Tensor)))
         elif func in _MADE_OF_NUMBERS:
             with _disable_current_modes():
-                self.tracer.read(
-                    *(one for one in tree_leaves(args) if isinstance(one, Tensor) and one is not args[0])
-                )
+                self.tracer.read(*(one for one in tensors_in(args) if one is not args[0]))
         elif func in (torch.tensor_split, Tensor.tensor_split):  # looks, but where is read from a tensor
             return self.tracer.read_before(func, args, kwargs or {})
         elif func is F.one_hot:
@@ -72,18 +75,56 @@ class Readings(TorchFunctionMode):
 
 
 def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """F.one_hot as torch's compiler has it: without reading only to see whether the numbers are valid."""
-    if num_classes < 0:
+    """F.one_hot as torch's compiler has it: without reading only to check that the numbers are valid."""
+    # A read makes all that follows wait: the program would seem more sequential than it is.
+    if num_classes < 0:  # how many classes there are is in the numbers: it is read in any case
         return F.one_hot(tensor)
     return (tensor.unsqueeze(-1) == torch.arange(num_classes)).long()
 
 
 @contextmanager
-def side_channels_seen(tracer: "OpTracer") -> Iterator[None]:
-    """Within the block, `tracer` sees what is done in threads that begin there, and what is read.
+def tracing(tracer: OpTracer) -> Iterator[None]:
+    """Within the block, `tracer` sees all operations, and no fused kernel hides any from it."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack:
+        # A fused kernel is one operation to the dispatcher: a whole recurrent layer, or attention, would
+        # count as one step in which everything waits for everything. So it is to run as its parts.
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
+        torch.backends.mha.set_fastpath_enabled(False)
+        backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
+        for backend in backends:
+            stack.callback(_enable, backend, backend.enabled)
+            _enable(backend, False)
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        # Whether arguments are valid a program reads only to raise an error.
+        stack.callback(Distribution.set_default_validate_args, Distribution._validate_args)
+        Distribution.set_default_validate_args(False)
+        if "torch._dynamo" in sys.modules:  # what is compiled runs as it is written
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(_side_channels_seen(tracer))
+        try:
+            yield
+        except NotImplementedError as error:
+            raise AtonceError(
+                "the program calls what torch cannot run on this machine without compiling it",
+                why=str(error).strip().splitlines()[0],
+                fix="measure the same computation written with other operations, or without gradients",
+            ) from error
 
-    Raises AtonceError for what is done where it sees nothing: in other processes, and while torch records.
+
+def _enable(backend: Any, enabled: bool) -> None:
+    """Also where the program has frozen torch's flags (`torch.backends.disable_global_flags`)."""
+    with torch.backends.__allow_nonbracketed_mutation():
+        backend.enabled = enabled
+
+
+@contextmanager
+def _side_channels_seen(tracer: OpTracer) -> Iterator[None]:
+    """Within the block, `tracer` sees the threads that begin there, and what is read.
+
+    Raises AtonceError for what happens where it sees nothing: in other processes, and while torch records.
     """
+    # Refused and not ignored: a count without what another process computed would be wrong in silence.
     with ExitStack() as stack:
         stack.enter_context(tracer)
         stack.enter_context(Readings(tracer))
@@ -96,6 +137,7 @@ def side_channels_seen(tracer: "OpTracer") -> Iterator[None]:
                 tracer.show(tensor)
             return to_dlpack(tensor)
 
+        # A function of C, which calls no `__torch_function__`.
         _patch(stack, torch.utils.dlpack, "to_dlpack", shown)
         _patch(stack, CausalBias, "__new__", _unseen)
         try:
@@ -111,16 +153,17 @@ def side_channels_seen(tracer: "OpTracer") -> Iterator[None]:
                 ) from error
             raise
         finally:
-            tracer.over = True
+            tracer.over = True  # a thread that the program began may go on: it counts no more
 
 
 def _unseen(cls: type, *_: Any, **__: Any) -> Any:
-    """A tensor of a class of its own, which torch cannot make of one that anybody has seen."""
+    """A tensor of a class of its own, which torch cannot make of a traced one."""
     with _disable_current_modes():
         return Tensor.__new__(cls)
 
 
 def _patch(stack: ExitStack, owner: Any, name: str, new: Any) -> None:
+    # From `vars`, not getattr: it is put back as it was, a static method, or inherited and not there at all.
     if name in vars(owner):
         stack.callback(setattr, owner, name, vars(owner)[name])
     else:
@@ -128,8 +171,8 @@ def _patch(stack: ExitStack, owner: Any, name: str, new: Any) -> None:
     setattr(owner, name, new)
 
 
-def _follow_threads(stack: ExitStack, tracer: "OpTracer") -> None:
-    """What is begun in threads that are traced is traced in its own."""
+def _follow_threads(stack: ExitStack, tracer: OpTracer) -> None:
+    """Trace the threads that traced threads begin."""
     traced = {threading.get_ident()}
 
     def carried(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -164,6 +207,8 @@ def _follow_threads(stack: ExitStack, tracer: "OpTracer") -> None:
     _patch(stack, threading.Thread, "start", started)
     _patch(stack, ThreadPoolExecutor, "submit", submitted)
 
+    # The one method that all ways of giving work to a pool call. Threads that were there before belong to
+    # nobody that is traced: what they compute would go unseen.
     checked = multiprocessing.pool.Pool._check_running  # type: ignore[attr-defined]
 
     def used(pool: Any) -> None:
@@ -175,7 +220,7 @@ def _follow_threads(stack: ExitStack, tracer: "OpTracer") -> None:
 
 
 def _refuse_processes(stack: ExitStack) -> None:
-    here = threading.get_ident()
+    here = threading.get_ident()  # other threads of the process, a server's, may start what they like
 
     def refusing(begin: Callable[..., Any]) -> Callable[..., Any]:
         def begun(*args: Any) -> Any:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch._C import DisableTorchFunction
 from torch.utils._python_dispatch import _disable_current_modes
-from torch.utils._pytree import tree_leaves
 
+from atonce.measure.call import tensors_in
 from atonce.measure.shadows import FIRST_PATH, NOTHING, STEP, UNIT, Shadows
-from atonce.measure.tracer import OpTracer, tracing
+from atonce.measure.side_channels import tracing
+from atonce.measure.tracer import OpTracer, along
 from atonce.shapes import Bool, Int
 
 Part = nn.Module | MethodType
@@ -62,8 +63,8 @@ def ticks(
         seen.setdefault(name, []).extend(_latest(shadows, _placed(output, position_dim)))
 
     with _seeing(parts, see), tracing(tracer):
-        result = _first(function(*arguments))
-    last = _latest(shadows, _along(result, position_dim))
+        result = tensors_in(function(*arguments))[0]
+    last = _latest(shadows, result.movedim(along(result, position_dim), 0))
     return Ticks({name: tuple(found) for name, found in seen.items()}, dict(runs), tuple(last), tracer.span)
 
 
@@ -85,6 +86,7 @@ def cones(
     def count(name: str, output: Tensor) -> None:
         lengths[name] += _placed(output, position_dim).shape[0]
 
+    # Run twice: how many channels there must be is known when all parts have run once.
     with torch.random.fork_rng(devices=[]), _seeing(parts, count):
         function(*arguments)
     ends = dict(zip(lengths, torch.tensor(list(lengths.values())).cumsum(0).tolist(), strict=True))
@@ -99,9 +101,10 @@ def cones(
             free[name] += 1
         shadows.write(output, shadow)
 
+    # Marked where a part ends: from there on the channel of a position says what it goes into.
     with _seeing(parts, mark), tracing(OpTracer(shadows)):
-        result = _first(function(*arguments))
-    reached = shadows.of(result)[FIRST_PATH:].movedim(1 + min(position_dim, result.dim() - 1), 1)
+        result = tensors_in(function(*arguments))[0]
+    reached = shadows.of(result)[FIRST_PATH:].movedim(1 + along(result, position_dim), 1)
     inside = (reached != NOTHING).flatten(2).any(2)
     return {name: inside[starts[name] : ends[name]] for name in lengths}
 
@@ -116,14 +119,6 @@ def _latest(shadows: Shadows, places: Tensor) -> list[int]:
 def _placed(output: Tensor, dim: int, dims: int | None = None) -> Tensor:
     """What a part gives, position by position. `dims`: of the output, where more were added behind."""
     return output.movedim(dim, 0) if (output.dim() if dims is None else dims) > dim + 1 else output[None]
-
-
-def _along(result: Tensor, dim: int) -> Tensor:
-    return result.movedim(min(dim, result.dim() - 1), 0)
-
-
-def _first(result: Any) -> Tensor:
-    return next(one for one in tree_leaves(result) if isinstance(one, Tensor))
 
 
 @contextmanager
@@ -149,9 +144,10 @@ def _shown(
             result = own(*args, **kwargs)
         finally:
             running.pop()
+        # Only the outermost: `forward` may call `step`, and a subclass its parent's `forward`.
         if not running:
             with DisableTorchFunction(), _disable_current_modes():  # to look is no part of the program
-                see(name, _first(result))
+                see(name, tensors_in(result)[0])
         return result
 
     setattr(owner, method, shown)

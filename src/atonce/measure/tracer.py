@@ -1,31 +1,28 @@
-"""Run a program and see, number by number, what waits for what.
+"""Tracing: what waits for what in a program, number by number, while it runs.
 
 A dispatch mode sits below autograd: it sees the backward pass too, and fused functions as torch runs them.
 """
+# Not a graph of torch.fx or torch.export: these fix the branches and loops that depend on numbers, and not
+# every program can be made into one.
 
 import math
-import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch._ops import HigherOrderOperator, OpOverload
-from torch.distributions import Distribution
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import (
     TorchDispatchMode,
     _disable_current_modes,
     is_traceable_wrapper_subclass_type,
 )
-from torch.utils._pytree import tree_leaves
 
 from atonce.errors import AtonceError
-from atonce.measure.call import Call, Effect, base_name
+from atonce.measure.call import Call, Effect, base_name, tensors_in
 from atonce.measure.chain import Chains, called_from
 from atonce.measure.rules import masks, reductions
 from atonce.measure.rules.decompositions import decomposed, run_by_body
@@ -44,23 +41,22 @@ from atonce.measure.shadows import (
     latest,
     parts,
 )
-from atonce.measure.side_channels import side_channels_seen
 from atonce.shapes import Int
 
 _READS = {
     "_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique_dim",
     "unique_consecutive", "_unique2", "_unique", "bincount", "_pack_padded_sequence",
 }  # fmt: skip
-"""Operations after which Python knows a number, and may do something else because of it: also of what shape
-the results are."""
+"""Operations after which Python knows a number, and may act on it: also a shape that depends on numbers."""
 
 
 _OF_PYTHON = {"full", "scalar_tensor", "lift_fresh", "fill", "new_full", "full_like"}
-"""Operations that make a tensor of Python's numbers."""
+"""Operations that make a tensor of Python's numbers. These may have been read from a tensor before: then the
+result is no constant."""
 
 
 class OpTracer(TorchDispatchMode):
-    """Sees every operation of a program; what was found is in its attributes.
+    """Sees every operation of a program; the counts are its attributes.
 
     What Python reads from a tensor, everything after it waits for: the program could not go on before.
     """
@@ -113,7 +109,7 @@ class OpTracer(TorchDispatchMode):
         """Run the operation, and let its results' shadows fall."""
         kwargs = dict(kwargs or {})
         if isinstance(func, HigherOrderOperator):
-            with self:
+            with self:  # torch has taken the mode off while it is here
                 return run_by_body(func, args, kwargs)
         if self.over:
             return func(*args, **kwargs)
@@ -128,6 +124,7 @@ class OpTracer(TorchDispatchMode):
         if func.namespace == "prim":  # what a tensor is, no numbers
             return func(*args, **kwargs)
         plan = _plan(func)
+        # Its parts come by one after another: closer than any rule for the whole could be.
         if plan.simpler is not None:
             with self:
                 return plan.simpler(*args, **kwargs)
@@ -135,7 +132,7 @@ class OpTracer(TorchDispatchMode):
             return func(*args, **kwargs)
         before = self._as_they_were(func, args)  # what is written over is part of what the results wait for
         result = func(*args, **kwargs)
-        leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        leaves = tensors_in(result)
         outputs = [part for leaf in leaves for part in parts(leaf)]
         given = {key: value for key, value in kwargs.items() if key not in plan.out}
         call = Call(func, before, given, outputs, self.shadows)
@@ -174,7 +171,7 @@ class OpTracer(TorchDispatchMode):
             self.shadows.half = None
 
     def read_before(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Run what reads where to look, so that what is seen there waits for it."""
+        """Run what reads places from a tensor, and make its results wait for that tensor."""
         places = [one for one in (*args[1:], *kwargs.values()) if isinstance(one, Tensor)]
         result = func(*args, **kwargs)
         if places:
@@ -185,7 +182,8 @@ class OpTracer(TorchDispatchMode):
         return result
 
     def _waited(self, call: Call, plan: "_Plan", *, sparse: bool) -> Effect:
-        """What the rule of the operation says; the worst where there is none, or where it does not fit."""
+        """The effect by the rule of the operation; the worst case where there is none, or it does not fit."""
+        # The worst case and never the best: a span may then be too long, but not too short, and it is named.
         if plan.rule is not None and not sparse:
             try:
                 waited = plan.rule(call)
@@ -215,7 +213,7 @@ class OpTracer(TorchDispatchMode):
         return any(one is not None and bool(one.any()) for one in far)
 
     def read(self, *tensors: Tensor) -> None:
-        """Take note that Python has read these. Constants, such as a mask, it would have known anyway."""
+        """Record that Python has read these. Constants, such as a mask, are known anyway."""
         waited = [reductions.all_of(self.shadows.of(tensor)) for tensor in tensors]
         if all(bool(is_constant(one)) for one in waited):
             return
@@ -224,7 +222,7 @@ class OpTracer(TorchDispatchMode):
         self.shadows.know(self._read)
 
     def show(self, *tensors: Tensor) -> None:
-        """Take note that Python has read these, and may write to their memory."""
+        """Record that Python has read these, and may write to their memory."""
         for tensor in tensors:
             try:
                 self.read(tensor)
@@ -241,10 +239,11 @@ class OpTracer(TorchDispatchMode):
 
     def _written(self, func: OpOverload, args: Sequence[Any]) -> list[Tensor]:
         """The tensors that were written over."""
-        leaves = tree_leaves([one for place, one in enumerate(args) if place in _plan(func).written])
-        return [part for leaf in leaves if isinstance(leaf, Tensor) for part in parts(leaf)]
+        written = [one for place, one in enumerate(args) if place in _plan(func).written]
+        return [part for leaf in tensors_in(written) for part in parts(leaf)]
 
     def _copy(self, value: Any) -> Any:
+        # With its shadow: `a.add_(b)` waits for what `a` was, which is gone once it has run.
         if not isinstance(value, Tensor) or value.layout is not torch.strided:
             return value
         copy = value.detach().clone()
@@ -257,11 +256,11 @@ class OpTracer(TorchDispatchMode):
         return copy
 
     def _floor(self, dims: int) -> Int[Tensor, " channels *ones"]:
-        """What Python has read, to be laid over a shadow of so many dimensions."""
+        """What Python has read, to be broadcast over a shadow of so many dimensions."""
         return self._read.view(-1, *(1,) * dims)
 
     def _count(self, call: Call, waited: Effect) -> None:
-        if waited.joined is None:
+        if waited.joined is None:  # moving numbers is neither work nor a step, as in Table 1 of Vaswani 2017
             return
         self.operations += 1
         self.work += call.output.numel() * waited.joined if waited.work is None else waited.work
@@ -270,7 +269,7 @@ class OpTracer(TorchDispatchMode):
     def _after(
         self, call: Call, shadow: Int[Tensor, " channels *shape"], joined: int | None, depth: int | None
     ) -> Int[Tensor, " channels *shape"]:
-        """The shadow when the call itself has taken its steps."""
+        """The shadow after the steps of the call itself."""
         floor = self._floor(shadow.dim() - 1)
         constant = is_constant(shadow)
         if call.name in _OF_PYTHON and self.reads and call.output.dtype != torch.bool:
@@ -278,6 +277,7 @@ class OpTracer(TorchDispatchMode):
         shadow = torch.where(constant, NOTHING, later(shadow, floor))
         if joined is None:
             return shadow
+        # Negated in the channels of paths, where the greater number is the shorter chain (`shadows`).
         steps = torch.full((self.shadows.channels,), -STEP)
         steps[UNIT] = STEP
         steps[PRAM] = STEP * (1 + math.ceil(math.log2(max(1, joined))) if depth is None else depth)
@@ -289,42 +289,6 @@ class OpTracer(TorchDispatchMode):
         return after
 
 
-@contextmanager
-def tracing(tracer: OpTracer) -> Iterator[None]:
-    """Within the block, `tracer` sees all operations, and no fused kernel hides any from it."""
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    with ExitStack() as stack:
-        # A fused kernel is one operation to the dispatcher: a whole recurrent layer, or attention, would
-        # count as one step in which everything waits for everything. So it is to run as its parts.
-        stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
-        torch.backends.mha.set_fastpath_enabled(False)
-        backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
-        for backend in backends:
-            stack.callback(_enable, backend, backend.enabled)
-            _enable(backend, False)
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        # Whether arguments are valid a program reads only to raise an error.
-        stack.callback(Distribution.set_default_validate_args, Distribution._validate_args)
-        Distribution.set_default_validate_args(False)
-        if "torch._dynamo" in sys.modules:  # what is compiled runs as it is written
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(side_channels_seen(tracer))
-        try:
-            yield
-        except NotImplementedError as error:
-            raise AtonceError(
-                "the program calls what torch cannot run on this machine without compiling it",
-                why=str(error).strip().splitlines()[0],
-                fix="measure the same computation written with other operations, or without gradients",
-            ) from error
-
-
-def _enable(backend: Any, enabled: bool) -> None:
-    """Also where the program has frozen torch's flags (`torch.backends.disable_global_flags`)."""
-    with torch.backends.__allow_nonbracketed_mutation():
-        backend.enabled = enabled
-
-
 def _any_sparse(values: Sequence[Any]) -> bool:
     return any(
         value.layout is not torch.strided if isinstance(value, Tensor)
@@ -334,22 +298,22 @@ def _any_sparse(values: Sequence[Any]) -> bool:
 
 
 class _Plan(NamedTuple):
-    """What is to be done about an operation, whenever it is called."""
+    """What is done with an operation, whenever it is called."""
 
     simpler: Callable[..., Any] | None
     """The simpler operations it stands for, each of which is seen; None if it is to run itself."""
     is_view: bool
-    """Whether the results are the arguments, looked at otherwise. They have their shadows already."""
+    """Whether the results are views of the arguments. They have their shadows already."""
     rule: Rule | None
     reads: bool
-    """Whether the program knows its arguments afterwards."""
+    """Whether the program knows numbers of its arguments afterwards."""
     written: frozenset[int]
     """The places of arguments that are written over."""
     out: frozenset[str]
     """The names of arguments that are there to be written to."""
 
 
-@cache
+@cache  # a training step calls a few dozen operations thousands of times
 def _plan(func: OpOverload) -> _Plan:
     """Where torch itself takes an operation apart, so do we; else only where no rule describes it."""
     rule, reads, schema = rule_for(func), base_name(func) in _READS, func._schema

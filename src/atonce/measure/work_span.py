@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
+from atonce.measure.call import tensors_in
 from atonce.measure.chain import Chains, Step
 from atonce.measure.shadows import FIRST_PATH, Shadows
-from atonce.measure.tracer import OpTracer, along, shadow_paths, tracing
+from atonce.measure.side_channels import tracing
+from atonce.measure.tracer import OpTracer, along, shadow_paths
 from atonce.seeds import torch_seed
 from atonce.shapes import Float
 
@@ -48,6 +49,7 @@ class WorkSpan:
     @property
     def parallelism(self) -> float:
         """How many processors could be kept busy: work by span (in PRAM steps)."""
+        # Not by the unit span: there a sum of any length is one step, and would keep any number busy.
         return self.work / max(1, self.span_pram)
 
     @property
@@ -85,22 +87,24 @@ def work_span(
     chain. `seed`: of torch's random numbers, while it runs.
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    first = next((one for one in tree_leaves(arguments) if isinstance(one, Tensor)), None)
+    first = next(iter(tensors_in(arguments)), None)
     marked = None
     if paths and first is not None and first.dim() and first.numel():
         dim = along(first, position_dim)
         marked = torch.arange(first.shape[dim]).view(-1, *(1,) * (first.dim() - 1 - dim)).expand(first.shape)
+    # A channel for each position of the input: what paths cost in memory, whatever the program does.
     shadows = Shadows(FIRST_PATH + (0 if marked is None else int(marked.max()) + 1))
     if marked is not None and first is not None:
         shadows.mark(first, marked)
     chains = Chains() if follow else None
     tracer = OpTracer(shadows, chains)
+    # The caller's random numbers stay as they were: to measure a model must not change its training.
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which without a GPU takes note of the whole stack for each kind of them.
         torch.default_generator.manual_seed(torch_seed(seed))
         with tracing(tracer):
             result = function(*arguments)
-    output = next((one for one in tree_leaves(result) if isinstance(one, Tensor)), None)
+    output = next(iter(tensors_in(result)), None)
     return WorkSpan(
         work=tracer.work,
         products=tracer.products,
@@ -118,4 +122,4 @@ def work_span(
 def _distances(tracer: OpTracer, output: Tensor, dim: int) -> Float[Tensor, "inputs outputs"]:
     # What the program does with what it has read, such as to choose what to give back, waits for it, too.
     steps = shadow_paths(tracer.shadows, output, along(output, dim), tracer.known)
-    return torch.where(steps < 0, torch.inf, steps.double())
+    return torch.where(steps < 0, torch.inf, steps.double())  # -1: no chain leads there

@@ -1,4 +1,4 @@
-"""The REST interface: what can be asked, and what is answered."""
+"""The REST interface: the app, put together of its routes."""
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
@@ -47,7 +47,7 @@ def build_app(
     token: str | None = None,
     hosts: Collection[str] | None = None,
 ) -> ASGIApp:
-    """The app. `token`: what requests must know, if anything. `hosts`: names it goes by; None for any."""
+    """The app. `token`: bearer token that requests must send, if any. `hosts`: allowed names; None: any."""
     limits = limits or Limits()
     # An image reader has no limits of its own to fit: it is not served over REST.
     for one in models.by_name.values():
@@ -63,8 +63,9 @@ def build_app(
         cleanup=give_memory_back,
     )
 
+    # The thread of the models lives as long as the app: at the end it finishes all that was accepted.
     @asynccontextmanager
-    async def working(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with batcher:
             yield
 
@@ -72,32 +73,13 @@ def build_app(
         title="atonce",
         version=atonce.__version__,
         summary="Trained sequence models: translate, summarize, classify, and see what they look at.",
-        lifespan=working,
-        docs_url=None,  # they would be loaded from elsewhere
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere; the page has its own at /docs
         redoc_url=None,
         responses={500: {"model": FaultMessage, "description": "An internal error."}},
     )
     dispatcher = Dispatcher(batcher, limits)
-
-    @app.get("/v1/models", responses={401: REFUSALS[401]})
-    async def list_models() -> ModelsResponse:
-        """The models that are served."""
-        return ModelsResponse(models=[one.message() for one in models.by_name.values()])
-
-    @app.get("/health", responses={503: {"model": FaultMessage, "description": "The models do not answer."}})
-    async def health() -> HealthResponse:
-        """That the server is there, and the thread that the models run on."""
-        if not batcher.is_alive:
-            raise models_unavailable()
-        return HealthResponse(status="ok", waiting=batcher.waiting)
-
-    @app.get("/metrics", response_class=PlainTextResponse, responses={401: REFUSALS[401]})
-    async def metrics() -> Response:
-        """Counts and times, as Prometheus reads them."""
-        return Response(
-            counts.text(lambda: batcher.waiting), media_type="text/plain; version=0.0.4; charset=utf-8"
-        )
-
+    app.include_router(_status_routes(models, batcher, counts))
     for routes in (translate_routes, classify_routes, inspect_routes):
         app.include_router(routes(models, dispatcher))
     app.include_router(run_routes(models.folders, dispatcher))
@@ -106,7 +88,38 @@ def build_app(
     _describe_limits(app, limits)
     # Around the framework, and not inside it as its middlewares are: so that its own failures are seen, too.
     guarded = GuardMiddleware(app, limits=limits, token=token, hosts=hosts)
+    # Metrics are outside of the guard, to count what it refuses; all within HEAD, to see a GET.
     return HeadMiddleware(MetricsMiddleware(guarded, metrics=counts))
+
+
+def _status_routes(models: ModelRegistry, batcher: Batcher, counts: Metrics) -> APIRouter:
+    """What is served, and how the server is."""
+    router = APIRouter()
+
+    @router.get("/v1/models", responses={401: REFUSALS[401]})
+    async def list_models() -> ModelsResponse:
+        """The models that are served."""
+        return ModelsResponse(models=[one.message() for one in models.by_name.values()])
+
+    # That the event loop answers is not enough: without the thread of the models nothing would be translated.
+    @router.get(
+        "/health", responses={503: {"model": FaultMessage, "description": "The models do not answer."}}
+    )
+    async def health() -> HealthResponse:
+        """Whether the server answers, and the thread that the models run on is alive."""
+        if not batcher.is_alive:
+            raise models_unavailable()
+        return HealthResponse(status="ok", waiting=batcher.waiting)
+
+    @router.get("/metrics", response_class=PlainTextResponse, responses={401: REFUSALS[401]})
+    async def metrics() -> Response:
+        """Counts and times, in the text format of Prometheus."""
+        # The version is that of the text format that prometheus_client writes.
+        return Response(
+            counts.text(lambda: batcher.waiting), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+    return router
 
 
 def _answer_errors(app: FastAPI) -> None:
@@ -120,11 +133,12 @@ def _answer_errors(app: FastAPI) -> None:
     async def of_ours(_: Request, error: HTTPError) -> JSONResponse:
         return answer(error)
 
-    # What search and explanations refuse (a layer that there is not, …) is a mistake of who asked.
+    # What search and explanations refuse (a layer that there is not, …) is a mistake in the request: 422.
     @app.exception_handler(AtonceError)
     async def of_models(_: Request, error: AtonceError) -> JSONResponse:
         return answer(unprocessable(error.what, why=error.why, fix=error.fix))
 
+    # pydantic's own form repeats the input, of any size, and has no fix.
     @app.exception_handler(RequestValidationError)
     async def of_fields(_: Request, error: RequestValidationError) -> JSONResponse:
         return answer(of_validation(error, known))
@@ -138,6 +152,7 @@ def _answer_errors(app: FastAPI) -> None:
     async def of_nobody(_: Request, error: ClientDisconnected) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
+    # Starlette raises it again once it is answered, so that the server's log has the traceback.
     @app.exception_handler(Exception)
     async def of_bugs(_: Request, error: Exception) -> JSONResponse:
         return answer(internal_error())
@@ -152,7 +167,8 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
     most = {"maxItems": limits.texts_of_a_request}
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is not None:  # FastAPI keeps it: as it was described below
+        # FastAPI keeps the schema: written a second time, each description would have its sentence twice.
+        if app.openapi_schema is not None:
             return app.openapi_schema
         schema = described()
         # By the names of fields: pydantic cannot know the limits, which are those of this one server.
@@ -176,7 +192,7 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
 
 def _describe_costs(schema: dict[str, Any], limits: Limits) -> None:
     """Say what cannot be checked without the model: how many tokens, how much work, how much memory."""
-    looked = f"At most {limits.looked:,} tokens of the model's, the end included (--max-looked)."
+    inspected = f"At most {limits.inspected:,} tokens of the model's, the end included (--max-inspected)."
     long = f"At most {limits.tokens:,} tokens of the model's each (--max-tokens)"
     work = f"the tokens of all times the outputs of each at most {limits.work:,} (--max-work)."
     memory = f"The estimate of what the request needs is at most {limits.memory:,} MB (--max-memory)."
@@ -185,11 +201,16 @@ def _describe_costs(schema: dict[str, Any], limits: Limits) -> None:
             continue
         fields = message["properties"]
         if name == "TextRequest":
-            said = {"texts": f"{long}; {work}", "attention": looked, "alignment": looked}
+            said = {"texts": f"{long}; {work}", "attention": inspected, "alignment": inspected}
         elif name == "LookRequest":
-            said = {"text": f"{long}; what is read at once: {looked}", "target": looked, "prefix": looked}
+            # Of a text in segments nothing is inspected: there only --max-tokens counts.
+            said = {
+                "text": f"{long}; what is read at once: {inspected}",
+                "target": inspected,
+                "prefix": inspected,
+            }
         else:
-            said = {field: looked for field in ("text", "target", "prefix") if field in fields}
+            said = {field: inspected for field in ("text", "target", "prefix") if field in fields}
         for field, sentence in said.items():
             fields[field]["description"] = f"{fields[field].get('description', '')} {sentence}".strip()
         message["description"] = f"{message.get('description', '')} {memory}".strip()

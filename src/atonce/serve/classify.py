@@ -1,4 +1,4 @@
-"""Labelling texts and images. Images come as picture files in base64."""
+"""Classifying texts and images. Images come as picture files in base64."""
 
 import asyncio
 import base64
@@ -29,14 +29,14 @@ _BASE64 = str.maketrans("-_", "+/", " \t\r\n")
 
 
 def classify_routes(models: ModelRegistry, dispatcher: Dispatcher) -> APIRouter:
-    """What gives labels."""
+    """The route for classification."""
     router = APIRouter(responses=REFUSALS, route_class=JsonRoute)
     limits = dispatcher.limits
     inputs = ImageInputs(limits)
 
     @router.post("/v1/classify")
     async def classify(body: ClassifyRequest, request: Request) -> ClassifyResponse:
-        """Label texts, or images, each by itself."""
+        """Classify texts, or images, each by itself."""
         served = models.choose(body.model, "classification")
         job, shape = ClassifyJob(served.classifier), served.classifier.io_spec.source
         if isinstance(shape, ImageShape):
@@ -45,11 +45,12 @@ def classify_routes(models: ModelRegistry, dispatcher: Dispatcher) -> APIRouter:
         else:
             texts = _wanted(body.texts, "texts", served.name, instead=body.images)
             check_texts(texts, limits)
+            # By characters: near enough for a priority, and no text is tokenized twice.
             answer = dispatcher.submit(job, texts, work=sum(map(len, texts)) // CHARACTERS_PER_TOKEN)
         return ClassifyResponse(model=served.name, labels=await dispatcher.in_time(request, answer))
 
     async def of_images(job: ClassifyJob, files: Sequence[str], shape: ImageShape) -> list[Any]:
-        # To read them is part of the request's time.
+        # To read them is part of the request's time. Its work: a token for each column of pixels.
         images = await inputs.images(files, shape)
         return await dispatcher.submit(job, images, work=shape.width * len(files))
 
@@ -68,7 +69,7 @@ class ClassifyJob:
 
 
 def _wanted(given: list[str] | None, name: str, model: str, *, instead: object) -> list[str]:
-    """What a model reads. Raises HTTPError if it was not given, or something else beside it."""
+    """What a model reads. Raises HTTPError if it is missing, or something else was given as well."""
     if given is None or instead is not None:
         raise unprocessable(
             f"{name} is missing" if given is None else f"there is more than {name}",
@@ -79,9 +80,9 @@ def _wanted(given: list[str] | None, name: str, model: str, *, instead: object) 
 
 
 class ImageInputs:
-    """Reads pictures aside of the event loop: small ones as they come, large ones a request at a time.
+    """Decodes pictures outside of the event loop: small ones as they come, large ones a request at a time.
 
-    So no more than one large picture is in memory, decoded.
+    So no more than one large picture is decoded in memory at a time.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -113,6 +114,7 @@ class ImageInputs:
 
     def _files(self, contents: Sequence[str], stopped: Event) -> tuple[list[bytes], int]:
         """The files, and how many pixels they have in all, as their heads say."""
+        # A file of a few kilobytes can hold enough pixels to fill the memory.
         files: list[bytes] = []
         pixels = 0
         for number, content in enumerate(contents, start=1):
@@ -131,7 +133,7 @@ class ImageInputs:
                 raise unprocessable(
                     f"image {number} would take about {needed / MB:,.0f} MB",
                     why=f"a request may take {self._limits.memory:,} MB here (--max-memory)",
-                    fix="make it smaller: models look at some thousand pixels",
+                    fix="make it smaller: models read some thousand pixels",
                 )
         return files, pixels
 
@@ -149,18 +151,20 @@ def _images(
 def _file(content: str, number: int) -> bytes:
     """The file that is in base64. Raises HTTPError if it is not.
 
-    Its lines may be broken, its two last signs those for URLs, its padding missing (RFC 4648), and it may
-    be a data: URL: none of these can mean anything else.
+    It may have line breaks, the alphabet for URLs, no padding (RFC 4648), or be a data: URL: none of these
+    can mean anything else.
     """
+    # Only the first characters: a comma is looked for in all of a text of many megabytes otherwise.
     head, comma, signs = content[:200].partition(",")
     if comma and head.startswith("data:") and head.endswith(";base64"):
         content = content[len(head) + 1 :]
     signs = content.translate(_BASE64).rstrip("=")
     try:
+        # `validate`: without it Python skips other characters, and another picture would be read.
         return base64.b64decode(signs + "=" * (-len(signs) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise unprocessable(
             f"image {number} is not base64",
-            why="it has other signs than base64 has, or is cut short",
+            why="it has characters that base64 does not have, or is cut short",
             fix="encode the bytes of a picture file in base64",
         ) from None

@@ -1,4 +1,5 @@
-"""Refusals: each says what happened, why, and what to do, as JSON."""
+"""Errors of the server: each says what happened, why, and what to do, as JSON."""
+# All in one place, so that what clients read has one tone, and each status one meaning.
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -12,12 +13,13 @@ from atonce.config import nearest
 from atonce.errors import AtonceError
 
 SHOWN = 100
-"""Characters of what was sent that an answer repeats at most."""
+"""Characters of a request that an answer repeats at most."""
 
 
 class FaultMessage(BaseModel):
     """Why a request was refused."""
 
+    # Not `json_format.Message`: that reads and writes JSON, and raises these errors itself.
     model_config = ConfigDict(use_attribute_docstrings=True, frozen=True)
 
     what: str
@@ -29,7 +31,7 @@ class FaultMessage(BaseModel):
 
 
 class HTTPError(AtonceError):
-    """A refusal, with the status and the headers it is sent with."""
+    """An error with the status and the headers it is sent with."""
 
     def __init__(
         self, status: HTTPStatus, what: str, *, why: str, fix: str, headers: Mapping[str, str] | None = None
@@ -40,7 +42,7 @@ class HTTPError(AtonceError):
 
 
 def message_of(error: AtonceError) -> FaultMessage:
-    """The three lines of any of our errors."""
+    """The three lines of an error, as they are sent."""
     # An unpaired surrogate, which UTF-8 cannot hold, is spelt out, as the error may repeat what was sent.
     what, why, fix = (
         line.encode(errors="backslashreplace").decode() for line in (error.what, error.why, error.fix)
@@ -49,58 +51,58 @@ def message_of(error: AtonceError) -> FaultMessage:
 
 
 def unprocessable(what: str, *, why: str, fix: str) -> HTTPError:
-    """Understood, and cannot be done."""
+    """422: the request is understood, and cannot be done."""
     return HTTPError(HTTPStatus.UNPROCESSABLE_ENTITY, what, why=why, fix=fix)
 
 
 def not_found(what: str, *, why: str, fix: str) -> HTTPError:
-    """There is nothing of this name."""
+    """404: nothing has this name."""
     return HTTPError(HTTPStatus.NOT_FOUND, what, why=why, fix=fix)
 
 
 def overloaded(retry_after: int) -> HTTPError:
-    """The queue is full."""
+    """429: the queue is full."""
     return HTTPError(
         HTTPStatus.TOO_MANY_REQUESTS,
-        "the server has too much to do",
-        why="as many texts are waiting as may wait",
-        fix=f"ask again in {retry_after} second{'s' if retry_after > 1 else ''}",
+        "the server is busy",
+        why="the queue is full (--queue)",
+        fix=f"try again in {retry_after} second{'s' if retry_after > 1 else ''}",
         headers={"Retry-After": str(retry_after)},
     )
 
 
 def timed_out(seconds: float) -> HTTPError:
-    """An answer was not there in time."""
+    """504: the answer was not ready in time."""
     return HTTPError(
         HTTPStatus.GATEWAY_TIMEOUT,
         "the answer was not ready in time",
-        why=f"a request may take {seconds:g} seconds",
+        why=f"a request may take {seconds:g} seconds (--timeout)",
         fix="ask for fewer or shorter texts, or a smaller beam",
     )
 
 
 def models_unavailable() -> HTTPError:
-    """The thread of the models is gone."""
+    """503: the thread of the models has ended."""
     return HTTPError(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "the models do not answer",
-        why="the thread that they run on has ended, by an internal error",
-        fix="start the server again; its log says what happened",
+        why="internal error: the thread that they run on has ended",
+        fix="restart the server; its log says what happened",
     )
 
 
 def internal_error() -> HTTPError:
-    """Of any exception that is not ours: what it was is for the log, not for who asked."""
+    """500: any exception that is not ours. What it was is for the log, not for the client."""
     return HTTPError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "the server failed",
         why="internal error; see the server log",
-        fix="try something else, and tell who runs the server",
+        fix="try another request, and tell whoever runs the server",
     )
 
 
 def body_timed_out(seconds: float) -> HTTPError:
-    """A body that does not arrive."""
+    """408: the body does not arrive."""
     return HTTPError(
         HTTPStatus.REQUEST_TIMEOUT,
         "the request did not arrive",
@@ -111,7 +113,7 @@ def body_timed_out(seconds: float) -> HTTPError:
 
 
 def not_http() -> HTTPError:
-    """What came is not a request."""
+    """400: what came is not an HTTP request."""
     return HTTPError(
         HTTPStatus.BAD_REQUEST,
         "the request is not understood",
@@ -121,61 +123,61 @@ def not_http() -> HTTPError:
 
 
 def body_too_large(most: int) -> HTTPError:
-    """A body of too many bytes."""
+    """413: the body has too many bytes."""
     return HTTPError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "the request is too large",
-        why=f"a body may have {most:,} bytes",
+        why=f"a body may have {most:,} bytes (--max-body)",
         fix="send the texts in several requests",
         headers={"Connection": "close"},
     )
 
 
 def too_many_bodies() -> HTTPError:
-    """More bytes of bodies than may be held at once."""
+    """429: more bytes of bodies than may be held at once."""
     return HTTPError(
         HTTPStatus.TOO_MANY_REQUESTS,
-        "the server has too much to read",
+        "the server has too many requests to read",
         why="the bodies of other requests take as much memory as they may",
-        fix="ask again in 1 second, or send less at once",
+        fix="try again in 1 second, or send less at once",
         headers={"Retry-After": "1"},
     )
 
 
 def too_many_figures(most: int) -> HTTPError:
-    """More figures than may wait to be drawn."""
+    """429: more figures than may be queued."""
     return HTTPError(
         HTTPStatus.TOO_MANY_REQUESTS,
         "the server has too many figures to draw",
-        why=f"{most} may wait",
-        fix="ask again in a second",
+        why=f"{most} may be queued",
+        fix="try again in a second",
         headers={"Retry-After": "1"},
     )
 
 
 def compressed_body(encoding: str) -> HTTPError:
-    """A body that would have to be unpacked."""
+    """415: a body that would have to be decompressed."""
     return HTTPError(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         f"the body is encoded as {encoding[:SHOWN]!r}",
-        why="bodies are not unpacked: a small one can hold enough to fill the memory",
+        why="bodies are not decompressed: a small one can hold enough to fill the memory",
         fix="send it as it is, without Content-Encoding",
     )
 
 
 def unauthorized() -> HTTPError:
-    """No token, or a wrong one."""
+    """401: no token, or a wrong one."""
     return HTTPError(
         HTTPStatus.UNAUTHORIZED,
         "the token is missing or wrong",
-        why="this server answers only who knows its token",
+        why="this server was started with a token (--token-file)",
         fix="send the header: Authorization: Bearer TOKEN",
         headers={"WWW-Authenticate": "Bearer"},
     )
 
 
 def host_not_allowed(host: str) -> HTTPError:
-    """A name that this server does not go by: a page from elsewhere may have led a browser here."""
+    """400: not a name of this server: a page from elsewhere may have led a browser here."""
     return HTTPError(
         HTTPStatus.BAD_REQUEST,
         f"host {host[:SHOWN]!r} is not allowed",
@@ -185,7 +187,8 @@ def host_not_allowed(host: str) -> HTTPError:
 
 
 def of_validation(error: RequestValidationError, known: set[str]) -> HTTPError:
-    """In our own words, from pydantic's first complaint. `known`: fields that requests have."""
+    """From pydantic's first error. `known`: fields that requests have."""
+    # The first alone: a body can have a thousand fields that are wrong, and one is what a client mends next.
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])[:SHOWN]
     if first["type"] == "json_invalid":
@@ -210,10 +213,10 @@ def of_validation(error: RequestValidationError, known: set[str]) -> HTTPError:
     if first["type"] == "missing":
         return unprocessable(
             f"{place} is missing" if place else "the body is missing",
-            why="there is nothing to work on without",
+            why="it is required",
             fix="see /openapi.json for all fields",
         )
-    # Our own validators say what to do as well: "why -> fix".
+    # Our own validators say what to do as well: "why -> fix". pydantic has no other place for it.
     why, _, fix = first["msg"].removeprefix("Value error, ").partition(" -> ")
     return unprocessable(
         f"invalid value for {place}" if place else "invalid body",
@@ -223,23 +226,23 @@ def of_validation(error: RequestValidationError, known: set[str]) -> HTTPError:
 
 
 def of_http_exception(request: Request, error: HTTPException) -> HTTPError:
-    """From what the framework says: no such path, no such method, a body it cannot read."""
+    """From an error of the framework: no such path, no such method, a body it cannot read."""
     status = HTTPStatus(error.status_code)
     path = request.url.path[:SHOWN]
     if status == HTTPStatus.NOT_FOUND:
         what, why = f"unknown path {path!r}", "the server has no such route"
-        fix = "see /openapi.json for all there is"
+        fix = "see /openapi.json for all routes"
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         # Every GET is a HEAD, too (`middleware.HeadMiddleware`), which the framework does not know.
         allowed = (error.headers or {}).get("Allow", "another method").replace("GET", "GET, HEAD")
         what, why = f"{request.method[:20]} does not go with {path}", f"it takes {allowed}"
         return HTTPError(status, what, why=why, fix=f"use {allowed}", headers={"Allow": allowed})
-    elif isinstance(error.__cause__, HTTPError):  # of `middleware.read_json`
+    elif isinstance(error.__cause__, HTTPError):  # of `json_format.read_json`: FastAPI wraps what it raises
         return error.__cause__
     elif isinstance(error.__cause__, UnicodeDecodeError):
         cause = error.__cause__
         what, why = "the body is not UTF-8", f"{cause.reason} at byte {cause.start:,}"
-        fix = "send JSON in UTF-8, which has no other encoding"
+        fix = "send JSON in UTF-8"
     else:
         what, why = "the request is not understood", str(error.detail)
         fix = 'send an object such as {"texts": ["Hello."]}, in UTF-8'

@@ -1,4 +1,4 @@
-"""Figures as they are sent: to be drawn by the page, or as files."""
+"""Figures as responses: to be drawn by the page, or as files."""
 
 import asyncio
 import csv
@@ -27,13 +27,13 @@ _TYPES: dict[Format, str] = {
     "html": "text/html; charset=utf-8",
 }
 DRAWN = ("svg", "png", "pdf")
-"""What is drawn here, by the process that draws."""
+"""Formats that the drawing process makes; all others are plain data."""
 MOST_CELLS = 22_500
-"""Of a picture: 150 words by 150 take 0.3 GB to draw, and seconds. All else may have more."""
+"""Of a picture: 150 words by 150 take 0.3 GB to draw, and seconds. Other formats may have more."""
 MOST_WAITING = 32
-"""Figures that are made or wait for it."""
+"""Figures that are made or queued."""
 _MEMORY = 1_100 * MIB
-"""Of the process that draws: what its library reserves at once, and 0.5 GB."""
+"""Of the drawing process: what its library reserves at once, and 0.5 GB."""
 _DATA_AT_ONCE = 2
 _GRACE = 1.0
 """Seconds that a drawing may go on for which nobody waits: most are done by then, and a new process takes as
@@ -41,24 +41,25 @@ long to be ready."""
 
 
 class FigureResponses:
-    """Makes answers of figures: one picture at a time, within limits of time and memory."""
+    """Makes responses of figures: one picture at a time, within limits of time and memory."""
 
     def __init__(self, seconds: float) -> None:
-        """`seconds`: within which a request is answered. A drawing gets half: those behind it wait, too."""
+        """`seconds`: the time limit of a request. A drawing gets half: those behind it wait, too."""
         self._limits = DrawingLimits(seconds / 2, _MEMORY)
+        # Apart: data need no drawing process, and are not to wait behind pictures that take seconds.
         self._pictures, self._data = asyncio.Semaphore(1), asyncio.Semaphore(_DATA_AT_ONCE)
         self._made = 0
 
     def prepare(self, kind: Format) -> None:
-        """Have the process ready by the time a figure of this kind is there."""
+        """Start the drawing process, so that it is ready once a figure of this format is found."""
         if kind in DRAWN:
             SHARED.start()
 
     async def response(self, figure: Heatmap, kind: Format) -> Response:
-        """The figure in an answer: as a file to be kept, unless the page is to draw it.
+        """The figure as a response: a file to download, unless the page is to draw it.
 
         If it is cancelled, as nobody waits for it any more, the drawing ends soon. Raises HTTPError where too
-        many wait or the process that draws dies, and FigureError where it takes too long or is too large.
+        many wait or the drawing process dies, and FigureError where it takes too long or is too large.
         """
         if self._made >= MOST_WAITING:
             raise too_many_figures(MOST_WAITING)
@@ -71,14 +72,14 @@ class FigureResponses:
             ) from None
         finally:
             self._made -= 1
-        # The page draws a spec itself; anything else is a file to be kept.
+        # The page draws a spec itself; anything else is a file to download.
         headers = {} if kind == "spec" else {"Content-Disposition": f'attachment; filename="heatmap.{kind}"'}
         return Response(content, media_type=_TYPES[kind], headers=headers)
 
     async def _rendered(self, figure: Heatmap, kind: Format) -> bytes:
         turn = self._pictures if kind in DRAWN else self._data
         await turn.acquire()
-        # The thread has its turn until it is done, also where nobody waits any more.
+        # Shielded: a thread cannot be cancelled, and keeps its turn until it is done.
         made = asyncio.ensure_future(run_in_threadpool(render, figure, kind, self._limits))
         made.add_done_callback(lambda _: turn.release())
         made.add_done_callback(_ignore_failure)
@@ -91,7 +92,7 @@ class FigureResponses:
 
 
 def render(figure: Heatmap, kind: Format, limits: DrawingLimits) -> bytes:
-    """The figure as a file. Raises FigureError where it is too large, or cannot be drawn."""
+    """The figure in this format. Raises FigureError where it is too large, or cannot be drawn."""
     match kind:
         case "spec":
             return json_text(spec(figure)).encode(errors="backslashreplace")
@@ -107,6 +108,7 @@ def render(figure: Heatmap, kind: Format, limits: DrawingLimits) -> bytes:
 
 def spec(figure: Heatmap) -> dict[str, object]:
     """What the page draws: the chart in both palettes, its data once, and the numbers for a table."""
+    # The data are most of it, and the same in both.
     light, dark = (figure.spec(palette) for palette in (LIGHT, DARK))
     datasets = light.pop("datasets")
     del dark["datasets"]
@@ -128,11 +130,12 @@ def table(figure: Heatmap) -> str:
 
 def _no_formula(word: str) -> str:
     """The word, marked as text where a spreadsheet would compute it."""
+    # CSV injection (OWASP): "=…" of somebody's text would run in the spreadsheet of whoever opens the file.
     return f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word
 
 
 def _stop(made: "asyncio.Future[bytes]") -> None:
-    """End the process that draws, again and again until this picture, which has its turn, is given up.
+    """End the drawing process, again and again until this picture, which has its turn, is given up.
 
     Once is not enough: the thread may still be on its way to it, and would start another.
     """
@@ -142,6 +145,6 @@ def _stop(made: "asyncio.Future[bytes]") -> None:
 
 
 def _ignore_failure(done: "asyncio.Future[bytes]") -> None:
-    """What failed and nobody waits for is no fault to write to the log."""
+    """Mark a failure that nobody waits for as seen, or asyncio would log it."""
     if not done.cancelled():
         done.exception()

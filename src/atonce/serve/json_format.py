@@ -1,4 +1,4 @@
-"""How JSON is read, strictly, and written: finite numbers alone, and results by their fields."""
+"""JSON: read strictly, and written with finite numbers alone, results by their fields."""
 
 import ast
 import functools
@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 from starlette.requests import Request
 from starlette.responses import Response
+from torch import Tensor
 
 from atonce.result import computed, json_names
 from atonce.serve.errors import SHOWN, HTTPError, unprocessable
@@ -35,7 +36,7 @@ class JsonRoute(APIRoute):
     """A route whose body is read by `read_json`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """As FastAPI's documentation has it for routes with a request class of their own."""
+        """As FastAPI's documentation shows for routes with a request class of their own."""
         handle = super().get_route_handler()
 
         async def handle_json(request: Request) -> Response:
@@ -50,14 +51,16 @@ class _JsonRequest(Request):
 
 
 def read_json(body: bytes) -> Any:
-    """What JSON says (RFC 8259), and nothing that it says in two ways or only Python takes for JSON.
+    """The value of a JSON text (RFC 8259), without what is ambiguous or what only Python takes for JSON.
 
-    Raises JSONDecodeError, UnicodeDecodeError, or an HTTPError for what is deep, twice there, or no finite
-    number.
+    Raises JSONDecodeError, UnicodeDecodeError, or an HTTPError for a body that is nested too deeply, has a
+    field twice, or a number that is not finite.
     """
+    # Once, here: no route meets NaN, an infinite number, or a field whose value depends on the reader.
     try:
         return _DECODER.decode(body.decode("utf-8-sig"))
     except RecursionError:
+        # The decoder calls itself for each level: ten thousand brackets are more than Python's stack has.
         raise unprocessable(
             "the body is nested too deeply",
             why="no request has more than three levels",
@@ -67,7 +70,7 @@ def read_json(body: bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise unprocessable(
-        f"{name} is no number", why="JSON knows finite numbers alone", fix="give a finite number"
+        f"{name} is not a number", why="JSON has only finite numbers", fix="give a finite number"
     )
 
 
@@ -111,17 +114,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _FIELDS = 1_000
-"""Of an object, each of which may be an error to be told of: as many as layers whose heads are dropped."""
+"""Fields of an object, each of which pydantic may report: as many as layers whose heads may be dropped."""
 _DIGITS = 400
-"""Of a whole number: to compute with more takes a time that grows with their square."""
+"""Digits of a whole number: to read more takes a time that grows with their square."""
 _DECODER = json.JSONDecoder(
     parse_constant=_refuse_constant, parse_int=_integer, parse_float=_float, object_pairs_hook=_object
 )
 
 
 class Message(BaseModel):
-    """Frozen; rejects unknown fields."""
+    """Base of requests and answers: frozen; rejects unknown fields."""
 
+    # A misspelt option would leave its default in place without a word.
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
@@ -130,14 +134,14 @@ def _or_null(value: float) -> float | None:
 
 
 Finite = Annotated[float, PlainSerializer(_or_null, return_type=float | None)]
-"""In an answer: JSON has no infinity, so that minus infinity, the logarithm of 0, is null."""
+"""A number of an answer: JSON has no infinity, so minus infinity, the logarithm of 0, is null."""
 
 
 def json_text(data: Any) -> str:
-    """As JSON. What is no finite number is null, as in every answer."""
+    """As JSON. Numbers that are not finite are null, as in every answer."""
     try:
         return json.dumps(data, ensure_ascii=False, allow_nan=False)
-    except ValueError:  # rarely: it is not looked for in all answers
+    except ValueError:  # rarely, so that most answers are not searched for such numbers
         return json.dumps(_with_nulls(data), ensure_ascii=False)
 
 
@@ -153,7 +157,7 @@ def _with_nulls(data: Any) -> Any:
 
 
 def _rounded(weights: np.ndarray) -> list[Any]:
-    """As lists, to four digits: more are not seen, and take as many bytes again. None: not finite."""
+    """As lists, to four digits: more are not visible, and take as many bytes again. None: not finite."""
     # In float64: rounded in float32, 0.1234 would be written as 0.12340000271797.
     found: np.ndarray = np.round(weights.astype(np.float64), 4)
     if not np.isfinite(found).all():
@@ -171,20 +175,32 @@ Matrix = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema(_NUMBERS)]
 Matrices = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema({"type": "array", "items": _NUMBERS})]
 
 
+def _zeros_and_ones(truth: Tensor) -> list[Any]:
+    return list(truth.int().tolist())
+
+
+_BITS = {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}}
+TruthTable = Annotated[Any, PlainSerializer(_zeros_and_ones), WithJsonSchema(_BITS)]
+"""A matrix of truth values, as 0 and 1."""
+
+
 class SentAs:
     """In a message, sends a result (a dataclass) by its fields, described by their docstrings.
 
         SideMessage = Annotated[Side, SentAs("SideMessage")]
 
-    `name`: what the OpenAPI description calls it. `fields`: those that are sent; all of `to_dict()` without.
+    `name`: its name in the OpenAPI description. `fields`: what is sent; without them all of `to_dict()`.
     """
+
+    # FastAPI takes dataclasses, but not our arrays, computed properties and docstrings of fields.
 
     def __init__(self, name: str, *fields: str) -> None:
         self._name = name
         self._fields = fields
 
     def __get_pydantic_core_schema__(self, result: type, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """As pydantic asks for it: the result is kept as it is, and becomes a message once it is written."""
+        """pydantic's hook for own types: the result is kept, and becomes a message when it is written."""
+        # Kept with its arrays: turned into a message at once, its numbers would be lists until they are sent.
         message = message_of(result, self._name, self._fields)
         described = handler.generate_schema(message)
         written = core_schema.plain_serializer_function_ser_schema(
@@ -213,8 +229,11 @@ def _sent(kind: Any) -> Any:
     """The type of a field as it is sent."""
     if kind is float:
         return Finite
-    if kind is np.ndarray:
+    array = getattr(kind, "array_type", kind)  # where jaxtyping is installed, it wraps the array's type
+    if array is np.ndarray:
         return Matrix
+    if array is Tensor:  # results that are sent keep numbers in arrays, and in tensors truth values alone
+        return TruthTable
     arguments = tuple(map(_sent, get_args(kind)))
     if not arguments:
         return kind
@@ -224,6 +243,7 @@ def _sent(kind: Any) -> Any:
 
 def attribute_docs(kind: type) -> dict[str, str]:
     """The docstrings below the fields of a class."""
+    # From the source, as pydantic does for its own models: Python itself keeps none of them.
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)
     return {

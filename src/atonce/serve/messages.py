@@ -1,4 +1,4 @@
-"""What requests and answers look like. Everything here is in the OpenAPI description."""
+"""Requests and answers: the OpenAPI description is made of these classes and their docstrings."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from atonce.explain.words import AttentionMap, Side
 from atonce.seeds import JsonSeed
 from atonce.serve.errors import FaultMessage
 from atonce.serve.json_format import Finite, Matrices, Matrix, Message, SentAs
+from atonce.studies.measurement.schedule import Row
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": FaultMessage, "description": description}
@@ -24,8 +25,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         (408, "The request did not arrive in time."),
         (413, "The request is too large."),
         (415, "The body is compressed."),
-        (422, "The request asks for what cannot be."),
-        (429, "Too much is waiting: ask again after as many seconds as Retry-After says."),
+        (422, "The request cannot be done: its values are invalid, or beyond a limit."),
+        (429, "The queue is full: try again after as many seconds as Retry-After says."),
         (503, "The process that draws figures died."),
         (504, "The answer was not ready in time."),
     )
@@ -33,13 +34,15 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 def _no_text(number: object) -> object:
-    """A number, or what pydantic refuses: a text of digits, or true, which it would take for one."""
+    """The number. Raises ValueError for a text of digits, or for true, which pydantic would convert."""
+    # Not pydantic's strict mode, which refuses 1.0 for a whole number, too: JSON has one kind of numbers.
     if isinstance(number, bool | str):
-        raise ValueError("it is no number -> give a number, without quotation marks")
+        raise ValueError("it is not a number -> give a number, without quotation marks")
     return number
 
 
 Number = BeforeValidator(_no_text)
+# 32: search keeps so many hypotheses of each text side by side; `limits` counts what that takes.
 Beam = Annotated[int, Field(ge=1, le=32), Number]
 Temperature = Annotated[float, Field(ge=0, le=100), Number]
 Flag = Annotated[bool, Strict()]
@@ -56,15 +59,16 @@ def _of_characters(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_of_characters)]
 Place = Annotated[int, Field(ge=0, le=1_000_000), Number]
-"""A number that counts words, layers or heads."""
+"""A number of a word or a head."""
 Name = Annotated[Text, Field(max_length=200)]
+# Bounded, as a body has room for hundreds of thousands of numbers; `fail_fast`, as each could be an error.
 Heads = Annotated[tuple[Annotated[Place, Field(ge=1)], ...], Field(fail_fast=True, max_length=1_000)]
 Words = Annotated[tuple[Place, ...], Field(fail_fast=True, max_length=10_000)]
 Phase = Literal["training", "generation"]
 Format = Literal["spec", "json", "csv", "svg", "png", "pdf", "html"]
 """How a figure is sent."""
 
-# Results, as they are sent: what they have is said where they are defined.
+# Results, as they are sent: their fields are described where they are defined.
 AlternativeMessage = Annotated[Alternative, SentAs("AlternativeMessage")]
 SideMessage = Annotated[Side, SentAs("SideMessage")]
 LabelMessage = Annotated[Classification, SentAs("LabelMessage")]
@@ -76,42 +80,43 @@ NodeMessage = Annotated[
         "id", "parent", "token", "text", "log_probability", "total", "score", "step", "kept", "ended",
     ),
 ]  # fmt: skip
+RowMessage = Annotated[Row, SentAs("RowMessage")]
 
 
 class TextRequest(Message):
-    """Texts to be translated, or summarized."""
+    """Texts to translate, or to summarize."""
 
     texts: Annotated[list[Text], Field(min_length=1, fail_fast=True)]
     """Each is translated, or summarized, by itself."""
     model: str | None = None
-    """Name of the model, as `/v1/models` has it; the first that can do it without one."""
+    """Name of the model, as in `/v1/models`; by default the first for this task."""
     beam: Beam | None = None
-    """Hypotheses kept at each step; 1 is greedy. What the model's recipe says without it."""
+    """Beam size; 1 is greedy. By default that of the model's recipe."""
     nbest: Beam = 1
-    """Outputs wanted for each text, best first."""
+    """Outputs for each text, best first."""
     temperature: Temperature = 0.0
-    """Above 0, `nbest` outputs are drawn at random with it, each by itself, so that likely ones may come
-    twice. Not with `beam`."""
+    """Sampling temperature. Above 0, `nbest` outputs are drawn independently, so that likely ones may repeat.
+    Not with `beam`."""
     seed: JsonSeed | None = None
-    """Of what is drawn: equal requests have equal answers then. A whole number from 0 to 2^64 - 1, or a text
-    of its digits."""
+    """Of the random numbers: with it, equal requests have equal answers. A whole number from 0 to 2^64 - 1,
+    or its digits as a text."""
     alignment: Flag = False
-    """Say which source word each output word looked at most."""
+    """Return the source word that each output word attends to most."""
     attention: Flag = False
-    """Give all attention weights, token by token."""
+    """Return all attention weights, token by token."""
     stream: Flag = False
     """Answer with server-sent events, one for each new token of a greedy search. One text only."""
 
 
 class ClassifyRequest(Message):
-    """Texts, or images, to be labelled: one of the two, as the model reads."""
+    """Texts, or images, to classify: one of the two, depending on the model."""
 
     texts: Annotated[list[Text], Field(min_length=1, fail_fast=True)] | None = None
-    """Texts to be labelled."""
+    """Texts to classify."""
     images: Annotated[list[str], Field(min_length=1, fail_fast=True)] | None = None
-    """Picture files (PNG, JPEG, WebP, GIF; of one that moves the first frame) in base64."""
+    """Picture files (PNG, JPEG, WebP, GIF; of an animation the first frame) in base64."""
     model: str | None = None
-    """Name of the model, as `/v1/models` has it; the first that can do it without one."""
+    """Name of the model, as in `/v1/models`; by default the first for this task."""
 
 
 class LayerMessage(Message):
@@ -120,7 +125,7 @@ class LayerMessage(Message):
     layer: str
     """Its name in the model."""
     role: str
-    """Who looks at whom: cross, encoder-self or decoder-self."""
+    """cross, encoder-self or decoder-self."""
     weights: Matrices
     """(heads, queries, keys), in tokens."""
 
@@ -134,25 +139,25 @@ class AttentionMessage(Message):
 
 
 class OutputMessage(Message):
-    """What a text became."""
+    """The output for one text."""
 
     text: str
     """The best output."""
     score: Finite
     """Log-probability in nats, divided by the length penalty: higher is better."""
     alternatives: list[AlternativeMessage] | None = None
-    """The n best, best first, where more than one was asked for."""
+    """The n best, best first, if `nbest` is more than 1."""
     alignment: str | None = None
     """Pairs "source-output" of words, counted from 0."""
     attention: AttentionMessage | None = None
-    """What the model looked at."""
+    """All attention weights."""
 
 
 class TranslateResponse(Message):
     """A translation of each text, in order."""
 
     model: str
-    """Who translated."""
+    """Name of the model."""
     translations: list[OutputMessage]
 
 
@@ -160,7 +165,7 @@ class SummarizeResponse(Message):
     """A summary of each text, in order."""
 
     model: str
-    """Who summarized."""
+    """Name of the model."""
     summaries: list[OutputMessage]
 
 
@@ -168,7 +173,7 @@ class ClassifyResponse(Message):
     """A label for each source, in order."""
 
     model: str
-    """Who labelled."""
+    """Name of the model."""
     labels: list[LabelMessage]
 
 
@@ -176,23 +181,23 @@ class ModelMessage(Message):
     """A model that is served."""
 
     name: str
-    """What requests call it."""
+    """Its name in requests."""
     task: Task
     """What it was trained for."""
     about: str
-    """What its recipe says of itself."""
+    """The description in its recipe."""
     source: str | None
-    """Tag of the language it reads, where it is known."""
+    """Tag of the source language, if known."""
     target: str | None
-    """Tag of the language it writes, where it is known."""
+    """Tag of the target language, if known."""
     architecture: str
     """Encoder and decoder."""
     weights: int
-    """How many numbers were learned."""
+    """Parameter count."""
     attention: bool
-    """Whether there is attention to look at."""
+    """Whether it has attention to show."""
     examples: list[str]
-    """Some texts that it was not trained on, to try."""
+    """Some texts to try, on which it was not trained."""
 
 
 class ModelsResponse(Message):
@@ -202,39 +207,39 @@ class ModelsResponse(Message):
 
 
 class HealthResponse(Message):
-    """That the server is there, and how much waits."""
+    """That the server answers, and how many texts are queued."""
 
     status: str
     waiting: int
-    """Texts that wait to be searched."""
+    """Queued texts."""
 
 
 class _OneText(Message):
     text: Text
-    """What is translated, or summarized."""
+    """The source."""
     model: str | None = None
-    """Name of the model; the first that makes texts of texts without one."""
+    """Name of the model; by default the first that translates or summarizes."""
     target: Text | None = None
     """An output to force instead of the model's own."""
 
 
 class LookRequest(_OneText):
-    """One text, to be looked at from all sides."""
+    """One text to inspect."""
 
     beam: Beam | None = None
-    """Hypotheses kept at each step."""
+    """Beam size."""
     nbest: Beam | None = None
-    """Outputs wanted, best first; without it, as many as the beam finds. The beam is at least as wide."""
+    """Outputs, best first; by default as many as the beam finds. The beam is at least as wide."""
     temperature: Temperature = 0.0
-    """Above 0, outputs are drawn at random with it, `nbest` of them, each by itself. Not with `beam`."""
+    """Sampling temperature. Above 0, `nbest` outputs are drawn independently. Not with `beam`."""
     seed: JsonSeed | None = None
-    """Of what is drawn."""
+    """Of the random numbers."""
     prefix: Text | None = None
-    """What the output must begin with."""
+    """A forced beginning of the output."""
     hidden: Words = ()
     """Source words that are left out, counted from 0, as if the text did not have them."""
     dropped: Mapping[Name, Heads] = Field(default_factory=dict)
-    """Heads of attention that mix nothing: numbers from 1 by the name of their layer."""
+    """Attention heads whose output is zero: numbers from 1 by the name of their layer."""
 
 
 class LayerNameMessage(Message):
@@ -243,25 +248,25 @@ class LayerNameMessage(Message):
     layer: str
     """Its name in the model."""
     role: str
-    """Who looks at whom: cross, encoder-self or decoder-self."""
+    """cross, encoder-self or decoder-self."""
     heads: int
-    """How many."""
+    """Number of heads."""
 
 
 class ConfidenceMessage(Message):
-    """How likely the model finds each token and word, given the source and what is before it."""
+    """Probability of each token and word, given the source and what is before it."""
 
     tokens: list[Finite]
-    """From 0 to 1; of the end of the sentence the last."""
+    """From 0 to 1; the last is that of the end of the sentence."""
     words: list[Finite]
     """Likewise: that all tokens of a word are written, one after the other."""
 
 
 class LookResponse(Message):
-    """A text, what became of it, and what belongs to what."""
+    """A text, its output, and which words belong together."""
 
     model: str
-    """Who was asked."""
+    """Name of the model."""
     source: SideMessage
     target: SideMessage
     score: Finite
@@ -269,7 +274,7 @@ class LookResponse(Message):
     alternatives: list[AlternativeMessage]
     """The best outputs, best first."""
     confidence: ConfidenceMessage | None = None
-    """How likely each token and word is; none for a text of several segments."""
+    """Probability of each token and word; none for a text of several segments."""
     layers: list[LayerNameMessage]
     """Layers of attention; none where the model has none."""
     map: MapMessage | None = None
@@ -282,7 +287,7 @@ class HeadsRequest(_OneText):
     """All heads of a layer, on one text."""
 
     layer: Name | None = None
-    """Its name, its number among those that look at the source, or mean; the last of these without it."""
+    """Its name, its number among the cross-attention layers, or mean; by default the last of these."""
     words: Flag = True
     """Merge tokens to words."""
     end: End = "shown"
@@ -295,7 +300,7 @@ class HeatmapRequest(HeadsRequest):
     head: Name = "mean"
     """A number from 1, mean, max, or all."""
     format: Format = "spec"
-    """How it is sent; spec: Vega-Lite for light and dark paper."""
+    """Its format; spec: Vega-Lite in light and dark colours."""
 
 
 class HeadMessage(Message):
@@ -304,47 +309,47 @@ class HeadMessage(Message):
     head: int
     """Its number, from 1."""
     kind: str
-    """What it mostly looks at in this text: diagonal, previous, next, end of sentence, or mixed."""
+    """What it mostly attends to in this text: diagonal, previous, next, end of sentence, or mixed."""
     entropy: Finite
-    """How widely it looks, in bits: 0 at one token, 1 at two alike."""
+    """Entropy of its weights in bits: 0 for one token, 1 for two alike."""
     weights: Matrix
-    """(rows, columns), in words or tokens as asked."""
+    """(rows, columns), in words or tokens."""
 
 
 class HeadsResponse(Message):
     """All heads of one layer."""
 
     layer: str
-    """Which."""
+    """Its name."""
     heads: list[HeadMessage]
     layers: list[LayerNameMessage]
-    """Which layers there are."""
+    """All layers of attention."""
 
 
 class InfluenceRequest(_OneText):
     """What in the source makes each word of the output likely."""
 
     measure: Literal["gradient", "occlusion"] = "gradient"
-    """gradient: gradient × input; occlusion: what leaving a word out takes away."""
+    """gradient: gradient × input; occlusion: the fall of the log-probability without a word."""
     format: Format = "spec"
-    """How it is sent."""
+    """Its format."""
 
 
 class BeamRequest(Message):
-    """A text whose search is to be seen."""
+    """A text whose beam search is shown."""
 
     text: Text
-    """What is translated."""
+    """The source."""
     model: str | None = None
-    """Name of the model; the first that makes texts of texts without one."""
+    """Name of the model; by default the first that translates or summarizes."""
     beam: Beam = 3
-    """Beginnings kept at each step."""
+    """Beam size."""
     prefix: Text | None = None
-    """What the output must begin with."""
+    """A forced beginning of the output."""
 
 
 class BeamResponse(Message):
-    """All beginnings that search looked at."""
+    """All hypotheses of beam search."""
 
     nodes: list[NodeMessage]
     """Step after step; the first is the root."""
@@ -356,44 +361,34 @@ class ComparisonRequest(Message):
     """Two models on one text."""
 
     text: Text
-    """What is translated."""
+    """The source."""
     models: Annotated[list[str], Field(min_length=2, max_length=2, fail_fast=True)]
     """Their names."""
     target: Text | None = None
-    """The output that both are forced to; that of the first without it."""
+    """The output that both are forced to; by default that of the first."""
     words: Flag = True
     """Merge tokens to words."""
     format: Format = "spec"
-    """How it is sent."""
-
-
-class RowMessage(Message):
-    """One layer, position by position."""
-
-    name: str
-    ticks: list[int]
-    """When each position is there."""
-    into: list[list[int]]
-    """(positions, outputs): 1 where a position goes into an output."""
+    """Its format."""
 
 
 class TicksResponse(Message):
     """When each part of a model can be computed."""
 
     title: str
-    """The model, and whether it learns or writes."""
+    """The model, and whether it is training or generating."""
     rows: list[RowMessage]
-    """From what is read upwards; the last is the result."""
+    """From the input upwards; the last is the result."""
     last: int
     """The last tick: the span."""
     work: int
-    """Operations in all."""
+    """Number of operations."""
     parallelism: Finite
     """How many processors could be kept busy: work by span, where a sum of n is log n steps."""
 
 
 class ArchitecturesResponse(Message):
-    """Which architectures can be looked at beside the models served."""
+    """The architectures that `/v1/ticks` knows beside the models that are served."""
 
     architectures: list[str]
 
@@ -406,7 +401,7 @@ class ScoreMessage(Message):
 
 
 class RunMessage(Message):
-    """A run: what it is, how good it is, and how it learned."""
+    """A run: its recipe, its scores, and its learning curves."""
 
     name: str
     about: str
@@ -422,10 +417,10 @@ class RunMessage(Message):
     damage: str | None
     """What is wrong with its log or its scores, which are not shown then."""
     curves: dict[str, Any] | None
-    """Learning curves, as Vega-Lite for light and dark paper; none before the second entry."""
+    """Learning curves, as Vega-Lite in light and dark colours; none before the second entry."""
 
 
 class RunsResponse(Message):
-    """All runs that are served."""
+    """All runs, also those that have no model yet."""
 
     runs: list[RunMessage]

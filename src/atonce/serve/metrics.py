@@ -1,4 +1,4 @@
-"""What the server counts of itself, for Prometheus."""
+"""Metrics of the server, for Prometheus."""
 
 import time
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CLIENT_CLOSED_REQUEST = 499
 """The status, as nginx has it, of a request whose client disconnected before there was an answer."""
+# Up to the default time limit of a request, and batches up to its most texts.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -42,7 +43,7 @@ class Metrics:
         self._busy.inc(seconds)
 
     def text(self, waiting: Callable[[], int]) -> bytes:
-        """All of it, as Prometheus reads it."""
+        """All metrics in the text format of Prometheus. `waiting`: how many texts are queued."""
         self._waiting.set(waiting())
         return generate_latest(self._registry)
 
@@ -55,7 +56,7 @@ class MetricsMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on, and see what becomes of it."""
+        """Hand a request on, and count its status and its time."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,5 @@
-"""What every request passes before a route sees it, and what every answer is sent with."""
+"""Middleware: what every request passes before a route sees it, and the headers of every answer."""
+# Plain ASGI around the framework: bodies are bounded while they arrive, before anything keeps them.
 
 import asyncio
 import hmac
@@ -26,22 +27,22 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 PUBLIC = ("/health", "/favicon.svg", "/page/")
-"""Paths, or beginnings of paths, that need no token: they tell nothing of models and texts."""
-ALWAYS_TAKEN = 16_384
-"""Bytes of a body that is taken in any case: so many for each connection are no harm."""
+"""Paths, or beginnings of paths, that need no token: they say nothing about models and texts."""
+ALWAYS_ACCEPTED = 16_384
+"""Bytes of a body that is accepted in any case: so many for each connection do no harm."""
 
 
 class GuardMiddleware:
-    """Around the whole app: bodies arrive whole, in time and not too large; who asks may ask.
+    """Around the whole app: requests are authorized, and bodies arrive whole, in time and not too large.
 
-    A body is kept only once its sender may ask, and for what reads one. Any other is heard out, as most
-    clients listen only when they have said all, and forgotten as it comes.
+    A body is kept only if its sender is authorized, and the method has one. Any other is read to its end, as
+    most clients listen only when they have sent all, and dropped as it comes.
     """
 
     def __init__(
         self, app: ASGIApp, *, limits: Limits, token: str | None, hosts: Collection[str] | None
     ) -> None:
-        """`token`: what a request must know, if anything. `hosts`: names of the server; None for any."""
+        """`token`: bearer token that requests must send, if any. `hosts`: allowed Host names; None: any."""
         self._app = app
         self._limits = limits
         self._token = token
@@ -49,7 +50,7 @@ class GuardMiddleware:
         self._held = 0  # bytes of bodies, of all requests that are read or answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hear a request out, and hand it on or refuse it."""
+        """Read a request to its end, and hand it on or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -59,6 +60,7 @@ class GuardMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                # Answers hold people's texts: no cache between is to keep them.
                 if scope["path"].startswith("/v1/"):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
@@ -71,7 +73,7 @@ class GuardMiddleware:
             await refused(scope, receive, send_guarded)
             return
         except ConnectionError:
-            return  # nobody is there to be answered
+            return  # the client has left
         size = len(body)
         again = _replayed(body, receive)
         del body  # the app drops it once it is read, and it is not to be kept here as well
@@ -81,8 +83,8 @@ class GuardMiddleware:
             self._held -= size
 
     async def _received(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body, or none where no route reads it. Raises HTTPError, once all of it has come."""
-        _make_relative(scope)
+        """The whole body, or none where no route reads it. Raises HTTPError, once all of it has arrived."""
+        _make_relative(scope)  # first, as it may bring another Host than the headers have
         headers = Headers(scope=scope)
         refused = self._check_head(scope, headers)
         if refused is not None and headers.get("expect", "").lower() == "100-continue":
@@ -92,6 +94,7 @@ class GuardMiddleware:
         body = bytearray()
         size = 0
         try:
+            # One time for the whole body, not for each part: a byte a second would never end.
             async with asyncio.timeout(self._limits.seconds):
                 more = True
                 while more:
@@ -118,9 +121,10 @@ class GuardMiddleware:
 
     def _past_limits(self, size: int, more: int) -> HTTPError | None:
         """Why `more` bytes are too many, of a body that has `size` with them."""
+        # Counted as they come: Content-Length may be wrong, or missing where the body comes in chunks.
         if size > self._limits.body:
             return errors.body_too_large(self._limits.body)
-        if size > ALWAYS_TAKEN and self._held + more > max(self._limits.bodies, self._limits.body):
+        if size > ALWAYS_ACCEPTED and self._held + more > max(self._limits.bodies, self._limits.body):
             return errors.too_many_bodies()
         return None
 
@@ -130,14 +134,17 @@ class GuardMiddleware:
 
     def _check_head(self, scope: Scope, headers: Headers) -> HTTPError | None:
         """Why the request is refused by its head alone, if it is."""
+        # DNS rebinding: a page from elsewhere gives its own name this machine's address, and the browser lets
+        # it read the answers. That name is in Host all the same.
         if self._hosts is not None:
             hosts = headers.getlist("host")
             if len(hosts) != 1 or host_name(hosts[0]) not in self._hosts:
                 return errors.host_not_allowed(", ".join(hosts))
         if self._token is not None and not self._is_public(scope):
+            # Two are refused: it would be open which of them counts.
             given = headers.getlist("authorization")
             scheme, _, token = given[0].strip().partition(" ") if len(given) == 1 else ("", "", "")
-            # In a time that does not tell how many of its characters were right.
+            # In constant time: how long it takes says nothing about how many characters were right.
             knows = hmac.compare_digest(token.strip().encode(), self._token.encode())
             if scheme.lower() != "bearer" or not knows:
                 return errors.unauthorized()
@@ -152,6 +159,8 @@ class GuardMiddleware:
 
 class HeadMiddleware:
     """Around all the rest: HEAD is answered as GET is, without the body."""
+
+    # FastAPI's routes know the methods they name: of a GET route, HEAD would be 405.
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -169,22 +178,23 @@ class HeadMiddleware:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header: without its port and a last dot, in small letters."""
+    """The name in a Host header: without its port and a last dot, in lower case."""
     name, colon, port = host.strip().rpartition(":")
+    # The colons of an IPv6 address are part of the name, unless it is in brackets.
     if not colon or not (port.isdecimal() or not port) or (":" in name and not name.endswith("]")):
         name = host.strip()
     return name.lower().removesuffix(".")
 
 
 def _make_relative(scope: Scope) -> None:
-    """Of `GET http://name/path` the path, and the name as Host: what a proxy is asked (RFC 9112, 3.2.2)."""
+    """Of `GET http://name/path`, the form for proxies, the path, and the name as Host (RFC 9112, 3.2.2)."""
     target = scope.get("raw_path") or b""
     if not target.lower().startswith((b"http://", b"https://")):
         return
     try:
         parts = urlsplit(target.decode("latin-1"))
     except ValueError:
-        return  # there is nothing of that name
+        return  # no route has such a path
     raw = parts.path or "/"
     name = parts.netloc.rpartition("@")[2].encode("latin-1")
     scope["path"], scope["raw_path"] = unquote(raw), raw.encode("latin-1")
@@ -192,8 +202,8 @@ def _make_relative(scope: Scope) -> None:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """The body once more, in one piece, and then whatever comes."""
-    there: bytes | None = body
+    """The body once more, in one piece, and then what the server sends."""
+    there: bytes | None = body  # dropped once it is handed on: the app may work on it for long
 
     async def receive_replayed() -> Message:
         nonlocal there

@@ -1,4 +1,4 @@
-"""The page's files: read once, and found by their exact names, so that no name is a path."""
+"""The files of the page: read once, and found by their exact names, so that no name is a path."""
 
 import functools
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from atonce.figures.style import DARK, LIGHT, Palette
 from atonce.serve.errors import not_found
 
 SCRIPT = "vega.js"
-"""What the page calls the script that draws figures."""
+"""The name of the script that draws figures."""
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -24,14 +24,14 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class PageFile:
-    """What is sent, and as what."""
+    """The bytes of a file, and their media type."""
 
     content: bytes
     media_type: str
 
 
 def page_routes() -> APIRouter:
-    """Its documents, and the files they ask for. They are not in the description of the interface."""
+    """The documents of the page and their files. They are not in the description of the interface."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -54,12 +54,14 @@ def page_routes() -> APIRouter:
 
 
 def _sent(file: PageFile) -> Response:
+    # Browsers ask again each time, or a page would meet scripts of the version before.
     return Response(file.content, media_type=file.media_type, headers={"Cache-Control": "no-cache"})
 
 
 @functools.cache
 def page_files() -> dict[str, PageFile]:
     """All files of the page by name, but for the script that draws figures."""
+    # Colours stand once, in `figures.style`: the page takes them from there, as figures do.
     folder = resources.files("atonce.serve") / "page"
     found = {
         entry.name: PageFile(entry.read_bytes(), _TYPES[entry.name.rpartition(".")[2]])

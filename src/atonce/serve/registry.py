@@ -21,14 +21,14 @@ from atonce.serve.messages import ModelMessage
 
 System = Translator | ImageReader | Classifier
 EXAMPLES = 8
-"""Texts that the page has to pick from."""
+"""Example texts of a model on the page."""
 SHORT = (20, 90)
-"""Characters of such a text."""
+"""Characters of an example text."""
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model with the name that requests call it."""
+    """A model with its name in requests."""
 
     name: str
     folder: RunFolder
@@ -38,7 +38,8 @@ class ServedModel:
 
     @classmethod
     def open(cls, name: str, folder: RunFolder, *, fast: bool = False) -> "ServedModel":
-        """A run's model, with texts to try it on, if there are any left. Raises RunError if it is damaged."""
+        """A run's model, with example texts if the run still has data. Raises RunError if it is damaged."""
+        # All at the start, not at the first request: what is damaged is told to whoever starts the server.
         system = load(folder.path, fast=fast)
         return cls(name, folder, system, _examples(folder.path) if isinstance(system, Translator) else ())
 
@@ -49,18 +50,18 @@ class ServedModel:
 
     @property
     def translator(self) -> Translator:
-        """What makes texts of texts, of a model that was chosen for it."""
+        """The translator of a model that was chosen for translation or summarization."""
         assert isinstance(self.system, Translator)
         return self.system
 
     @property
     def classifier(self) -> Classifier:
-        """What gives labels, of a model that was chosen for it."""
+        """The classifier of a model that was chosen for classification."""
         assert isinstance(self.system, Classifier)
         return self.system
 
     def message(self) -> ModelMessage:
-        """What `/v1/models` says of it."""
+        """The model as `/v1/models` describes it."""
         recipe = self.folder.recipe
         source, target = recipe.data.languages
         return ModelMessage(
@@ -80,7 +81,7 @@ class ModelRegistry:
     """All models that are served, by name."""
 
     def __init__(self, served: Sequence[ServedModel], folders: Mapping[str, RunFolder] | None = None) -> None:
-        """`folders`: all runs by name, also those that have no model yet."""
+        """`folders`: all runs by name, also those without a model yet."""
         self.by_name = {one.name: one for one in served}
         self.folders = folders or {one.name: one.folder for one in served}
 
@@ -88,7 +89,7 @@ class ModelRegistry:
     def open(cls, runs: Sequence[Path], *, fast: bool = False) -> "ModelRegistry":
         """Load each run. `fast`: as `load` has it. Raises RunError for one that cannot be loaded.
 
-        A run that has no weights yet, since it is just being trained, can be watched.
+        A run without weights yet, as it is being trained, is shown among the runs, and has no model.
         """
         folders = {name: RunFolder.open(run) for name, run in zip(unique_names(runs), runs, strict=True)}
         return cls(
@@ -102,13 +103,13 @@ class ModelRegistry:
         )
 
     def choose_translator(self, name: str | None) -> ServedModel:
-        """The model of this name, or the first, that makes texts of texts. Raises HTTPError for none."""
+        """The model of this name, or the first, that translates or summarizes. Raises HTTPError for none."""
         able = {key: one for key, one in self.by_name.items() if isinstance(one.system, Translator)}
         if name is None and able:
             return next(iter(able.values()))
         if name in able:
             return able[name]
-        return self.choose(name, "translation")  # which says what is wrong
+        return self.choose(name, "translation")  # raises the error that fits
 
     def choose(self, name: str | None, task: Task) -> ServedModel:
         """The model of this name, or the first for this task. Raises HTTPError if there is none such."""
@@ -132,13 +133,14 @@ class ModelRegistry:
             raise unprocessable(
                 f"{name} is not for {task}",
                 why=f"it was trained for {found.task}",
-                fix=f"ask another model, or POST /v1/{COMMANDS[found.task]}",
+                fix=f"use another model, or POST /v1/{COMMANDS[found.task]}",
             )
         return found
 
 
 def _examples(run: Path) -> tuple[str, ...]:
     """Short test texts of a run, if it still has them. Raises RunError if they are damaged."""
+    # Of the test split: how a model does on what it was trained on would say little.
     if not is_prepared(run):
         return ()
     pairs = open_prepared(run, to_train=False).test_pairs

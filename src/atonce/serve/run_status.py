@@ -19,13 +19,13 @@ from atonce.stored import SUMS
 from atonce.studies.charts import Line, learning_curves
 
 POINTS = 60
-"""Of a learning curve, at most: a longer one shows means of as many neighbours as it takes."""
+"""Points of a learning curve, at most: of a longer one, means of neighbours are shown."""
 _CURVES = {"loss": "training loss", "valid_loss": "validation loss"}
 _COLOURS = {"light": ["#1559a3", "#b3541e"], "dark": ["#74a4d1", "#e08a4b"]}
 
 
 def run_routes(folders: Mapping[str, RunFolder], dispatcher: Dispatcher) -> APIRouter:
-    """What is told of runs."""
+    """The route for runs."""
     router = APIRouter(responses=REFUSALS)
     statuses = RunStatuses(folders)
     one_at_a_time = CapacityLimiter(1)
@@ -34,6 +34,7 @@ def run_routes(folders: Mapping[str, RunFolder], dispatcher: Dispatcher) -> APIR
     async def runs(request: Request) -> Response:
         """All runs: recipe, scores, learning curves."""
 
+        # As JSON already, and no dict: FastAPI would validate and write all curves on the event loop.
         def found() -> str:
             return RunsResponse(runs=statuses.all()).model_dump_json()
 
@@ -45,7 +46,8 @@ def run_routes(folders: Mapping[str, RunFolder], dispatcher: Dispatcher) -> APIR
 
 
 def run_status(name: str, folder: RunFolder) -> RunMessage:
-    """What is known of a run now. Of a file that is damaged, it says so, and has nothing of it."""
+    """A run as it is on disk now. `damage` names files that are damaged, of which nothing is shown."""
+    # A damaged log does not hide the scores, nor the other way round.
     entries: list[dict[str, Any]] = []
     scores: dict[str, ScoreMessage] = {}
     damage = []
@@ -72,14 +74,16 @@ def run_status(name: str, folder: RunFolder) -> RunMessage:
 
 
 class RunStatuses:
-    """Of all runs, now. What has not changed on the disk is not read again."""
+    """The status of all runs. What has not changed on the disk is not read again."""
+
+    # The page asks again and again while it is open, and the log of a long training has many lines.
 
     def __init__(self, folders: Mapping[str, RunFolder]) -> None:
         self._folders = folders
         self._known: dict[str, tuple[object, RunMessage]] = {}
 
     def all(self) -> list[RunMessage]:
-        """As `run_status` has each. For one thread at a time."""
+        """`run_status` of each run. For one thread at a time."""
         return [self._status(name, folder) for name, folder in self._folders.items()]
 
     def _status(self, name: str, folder: RunFolder) -> RunMessage:
@@ -90,7 +94,7 @@ class RunStatuses:
 
 
 def _state(folder: RunFolder) -> object:
-    """What is another when anything has changed that `run_status` tells of."""
+    """A value that differs when anything has changed that `run_status` shows."""
     files = [folder.path / name for name in ("log.jsonl", "scores.json", SUMS)]
     checkpoints = sorted(folder.checkpoints.glob("step-*/progress.json"))
     return (*map(_stamp, [*files, *checkpoints]), is_owned(folder.path), is_owned(folder.path.parent))
@@ -107,13 +111,14 @@ def _stamp(path: Path) -> tuple[object, ...]:
 
 def _is_training(folder: RunFolder, step: int, entries: list[dict[str, Any]]) -> bool:
     """Whether a process trains it, or has its comparison, in which it may wait for its turn."""
+    # By the lock that its owner holds: a training that was killed does not look as if it went on.
     planned = entries[-1].get("planned_steps") if entries else None
     has_owner = is_owned(folder.path) or is_owned(folder.path.parent)
     return has_owner and (planned is None or step < planned)
 
 
 def _scores(folder: RunFolder) -> dict[str, ScoreMessage]:
-    """Those that have a signature. Raises RunError if the file is damaged."""
+    """The scores that have a signature. Raises RunError if the file is damaged."""
     found = folder.read_scores()
     signatures = found.get("signatures", {})
     return {
@@ -124,13 +129,13 @@ def _scores(folder: RunFolder) -> dict[str, ScoreMessage]:
 
 
 def _curves(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The losses by step, where there are two points of one."""
+    """The losses by step, if any has two points."""
     lines: dict[str, Line] = {
         title: _means(
             [
                 (float(entry["step"]), float(entry[key]))
                 for entry in entries
-                if isinstance(entry.get(key), int | float)
+                if isinstance(entry.get(key), int | float)  # the log has null for what is not finite
             ]
         )
         for key, title in _CURVES.items()
@@ -139,6 +144,7 @@ def _curves(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
     if not lines:
         return None
     chart = learning_curves(lines, list(_CURVES.values()), x_title="updates", y_title="nats a token")
+    # One chart, its data once: the page picks the colours of its own theme.
     papers = {"light": LIGHT, "dark": DARK}
     specs = {paper: {**chart, "config": _config(papers[paper], _COLOURS[paper])} for paper in papers}
     datasets = chart.get("datasets", {})
@@ -149,7 +155,7 @@ def _curves(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _means(line: Line) -> Line:
-    """The line itself if it is short: single batches differ so much that a long one would be a thicket.
+    """The line itself if it is short, else means of neighbours: the losses of single batches differ much.
 
     A mean stands at the last step that went into it, so that the curve ends where the training is.
     """

@@ -1,4 +1,4 @@
-"""Translating and summarizing: texts in, texts out, all at once or as they are written."""
+"""Translating and summarizing: texts in, texts out, whole or streamed token by token."""
 
 import asyncio
 from collections import deque
@@ -47,16 +47,15 @@ Answer = TypeVar("Answer", TranslateResponse, SummarizeResponse)
 _STREAMED: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
-"""What an answer is where `stream` was asked for."""
+"""The answer to a request with `stream`."""
 UNSENT = 8
 """Events that wait for a client that reads slowly. Each has the whole text so far."""
 
 
 def translate_routes(models: ModelRegistry, dispatcher: Dispatcher) -> APIRouter:
-    """What makes texts of texts."""
+    """The routes for translation and summarization."""
     router = APIRouter(responses=REFUSALS, route_class=JsonRoute)
-    limits = dispatcher.limits
-    one_at_a_time = CapacityLimiter(1)
+    service = _TextService(models, dispatcher)
 
     @router.post(
         "/v1/translate",
@@ -66,7 +65,7 @@ def translate_routes(models: ModelRegistry, dispatcher: Dispatcher) -> APIRouter
     )
     async def translate(body: TextRequest, request: Request) -> TranslateResponse | Response:
         """Translate texts, each by itself, in batches with those of other requests."""
-        return await answered(
+        return await service.answer(
             body, request, "translation", lambda name, made: TranslateResponse(model=name, translations=made)
         )
 
@@ -78,47 +77,67 @@ def translate_routes(models: ModelRegistry, dispatcher: Dispatcher) -> APIRouter
     )
     async def summarize(body: TextRequest, request: Request) -> SummarizeResponse | Response:
         """Summarize texts, each by itself, in batches with those of other requests."""
-        return await answered(
+        return await service.answer(
             body, request, "summarization", lambda name, made: SummarizeResponse(model=name, summaries=made)
         )
-
-    async def answered(
-        body: TextRequest, request: Request, task: Task, message: Callable[[str, list[Any]], Answer]
-    ) -> Answer | Response:
-        served = models.choose(body.model, task)
-        translator = served.translator
-        # From what is cheap to what is not: nothing is tokenized before it is known to be short.
-        check_texts(body.texts, limits)
-        work = await dispatcher.checked(partial(_checked_work, translator, body, limits), body.texts)
-        if body.stream:
-            _check_stream(body)
-            events = _events(dispatcher, served.name, translator, body.texts[0], work)
-            return StreamingResponse(events, media_type="text/event-stream")
-        job = TranslateJob(translator, body.beam, body.nbest, body.alignment, body.attention, limits)
-        if body.temperature > 0:
-            check_drawing(body.temperature, body.beam)
-
-        async def answer() -> Answer | Response:
-            if body.temperature > 0:
-                sample = SampleJob(job, body.temperature, body.seed)
-                (outputs,) = await dispatcher.submit(sample, [tuple(body.texts)], work=work)
-            else:
-                outputs = await dispatcher.submit(job, body.texts, work=work)
-            found = message(served.name, outputs)
-            if not body.attention:
-                return found
-            # Very many numbers: beside the event loop, and one answer at a time, as each is in memory twice.
-            dump = partial(found.model_dump_json, exclude_none=True)
-            text = await to_thread.run_sync(dump, limiter=one_at_a_time)
-            return Response(text, media_type="application/json")
-
-        return await dispatcher.in_time(request, answer())
 
     return router
 
 
+class _TextService:
+    """Checks a request, has the models work on its texts, and makes the answer."""
+
+    def __init__(self, models: ModelRegistry, dispatcher: Dispatcher) -> None:
+        self._models = models
+        self._dispatcher = dispatcher
+        self._limits = dispatcher.limits
+        self._one_at_a_time = CapacityLimiter(1)
+
+    async def answer(
+        self, body: TextRequest, request: Request, task: Task, message: Callable[[str, list[Any]], Answer]
+    ) -> Answer | Response:
+        """The message that `message` makes of the model's name and the outputs, or a stream of events."""
+        served = self._models.choose(body.model, task)
+        translator = served.translator
+        # From what is cheap to what is not: nothing is tokenized before it is known to be short.
+        check_texts(body.texts, self._limits)
+        check = partial(_checked_work, translator, body, self._limits)
+        work = await self._dispatcher.checked(check, body.texts)
+        if body.stream:
+            _check_stream(body)
+            events = _events(self._dispatcher, served.name, translator, body.texts[0], work)
+            return StreamingResponse(events, media_type="text/event-stream")
+        if body.temperature > 0:
+            check_drawing(body.temperature, body.beam)
+
+        # Making JSON is part of the request's time: weights of attention can be millions of numbers.
+        async def in_full() -> Answer | Response:
+            found = message(served.name, await self._outputs(translator, body, work))
+            return await self._as_json(found) if body.attention else found
+
+        return await self._dispatcher.in_time(request, in_full())
+
+    async def _outputs(self, translator: Translator, body: TextRequest, work: int) -> list[Any]:
+        job = TranslateJob(
+            translator, body.beam, body.nbest, body.alignment, body.attention, self._limits
+        )  # fmt: skip
+        if body.temperature == 0:
+            return await self._dispatcher.submit(job, body.texts, work=work)
+        sample = SampleJob(job, body.temperature, body.seed)
+        # All texts as one item: their random numbers are drawn one after another.
+        (outputs,) = await self._dispatcher.submit(sample, [tuple(body.texts)], work=work)
+        return list(outputs)
+
+    async def _as_json(self, found: TranslateResponse | SummarizeResponse) -> Response:
+        # Very many numbers: beside the event loop, and one answer at a time, as each is in memory twice.
+        dump = partial(found.model_dump_json, exclude_none=True)
+        text = await to_thread.run_sync(dump, limiter=self._one_at_a_time)
+        return Response(text, media_type="application/json")
+
+
 def _checked_work(translator: Translator, body: TextRequest, limits: Limits) -> int:
-    """What texts take, in tokens times outputs. Raises HTTPError if that is too much."""
+    """The cost of the texts, in tokens times outputs. Raises HTTPError if it is too high."""
+    # Samples are drawn from one hypothesis each, and a stream is greedy.
     beam = 1 if body.stream or body.temperature > 0 else body.beam or translator.config.beam
     return check_search(
         translator, body.texts, max(beam, body.nbest), limits,
@@ -128,7 +147,7 @@ def _checked_work(translator: Translator, body: TextRequest, limits: Limits) -> 
 
 @dataclass(frozen=True)
 class TranslateJob:
-    """What texts are to become, and what is to be told of it. Those of equal jobs are batched together."""
+    """How texts are translated, and what is sent of it. Texts of equal jobs are batched together."""
 
     translator: Translator
     beam: int | None
@@ -138,12 +157,12 @@ class TranslateJob:
     limits: Limits
 
     def run(self, texts: list[str]) -> list[OutputMessage | Exception]:
-        """What becomes of each text."""
+        """The output of each text, or the error of a text."""
         found = self.translator.translate(texts, beam=self.beam, nbest=self.nbest)
         return [self.output(text, one) for text, one in zip(texts, found, strict=True)]
 
     def output(self, text: str, found: Translation) -> OutputMessage | Exception:
-        """What is said of one, or why that would be too much."""
+        """One output as it is sent, or the error that says why it would take too much."""
         seen = None
         if (self.alignment or self.attention) and not self.translator.is_blank(text):
             pause()
@@ -161,7 +180,7 @@ class TranslateJob:
         )
 
     def _check(self, text: str, output: str) -> None:
-        """Again, as it is known only now how long the output is."""
+        """Check the limits again: only now is it known how long the output is."""
         source, target = (count_tokens(self.translator, one) for one in (text, output))
         check_tokens("an output", target, self.limits, inspected=True)
         sizes = ModelSizes(self.translator.model)
@@ -182,14 +201,14 @@ def _attention_message(found: TranslationAttention) -> AttentionMessage:
 
 @dataclass(frozen=True)
 class SampleJob:
-    """What is drawn at random. A request goes by itself: what others ask for changes nothing of it."""
+    """Texts whose outputs are drawn at random. A request goes by itself: others change nothing of it."""
 
     job: TranslateJob
     temperature: float
     seed: int | None
 
     def run(self, requests: list[tuple[str, ...]]) -> list[Sequence[OutputMessage] | Exception]:
-        """What becomes of the texts of each request."""
+        """The outputs of each request, or its error."""
         return [self._samples(texts) for texts in requests]
 
     def _samples(self, texts: tuple[str, ...]) -> Sequence[OutputMessage] | Exception:
@@ -203,17 +222,17 @@ class SampleJob:
         outputs: list[OutputMessage] = []
         for text, one in zip(texts, found, strict=True):
             output = self.job.output(text, one)
-            if isinstance(output, Exception):
+            if isinstance(output, Exception):  # all texts are one item, which has one answer or one error
                 return output
             outputs.append(output)
         return outputs
 
 
 def generator_of(translator: Translator, seed: int | None) -> torch.Generator:
-    """Random numbers of one request alone, from its seed; without one, nobody knows from where."""
+    """A generator for one request alone, from its seed; without one, from the system's entropy."""
     generator = torch.Generator(translator.device)
     if seed is None:
-        generator.seed()
+        generator.seed()  # a new Generator always starts from the same number
     else:
         generator.manual_seed(torch_seed(seed))
     return generator
@@ -227,13 +246,14 @@ class StreamJob:
     on_token: Callable[[str], None]
 
     def run(self, texts: list[str]) -> list[OutputMessage]:
-        """What becomes of each."""
+        """The output of each text."""
+        # One after another: jobs are equal only with the same `on_token`, so there is one text.
         found = [self.translator.stream(text, self.on_token) for text in texts]
         return [OutputMessage(text=one.text, score=one.score) for one in found]
 
 
 def _check_stream(body: TextRequest) -> None:
-    """Raise HTTPError if more is asked for than can be streamed."""
+    """Raise HTTPError for options that cannot be streamed."""
     is_wrong = {
         "texts": len(body.texts) > 1,
         "beam": body.beam not in (None, 1),
@@ -260,7 +280,7 @@ async def _events(
     deadline = loop.time() + seconds
     unsent = _Unsent()
 
-    def on_token(so_far: str) -> None:  # on the thread of the models
+    def on_token(so_far: str) -> None:  # on the thread of the models, where asyncio.Event may not be set
         loop.call_soon_threadsafe(unsent.put, so_far)
 
     search = asyncio.create_task(dispatcher.submit(StreamJob(translator, on_token), [text], work=work))
@@ -270,6 +290,7 @@ async def _events(
             yield _event("token", {"text": so_far})
         (found,) = search.result()
         assert isinstance(found, OutputMessage)
+        # The status 200 is sent long since: an error can only be an event of its own.
         yield _event("done", {"model": model, "text": found.text, "score": found.score})
     except TimeoutError:
         yield _event("fault", message_of(timed_out(seconds)).model_dump())
@@ -280,14 +301,14 @@ async def _events(
 
 
 class _Unsent:
-    """Texts to be sent, in order. Who reads slowly misses some on the way, and not the last."""
+    """Texts to be sent, in order. A slow reader misses some of them, but never the last."""
 
     def __init__(self) -> None:
         self._texts: deque[str | None] = deque()
         self._more = asyncio.Event()
 
     def put(self, so_far: str | None) -> None:
-        """The output so far; None: it is done."""
+        """Add the output so far; None at the end."""
         # The newest of those unsent is replaced: each has the whole text so far.
         if so_far is not None and len(self._texts) >= UNSENT:
             self._texts.pop()
@@ -295,7 +316,7 @@ class _Unsent:
         self._more.set()
 
     async def get(self) -> str | None:
-        """The next."""
+        """Wait for the next text."""
         while not self._texts:
             self._more.clear()
             await self._more.wait()

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from atonce.measure.call import Call, Effect
-from atonce.measure.rules.reductions import all_of
+from atonce.measure.rules.reductions import all_of, whole
 from atonce.measure.shadows import later
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool
 
 
 def copied(call: Call) -> Effect:
     """clone, _to_copy, copy_: the shape stays, or is the one that is written to."""
-    source = call.args[1] if call.name == "copy" else call.args[0]
+    source = call.args[1] if call.name == "copy" else call.args[0]  # of copy_, the first is written over
     waited = later(call.nothing(call.output.shape), call.shadow(source))
     return Effect([waited], joined=None, far=call.shadows.far(source), loses=False)
 
@@ -48,11 +48,13 @@ def indexed(call: Call) -> Effect:
     tensor, places = call.args[:2]
     given = [one for one in places if one is not None]
     waited = _followed(call, call.args, indices=given)[0]
+    # How many results come before one depends on all truth values: so on all of the mask.
     if any(one.dtype in (torch.bool, torch.uint8) for one in given):
         wide = not all(call.is_fixed(one) for one in given)
-        waited = later(waited, *(_whole(call, one, waited) for one in given))
+        waited = later(waited, *(whole(call, one, waited.dim() - 1) for one in given))
         return Effect([waited], joined=None, wide=wide, far=_far(call, call.args, indices=given), loses=False)
     of_places = later(*(call.shadow(one) for one in given))
+    # NumPy's rule: the dimensions of the places stand where they were, or in front if they are apart.
     where = [dim for dim, one in enumerate(places) if one is not None]
     together = where == list(range(where[0], where[-1] + 1))
     after = tensor.dim() - len(given) - (where[0] if together else 0)
@@ -71,13 +73,6 @@ def packed(call: Call) -> Effect:
     of_lengths = all_of(call.shadow(lengths))
     waited = later(call.shadow(tensor).flatten(1)[:, places], of_lengths.view(-1, *(1,) * places.dim()))
     return Effect([waited, of_lengths[:, None].expand(-1, len(call.outputs[1]))], joined=None)
-
-
-def _whole(
-    call: Call, tensor: Tensor, like: Int[Tensor, " channels *shape"]
-) -> Int[Tensor, " channels *ones"]:
-    """The shadow of all of a tensor, to be laid over another."""
-    return all_of(call.shadow(tensor)).view(-1, *(1,) * (like.dim() - 1))
 
 
 def _followed(call: Call, args: Sequence[Any], *, indices: Sequence[Tensor] = ()) -> list[Tensor]:
@@ -106,7 +101,9 @@ def _carried(
     none: Tensor,
     of: Callable[[Tensor], Tensor],
 ) -> list[Tensor]:
-    """For each result, what is said of those numbers that it is a copy of. `none`: of what is no copy."""
+    """For each result, what `of` says of the number it is a copy of. `none`: of what is not a copy."""
+    # The operation runs again on the numbers 1, 2, 3, …: its result says where each came from. So no rule has
+    # to know what `roll` or `pixel_shuffle` does.
     flat, numbered = [none], {}
     count = 1
     for one in tree_leaves(args):
@@ -121,7 +118,7 @@ def _carried(
 
     args = tree_map(replaced, args)
     if call.name == "constant_pad_nd":
-        args = [*args[:2], 0]
+        args = [*args[:2], 0]  # padding is no copy of anything: number 0
     function = call.function if call.operation._schema.is_mutable else call.operation
     came_from = function(*args, **{key: value for key, value in call.kwargs.items() if key not in _KINDS})
     return [origins[:, one] for one in tree_leaves(came_from)]

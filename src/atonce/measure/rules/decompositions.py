@@ -17,9 +17,9 @@ from atonce.measure.call import base_name
 
 
 def decomposed(func: OpOverload) -> Callable[..., Any] | None:
-    """How torch takes it apart for compilers, or we do; None if nobody does.
+    """The operation as simpler ones, as torch's compiler has it, or ours; None if there is no such form.
 
-    What writes to a tensor is taken apart as what does not, and then written.
+    An operation that writes to a tensor is taken apart as the one that does not, and then written.
     """
     if func.namespace == "prims":  # what other decompositions are made of
         implementation: Callable[..., Any] = vars(func)["impl_aten"]
@@ -63,6 +63,7 @@ def _overload(func: OpOverload) -> str:
 
 def _one_by_one(func: OpOverload) -> Callable[..., Any] | None:
     """_foreach_add and the like: the same operation on each of several lists of tensors."""
+    # Optimizers use them. As one operation, each weight would wait for the gradients of all.
     if not func.name().startswith("aten::_foreach_"):
         return None
     name = func.overloadpacket.__name__.removeprefix("_foreach_")
@@ -101,7 +102,7 @@ def _trilinear(
     summed: Any,
     unroll_dim: int = 1,
 ) -> Tensor:
-    """_trilinear: the three, with dimensions put in, multiplied and summed."""
+    """_trilinear: the three tensors, with dimensions put in, multiplied and summed."""
     spread = []
     for tensor, places in ((one, first), (other, second), (third, last)):
         for place in places:
@@ -146,7 +147,7 @@ def run_by_body(operation: HigherOrderOperator, args: Sequence[Any], kwargs: dic
 
 
 def _cond(pred: Tensor | bool, if_true: Callable[..., Any], if_false: Callable[..., Any], given: Any) -> Any:
-    """The branch that is taken. Which it is the program has read."""
+    """The branch that is taken."""
     return if_true(*given) if pred else if_false(*given)
 
 

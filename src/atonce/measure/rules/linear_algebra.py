@@ -32,7 +32,7 @@ def solver(call: Call) -> Effect:
         next(name for name in ("B", "b", "input2", "self") if name in given and name != _left(call))
     )
     of_matrix = later(*(_of_each(call, one, _dims(name)) for name, one in given.items()))
-    left = call.named("left", True)
+    left = call.named("left", True)  # or X A = B, of which the rows are by themselves
     if right.dim() == 1 or call.output.dim() == of_matrix.dim():  # a batch of vectors
         columns = latest(call.shadow(right), -1, keepdim=True)
         first = later(of_matrix[..., None], columns)
@@ -52,6 +52,7 @@ def substitution(call: Call) -> Effect:
     side = torch.ones(matrix.shape[-2:], dtype=torch.bool)
     used = torch.where(side.triu() if upper else side.tril(), call.shadow(matrix), NOTHING)
     rows = later(latest(used, -1, keepdim=True), call.shadow(right))
+    # A running maximum: each row needs all solved before it, from above, or of an upper triangle from below.
     waited = rows.flip(-2).cummax(-2).values.flip(-2) if upper else rows.cummax(-2).values
     return _waited(call, [waited.expand(-1, *call.output.shape)])
 

@@ -1,10 +1,12 @@
 """Masks: numbers far from zero, and what operations make of them.
 
 A number is far if it is something moderate plus a constant of 5,000 or more, or of -5,000 or less: what a
-softmax then gives a weight of exactly zero is closed. What makes numbers far and what becomes of them is not
-told from the names of operations but tried out: each is run again with other numbers in place of those
-that may be others.
+softmax then gives a weight of exactly zero is closed. Which operations make numbers far, and what they make
+of them, is not listed but tried out: each is run again with other numbers in place of those that are not
+fixed.
 """
+# Programs mask in many ways: by -inf, -1e9 or -1e4, added, subtracted, filled in, chosen by `where`, clamped.
+# A list of forms would miss some, and then every position would seem to see every other.
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +22,7 @@ from atonce.shapes import Bool, Int
 Places = Bool[Tensor, "*#shape"]
 
 NEAR = FAR / 2
-"""No farther than this goes what is moderate."""
+"""The bound of moderate numbers."""
 
 _MODERATE: Sequence[Callable[[Tensor], Tensor]] = (
     lambda a: torch.zeros_like(a),
@@ -29,10 +31,10 @@ _MODERATE: Sequence[Callable[[Tensor], Tensor]] = (
     lambda a: a + FAR / 5,
     lambda a: a - FAR / 5,
 )
-"""What a number that may be any other is replaced by."""
+"""Replacements of a number that is not fixed."""
 
 _FAR = (37.0, -61.0, FAR / 5, -FAR / 5, 0.5)
-"""What is added to one that is far, as often."""
+"""Shifts of a number that is far, one for each of `_MODERATE`."""
 
 
 class Outcome(NamedTuple):
@@ -47,10 +49,11 @@ class Outcome(NamedTuple):
 
 
 def outcome(call: Call) -> Outcome | None:
-    """Try out what an operation on single numbers makes of masks; None where there are none.
+    """Try out what an operation on single numbers makes of masks; None if there are none.
 
     Raises whatever torch does where it cannot be run again.
     """
+    # Most operations have no masks: they are not run again, which would take several times as long.
     any_far = any(call.shadows.far(one) is not None for one in call.tensors)
     if not any_far and not (call.output.is_floating_point() and bool(is_far(call.output).any())):
         return None
@@ -66,10 +69,13 @@ class _Trial:
         self.call = call
         self.output = call.output.detach()
         self.moving: dict[int, Places] = {}
+        """By argument: where its numbers can differ from run to run."""
         self.far: dict[int, Places] = {}
+        """By argument: where these are far."""
         for one in call.tensors:
             shadow = call.shadow(one)
             self.moving[id(one)] = ~(is_constant(shadow) | is_unmarked(shadow))
+            # A constant stays as it is in every try: it is what makes numbers far.
             found = call.shadows.far(one)
             if found is not None:
                 self.far[id(one)] = found & self.moving[id(one)]
@@ -119,6 +125,7 @@ class _Trial:
                     shifted = given if far is None else given + _FAR[far]
                     if to is not None:
                         shifted = torch.where((to - given).abs() <= NEAR, to + aside, given)
+                # An infinite number stays: plus anything it is the same.
                 shifted = (
                     torch.where(shifted.isinf(), given, shifted) if shifted.is_floating_point() else shifted
                 )
@@ -171,7 +178,7 @@ def far_of(call: Call, value: Any) -> Places:
 
 
 def chosen(call: Call, condition: Places, if_true: Any, if_false: Any) -> tuple[Places | None, bool]:
-    """Where what is far is chosen, and whether it may be chosen where something else may be, too."""
+    """Where a far number is chosen, and whether one may be chosen where another number may be, too."""
     if not any(isinstance(one, Tensor) and call.shadows.far(one) is not None for one in (if_true, if_false)):
         return None, False
     one, other = far_of(call, if_true), far_of(call, if_false)
@@ -226,6 +233,7 @@ _LOOK_UP = {"embedding", "gather", "index_select", "take", "index", "_unsafe_ind
 
 def choices(call: Call) -> Iterator[Tensor]:
     """Results that are places among numbers of which a mask has closed some: those are never named."""
+    # So a token that greedy search chooses among masked scores does not wait for the masked ones.
     whole = [one for one in call.outputs if one.dtype == torch.int64]
     if not whole:
         return

@@ -86,10 +86,10 @@ def _decided(call: Call) -> Iterator[Bool[Tensor, "*#shape"]]:
         yield from (call.constantly(one, 0) for one in call.args[:2])
     elif call.name in ALTERNATIVES:
         yield from (call.constantly(one, 1) for one in call.args[:2])
-    elif call.name == "div" and not _is_whole(call.args[1]):  # zero by zero is no number
+    elif call.name == "div" and not _is_whole(call.args[1]):  # 0 / 0 is NaN, and no constant zero
         yield call.constantly(call.args[0], 0)
 
 
 def _is_whole(value: Any) -> bool:
-    """Whole numbers are often zero."""
+    """Whether a divisor is of whole numbers, counts for example, which are often zero."""
     return isinstance(value, Tensor) and not value.is_floating_point() and not value.is_complex()

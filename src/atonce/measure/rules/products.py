@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atonce.measure.call import Call, Effect
+from atonce.measure.rules.reductions import whole
 from atonce.measure.shadows import NOTHING, is_constant, is_minus_infinity, later, latest
 from atonce.shapes import Int
 
@@ -48,8 +49,10 @@ def _product(call: Call, one: Tensor, other: Tensor) -> Int[Tensor, " channels *
         rows, zero_in_row = rows[:, None], zero_in_row[None]
     if other.dim() == 1:
         columns, zero_in_column = columns[..., None], zero_in_column[..., None]
+    # Without constant zeros, rows and columns wait as wholes: no table of all terms is needed.
     if not (zero_in_row.any() or zero_in_column.any()):
         return torch.maximum(latest(rows, -1)[..., None], latest(columns, -2)[..., None, :])
+    # A causal mean, as a product with a triangle of ones, sees no later position.
     nil = zero_in_row[..., None] | zero_in_column[..., None, :, :]
     size = max(1, nil.numel())
     return torch.cat(
@@ -107,14 +110,14 @@ def convolution_backward(call: Call) -> Effect:
         for_inputs = seen.repeat_interleave(inputs.shape[1] // window.groups, dim=2)
     else:
         for_inputs = window.back(of_gradient, inputs)
-    for_inputs = later(for_inputs, _everything(call, weight))
+    for_inputs = later(for_inputs, whole(call, weight, weight.dim()))
     all_places = latest(of_gradient, [1, *range(3, of_gradient.dim())])
     by_weight = (
-        _everything(call, gradient)
+        whole(call, gradient, gradient.dim())
         if call.args[7]
         else all_places.view(len(all_places), -1, *(1,) * (weight.dim() - 1))
     )
-    for_weight = later(by_weight, _everything(call, inputs)).expand(-1, *weight.shape)
+    for_weight = later(by_weight, whole(call, inputs, inputs.dim())).expand(-1, *weight.shape)
     mask = call.argument(10, "output_mask")
     wanted = [
         one for one, is_wanted in zip((for_inputs, for_weight, all_places), mask, strict=True) if is_wanted
@@ -122,11 +125,6 @@ def convolution_backward(call: Call) -> Effect:
     count = 2 * gradient.numel() * weight[0].numel() * sum(mask[:2])
     biases = gradient.numel() if mask[2] else 0
     return Effect(wanted, gradient.numel() // gradient.shape[1], work=count + biases, products=count)
-
-
-def _everything(call: Call, tensor: Tensor) -> Int[Tensor, " channels *ones"]:
-    shadow = call.shadow(tensor)
-    return latest(shadow, list(range(1, shadow.dim())), keepdim=True)
 
 
 class Window:

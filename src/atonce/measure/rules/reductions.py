@@ -1,4 +1,7 @@
-"""Operations over whole dimensions: sums, extremes, softmax, norms. And running ones, over all before."""
+"""Operations over whole dimensions: sums, extremes, softmax, norms, running sums, sorting and counting.
+
+In unit cost each is one step; in PRAM over n numbers 1 + ⌈log2 n⌉, as many as it takes to join them in pairs.
+"""
 
 import math
 from collections.abc import Sequence
@@ -19,6 +22,7 @@ def reduction(call: Call) -> Effect:
     dims = _dims(call.named("dim"), tensor)
     shadow = call.shadow(tensor)
     far, loses = None, None
+    # The greatest of some numbers is none of those that a mask has put far below: it does not wait for them.
     groups = masks.Groups.of(call, tensor) if call.name in GREATEST | LEAST and dims else None
     if groups is not None and tensor.numel():
         best = (groups.amin if call.name in LEAST else groups.amax)(dims)
@@ -53,7 +57,8 @@ def softmax(call: Call) -> Effect:
     constant = is_constant(shadow)
     endless = constant & is_minus_infinity(tensor)
     row = latest(torch.where(closed, NOTHING, shadow), 1 + dim, keepdim=True)
-    loses = bool(((best < 0) & ~constant).any())  # a row of which everything is closed
+    # A row of which everything is closed: softmax then gives weight to what was to be hidden.
+    loses = bool(((best < 0) & ~constant).any())
     if call.name != "_log_softmax":
         empty = constant.all(dim, keepdim=True)  # nothing may be seen: no weights, or all the same
         return Effect([torch.where(closed | empty, NOTHING, row)], joined, work=work, loses=loses)
@@ -104,9 +109,55 @@ def running(call: Call) -> Effect:
     """cumsum, cumprod, logcumsumexp, cummax: each element waits for those before it."""
     tensor, dim = call.args[0], call.args[1]
     waited = call.shadow(tensor)
+    # Only for those before, and in log2 n PRAM steps: a parallel prefix sum (Blelloch 1990).
     if tensor.numel() and tensor.dim():
         waited = waited.cummax(1 + dim % tensor.dim()).values
     return Effect([waited] * len(call.outputs), tensor.shape[dim] if tensor.dim() else 1, work=tensor.numel())
+
+
+def sorting(call: Call) -> Effect:
+    """sort, topk, argsort: every element waits for all along the dimension.
+
+    1 + ⌈log2 n⌉ PRAM steps, as a sorting network of logarithmic depth takes (Ajtai, Komlós, Szemerédi 1983).
+    """
+    tensor = call.args[0]
+    if not tensor.dim():
+        return Effect([call.shadow(tensor)] * len(call.outputs))
+    dim = call.named("dim", -1) % tensor.dim()
+    shadow = call.shadow(tensor)
+    length = tensor.shape[dim]
+    work = tensor.numel() * max(1, math.ceil(math.log2(max(1, length))))
+    groups = masks.Groups.of(call, tensor) if tensor.numel() else None
+    if groups is None:
+        waited = [latest(shadow, 1 + dim, keepdim=True).expand(-1, *one.shape) for one in call.outputs]
+        return Effect(waited, max(1, length), work=work)
+    # Among what a mask has put far below the others nobody has to look for the greatest.
+    group = groups.each.gather(dim, call.outputs[1])
+    waited = [groups.waited(shadow, dim, group)] * 2
+    return Effect(waited, max(1, length), work=work, far=group != 0, loses=False)
+
+
+def searching(call: Call) -> Effect:
+    """searchsorted(sequence, values, …), bucketize(values, boundaries): log2 n comparisons, one by one."""
+    sequence, values = call.args[:2] if call.name == "searchsorted" else reversed(call.args[:2])
+    waited = latest(call.shadow(sequence), -1, keepdim=True)
+    sorter = call.named("sorter")
+    if isinstance(sorter, Tensor):
+        waited = later(waited, latest(call.shadow(sorter), -1, keepdim=True))
+    if sequence.dim() == 1:
+        waited = waited[:, 0]
+    waited = later(call.nothing(call.output.shape), waited, call.shadow(values))
+    length = max(1, sequence.shape[-1])
+    return Effect([waited], length, work=call.output.numel() * max(1, math.ceil(math.log2(length))))
+
+
+def counting(call: Call) -> Effect:
+    """histc, bincount, unique, nonzero, …: each count waits for everything, which may fall into it.
+
+    And so do results that come one after the other as they are found: where one is depends on those before.
+    """
+    size = max(1, call.args[0].numel() if isinstance(call.args[0], Tensor) else call.output.numel())
+    return everything(call)._replace(joined=size, work=size, wide=call.name in _AS_MANY_AS_FOUND)
 
 
 def alignment(call: Call) -> Effect:
@@ -141,6 +192,11 @@ def all_of(shadow: Int[Tensor, " channels *shape"]) -> Int[Tensor, " channels"]:
     return latest(shadow.flatten(1) if shadow.dim() > 1 else shadow[:, None], -1)
 
 
+def whole(call: Call, tensor: Tensor, dims: int) -> Int[Tensor, " channels *ones"]:
+    """The shadow of all of a tensor, to be broadcast over another of `dims` dimensions."""
+    return all_of(call.shadow(tensor)).view(-1, *(1,) * dims)
+
+
 def _dims(given: Any, tensor: Tensor) -> list[int]:
     """The dimensions that an argument names; all, if it names none."""
     if isinstance(given, int) and not isinstance(given, bool):
@@ -152,4 +208,7 @@ def _dims(given: Any, tensor: Tensor) -> list[int]:
 
 GREATEST = {"amax", "max", "logsumexp", "argmax"}
 LEAST = {"amin", "min", "argmin"}
-"""Of what a mask has put far on the other side they know nothing."""
+"""Their results do not depend on numbers that a mask has put far on the other side."""
+
+_AS_MANY_AS_FOUND = {"nonzero", "masked_select", "unique_dim", "unique_consecutive", "_unique", "_unique2"}
+"""How many results there are depends on the numbers themselves."""

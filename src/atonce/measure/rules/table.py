@@ -1,4 +1,5 @@
-"""Which rule is whose."""
+"""The table of rules: by the name of an operation, what its results wait for."""
+# By hand, in families: how a result depends on the arguments is written in no schema of torch's.
 
 from collections.abc import Callable
 
@@ -7,13 +8,12 @@ from torch._ops import OpOverload
 
 from atonce.measure.call import Call, Effect, base_name
 from atonce.measure.rules import (
+    creation,
     data_movement,
     linear_algebra,
     pointwise,
     products,
     reductions,
-    sampling,
-    sorting,
     windows,
     writing,
 )
@@ -21,29 +21,19 @@ from atonce.measure.rules import (
 Rule = Callable[[Call], Effect]
 
 
-def _constant(call: Call) -> Effect:
-    """zeros, arange, full, fill_, …: the same in every run, whatever tensor gave the shape."""
-    filling = call.shadow(call.args[1]) if call.name == "fill" else call.nothing(())
-    shapes = [one.shape for one in call.outputs]
-    return Effect(
-        [filling.view(-1, *(1,) * len(shape)).expand(-1, *shape) for shape in shapes],
-        joined=None,
-        loses=False,
-    )
-
-
+# Names of ATen without overload and last underscore: in place, with `out=` or plain, they share a rule.
 _RULES: dict[Rule, str] = {
-    _constant: """
+    creation.constant: """
         zeros ones full empty empty_strided arange linspace logspace eye scalar_tensor zeros_like
         ones_like full_like empty_like new_zeros new_ones new_full new_empty new_empty_strided
         empty_permuted fill zero lift_fresh lift_fresh_copy tril_indices triu_indices""",
-    sampling.given: """
+    creation.given: """
         rand randn randint randperm rand_like randn_like randint_like uniform exponential random cauchy
         geometric log_normal normal_functional""",
-    sampling.drawn: "bernoulli poisson normal binomial _standard_gamma",
-    sampling.drawn_by_row: "multinomial _sample_dirichlet",
-    sampling.dropout: "native_dropout",
-    sampling.leaky: "rrelu_with_noise rrelu_with_noise_functional",
+    creation.drawn: "bernoulli poisson normal binomial _standard_gamma",
+    creation.drawn_by_row: "multinomial _sample_dirichlet",
+    creation.dropout: "native_dropout",
+    creation.leaky: "rrelu_with_noise rrelu_with_noise_functional",
     data_movement.copied: "clone _to_copy copy lift detach_copy alias_copy",
     data_movement.moved: """
         cat stack _unsafe_view repeat flip roll rot90 constant_pad_nd slice_scatter select_scatter
@@ -100,9 +90,9 @@ _RULES: dict[Rule, str] = {
     linear_algebra.distances: "_cdist_forward",
     linear_algebra.distances_within: "_pdist_forward",
     linear_algebra.fourier_transform: "_fft_c2c _fft_r2c _fft_c2r",
-    sorting.sorting: "sort topk",
-    sorting.searching: "searchsorted bucketize",
-    sorting.counting: """
+    reductions.sorting: "sort topk",
+    reductions.searching: "searchsorted bucketize",
+    reductions.counting: """
         histc histogram _histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors
         nonzero nonzero_static masked_select bincount unique_dim unique_consecutive _unique _unique2
         _pdist_backward""",
@@ -122,12 +112,13 @@ _BY_NAME = {name: rule for rule, names in _RULES.items() for name in names.split
 
 
 def rule_for(operation: OpOverload) -> Rule | None:
-    """The rule of an operation; None if nobody has described it."""
+    """The rule of an operation; None if there is none."""
     name = base_name(operation)
     if name in ("max", "min") and _is_pointwise_extreme(operation):
         return pointwise.pointwise
     if rule := _BY_NAME.get(name):
         return rule
+    # torch itself tags more than a hundred pointwise operations: these need no line in the table.
     return pointwise.pointwise if torch.Tag.pointwise in operation.tags else None
 
 

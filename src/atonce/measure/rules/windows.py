@@ -41,6 +41,7 @@ def linear_map(call: Call) -> Effect:
     tensor = call.args[0]
     if not call.output.numel():
         return Effect([call.nothing(call.output.shape)] * len(call.outputs), work=0)
+    # One plane is tried for all: every plane of a batch and its channels is treated alike.
     depth = math.prod(call.args[2]) if call.name == "col2im" else 1
     dims = 1 if call.name == "col2im" else _plane_dims(call)
     plane = (depth, *tensor.shape[-dims:])
@@ -119,4 +120,4 @@ _AS_SUMS = {
     "adaptive_max_pool2d": torch.ops.aten._adaptive_avg_pool2d,
     "adaptive_max_pool3d": torch.ops.aten._adaptive_avg_pool3d,
 }
-"""What looks at the same neighbours, and sums them."""
+"""Operations that sum the same neighbours."""

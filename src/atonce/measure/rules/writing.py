@@ -7,7 +7,7 @@ from torch import Tensor
 
 from atonce.measure.call import Call, Effect
 from atonce.measure.rules import masks
-from atonce.measure.rules.reductions import all_of
+from atonce.measure.rules.reductions import all_of, whole
 from atonce.measure.shadows import NOTHING, aligned, is_constant, is_unmarked, later, latest
 from atonce.shapes import Bool, Int
 
@@ -26,8 +26,9 @@ def put(call: Call) -> Effect:
     flat = before.reshape(len(before), -1).clone()
     arrived = destination.flatten().expand(len(before), -1)
     adds = _adds(call)
-    if not adds:
+    if not adds:  # what was there is gone, and nothing waits for it
         flat.scatter_(1, arrived, NOTHING)
+    # The greatest, as several values may go to one place, and torch does not say which of them stays.
     flat.scatter_reduce_(1, arrived, values.reshape(len(before), -1), "amax")
     waited = later(flat.view(before.shape), _named_by(call))
     most = int(destination.flatten().bincount(minlength=1).max()) if adds else 1
@@ -74,7 +75,7 @@ def embedding_backward(call: Call) -> Effect:
     target = places.flatten()[None, :, None].expand(shadow.shape)
     summed = torch.full((len(shadow), rows, shadow.shape[-1]), NOTHING)
     summed.scatter_reduce_(1, target, shadow, "amax")
-    return Effect([later(summed, _whole(call, places, 2))], max(1, places.numel()), work=gradient.numel())
+    return Effect([later(summed, whole(call, places, 2))], max(1, places.numel()), work=gradient.numel())
 
 
 def embedding_bag(call: Call) -> Effect:
@@ -88,7 +89,7 @@ def embedding_bag(call: Call) -> Effect:
     bag = (torch.arange(len(places))[:, None] >= offsets[None]).sum(1) - 1
     bags = torch.full((len(rows), max(len(call.output), len(offsets)), rows.shape[-1]), NOTHING)
     bags.scatter_reduce_(1, bag[None, :, None].expand(rows.shape), rows, "amax")
-    waited = later(bags[:, : len(call.output)], _whole(call, offsets, 2))
+    waited = later(bags[:, : len(call.output)], whole(call, offsets, 2))
     where = later(all_of(call.shadow(places)), all_of(call.shadow(offsets)))
     others = [where.view(-1, *(1,) * one.dim()).expand(-1, *one.shape) for one in call.outputs[1:]]
     most = int(bag.bincount(minlength=1).max()) if len(places) else 1
@@ -107,7 +108,7 @@ def segment_reduce(call: Call) -> Effect:
     inside = inside.view(*inside.shape[:-1], *(1,) * (tensor.dim() - 1 - axis), inside.shape[-1])
     waited = latest(torch.where(inside, shadow, NOTHING), -1)
     said = lengths if lengths is not None else offsets
-    waited = later(waited, _whole(call, said, tensor.dim()))
+    waited = later(waited, whole(call, said, tensor.dim()))
     return Effect([waited], max(1, tensor.shape[axis]), work=tensor.numel())
 
 
@@ -240,7 +241,7 @@ def _named_by(call: Call) -> Int[Tensor, " channels *shape"]:
     if "index_put" in call.name and not any(one.dtype in _TRUTH for one in _places(call)):
         return _named_by_index(call)
     waited = call.nothing((1,) * tensor.dim())
-    return later(waited, *(_whole(call, one, tensor.dim()) for one in _places(call)))
+    return later(waited, *(whole(call, one, tensor.dim()) for one in _places(call)))
 
 
 def _named_by_index(call: Call) -> Int[Tensor, " channels *shape"]:
@@ -261,8 +262,3 @@ def _named_by_index(call: Call) -> Int[Tensor, " channels *shape"]:
     for n, dim in enumerate(where):
         spread[dim] = waited.shape[1 + n]
     return found.view(-1, *spread)
-
-
-def _whole(call: Call, tensor: Tensor, dims: int) -> Int[Tensor, " channels *ones"]:
-    """The shadow of all of a tensor, to be laid over another of so many dimensions."""
-    return all_of(call.shadow(tensor)).view(-1, *(1,) * dims)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from atonce.figures.figure import Figure
 from atonce.figures.labels import LONGEST, distinct, label
-from atonce.figures.player import slider
+from atonce.figures.page import slider
 from atonce.figures.style import LIGHT, Palette, headed, styled
 from atonce.measure.ticks import Part, cones, ticks
 from atonce.models.interface import Decoder

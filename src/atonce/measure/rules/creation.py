@@ -1,9 +1,24 @@
-"""Operations that draw random numbers: what is drawn waits for the arguments it is drawn by."""
+"""Operations that make tensors: constants, which are the same in every run, and random numbers.
+
+Random numbers wait for the arguments of their distribution. They are no constants: nothing is closed by them.
+"""
 
 from torch import Tensor
 
 from atonce.measure.call import Call, Effect
 from atonce.measure.shadows import later, latest
+
+
+def constant(call: Call) -> Effect:
+    """zeros, arange, full, fill_, …: the same in every run, whatever tensor gave the shape."""
+    # `fill_` may be given a tensor of one number; others have Python's, of which the tracer takes care.
+    filling = call.shadow(call.args[1]) if call.name == "fill" else call.nothing(())
+    shapes = [one.shape for one in call.outputs]
+    return Effect(
+        [filling.view(-1, *(1,) * len(shape)).expand(-1, *shape) for shape in shapes],
+        joined=None,
+        loses=False,
+    )
 
 
 def given(call: Call) -> Effect:
@@ -31,6 +46,7 @@ def drawn_by_row(call: Call) -> Effect:
 
 def dropout(call: Call) -> Effect:
     """native_dropout(tensor, share, train): what is dropped is a matter of chance, no constant."""
+    # Its zeros differ from run to run: taken for a mask, they would hide that everything is connected.
     shadow = call.shadow(call.args[0])
     return Effect([shadow, call.given(call.outputs[1].shape)])
 
