@@ -55,7 +55,7 @@ def greedy(
         if temperature > 0:
             choice = _drawn(decoder, features, totals, suppress, temperature, generator)
         else:
-            choice = topk_continuations(decoder, features, totals, suppress, 1)
+            choice = topk_continuations(decoder, features, state, totals, suppress, 1)
         tokens, totals = choice.tokens[:, 0], choice.totals
         for sentence, token, total in zip(sentences, tokens.tolist(), totals[:, 0].tolist(), strict=True):
             if sentence in found:

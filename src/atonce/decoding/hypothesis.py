@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from atonce.data.tokenizer import Tokenizer
 from atonce.models.interface import Decoder, Memory, Shared, State
 from atonce.pauses import pause
 from atonce.shapes import Float, Int
@@ -22,6 +23,11 @@ class SpecialTokens:
     """Ends a sentence."""
     suppress: tuple[int, ...] = ()
     """Tokens that no output may hold, such as padding. Their share of the probability stays theirs."""
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> "SpecialTokens":
+        """Those of a tokenizer."""
+        return cls(tokenizer.bos, tokenizer.eos, suppress=(tokenizer.pad, tokenizer.unk, tokenizer.bos))
 
 
 @dataclass(frozen=True)

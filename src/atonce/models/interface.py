@@ -20,22 +20,37 @@ class Memory(NamedTuple):
     """True where a position is real."""
     pooled: Float[Tensor, "batch dim"]
     """One vector for the whole."""
+    listed: Int[Tensor, "batch listed"] | None = None
+    """The only tokens that an output is made of, in the order of the vocabulary, -1 behind a shorter list;
+    None: all. Some engines say so."""
 
 
 def stacked(memories: Sequence[Memory]) -> Memory:
     """Several batches as one, in order, padded to the longest of them."""
     if len(memories) == 1:
         return memories[0]
-    longest = max(memory.mask.shape[1] for memory in memories)
-    behind = [longest - memory.mask.shape[1] for memory in memories]
-    states = [F.pad(memory.states, (0, 0, 0, more)) for memory, more in zip(memories, behind, strict=True)]
-    masks = [F.pad(memory.mask, (0, more)) for memory, more in zip(memories, behind, strict=True)]
-    return Memory(torch.cat(states), torch.cat(masks), torch.cat([memory.pooled for memory in memories]))
+    listed = [memory.listed for memory in memories if memory.listed is not None]
+    return Memory(
+        _joined([memory.states for memory in memories], 0),
+        _joined([memory.mask for memory in memories], 0),
+        torch.cat([memory.pooled for memory in memories]),
+        _joined(listed, -1) if listed else None,
+    )
+
+
+def _joined(parts: Sequence[Tensor], value: int) -> Tensor:
+    """Batches `(rows, length, …)` as one, each padded to the length of the longest."""
+    longest = max(part.shape[1] for part in parts)
+    behind = [(0, 0) * (part.ndim - 2) + (0, longest - part.shape[1]) for part in parts]
+    return torch.cat([F.pad(part, more, value=value) for part, more in zip(parts, behind, strict=True)])
 
 
 def repeated(memory: Memory, times: int) -> Memory:
     """Each row as many times, one behind the other."""
-    return Memory(*(part.repeat_interleave(times, 0) for part in memory))
+    states, mask, pooled = (part.repeat_interleave(times, 0) for part in memory[:3])
+    return Memory(
+        states, mask, pooled, None if memory.listed is None else memory.listed.repeat_interleave(times, 0)
+    )
 
 
 State = Any
@@ -127,12 +142,21 @@ class TopKDecoder(Protocol):
     """A decoder that chooses the likeliest tokens itself, faster than by a table of all scores."""
 
     def topk(
-        self, features: Float[Tensor, "rows dim"], suppress: Int[Tensor, " suppressed"], count: int
-    ) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
+        self,
+        features: Float[Tensor, "rows dim"],
+        state: State,
+        suppress: Int[Tensor, " suppressed"],
+        count: int,
+    ) -> tuple[Float[Tensor, "rows found"], Int[Tensor, "rows found"]]:
         """The `count` likeliest tokens of each row, best first: their log-probabilities, and which they are.
 
-        `suppress`: tokens that are not chosen; their share of the probability stays theirs.
+        Fewer, where it looks at fewer. `features`, `state`: what `advance` gave. `suppress`: tokens that are
+        not chosen; their share of the probability stays theirs.
         """
+        ...
+
+    def fewest_scores(self, count: int) -> int:
+        """How many numbers for each row there are at once, at least, while `count` tokens are chosen."""
         ...
 
 
@@ -164,7 +188,17 @@ class SearchModel(Protocol):
 
 
 class Engine(SearchModel, Protocol):
-    """What a model is searched with in its place, as it is faster. It cannot be watched."""
+    """What a model is searched with in its place, as it is faster."""
+
+    side_by_side: bool
+    """Whether it searches several batches at a time, each on a thread of its own."""
+
+    def serves(self, width: int, *, drawn: bool, forced: bool) -> bool:
+        """Whether it is to search now, with a beam of this width; else the model does.
+
+        `drawn`: whether tokens are drawn at random; `forced`: whether there is a prefix.
+        """
+        ...
 
     def warm_up(self) -> None:
         """Do now what would else be done during the first search."""

@@ -26,7 +26,7 @@ from atonce.studies.experiment import Experiment, score
 from atonce.studies.machine import machine
 from atonce.studies.report import CurvePoint, DemoReport, ModelReport, write_report
 from atonce.studies.turns import seconds_had, slices, turns, unequal
-from atonce.training.progress_bar import progress_bar
+from atonce.training.callbacks import progress_bar
 from atonce.training.train import train
 
 MODELS = ("additive-bigru", "transformer")

@@ -12,9 +12,8 @@ from atonce.runs.folder import RunFolder, resumable
 from atonce.runs.recipe import Recipe
 from atonce.studies.evaluate import Evaluation, evaluate
 from atonce.training import train as training
-from atonce.training.callbacks import Callback
+from atonce.training.callbacks import Callback, progress_bar
 from atonce.training.distributed import is_first
-from atonce.training.progress_bar import progress_bar
 
 
 @dataclass(frozen=True)

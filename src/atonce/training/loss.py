@@ -1,4 +1,6 @@
-"""The loss: how surprised the model is by each target token, given the ones before it."""
+"""The loss: how surprised the model is by each target token, given the ones before it; of a batch, and of all
+that is kept for validation.
+"""
 
 from typing import NamedTuple
 
@@ -7,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from atonce.data.batches import Batch
+from atonce.data.batches import Batch, collate, plan_batches
+from atonce.data.examples import Examples
+from atonce.data.images import ImageExamples
 from atonce.models.seq2seq import Seq2Seq
 from atonce.shapes import Float, Int
 
@@ -34,6 +38,23 @@ def batch_loss(model: Seq2Seq, batch: Batch, smoothing: float) -> Loss:
     # Autocast may have made the features bfloat16; sums over them stay in the precision of the weights.
     smoothed, nll = _LinearCrossEntropy.apply(features.to(weight.dtype), weight, targets, smoothing)
     return Loss(smoothed, nll)
+
+
+@torch.inference_mode()
+def mean_loss(
+    model: Seq2Seq, examples: Examples | ImageExamples, *, batch_tokens: int, smoothing: float
+) -> float:
+    """Mean label-smoothed cross entropy of a target token over all examples, in nats, without dropout."""
+    device = next(model.parameters()).device
+    model.eval()
+    total, tokens = 0.0, 0
+    for indices in plan_batches(
+        examples.source_lengths, examples.target_lengths, batch_tokens=batch_tokens, seed=0, epoch=0
+    ):
+        batch = collate(examples, indices).to(device)
+        total += batch_loss(model, batch, smoothing).smoothed.item()
+        tokens += batch.target_tokens
+    return total / tokens
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

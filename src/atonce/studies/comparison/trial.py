@@ -113,7 +113,7 @@ def measure(folder: Path, name: str, *, pause_at: float | None = None, quiet: bo
     from atonce.runs.folder import RunFolder
     from atonce.studies.comparison.generation_speed import generation_speed
     from atonce.studies.evaluate import evaluate
-    from atonce.training.progress_bar import progress_bar
+    from atonce.training.callbacks import progress_bar
     from atonce.training.train import train
 
     recipe = RunFolder.open(folder).recipe
