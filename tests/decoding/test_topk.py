@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from atonce.decoding import topk
-from atonce.decoding.topk import GROUP, Continuations, topk_continuations
+from atonce.decoding.topk import GROUP, topk_continuations
+from atonce.models.interface import Continuations
 from zoo import Chain
 
 NEVER = torch.tensor([0, 3])

@@ -16,8 +16,8 @@ from atonce.decoding.hypothesis import (
     reorder,
     should_compact,
 )
-from atonce.decoding.topk import Continuations, topk_continuations
-from atonce.models.interface import Decoder, Memory
+from atonce.decoding.topk import topk_continuations
+from atonce.models.interface import Continuations, Decoder, Memory
 from atonce.pauses import pause
 from atonce.shapes import Bool, Float, Int
 

@@ -14,8 +14,8 @@ from atonce.decoding.hypothesis import (
     reorder,
     should_compact,
 )
-from atonce.decoding.topk import AT_ONCE, Continuations, topk_continuations
-from atonce.models.interface import Decoder, Memory
+from atonce.decoding.topk import AT_ONCE, topk_continuations
+from atonce.models.interface import Continuations, Decoder, Memory
 from atonce.pauses import pause
 from atonce.shapes import Float, Int
 

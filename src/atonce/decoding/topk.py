@@ -1,11 +1,9 @@
 """Which tokens come next: the likeliest of thousands, for every beginning that is searched."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from atonce.models.interface import Decoder, State, TopKDecoder
+from atonce.models.interface import Continuations, Decoder, State, TopKDecoder
 from atonce.shapes import Float, Int
 
 AT_ONCE = 128
@@ -15,16 +13,6 @@ A_FEW = 16
 """Rows for which it takes longer to look at groups of scores first."""
 GROUP = 128
 """Scores of which only the greatest is looked at, unless it is among the best."""
-
-
-class Continuations(NamedTuple):
-    """The best continuations of each sentence, best first."""
-
-    totals: Float[Tensor, "sentences count"]
-    """Log-probability of the beginning with its new token."""
-    places: Int[Tensor, "sentences count"]
-    """Which of the sentence's beginnings each one continues."""
-    tokens: Int[Tensor, "sentences count"]
 
 
 def topk_continuations(
@@ -45,8 +33,7 @@ def topk_continuations(
     several times.
     """
     if isinstance(decoder, TopKDecoder):
-        count = min(count, len(decoder.output.weight))
-        return _best_of_rows(*decoder.topk(features, state, suppress, count), totals, count)
+        return decoder.topk(features, state, totals, suppress, count)
     width = totals.shape[1]
     at_once = max(1, (AT_ONCE if features.device.type == "cpu" else AT_ONCE_ON_GPU) // width)
     if len(totals) <= at_once:
@@ -56,21 +43,6 @@ def topk_continuations(
         for rows, before in zip(features.split(at_once * width), totals.split(at_once), strict=True)
     ]
     return Continuations(*(torch.cat(part) for part in zip(*parts, strict=True)))
-
-
-def _best_of_rows(
-    gains: Float[Tensor, "rows found"],
-    tokens: Int[Tensor, "rows found"],
-    totals: Float[Tensor, "sentences width"],
-    count: int,
-) -> Continuations:
-    """Of the best of each beginning, the best of each sentence."""
-    if totals.shape[1] == 1:
-        return Continuations(gains + totals, torch.zeros_like(tokens), tokens)
-    grown = (gains.unflatten(0, totals.shape) + totals[..., None]).flatten(1)
-    best, index = _top(grown, count)
-    # From (sentences, width × found) to which beginning it is of, and which token.
-    return Continuations(best, index // gains.shape[1], tokens.view(len(totals), -1).gather(1, index))
 
 
 def _best(

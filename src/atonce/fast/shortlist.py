@@ -15,6 +15,7 @@ from torch import Tensor
 from atonce.fast.lexicon import Lexicon
 from atonce.models.interface import (
     Batch,
+    Continuations,
     Decoder,
     Encoder,
     Found,
@@ -144,16 +145,17 @@ class ListedDecoder(Decoder):
         self,
         features: Float[Tensor, "rows dim"],
         state: ListedState,
+        totals: Float[Tensor, "sentences width"],
         suppress: Int[Tensor, " suppressed"],
         count: int,
-    ) -> tuple[Float[Tensor, "rows found"], Int[Tensor, "rows found"]]:
+    ) -> Continuations:
         """See `models.interface.TopKDecoder`. What is suppressed is on no list."""
         tokens, closed, table = state.candidates.content
-        by_sentence = features.unflatten(0, (len(tokens), -1))  # (sentences, width, dim)
-        gains = torch.baddbmm(closed, by_sentence, table.mT).log_softmax(-1)  # (sentences, width, listed)
-        best, place = gains.topk(min(count, gains.shape[-1]))
-        found = tokens[:, None].expand(gains.shape).gather(-1, place)
-        return best.flatten(0, 1), found.flatten(0, 1)
+        scores = torch.baddbmm(closed, features.unflatten(0, totals.shape), table.mT)
+        grown = (scores.log_softmax(-1) + totals[..., None]).flatten(1)  # (sentences, width × listed)
+        best, index = grown.topk(min(count, grown.shape[1]))
+        listed = tokens.shape[1]
+        return Continuations(best, index // listed, tokens.gather(1, index % listed))
 
     def fewest_scores(self, count: int) -> int:
         """Of a list, whose length only the text tells."""

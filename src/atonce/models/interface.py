@@ -1,13 +1,16 @@
-"""What encoders give and decoders take. Training, search and pictures know no more of a model than this."""
+"""What encoders give and decoders take. Training, search and pictures know no more of a model than this.
 
+Also what all of them share: the table of tokens.
+"""
+
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.models.embedding import TokenEmbedding
 from atonce.shapes import Bool, Float, Int
 
 
@@ -85,6 +88,36 @@ class SourceEmbedding(Protocol):
         ...
 
 
+class TokenEmbedding(nn.Module):
+    """A vector for each token. The same table may serve source, target and output (Press and Wolf 2017)."""
+
+    def __init__(self, vocab: int, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.normal_(torch.empty(vocab, dim), std=dim**-0.5))
+        self.scale = math.sqrt(dim)
+        self.quantized: nn.Module | None = None
+        """What scores tokens in place of the table: the same in fewer bits (`atonce.fast`)."""
+
+    def forward(self, tokens: Int[Tensor, "batch len"]) -> Float[Tensor, "batch len dim"]:
+        """Vectors of about unit size in each dimension, though the table's are small for the output's sake.
+
+        Vaswani 2017, section 3.4.
+        """
+        return F.embedding(tokens, self.weight) * self.scale
+
+    def read(
+        self, source: Int[Tensor, "batch len"], mask: Bool[Tensor, "batch len"]
+    ) -> tuple[Float[Tensor, "batch len dim"], Bool[Tensor, "batch len"]]:
+        """As a source's embedding: a vector for each token, real where the token is."""
+        return self(source), mask
+
+    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
+        """How well features match each token."""
+        if self.quantized is None:
+            return F.linear(features, self.weight)
+        return cast(Tensor, self.quantized(features))
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """Puts each vector of a sequence in context."""
@@ -137,6 +170,16 @@ class Decoder(nn.Module):
         return self.output.logits(features)
 
 
+class Continuations(NamedTuple):
+    """The best continuations of each sentence, best first."""
+
+    totals: Float[Tensor, "sentences count"]
+    """Log-probability of the beginning with its new token."""
+    places: Int[Tensor, "sentences count"]
+    """Which of the sentence's beginnings each one continues."""
+    tokens: Int[Tensor, "sentences count"]
+
+
 @runtime_checkable
 class TopKDecoder(Protocol):
     """A decoder that chooses the likeliest tokens itself, faster than by a table of all scores."""
@@ -145,13 +188,13 @@ class TopKDecoder(Protocol):
         self,
         features: Float[Tensor, "rows dim"],
         state: State,
+        totals: Float[Tensor, "sentences width"],
         suppress: Int[Tensor, " suppressed"],
         count: int,
-    ) -> tuple[Float[Tensor, "rows found"], Int[Tensor, "rows found"]]:
-        """The `count` likeliest tokens of each row, best first: their log-probabilities, and which they are.
+    ) -> Continuations:
+        """The `count` likeliest continuations of each sentence; fewer where there are no more.
 
-        Fewer, where it looks at fewer. `features`, `state`: what `advance` gave. `suppress`: tokens that are
-        not chosen; their share of the probability stays theirs.
+        `features`, `state`: what `advance` gave. `totals`, `suppress`: see `decoding.topk`.
         """
         ...
 
