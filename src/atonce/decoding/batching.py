@@ -37,6 +37,7 @@ def _fits(text: str, tokenizer: Tokenizer, longest: int) -> bool:
 def _cut(text: str, tokenizer: Tokenizer, longest: int) -> list[str]:
     if len(text) == 1 or _fits(text, tokenizer, longest):
         return [text]
+    # In halves, not from the left: so no part is a last word alone.
     place = _place_to_cut(text)
     halves = text[:place].rstrip(), text[place:].lstrip()
     return [part for half in halves for part in _cut(half, tokenizer, longest)]
@@ -45,6 +46,7 @@ def _cut(text: str, tokenizer: Tokenizer, longest: int) -> list[str]:
 def _place_to_cut(text: str) -> int:
     """The place nearest to the middle of those where it hurts least. No space may stand at either end."""
     for boundary in _BOUNDARIES:
+        # A cut at either end would leave an empty part. Of the last pattern, any place is a boundary.
         places = [found.end() for found in re.finditer(boundary, text) if 0 < found.end() < len(text)]
         if places:
             break
@@ -70,6 +72,7 @@ def consecutive(sources: Sequence[list[int]], most: int) -> Iterator[list[list[i
     few: list[list[int]] = []
     longest = 0
     for source in sources:
+        # + 1: the end of the sentence is read as well.
         longest = max(longest, len(source) + 1)
         if few and (len(few) + 1) * longest > most:
             yield few
@@ -84,6 +87,7 @@ def padded(
 ) -> tuple[Int[Tensor, "batch len"], Bool[Tensor, "batch len"]]:
     """Sequences of tokens as rows of equal length, and which positions are real."""
     lengths = torch.tensor([len(sequence) for sequence in sequences])
+    # On the CPU first: filled there, a GPU would be sent one row after another.
     rows = torch.full((len(sequences), int(lengths.max())), PAD)
     for row, sequence in zip(rows, sequences, strict=True):
         row[: len(sequence)] = torch.tensor(sequence)

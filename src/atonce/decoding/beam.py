@@ -104,8 +104,9 @@ def beam_search(
             # They stay as rows until it pays to move the others. Without a likely beginning, nothing more
             # is found.
             beams.totals[~torch.tensor(is_open, device=token.device)] = -torch.inf
-        token = beams.tokens[:, :, -1].flatten()
+        token = beams.tokens[:, :, -1].flatten()  # (sentences × width,)
         state = reorder(state, parents.flatten(), kept)
+        # Between steps nothing is half done: a server lets smaller requests in here.
         pause()
     return [sorted(hypotheses, key=lambda h: -h.score)[:width] for hypotheses in found]
 
@@ -157,6 +158,7 @@ def _collect(found: list[list[Hypothesis]], beams: Hypotheses, alpha: float) -> 
     """Add what is in `beams` to the hypotheses found for each sentence."""
     for sentence, rows, totals in zip(*(part.tolist() for part in beams), strict=True):
         for row, total in zip(rows, totals, strict=True):
+            # A place of the beam without a beginning.
             if total > -torch.inf:
                 score = total / length_penalty(len(row), alpha)
                 found[sentence].append(Hypothesis(tuple(row), total, score))

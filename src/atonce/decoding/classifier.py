@@ -75,6 +75,7 @@ class Classifier(Predictor):
         Of very long texts only the beginning is read. `on_progress` is called with the number of sources done
         since the last call.
         """
+        # An array of three dimensions is a sequence of images.
         if isinstance(sources, str) or (isinstance(sources, np.ndarray) and sources.ndim == 2):
             return self.classify([sources], on_progress=on_progress)[0]
         found: list[Classification | None] = [None] * len(sources)

@@ -135,6 +135,7 @@ def progress_bar(name: str, *, quiet: bool = False) -> Iterator[Callback]:
     Loss, target tokens in a second, padding share and the time left. When stderr is not a terminal only the
     validations are printed; `quiet` prints nothing.
     """
+    # stdout is for results. Without markup: the name of a run may hold brackets.
     console = Console(stderr=True, quiet=quiet, highlight=False, markup=False)
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -183,6 +184,7 @@ def told_at_the_end(callbacks: "list[Callback]") -> Iterator[Callable[[TrainingE
     try:
         yield tell
     finally:
+        # Also where the training broke off: what a callback has opened, it closes in `on_end`.
         if last is not None:
             for callback in callbacks:
                 callback.on_end(last)
@@ -207,6 +209,7 @@ class Speed:
     def count(self, update: Update) -> None:
         """Take in one more step."""
         now = time.perf_counter()
+        # A mean that began at zero would be too low for the first hundred steps.
         keep = MEMORY if self.seconds else 0.0
         self.tokens = keep * self.tokens + (1 - keep) * update.target_tokens
         self.seconds = keep * self.seconds + (1 - keep) * (now - self._last)

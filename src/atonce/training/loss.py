@@ -33,7 +33,7 @@ class Loss(NamedTuple):
 def batch_loss(model: Seq2Seq, batch: Batch, smoothing: float) -> Loss:
     """The loss of teacher forcing over the real target positions of `batch`."""
     features = model(batch.source, batch.source_mask, batch.target_in)[batch.target_mask]
-    targets = batch.target_out[batch.target_mask]
+    targets = batch.target_out[batch.target_mask]  # (positions,): padding is gone before anything is scored
     weight = model.decoder.output.weight
     # Autocast may have made the features bfloat16; sums over them stay in the precision of the weights.
     smoothed, nll = _LinearCrossEntropy.apply(features.to(weight.dtype), weight, targets, smoothing)
@@ -48,6 +48,7 @@ def mean_loss(
     device = next(model.parameters()).device
     model.eval()
     total, tokens = 0.0, 0
+    # The plan is that of seed and epoch 0 at every call: the same weights have the same loss.
     for indices in plan_batches(
         examples.source_lengths, examples.target_lengths, batch_tokens=batch_tokens, seed=0, epoch=0
     ):
@@ -83,15 +84,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for rows, target, gradient in zip(
             *(tensor.split(at_once) for tensor in (features, targets, features_gradient)), strict=True
         ):
-            scores = F.linear(rows, weight).to(weight.dtype)
+            scores = F.linear(rows, weight).to(weight.dtype)  # (rows, vocab)
             at_target = scores.gather(1, target[:, None])
             log_probabilities = scores.log_softmax(-1)
             nll = -log_probabilities.gather(1, target[:, None])
+            # Against an even target the loss is log Σ exp(scores) less the mean score, which is a product
+            # with the mean row of the table: no table of scores is gone through again.
             log_normaliser = nll + at_target
             evenly = log_normaliser - (rows @ mean_weight)[:, None]
             smoothed = smoothed + ((1 - smoothing) * nll + smoothing * evenly).sum()
             nll_sum = nll_sum + nll.sum()
             if needs_gradient:
+                # In the memory of the scores: softmax - (1 - ε) one-hot.
                 wrong = log_probabilities.exp_()
                 wrong.scatter_add_(1, target[:, None], torch.full_like(nll, smoothing - 1))
                 gradient.copy_(wrong @ weight)

@@ -155,6 +155,7 @@ class _Training:
         self.config = run.recipe.training
         self.ranks = ranks
         self.callbacks = [*callbacks, *([LogProgress(run.path.name)] if ranks.is_first else [])]
+        # Before the weights are drawn. What comes after a resume follows the state of its checkpoint.
         torch.manual_seed(torch_seed(self.config.seed))
         model = model_for(run.recipe.model, prepared.io_spec).to(ranks.device)
         ranks.take_weights_of_first(model)
@@ -166,7 +167,9 @@ class _Training:
         self.progress = resumed or self._beginning()
         self._check_goes_on()
         if ranks.is_first:
+            # What was logged behind the checkpoint is trained, and logged, again.
             run.rewind_log(self.progress.step)
+        # Opening the run and its checkpoint is part of the time that was given.
         self.clock = Clock(self.progress.seconds + since_start.seconds)
         self.budget = self._budget()
         self.speed = Speed()
@@ -228,11 +231,14 @@ class _Training:
             self.speed.count(update)
             self.progress = self.progress.after(update)
             self._stop_if_nothing_is_learned(update)
+            # Tokens a second are those of learning.
             with self.speed.paused():
                 event = self._validate_and_write(update)
             tell(event)
             if self.progress.stopped_early:
                 break
+            # By the clock of the first: with its own, a process could stop a step before the others, which
+            # would wait for it.
             if pause_at is not None and self.ranks.broadcast(self.clock.seconds) >= pause_at:
                 if self.ranks.is_first:
                     self._save_checkpoint()
@@ -301,8 +307,10 @@ class _Training:
     def _validate(self) -> Validation:
         """Validate the weights to be kept, and keep them if they are the best so far."""
         model, average = self.learner.model, self.learner.average
+        # What is validated is what is kept.
         with average.in_place_of_weights(model) if average else nullcontext():
             validation = self._validation_of_first()
+            # A score below zero, so that less is better in either case.
             cost = validation.loss if self.config.keep == "loss" else -validation.score
             self.progress = self.progress.validated(cost, patience=self.config.patience)
             if self.progress.validations_since_best == 0 and self.ranks.is_first:
@@ -312,6 +320,7 @@ class _Training:
     def _validation_of_first(self) -> Validation:
         """What the first process finds; the others are told."""
         task = self.run.recipe.data.task
+        # The others have nothing to say: they wait in `broadcast` until the first has found it.
         found = Validation(math.nan, VALIDATED[task][0], math.nan)
         if self.ranks.is_first:
             found = validate(self.system, self.prepared, task, self.config)
