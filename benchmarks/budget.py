@@ -24,8 +24,7 @@ from contest import peak_gflops, show
 from atonce.data.prepare import prepare
 from atonce.runs import recipe as recipes
 from atonce.runs.folder import RunFolder
-from atonce.training.callbacks import OnStep, TrainingEvent
-from atonce.training.progress_bar import progress_bar
+from atonce.training.callbacks import OnStep, TrainingEvent, progress_bar
 from atonce.training.train import train
 
 PARTS = {"quiet": None, "busy in the first third": (0.0, 1 / 3), "busy in the last third": (2 / 3, 1.0)}

@@ -8,7 +8,7 @@ import torch
 import tiny
 from atonce.data.io_spec import IOSpec
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.load import model_for
+from atonce.decoding.predictor import model_for
 from atonce.models.weights import weights_of
 from atonce.runs.folder import RunFolder
 
@@ -20,6 +20,6 @@ def random_run(
     run = RunFolder.create(path, tiny.recipe(model=model, **sections))
     tokenizer.save(path / "tokenizer.model")
     torch.manual_seed(0)
-    weights = weights_of(model_for(run.recipe, IOSpec(tokenizer, tokenizer)))
+    weights = weights_of(model_for(run.recipe.model, IOSpec(tokenizer, tokenizer)))
     run.save_weights({name: weight + 0.1 * torch.randn_like(weight) for name, weight in weights.items()})
     return run

@@ -12,7 +12,8 @@ from quality import Examination
 
 from atonce.data.batches import DataPosition, batches_from
 from atonce.data.prepare import open_prepared
-from atonce.decoding.load import model_for, system_of
+from atonce.decoding.load import system_of
+from atonce.decoding.predictor import model_for
 from atonce.runs.recipe import load
 from atonce.training.budget import GUESSED_VALIDATION, Clock, TimeBudget
 from atonce.training.loop import updates
@@ -35,7 +36,7 @@ def main(folder: Path, recipe_name: str, minutes: list[float]) -> None:
     config = recipe.training
     texts = (folder / "few.src").read_text(encoding="utf-8").splitlines()
     torch.manual_seed(config.seed)
-    model = model_for(recipe, prepared.io_spec)
+    model = model_for(recipe.model, prepared.io_spec)
     system, average = system_of(model, prepared.io_spec, recipe), WeightAverage(model, config.average)
 
     def translate() -> list[str]:

@@ -8,8 +8,8 @@ from atonce.decoding.hypothesis import Hypothesis as Hypothesis
 from atonce.decoding.hypothesis import SpecialTokens as SpecialTokens
 from atonce.decoding.image_reader import ImageReader as ImageReader
 from atonce.decoding.load import load as load
-from atonce.decoding.translator import Alternative as Alternative
-from atonce.decoding.translator import Translation as Translation
+from atonce.decoding.translation import Alternative as Alternative
+from atonce.decoding.translation import Translation as Translation
 from atonce.decoding.translator import Translator as Translator
 from atonce.errors import AtonceError as AtonceError
 from atonce.errors import DataError as DataError

@@ -12,14 +12,15 @@ from atonce import fast
 from atonce.data.images import ImagePair
 from atonce.data.pairs import Pair
 from atonce.data.prepare import open_prepared
-from atonce.decoding import restore
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
 from atonce.decoding.load import load
+from atonce.decoding.search import SearchOptions
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.explain.text_heatmap import Heatmap, translation_heatmap
 from atonce.fast.quantization import QuantizedLinear
+from atonce.fast.shortlist import ShortlistEngine
 from atonce.layers.attention import observing
 from atonce.pauses import pausing
 from atonce.runs.folder import save_tensors
@@ -134,8 +135,8 @@ def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_fast_model_is_compiled_and_needs_no_list(runs: dict[str, Path]) -> None:
     fast = Translator.load(runs["texts"], device="cpu", fast=True)
     assert fast.model.engine is not None
-    assert fast.searched is fast.model.engine
-    assert fast.shortlist is None
+    assert not isinstance(fast.model.engine, ShortlistEngine)
+    assert fast.search_model(SearchOptions()) is fast.model.engine
     texts = [pair.source for pair in open_prepared(runs["texts"]).test_pairs if isinstance(pair, Pair)]
     for beam in (1, 3):
         alone = [fast.outputs([text], beam=beam)[0] for text in texts]
@@ -146,7 +147,7 @@ def test_a_fast_model_is_compiled_and_needs_no_list(runs: dict[str, Path]) -> No
 def test_what_is_watched_is_not_compiled(runs: dict[str, Path]) -> None:
     fast = Translator.load(runs["texts"], device="cpu", fast=True)
     with observing(lambda layer, weights: None):
-        assert fast.searched is fast.model
+        assert fast.search_model(SearchOptions()) is fast.model
     assert isinstance(translation_heatmap(fast, "3 May 2021"), Heatmap)
 
 
@@ -176,7 +177,10 @@ def test_a_fast_model_learns_its_lexicon_once(
     written = kept.read_bytes()
     assert len(first) == len(open_prepared(run).test_pairs)
     rmtree(run / "examples")  # nothing is learned from them again
-    assert Translator.load(run, device="cpu", fast=True).shortlist is not None
+    again = Translator.load(run, device="cpu", fast=True)
+    assert isinstance(again.model.engine, ShortlistEngine)
+    assert again.search_model(SearchOptions(width=3)) is again.model.engine
+    assert again.search_model(SearchOptions()) is again.model
     assert kept.read_bytes() == written
 
 
@@ -226,17 +230,17 @@ def test_a_damaged_lexicon_is_learned_again(
 def test_what_reads_images_is_fast_without_a_list(
     runs: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(restore, "has_int8_hardware", lambda: True)
-    plain, fast = (load(runs[kind], device="cpu", fast=fast) for fast in (False, True))
-    assert any(isinstance(layer, QuantizedLinear) for layer in fast.model.modules())
-    assert len(fast.outputs(images_of(runs[kind]))) == len(plain.outputs(images_of(runs[kind])))
+    monkeypatch.setattr(fast, "has_int8_hardware", lambda: True)
+    plain, quick = (load(runs[kind], device="cpu", fast=is_fast) for is_fast in (False, True))
+    assert any(isinstance(layer, QuantizedLinear) for layer in quick.model.modules())
+    assert len(quick.outputs(images_of(runs[kind]))) == len(plain.outputs(images_of(runs[kind])))
     assert not (runs[kind] / "lexicon.safetensors").exists()
 
 
 def test_a_cpu_that_cannot_multiply_eight_bits_does_not(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(restore, "has_int8_hardware", lambda: False)
+    monkeypatch.setattr(fast, "has_int8_hardware", lambda: False)
     model = load(runs["labels"], device="cpu", fast=True).model
     assert not any(isinstance(layer, QuantizedLinear) for layer in model.modules())
 

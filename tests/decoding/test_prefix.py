@@ -7,7 +7,8 @@ from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.beam import beam_search
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, length_penalty
-from atonce.decoding.translator import Translator, translation_of
+from atonce.decoding.translation import translation_of
+from atonce.decoding.translator import Translator
 from atonce.errors import RecipeError
 from atonce.models.config import ModelConfig
 from atonce.models.seq2seq import Seq2Seq

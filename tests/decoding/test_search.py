@@ -8,7 +8,7 @@ import torch
 from atonce.decoding.beam import beam_search
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, length_penalty
-from atonce.decoding.search import check_search_fits, drawing_bytes, search_bytes
+from atonce.decoding.search import SearchOptions, check_search_fits, drawing_bytes, search_bytes
 from atonce.errors import RecipeError
 from atonce.models.config import ModelConfig
 from atonce.models.interface import repeated
@@ -155,10 +155,14 @@ def given(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
 def test_thousands_are_drawn_where_scores_of_all_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, 2**30)
     model = model_of(config_of("bigru", "gru_none"), vocab=50_000, dtype=torch.float32)
-    check_search_fits(model.decoder, draws=5_000)
+
+    def drawn(draws: int, prefix: tuple[int, ...] = ()) -> SearchOptions:
+        return SearchOptions(temperature=1.0, draws=draws, prefix=prefix)
+
+    check_search_fits(model.decoder, drawn(5_000))
     with pytest.raises(RecipeError, match="this search takes at least") as told:
-        check_search_fits(model.decoder, draws=5_000, forced=True)
+        check_search_fits(model.decoder, drawn(5_000, prefix=(7,)))
     most = int(told.value.fix.removeprefix("lower nbest to ").removesuffix(" or less").replace(",", ""))
-    check_search_fits(model.decoder, draws=most, forced=True)
+    check_search_fits(model.decoder, drawn(most, prefix=(7,)))
     with pytest.raises(RecipeError):
-        check_search_fits(model.decoder, draws=most + 1, forced=True)
+        check_search_fits(model.decoder, drawn(most + 1, prefix=(7,)))

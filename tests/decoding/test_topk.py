@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from atonce.decoding import topk
-from atonce.decoding.topk import GROUP, Continuations, topk_continuations
+from atonce.decoding.topk import GROUP, topk_continuations
+from atonce.models.interface import Continuations
 from zoo import Chain
 
 NEVER = torch.tensor([0, 3])
@@ -38,7 +39,7 @@ def test_the_likeliest_are_those_of_a_look_at_all(
     totals[torch.rand(sentences, width, generator=draw) < 0.2] = -torch.inf
     totals[:, 0] = -1.0
     expected = by_looking_at_all(scores, totals, NEVER, count)
-    found = topk_continuations(Chain(5, 0), scores, totals, NEVER, count)
+    found = topk_continuations(Chain(5, 0), scores, None, totals, NEVER, count)
     real = expected.totals.isfinite()
     torch.testing.assert_close(found.totals, expected.totals)
     assert torch.equal(found.tokens[real], expected.tokens[real])
@@ -51,14 +52,14 @@ def test_how_many_rows_are_looked_at_together_changes_nothing(
 ) -> None:
     draw = torch.Generator().manual_seed(0)
     scores, totals = torch.randn(60, 4 * GROUP, generator=draw), torch.randn(20, 3, generator=draw)
-    whole = topk_continuations(Chain(5, 0), scores, totals, NEVER, 4)
+    whole = topk_continuations(Chain(5, 0), scores, None, totals, NEVER, 4)
     monkeypatch.setattr(topk, "AT_ONCE", at_once)
-    parts = topk_continuations(Chain(5, 0), scores, totals, NEVER, 4)
+    parts = topk_continuations(Chain(5, 0), scores, None, totals, NEVER, 4)
     torch.testing.assert_close(parts, whole)
 
 
 def test_what_is_never_chosen_keeps_its_share_of_the_probability() -> None:
     scores = torch.zeros(1, 4)
-    found = topk_continuations(Chain(5, 0), scores, torch.zeros(1, 1), torch.tensor([0, 1]), 4)
+    found = topk_continuations(Chain(5, 0), scores, None, torch.zeros(1, 1), torch.tensor([0, 1]), 4)
     assert found.totals[0, :2].exp().tolist() == pytest.approx([0.25, 0.25])
     assert found.totals[0, 2:].tolist() == [-torch.inf, -torch.inf]

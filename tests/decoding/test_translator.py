@@ -8,10 +8,11 @@ import torch
 import atonce
 from atonce.data.config import DatesConfig
 from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.batching import segments
 from atonce.decoding.hypothesis import Hypothesis
 from atonce.decoding.search import drawing_bytes, search_bytes
-from atonce.decoding.segments import segments
-from atonce.decoding.translator import Alternative, Translation, Translator
+from atonce.decoding.translation import Alternative, Translation
+from atonce.decoding.translator import Translator
 from atonce.errors import RecipeError, RunError
 from atonce.models.device import in_units
 from atonce.models.weights import weights_of

@@ -5,7 +5,8 @@ import pytest
 
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import length_penalty
-from atonce.decoding.translator import Translator, one_line
+from atonce.decoding.translation import one_line
+from atonce.decoding.translator import Translator
 from atonce.errors import RecipeError
 from atonce.explain.beam_tree import BeamNode, BeamTree, beam_tree
 from atonce.explain.scoring import confidence

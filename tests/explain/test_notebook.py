@@ -6,7 +6,8 @@ import pickle
 
 import pytest
 
-from atonce.decoding.translator import Translation, Translator
+from atonce.decoding.translation import Translation
+from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.explain.text_heatmap import translation_heatmap
 

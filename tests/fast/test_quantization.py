@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from atonce.fast.quantization import LEVELS, QuantizedLinear, quantize_linear_layers
-from atonce.layers.activation import ActivatedLinear
+from atonce.layers.linear import ActivatedLinear
 
 INPUTS, OUTPUTS = 24, 16
 

@@ -1,8 +1,9 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.layers.masks import mean_of_real, padding_mask, window_mask
+from atonce.layers.masks import attendable, mean_of_real, nearby, padding_mask, window_mask
 
 
 def test_what_is_real_comes_first() -> None:
@@ -55,3 +56,25 @@ def test_padding_has_no_part_in_the_mean() -> None:
     assert torch.equal(mean_of_real(states, mask), expected)
     states[0, 2] = 1e6
     assert torch.equal(mean_of_real(states, mask), expected)
+
+
+def test_no_mask_where_nothing_is_padding() -> None:
+    assert attendable(torch.ones(2, 3, dtype=torch.bool)) is None
+    mask = torch.tensor([[True, True], [True, False]])
+    assert torch.equal(attendable(mask), mask[:, None])
+
+
+@pytest.mark.parametrize("window", [None, 0, 1, 2, 3])
+@pytest.mark.parametrize("lengths", [(4, 4), (4, 2)])
+def test_a_position_may_look_at_what_is_real_and_near(window: int | None, lengths: tuple[int, int]) -> None:
+    mask = torch.tensor([[position < length for position in range(4)] for length in lengths])
+    seen = nearby(mask, window)
+    expected = [
+        [[key < length and (window is None or abs(query - key) <= window) for key in range(4)]
+         for query in range(4)]
+        for length in lengths
+    ]  # fmt: skip
+    if seen is None:
+        assert torch.tensor(expected).all()
+    else:
+        assert seen.expand(2, 4, 4).tolist() == expected

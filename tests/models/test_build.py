@@ -12,7 +12,7 @@ from atonce.models.config import (
     ScanDecoderConfig,
     TransformerDecoderConfig,
 )
-from atonce.models.embedding import TokenEmbedding
+from atonce.models.interface import TokenEmbedding
 from zoo import DECODERS, DIM, ENCODERS, SOURCES, VOCAB, config_of, every_part, model_of, padded
 
 

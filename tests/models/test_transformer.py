@@ -4,34 +4,12 @@ from torch import Tensor
 
 from atonce.layers.positions import LearnedPositions
 from atonce.models.seq2seq import Seq2Seq
-from atonce.models.transformer import attendable, nearby
+from atonce.models.transformer import FeedForwardEncoder
 from zoo import BOS, DECODERS, DIM, ENCODERS, SOURCES, config_of, model_of, padded
 
 TRANSFORMERS = [name for name, config in ENCODERS.items() if config.kind == "transformer"]
 every_transformer = pytest.mark.parametrize("name", TRANSFORMERS)
 every_window = pytest.mark.parametrize("name", [name for name in TRANSFORMERS if ENCODERS[name].window])
-
-
-def test_no_mask_where_nothing_is_padding() -> None:
-    assert attendable(torch.ones(2, 3, dtype=torch.bool)) is None
-    mask = torch.tensor([[True, True], [True, False]])
-    assert torch.equal(attendable(mask), mask[:, None])
-
-
-@pytest.mark.parametrize("window", [None, 0, 1, 2, 3])
-@pytest.mark.parametrize("lengths", [(4, 4), (4, 2)])
-def test_a_position_may_look_at_what_is_real_and_near(window: int | None, lengths: tuple[int, int]) -> None:
-    mask = torch.tensor([[position < length for position in range(4)] for length in lengths])
-    seen = nearby(mask, window)
-    expected = [
-        [[key < length and (window is None or abs(query - key) <= window) for key in range(4)]
-         for query in range(4)]
-        for length in lengths
-    ]  # fmt: skip
-    if seen is None:
-        assert torch.tensor(expected).all()
-    else:
-        assert seen.expand(2, 4, 4).tolist() == expected
 
 
 @every_transformer
@@ -111,3 +89,41 @@ def test_all_positions_are_read_at_once_and_a_step_keeps_one(name: str) -> None:
     for part in (part for cache in state.caches.content for part in cache):
         assert part.key.shape[1] == part.value.shape[1] == kept
     assert state.position == state.kept == 3
+
+
+def test_a_position_knows_neither_its_neighbours_nor_its_place() -> None:
+    model = model_of(config_of("feedforward", "gru_none"))
+    states, other = (model.encode(*padded([source])).states[0] for source in ([5, 3, 8, 5], [8, 3, 5, 9]))
+    assert torch.equal(states[0], states[3])
+    torch.testing.assert_close(states[[2, 1, 0]], other[:3])
+    assert not torch.isclose(states[3], other[3]).all()
+
+
+def test_the_summary_is_a_bag_of_words() -> None:
+    model = model_of(config_of("feedforward", "gru_none"))
+    pooled, shuffled, other = (
+        model.encode(*padded([source])).pooled for source in ([5, 3, 8], [8, 5, 3], [5, 3, 9])
+    )
+    torch.testing.assert_close(pooled, shuffled)
+    assert not torch.isclose(pooled, other).all()
+
+
+def test_layers_give_the_states_of_all_positions() -> None:
+    model = model_of(config_of("feedforward", "gru_none"))
+    source, mask = padded(SOURCES)
+    states, _ = model.source.read(source, mask)
+    for layer in model.encoder.layers:
+        states = layer(states)
+        assert states.shape == (*source.shape, DIM)
+    torch.testing.assert_close(model.encoder.final_norm(states), model.encode(source, mask).states)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_without_layers_the_states_are_the_embeddings(training: bool) -> None:
+    encoder = FeedForwardEncoder(DIM, layers=0, feed_forward=12, activation="relu", dropout=0.0)
+    embedded, mask = torch.randn(3, 6, DIM), padded(SOURCES)[1]
+    memory = encoder.train(training)(embedded, mask)
+    assert torch.equal(memory.states, embedded)
+    for row, source in enumerate(SOURCES):
+        torch.testing.assert_close(memory.pooled[row], embedded[row, : len(source)].mean(0))
+    assert not list(encoder.parameters())

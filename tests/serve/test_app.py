@@ -20,7 +20,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from atonce.decoding.classifier import Classifier
-from atonce.decoding.translator import Alternative, Translator
+from atonce.decoding.translation import Alternative
+from atonce.decoding.translator import Translator
 from atonce.seeds import torch_seed
 from atonce.serve.app import build_app
 from atonce.serve.dispatcher import Batcher

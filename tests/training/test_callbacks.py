@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 import math
@@ -6,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 import tiny
 from atonce.data.batches import Batch, DataPosition
-from atonce.training import callbacks as speed_module
-from atonce.training.callbacks import Callback, OnStep, Speed, TrainingEvent
+from atonce.training import callbacks
+from atonce.training.callbacks import Callback, OnStep, Speed, TrainingEvent, Validation, progress_bar
 from atonce.training.loop import Update
 from atonce.training.train import train
-from atonce.training.validation import Validation
 
 
 class Clock:
@@ -21,7 +22,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(speed_module.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(callbacks.time, "perf_counter", lambda: self.now)
 
 
 def update(tokens: int, padding_share: float = 0.0) -> Update:
@@ -135,3 +136,45 @@ def test_numbers_that_are_none_have_no_value() -> None:
     assert values["valid_loss"] is None
     assert values["valid_chrf"] == 3.0
     assert json.loads(json.dumps(values)) == values
+
+
+_NOTHING = torch.zeros(0, 0, dtype=torch.long)
+_BATCH = Batch(_NOTHING, _NOTHING.bool(), _NOTHING, _NOTHING, _NOTHING.bool())
+EVENT = TrainingEvent(
+    Update(12, DataPosition(), 3.25, 1.0, 1.0, 100, 0.034, (_BATCH,), 65.4),
+    800,
+    0.015,
+    12345.6,
+    Validation(2.5, "chrf", 41.25),
+)
+
+
+def test_without_a_terminal_each_validation_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("my [bold] run") as shown:
+        shown.on_step(EVENT)
+        shown.on_step(replace(EVENT, validation=None))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "my [bold] run · step 12 · 2% · 65 s · loss 3.250 · 12,346 tokens/s · 3.4% padding · "
+        "validation loss 2.500, chrF 41.2\n"
+    )
+
+
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("run", quiet=True) as shown:
+        shown.on_step(EVENT)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+
+    def terminal(**options: object) -> Console:
+        return Console(file=screen, force_terminal=True, width=200, markup=False, highlight=False)
+
+    monkeypatch.setattr(callbacks, "Console", terminal)
+    with progress_bar("run [1]") as shown:
+        shown.on_step(replace(EVENT, validation=None))
+    for shown in ("run [1]", "loss 3.250", "12,346 tokens/s", "3.4% padding", "left"):
+        assert shown in screen.getvalue()

@@ -16,7 +16,7 @@ from atonce.data.corpora.dates import generate
 from atonce.data.examples import Examples
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.load import model_for
+from atonce.decoding.predictor import model_for
 from atonce.errors import RecipeError
 from atonce.models.architectures import ARCHITECTURES
 from atonce.models.build import build_model
@@ -83,7 +83,7 @@ def remembered_by(model: Seq2Seq, batch: Batch) -> tuple[torch.Tensor, int]:
 
 def after_a_step(recipe: Recipe, prepared: Prepared) -> dict[str, int]:
     """What a training holds after one step, by kind."""
-    model = model_for(recipe, prepared.io_spec)
+    model = model_for(recipe.model, prepared.io_spec)
     optimizers = build_optimizers(model, recipe.training)
     average = WeightAverage(model, recipe.training.average)
     loss, _ = remembered_by(model, collate(prepared.train, np.arange(8)))
@@ -208,7 +208,7 @@ def test_an_image_is_as_many_positions_as_the_model_makes_of_it(
     sizes = Sizes(tokenizer.size, image=prepared_strings.io_spec.source)
     found = with_batches(recipe, sizes, train, 1)
     batch = collate(train, np.arange(700 // 88))
-    model = model_for(recipe, prepared_strings.io_spec)
+    model = model_for(recipe.model, prepared_strings.io_spec)
     states = model.encode(batch.source, batch.source_mask).states
     assert found.read == states[..., 0].numel()
     assert found.held >= sum(one.nbytes for one in batch.tensors().values())

@@ -11,7 +11,7 @@ from atonce.layers.convolution import GatedConvolution
 from atonce.layers.positions import LearnedPositions
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig, PooledConvolutionsConfig
-from atonce.models.embedding import TokenEmbedding
+from atonce.models.interface import TokenEmbedding
 from atonce.runs.recipe import TrainingConfig
 from atonce.training.muon import Muon
 from atonce.training.optimizers import Schedule, WeightAverage, build_optimizers, hidden_matrices, rate_factor

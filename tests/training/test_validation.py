@@ -6,9 +6,10 @@ from atonce.data.prepare import Prepared, prepare
 from atonce.decoding.translator import Translator
 from atonce.evaluation.scores import chrf
 from atonce.models.build import build_model
-from atonce.training.validation import validate, validation_loss
+from atonce.training.loss import mean_loss
+from atonce.training.train import validate
 
-RECIPE = tiny.recipe()
+RECIPE = tiny.recipe(training={"validation_sentences": 3, "batch_tokens": 64})
 
 
 @pytest.fixture(scope="module")
@@ -24,23 +25,23 @@ def translator(prepared: Prepared) -> Translator:
 
 
 def test_twice_is_the_same(translator: Translator, prepared: Prepared) -> None:
-    first = validate(translator, prepared, "translation", sentences=3, batch_tokens=64, smoothing=0.1)
-    assert validate(translator, prepared, "translation", sentences=3, batch_tokens=64, smoothing=0.1) == first
+    first = validate(translator, prepared, "translation", RECIPE.training)
+    assert validate(translator, prepared, "translation", RECIPE.training) == first
 
 
 def test_the_random_state_stays_as_it_was(translator: Translator, prepared: Prepared) -> None:
     """So that training goes on as if nothing had been validated."""
     before = torch.get_rng_state()
-    validate(translator, prepared, "translation", sentences=3, batch_tokens=64, smoothing=0.1)
+    validate(translator, prepared, "translation", RECIPE.training)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_dropout_is_off_and_the_weights_stay(translator: Translator, prepared: Prepared) -> None:
     before = [weight.clone() for weight in translator.model.parameters()]
     translator.model.train()
-    loss = validation_loss(translator, prepared, batch_tokens=64, smoothing=0.1)
+    loss = mean_loss(translator.model, prepared.valid, batch_tokens=64, smoothing=0.1)
     translator.model.eval()
-    assert validation_loss(translator, prepared, batch_tokens=64, smoothing=0.1) == loss
+    assert mean_loss(translator.model, prepared.valid, batch_tokens=64, smoothing=0.1) == loss
     assert all(map(torch.equal, translator.model.parameters(), before))
 
 
@@ -60,7 +61,7 @@ def test_the_loss_is_the_mean_over_tokens_however_they_are_batched(
             gains = model.decoder.logits(features).log_softmax(-1)[0]
         nll -= gains[range(len(target)), target].sum().item()
         count += len(target)
-    loss = validation_loss(translator, prepared, batch_tokens=batch_tokens, smoothing=0.0)
+    loss = mean_loss(translator.model, prepared.valid, batch_tokens=batch_tokens, smoothing=0.0)
     assert loss == pytest.approx(nll / count, rel=1e-4)
 
 
@@ -71,9 +72,5 @@ def test_chrf_is_of_greedy_translations_of_sentences_evenly_spread(
     pairs = [prepared.valid_pairs[index] for index in taken]
     outputs = translator.translate([pair.source for pair in pairs], beam=1)
     expected = chrf([output.text for output in outputs], [pair.target for pair in pairs])
-    assert (
-        validate(
-            translator, prepared, "translation", sentences=sentences, batch_tokens=64, smoothing=0.1
-        ).score
-        == expected
-    )
+    config = RECIPE.training.model_copy(update={"validation_sentences": sentences})
+    assert validate(translator, prepared, "translation", config).score == expected

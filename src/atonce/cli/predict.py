@@ -25,7 +25,8 @@ from atonce.errors import RecipeError, wrong_task
 
 if TYPE_CHECKING:
     from atonce.decoding.classifier import Classification
-    from atonce.decoding.translator import Alternative, Translator
+    from atonce.decoding.translation import Alternative
+    from atonce.decoding.translator import Translator
 
 LINES_AT_ONCE = 2_000
 """Lines that are read, sorted by length and translated together: so a file of any size fits in memory."""

@@ -16,9 +16,8 @@ from atonce.decoding.hypothesis import (
     reorder,
     should_compact,
 )
-from atonce.decoding.topk import Continuations, topk_continuations
-from atonce.fast.shortlist import Candidates
-from atonce.models.interface import Decoder, Memory, Shared
+from atonce.decoding.topk import topk_continuations
+from atonce.models.interface import Continuations, Decoder, Memory
 from atonce.pauses import pause
 from atonce.shapes import Bool, Float, Int
 
@@ -59,27 +58,26 @@ def beam_search(
     *,
     width: int,
     alpha: float = 1.0,
-    candidates: Candidates | None = None,
     prefix: Sequence[int] = (),
     on_step: Callable[[BeamStep], None] | None = None,
 ) -> list[list[Hypothesis]]:
     """The best hypotheses found for each sentence, at most `width`, best first; sentences in order.
 
     `max_lengths`: tokens after which each output is cut off. `alpha`: exponent of the length penalty.
-    `candidates`: tokens that alone are looked at. `prefix`: tokens that every output begins with; at least
-    one comes behind them. `on_step`: told of each step, whose tensors it must read at once.
+    `prefix`: tokens that every output begins with; at least one comes behind them. `on_step`: told of each
+    step, whose tensors it must read at once.
     A sentence is done once `width` hypotheses have ended and no beginning scores better than the worst of
     them. Those that are done leave the batch, many at a time.
     """
     found: list[list[Hypothesis]] = [[] for _ in range(len(max_lengths))]
-    begun, listed = prefill(decoder, memory, special.bos, prefix), Shared(candidates)
+    begun = prefill(decoder, memory, special.bos, prefix)
     token, state, beams = begun.token, begun.state, _beginning(begun, prefix)
     max_lengths = min_length_after(prefix, max_lengths)
     suppress = torch.tensor(special.suppress, dtype=torch.long, device=max_lengths.device)
     for length in range(len(prefix) + 1, int(max_lengths.max()) + 1):
         features, state = decoder.advance(token, state)
         # Twice as many as go on, since each beginning may end once: `width` of them at most.
-        choice = topk_continuations(decoder, features, beams.totals, suppress, 2 * width, listed.content)
+        choice = topk_continuations(decoder, features, state, beams.totals, suppress, 2 * width)
         before = beams
         beams, parents, ended = _grow(before, choice, special.eos, width)
         _collect(found, ended, alpha)
@@ -106,8 +104,9 @@ def beam_search(
             # They stay as rows until it pays to move the others. Without a likely beginning, nothing more
             # is found.
             beams.totals[~torch.tensor(is_open, device=token.device)] = -torch.inf
-        token = beams.tokens[:, :, -1].flatten()
-        state, listed = reorder((state, listed), parents.flatten(), kept)
+        token = beams.tokens[:, :, -1].flatten()  # (sentences × width,)
+        state = reorder(state, parents.flatten(), kept)
+        # Between steps nothing is half done: a server lets smaller requests in here.
         pause()
     return [sorted(hypotheses, key=lambda h: -h.score)[:width] for hypotheses in found]
 
@@ -159,6 +158,7 @@ def _collect(found: list[list[Hypothesis]], beams: Hypotheses, alpha: float) -> 
     """Add what is in `beams` to the hypotheses found for each sentence."""
     for sentence, rows, totals in zip(*(part.tolist() for part in beams), strict=True):
         for row, total in zip(rows, totals, strict=True):
+            # A place of the beam without a beginning.
             if total > -torch.inf:
                 score = total / length_penalty(len(row), alpha)
                 found[sentence].append(Hypothesis(tuple(row), total, score))

@@ -12,10 +12,9 @@ from atonce.data.config import Normalization
 from atonce.data.images import ImageShape
 from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
+from atonce.decoding.batching import batches_by_length, padded
 from atonce.decoding.image_reader import as_source
-from atonce.decoding.predictor import Predictor, padded
-from atonce.decoding.search import batches_by_length
-from atonce.fast.shortlist import Shortlist
+from atonce.decoding.predictor import Predictor
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
 from atonce.runs.recipe import Recipe
@@ -51,16 +50,8 @@ class Classifier(Predictor):
         self.positions_at_once = POSITIONS_AT_ONCE
 
     @classmethod
-    def of(
-        cls,
-        model: Seq2Seq,
-        io_spec: IOSpec,
-        recipe: Recipe,
-        *,
-        shortlist: Shortlist | None = None,
-        name: str = "model",
-    ) -> "Classifier":
-        """A classifier that was made by this recipe; nothing is searched, so there is no short list."""
+    def of(cls, model: Seq2Seq, io_spec: IOSpec, recipe: Recipe, *, name: str = "model") -> "Classifier":
+        """A classifier that was made by this recipe."""
         return cls(model, io_spec, longest_source=recipe.data.max_length, name=name)
 
     @overload
@@ -84,6 +75,7 @@ class Classifier(Predictor):
         Of very long texts only the beginning is read. `on_progress` is called with the number of sources done
         since the last call.
         """
+        # An array of three dimensions is a sequence of images.
         if isinstance(sources, str) or (isinstance(sources, np.ndarray) and sources.ndim == 2):
             return self.classify([sources], on_progress=on_progress)[0]
         found: list[Classification | None] = [None] * len(sources)

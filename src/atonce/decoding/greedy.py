@@ -14,8 +14,8 @@ from atonce.decoding.hypothesis import (
     reorder,
     should_compact,
 )
-from atonce.decoding.topk import AT_ONCE, Continuations, topk_continuations
-from atonce.models.interface import Decoder, Memory
+from atonce.decoding.topk import AT_ONCE, topk_continuations
+from atonce.models.interface import Continuations, Decoder, Memory
 from atonce.pauses import pause
 from atonce.shapes import Float, Int
 
@@ -55,9 +55,10 @@ def greedy(
         if temperature > 0:
             choice = _drawn(decoder, features, totals, suppress, temperature, generator)
         else:
-            choice = topk_continuations(decoder, features, totals, suppress, 1)
-        tokens, totals = choice.tokens[:, 0], choice.totals
+            choice = topk_continuations(decoder, features, state, totals, suppress, 1)
+        tokens, totals = choice.tokens[:, 0], choice.totals  # (rows,), (rows, 1)
         for sentence, token, total in zip(sentences, tokens.tolist(), totals[:, 0].tolist(), strict=True):
+            # It has ended, and is carried along until it pays to move the others.
             if sentence in found:
                 continue
             outputs[sentence].append(token)
@@ -102,8 +103,10 @@ def _drawn_of(
     temperature: float,
     generator: torch.Generator | None,
 ) -> Continuations:
+    # Not divided by the temperature: scores of outputs that are drawn and of those that are found compare.
     gains = logits.log_softmax(-1).index_fill_(1, suppress, -torch.inf)
     behind_best = gains - gains.amax(-1, keepdim=True)  # or a tiny temperature would make infinities of all
     shares = (behind_best / min(max(temperature, COLDEST), HOTTEST)).softmax(-1)
     token = torch.multinomial(shares, 1, generator=generator)
+    # Each row is a sentence with one beginning, at place 0.
     return Continuations(totals + gains.gather(1, token), torch.zeros_like(token), token)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from atonce.data.tokenizer import Tokenizer
 from atonce.models.interface import Decoder, Memory, Shared, State
 from atonce.pauses import pause
 from atonce.shapes import Float, Int
@@ -23,6 +24,11 @@ class SpecialTokens:
     suppress: tuple[int, ...] = ()
     """Tokens that no output may hold, such as padding. Their share of the probability stays theirs."""
 
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> "SpecialTokens":
+        """Those of a tokenizer."""
+        return cls(tokenizer.bos, tokenizer.eos, suppress=(tokenizer.pad, tokenizer.unk, tokenizer.bos))
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -38,6 +44,7 @@ class Hypothesis:
 
 def length_penalty(length: int, alpha: float) -> float:
     """What the log-probability of `length` tokens, `eos` included, is divided by (Wu 2016, equation 14)."""
+    # 5 and 6 are Wu's: one token is divided by 1, and short outputs differ less than by their plain lengths.
     return float(((5 + length) / 6) ** alpha)
 
 
@@ -49,6 +56,7 @@ def reorder(state: State, rows: Int[Tensor, " rows"], sentences: Int[Tensor, " s
     if isinstance(state, Tensor):
         return state.index_select(0, rows)
     if isinstance(state, Shared):
+        # Beginnings change places within their sentence, which moves nothing of what they share.
         return state if sentences is None else Shared(reorder(state.content, sentences, sentences))
     if isinstance(state, tuple):
         parts = [reorder(part, rows, sentences) for part in state]
@@ -80,6 +88,7 @@ def prefill(decoder: Decoder, memory: Memory, bos: int, prefix: Sequence[int] = 
     totals = memory.states.new_zeros(len(token), 1)
     for forced in prefix:
         logits, state = decoder.step(token, state)
+        # What is forced is scored as if it had been found.
         totals = totals + logits.log_softmax(-1)[:, forced, None]
         token = torch.full_like(token, forced)
         pause()

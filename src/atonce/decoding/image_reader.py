@@ -13,9 +13,8 @@ from atonce.data.io_spec import IOSpec
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.hypothesis import Hypothesis
 from atonce.decoding.predictor import Predictor
-from atonce.decoding.search import check_search_fits, search
-from atonce.decoding.translator import Translation, check_outputs, translation_of
-from atonce.fast.shortlist import Shortlist
+from atonce.decoding.search import SearchOptions, check_outputs, check_search_fits, search
+from atonce.decoding.translation import Translation, translation_of
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig, Recipe
 from atonce.shapes import Bool, Float, UInt8
@@ -46,16 +45,8 @@ class ImageReader(Predictor):
         self.config = config
 
     @classmethod
-    def of(
-        cls,
-        model: Seq2Seq,
-        io_spec: IOSpec,
-        recipe: Recipe,
-        *,
-        shortlist: Shortlist | None = None,
-        name: str = "model",
-    ) -> "ImageReader":
-        """A model from images to text that was made by this recipe; there is no short list for it."""
+    def of(cls, model: Seq2Seq, io_spec: IOSpec, recipe: Recipe, *, name: str = "model") -> "ImageReader":
+        """A model from images to text that was made by this recipe."""
         assert isinstance(io_spec.source, ImageShape)
         assert isinstance(io_spec.target, Tokenizer)
         return cls(model, io_spec.source, io_spec.target, recipe.decoding, name=name)
@@ -95,17 +86,15 @@ class ImageReader(Predictor):
             return self.read_images([images], beam=beam, nbest=nbest, on_progress=on_progress)[0]
         images = list(images)
         check_outputs(beam, nbest)
-        width = max(beam or self.config.beam, nbest)
-        model = self.searched
-        check_search_fits(model.decoder, width=width)
+        options = SearchOptions(width=max(beam or self.config.beam, nbest), alpha=self.config.length_penalty)
+        model = self.search_model(options)
+        check_search_fits(model.decoder, options)
         batches = [images[start : start + IMAGES_AT_ONCE] for start in range(0, len(images), IMAGES_AT_ONCE)]
 
         @torch.inference_mode()
         def of(batch: Sequence[UInt8[np.ndarray, "height width"]]) -> list[list[Hypothesis]]:
-            return search(
-                model, model.encode(*as_source(batch, self.device)), self.tokenizer,
-                [LONGEST_OUTPUT] * len(batch), width=width, alpha=self.config.length_penalty,
-            )  # fmt: skip
+            memory = model.encode(*as_source(batch, self.device))
+            return search(model.decoder, memory, self.tokenizer, [LONGEST_OUTPUT] * len(batch), options)
 
         found: list[Translation] = []
         with self.evaluating():

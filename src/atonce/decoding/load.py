@@ -11,30 +11,23 @@ from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader
-from atonce.decoding.restore import model_for as model_for
-from atonce.decoding.restore import restore
+from atonce.decoding.predictor import restore
 from atonce.decoding.translator import Translator
 from atonce.errors import wrong_task
-from atonce.fast.shortlist import Shortlist
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe
 
 
 def system_of(
-    model: Seq2Seq,
-    io_spec: IOSpec,
-    recipe: Recipe,
-    *,
-    shortlist: Shortlist | None = None,
-    name: str = "model",
+    model: Seq2Seq, io_spec: IOSpec, recipe: Recipe, *, name: str = "model"
 ) -> Translator | ImageReader | Classifier:
-    """A model as what it was trained for. `shortlist`: for one from text to text."""
+    """A model as what it was trained for."""
     if isinstance(io_spec.target, Labels):
         return Classifier.of(model, io_spec, recipe, name=name)
     if isinstance(io_spec.source, ImageShape):
         return ImageReader.of(model, io_spec, recipe, name=name)
-    return Translator.of(model, io_spec, recipe, shortlist=shortlist, name=name)
+    return Translator.of(model, io_spec, recipe, name=name)
 
 
 @overload
@@ -87,7 +80,7 @@ def load(
     if task is not None:
         _check_task(folder, task)
     found = restore(folder, device=device, fast=fast)
-    return system_of(found.model, found.io_spec, found.recipe, shortlist=found.shortlist, name=found.name)
+    return system_of(found.model, found.io_spec, found.recipe, name=found.name)
 
 
 def _check_task(folder: RunFolder, task: Task) -> None:

@@ -1,29 +1,77 @@
-"""What every trained model can do, whatever it reads and writes: be asked for outputs."""
+"""What every trained model can do, whatever it reads and writes: be read back from its run, and be asked for
+outputs.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from torch import Tensor
 
-from atonce.data.config import Normalization, Task
+from atonce.data.config import COMMANDS, Normalization, Task
+from atonce.data.images import ImageShape
 from atonce.data.io_spec import IOSpec
-from atonce.data.tokenizer import PAD
-from atonce.decoding.restore import restore, trained_for
-from atonce.fast.shortlist import Shortlist
-from atonce.layers.attention import is_watched
-from atonce.layers.masks import padding_mask
+from atonce.data.labels import Labels
+from atonce.decoding.search import SearchOptions
+from atonce.errors import wrong_task
+from atonce.fast import accelerate_trained
+from atonce.models.build import build_model
+from atonce.models.config import ModelConfig
+from atonce.models.device import choose_device
 from atonce.models.interface import SearchModel
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.threads import computing_on, search_threads
+from atonce.models.weights import set_weights
+from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import Recipe
-from atonce.shapes import Bool, Int
 
 S = TypeVar("S", bound="Predictor")  # beartype has no answer to typing.Self
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A trained model, ready to compute, and what it takes to ask it for outputs."""
+
+    model: Seq2Seq
+    io_spec: IOSpec
+    recipe: Recipe
+    name: str
+    """That of the run folder."""
+
+
+def restore(folder: RunFolder, *, device: str | torch.device | None = None, fast: bool = False) -> Restored:
+    """See `load.load`. Raises RunError for what is missing, damaged or of a newer format."""
+    io_spec = IOSpec.open(folder.path)
+    model = model_for(folder.recipe.model, io_spec)
+    set_weights(model, folder.load_weights(), origin=folder.path / "model.safetensors")
+    model = model.to(choose_device(device)).eval()
+    if fast and choose_device(device).type == "cpu":
+        accelerate_trained(model, folder.path, io_spec)
+    return Restored(model, io_spec, folder.recipe, folder.path.resolve().name)
+
+
+def model_for(config: ModelConfig, io_spec: IOSpec) -> Seq2Seq:
+    """A model that reads and writes this, with fresh weights from torch's random state."""
+    image = io_spec.source if isinstance(io_spec.source, ImageShape) else None
+    labels = len(io_spec.target) if isinstance(io_spec.target, Labels) else None
+    only_labels = image is not None and labels is not None
+    return build_model(config, 0 if only_labels else io_spec.tokenizer.size, image=image, labels=labels)
+
+
+def trained_for(run: str | Path, tasks: Collection[Task]) -> RunFolder:
+    """A run folder of one of these tasks.
+
+    Raises RunError for another, before weights are read, with the command that it is for.
+    """
+    folder = RunFolder.open(run)
+    task = folder.recipe.data.task
+    if task not in tasks:
+        raise wrong_task(run, " or ".join(tasks), task, fix=f"use: atonce {COMMANDS[task]} {run}")
+    return folder
 
 
 class Predictor(ABC):
@@ -46,19 +94,11 @@ class Predictor(ABC):
         Raises RunError as it does, and where the run was trained for something else.
         """
         found = restore(trained_for(run, cls.tasks), device=device, fast=fast)
-        return cls.of(found.model, found.io_spec, found.recipe, shortlist=found.shortlist, name=found.name)
+        return cls.of(found.model, found.io_spec, found.recipe, name=found.name)
 
     @classmethod
     @abstractmethod
-    def of(
-        cls: type[S],
-        model: Seq2Seq,
-        io_spec: IOSpec,
-        recipe: Recipe,
-        *,
-        shortlist: Shortlist | None = None,
-        name: str = "model",
-    ) -> S:
+    def of(cls: type[S], model: Seq2Seq, io_spec: IOSpec, recipe: Recipe, *, name: str = "model") -> S:
         """A model that was made by this recipe, with what it reads and writes."""
 
     @property
@@ -85,16 +125,20 @@ class Predictor(ABC):
         """How the texts that it reads or writes are spelt, and compared with others."""
         return "none"
 
-    @property
-    def searched(self) -> SearchModel:
-        """What outputs are searched with: the model, or its engine, which cannot be watched."""
+    def search_model(self, options: SearchOptions) -> SearchModel:
+        """What outputs are searched with: the engine of the model, where it serves, or the model itself."""
         engine = self.model.engine
-        return self.model if engine is None or is_watched() else engine
+        if engine is None or not engine.serves(
+            options.width, drawn=options.temperature > 0, forced=bool(options.prefix)
+        ):
+            return self.model
+        return engine
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Within the block, dropout is off, and a small model has one thread."""
-        with computing_on(None if self.model.engine else self._threads):
+        engine = self.model.engine
+        with computing_on(None if engine is not None and engine.side_by_side else self._threads):
             if not self.model.training:
                 yield  # to set a hundred modules takes as long as a tenth of a short sentence
                 return
@@ -107,14 +151,3 @@ class Predictor(ABC):
     @cached_property
     def _threads(self) -> int | None:
         return search_threads(self.model)
-
-
-def padded(
-    sequences: Sequence[Sequence[int]], device: torch.device
-) -> tuple[Int[Tensor, "batch len"], Bool[Tensor, "batch len"]]:
-    """Sequences of tokens as rows of equal length, and which positions are real."""
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    rows = torch.full((len(sequences), int(lengths.max())), PAD)
-    for row, sequence in zip(rows, sequences, strict=True):
-        row[: len(sequence)] = torch.tensor(sequence)
-    return rows.to(device), padding_mask(lengths, rows.shape[1]).to(device)

@@ -1,64 +1,72 @@
 """Search for the best outputs, whatever was read: greedy, beam, or drawn at random."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 
+from atonce.config import shown
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.beam import BeamStep, beam_search
 from atonce.decoding.greedy import greedy
 from atonce.decoding.hypothesis import Hypothesis, SpecialTokens
 from atonce.decoding.topk import AT_ONCE, GROUP
-from atonce.fast.shortlist import Candidates
+from atonce.errors import RecipeError
 from atonce.models.device import check_room, free_memory
-from atonce.models.interface import Decoder, Memory, SearchModel, TopKDecoder, repeated
+from atonce.models.interface import Decoder, Memory, TopKDecoder, repeated
+from atonce.runs.recipe import WIDEST_BEAM
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How outputs are searched for, or drawn: the same for all sources of a call."""
+
+    width: int = 1
+    """Beginnings that are kept of each source; 1 is greedy."""
+    alpha: float = 1.0
+    """Length penalty."""
+    temperature: float = 0.0
+    """Above 0, tokens are drawn from the softmax of the scores divided by it."""
+    draws: int = 1
+    """Outputs that are drawn of each source, each by itself: they may be equal, and stay in that order."""
+    prefix: Sequence[int] = ()
+    """Tokens that every output begins with."""
+    generator: torch.Generator | None = None
+    """Of the random numbers; None: torch's own."""
+    on_step: Callable[[BeamStep], None] | None = None
+    """Told of each step of beam search; with it, a `width` of 1 is beam search too."""
+    on_token: Callable[[int, int], None] = lambda row, token: None
+    """Told of each token that is chosen where `width` is 1, and of its row in the batch."""
 
 
 def search(
-    model: SearchModel,
-    memory: Memory,
-    tokenizer: Tokenizer,
-    longest: Sequence[int],
-    *,
-    width: int,
-    alpha: float,
-    temperature: float = 0.0,
-    draws: int = 1,
-    candidates: Candidates | None = None,
-    prefix: Sequence[int] = (),
-    generator: torch.Generator | None = None,
-    on_step: Callable[[BeamStep], None] | None = None,
-    on_token: Callable[[int, int], None] = lambda sentence, token: None,
+    decoder: Decoder, memory: Memory, tokenizer: Tokenizer, longest: Sequence[int], options: SearchOptions
 ) -> list[list[Hypothesis]]:
-    """The best hypotheses for each row of `memory`; one each where `width` is 1, and `draws` where tokens are
-    drawn.
+    """The best hypotheses for each row of `memory`; one each where the width is 1, and as many as are drawn.
 
-    `longest`: tokens after which each output is cut off. `alpha`: length penalty. `temperature`: above 0,
-    tokens are drawn from the softmax of the scores divided by it (with `generator`, or torch's own), `draws`
-    times for each row, each by itself: outputs may be equal, and stay in the order in which they were drawn.
-    `candidates`: tokens that beam search alone looks at. `prefix`: tokens that every output begins with.
-    `on_step`: told of each step of beam search; with it, a `width` of 1 is beam search too. `on_token`: told
-    of each token that is chosen where `width` is 1, and of its row.
+    `longest`: tokens after which each output is cut off.
     """
-    special = SpecialTokens(tokenizer.bos, tokenizer.eos, suppress=suppressed_tokens(tokenizer))
+    special = SpecialTokens.of(tokenizer)
     max_lengths = torch.tensor(longest, device=memory.states.device)
-    if temperature > 0:
+    alpha, prefix, draws = options.alpha, options.prefix, options.draws
+    if options.temperature > 0:
         if draws > 1:
             memory, max_lengths = repeated(memory, draws), max_lengths.repeat_interleave(draws)
         drawn = greedy(
-            model.decoder, memory, special, max_lengths, alpha=alpha, temperature=temperature, prefix=prefix,
-            generator=generator,
+            decoder, memory, special, max_lengths, alpha=alpha, temperature=options.temperature,
+            prefix=prefix, generator=options.generator,
         )  # fmt: skip
         return [drawn[first : first + draws] for first in range(0, len(drawn), draws)]
-    if on_step is None and width == 1:
+    if options.on_step is None and options.width == 1:
         only = greedy(
-            model.decoder, memory, special, max_lengths, alpha=alpha, prefix=prefix, on_token=on_token,
-        )  # fmt: skip
+            decoder, memory, special, max_lengths, alpha=alpha, prefix=prefix, on_token=options.on_token
+        )
         return [[hypothesis] for hypothesis in only]
     return beam_search(
-        model.decoder, memory, special, max_lengths, width=width, alpha=alpha, candidates=candidates,
-        prefix=prefix, on_step=on_step,
+        decoder, memory, special, max_lengths, width=options.width, alpha=alpha, prefix=prefix,
+        on_step=options.on_step,
     )  # fmt: skip
 
 
@@ -91,23 +99,18 @@ def drawing_bytes(vocab: int, dim: int, *, draws: int, forced: bool) -> dict[str
     }
 
 
-def check_search_fits(
-    decoder: Decoder, *, width: int = 1, draws: int = 0, forced: bool = False, listed: int | None = None
-) -> None:
-    """Raises RecipeError where a search would take more memory than there is: see `search`.
-
-    `draws`: outputs that are drawn; 0 where they are searched for. `forced`: whether there is a prefix.
-    `listed`: how many tokens are looked at behind each beginning, where it is not all of them.
-    """
+def check_search_fits(decoder: Decoder, options: SearchOptions) -> None:
+    """Raises RecipeError where a search would take more memory than there is."""
     (vocab, dim), device = decoder.output.weight.shape, decoder.output.weight.device
+    is_drawn = options.temperature > 0
 
     def parts(rows: int) -> dict[str, int]:
-        if draws:
-            return drawing_bytes(vocab, dim, draws=rows, forced=forced)
-        looked_at = 2 * rows if isinstance(decoder, TopKDecoder) else listed or vocab
-        return search_bytes(min(vocab, looked_at), dim, width=rows, device=device)
+        if is_drawn:
+            return drawing_bytes(vocab, dim, draws=rows, forced=bool(options.prefix))
+        scores = decoder.fewest_scores(2 * rows) if isinstance(decoder, TopKDecoder) else vocab
+        return search_bytes(min(vocab, scores), dim, width=rows, device=device)
 
-    rows, wanted = (draws, "nbest") if draws else (width, "the beam, or nbest,")
+    rows, wanted = (options.draws, "nbest") if is_drawn else (options.width, "the beam, or nbest,")
     needed = parts(rows)
     if sum(needed.values()) < _SURELY_THERE:
         return  # without asking the system, which takes longer than a short search may
@@ -130,34 +133,31 @@ _DRAWN = 5 * NUMBER
 _SURELY_THERE = 2**28
 
 
-def suppressed_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """Tokens that no output may hold."""
-    return tokenizer.pad, tokenizer.unk, tokenizer.bos
+HIGHEST_TEMPERATURE = 1000
 
 
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices of sources of like length, the longest first, rows times the longest within `batch_tokens`."""
-    batch: list[int] = []
-    longest = 0
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        longest = longest or lengths[index]
-        if batch and (len(batch) + 1) * longest > batch_tokens:
-            yield batch
-            batch, longest = [], lengths[index]
-        batch.append(index)
-    if batch:
-        yield batch
+def check_outputs(beam: int | None, nbest: int) -> None:
+    """Raise RecipeError unless outputs are wanted, and so many that one can count them."""
+    for name, count in (("a beam", beam), ("nbest", nbest)):
+        if count is not None and (not isinstance(count, Integral) or not 1 <= count <= WIDEST_BEAM):
+            raise RecipeError(
+                f"{name} cannot be {shown(count)}",
+                why="it is how many outputs are kept",
+                fix=f"give a whole number from 1 to {WIDEST_BEAM:,}",
+            )
 
 
-def consecutive(sources: Sequence[list[int]], most: int) -> Iterator[list[list[int]]]:
-    """Sources a few at a time, in order: rows times the longest, its end included, within `most`."""
-    few: list[list[int]] = []
-    longest = 0
-    for source in sources:
-        longest = max(longest, len(source) + 1)
-        if few and (len(few) + 1) * longest > most:
-            yield few
-            few, longest = [], len(source) + 1
-        few.append(source)
-    if few:
-        yield few
+def check_drawing(temperature: float, beam: int | None) -> None:
+    """Raise RecipeError for a temperature that is none, or a beam beside one."""
+    if not 0 <= temperature <= HIGHEST_TEMPERATURE:
+        raise RecipeError(
+            f"cannot draw with a temperature of {shown(temperature)}",
+            why=f"scores are divided by it; at {HIGHEST_TEMPERATURE:,} all tokens are equally likely",
+            fix="give a number above 0, such as 0.7; 0 searches for the best instead",
+        )
+    if temperature > 0 and beam is not None:
+        raise RecipeError(
+            f"a beam of {beam} and a temperature of {temperature:g} do not go together",
+            why="a beam searches for the likeliest outputs; with a temperature they are drawn at random",
+            fix="give one of them; several draws are had by nbest",
+        )

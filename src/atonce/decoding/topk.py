@@ -1,12 +1,9 @@
 """Which tokens come next: the likeliest of thousands, for every beginning that is searched."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from atonce.fast.shortlist import Candidates
-from atonce.models.interface import Decoder, TopKDecoder
+from atonce.models.interface import Continuations, Decoder, State, TopKDecoder
 from atonce.shapes import Float, Int
 
 AT_ONCE = 128
@@ -18,38 +15,25 @@ GROUP = 128
 """Scores of which only the greatest is looked at, unless it is among the best."""
 
 
-class Continuations(NamedTuple):
-    """The best continuations of each sentence, best first."""
-
-    totals: Float[Tensor, "sentences count"]
-    """Log-probability of the beginning with its new token."""
-    places: Int[Tensor, "sentences count"]
-    """Which of the sentence's beginnings each one continues."""
-    tokens: Int[Tensor, "sentences count"]
-
-
 def topk_continuations(
     decoder: Decoder,
     features: Float[Tensor, "rows dim"],
+    state: State,
     totals: Float[Tensor, "sentences width"],
     suppress: Int[Tensor, " suppressed"],
     count: int,
-    candidates: Candidates | None = None,
 ) -> Continuations:
     """The `count` likeliest continuations of each sentence; fewer where there are no more.
 
-    `features`: of the next position of each beginning, sentence after sentence. `totals`: log-probabilities
-    of the beginnings; -inf where there is none. `suppress`: tokens that are not chosen; their share of the
-    probability stays theirs. `candidates`: tokens that alone are looked at, and share the probability.
+    `features`, `state`: what the decoder gave for the next position of each beginning, sentence after
+    sentence. `totals`: log-probabilities of the beginnings; -inf where there is none. `suppress`: tokens that
+    are not chosen; their share of the probability stays theirs.
 
     Scores of some rows are made, looked through and forgotten: a table of all would be moved through memory
     several times.
     """
-    if candidates is not None:
-        return _best_of_candidates(features.unflatten(0, totals.shape), totals, candidates, count)
     if isinstance(decoder, TopKDecoder):
-        count = min(count, len(decoder.output.weight))
-        return _best_of_rows(*decoder.topk(features, suppress, count), totals)
+        return decoder.topk(features, state, totals, suppress, count)
     width = totals.shape[1]
     at_once = max(1, (AT_ONCE if features.device.type == "cpu" else AT_ONCE_ON_GPU) // width)
     if len(totals) <= at_once:
@@ -59,33 +43,6 @@ def topk_continuations(
         for rows, before in zip(features.split(at_once * width), totals.split(at_once), strict=True)
     ]
     return Continuations(*(torch.cat(part) for part in zip(*parts, strict=True)))
-
-
-def _best_of_candidates(
-    features: Float[Tensor, "sentences width dim"],
-    totals: Float[Tensor, "sentences width"],
-    candidates: Candidates,
-    count: int,
-) -> Continuations:
-    """Look at each sentence's own few."""
-    grown = candidates.scores(features).log_softmax(-1) + totals[..., None]
-    top, index = _top(grown.flatten(1), count)
-    listed = candidates.tokens.shape[1]
-    return Continuations(top, index // listed, candidates.tokens.gather(1, index % listed))
-
-
-def _best_of_rows(
-    gains: Float[Tensor, "rows count"],
-    tokens: Int[Tensor, "rows count"],
-    totals: Float[Tensor, "sentences width"],
-) -> Continuations:
-    """Of the best of each beginning, the best of each sentence."""
-    count, width = gains.shape[1], totals.shape[1]
-    if width == 1:
-        return Continuations(gains + totals, torch.zeros_like(tokens), tokens)
-    grown = (gains.unflatten(0, totals.shape) + totals[..., None]).flatten(1)
-    best, index = _top(grown, count)
-    return Continuations(best, index // count, tokens.view(len(totals), -1).gather(1, index))
 
 
 def _best(

@@ -1,95 +1,36 @@
 """From text to text: the one pipeline that training, command line, Python and pictures share."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, fields, replace
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from dataclasses import replace
+from typing import overload
 
 import torch
 from torch import Tensor
 
-from atonce import hooks
-from atonce.config import shown
 from atonce.data.config import Normalization
 from atonce.data.io_spec import IOSpec
 from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.batching import batches_by_length, consecutive, padded, segments
 from atonce.decoding.beam import BeamStep
-from atonce.decoding.hypothesis import Hypothesis
-from atonce.decoding.predictor import Predictor, padded
+from atonce.decoding.hypothesis import Hypothesis, SpecialTokens
+from atonce.decoding.predictor import Predictor
 from atonce.decoding.search import (
-    batches_by_length,
+    SearchOptions,
+    check_drawing,
+    check_outputs,
     check_search_fits,
-    consecutive,
     search,
-    suppressed_tokens,
 )
-from atonce.decoding.segments import segments
-from atonce.errors import AtonceError, RecipeError, RunError
-from atonce.fast.shortlist import Candidates, Shortlist
+from atonce.decoding.translation import Alternative, Translation, one_line, translation_of
+from atonce.errors import RecipeError
 from atonce.models.interface import Memory, SearchModel, stacked
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
-from atonce.runs.recipe import WIDEST_BEAM, DecodingConfig, Recipe
+from atonce.runs.recipe import DecodingConfig, Recipe
 from atonce.shapes import Bool, Int
-
-if TYPE_CHECKING:
-    from atonce.figures.figure import Figure
 
 ENCODED_AT_ONCE = 1_024
 """Positions that a CPU encodes together."""
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """One of the best outputs."""
-
-    text: str
-    """The output."""
-    score: float
-    """Log-probability in nats, divided by the length penalty: higher is better."""
-
-
-@dataclass(frozen=True)
-class Translation:
-    """What a text, or an image, became."""
-
-    text: str
-    score: float
-    """Log-probability in nats, divided by the length penalty: higher is better. 0 for an empty text."""
-    alternatives: tuple[Alternative, ...]
-    """The n best, best first, each text once; the first is `text` itself. All that was drawn, best first."""
-    source: str | None = field(default=None, repr=False, compare=False)
-    """The text it was made of, as it was given: a model reads it as its tokenizer spells it. None where
-    it was an image."""
-
-    # No field: a result that is stored, copied or sent must not take its model along.
-    _translator: ClassVar["Translator | None"] = None
-
-    def heatmap(self, **options: Any) -> "Figure":
-        """What the model looked at while it wrote this. `options`: see `atonce.heatmap`.
-
-        Raises RunError if the translation was stored, copied or sent: it has no model then.
-        """
-        if self._translator is None or hooks.heatmap is None:
-            raise RunError(
-                "the translation does not know the model that made it",
-                why="it is of an image, or was stored, copied or sent, which leaves the model behind",
-                fix="give the model: atonce.heatmap(model, translation.source, target=translation.text)",
-            )
-        return hooks.heatmap(self._translator, self.source, target=self.text, **options)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in fields(self)}
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """In a notebook: the heat map, where the model is there and has attention, and the text."""
-        plain = {"text/plain": repr(self)}
-        if not self.text:
-            return plain
-        try:
-            return {**self.heatmap()._repr_mimebundle_(), **plain}
-        except AtonceError:
-            return plain
 
 
 class Translator(Predictor):
@@ -108,36 +49,25 @@ class Translator(Predictor):
         *,
         longest_source: int = 256,
         whole: bool = False,
-        shortlist: Shortlist | None = None,
         name: str = "model",
     ) -> None:
         """`longest_source`: tokens of the longest source it was trained on; longer texts go in segments.
 
         `whole`: what is written is about a text as a whole, a summary: of a longer one, only the beginning is
-        read. `shortlist`: tokens that beam search makes outputs of; all without it. `name`: what figures call
-        it.
+        read. `name`: what figures call it.
         """
         super().__init__(model, name)
         self.tokenizer = tokenizer
         self.config = config
         self.longest_source = longest_source
         self.whole = whole
-        self.shortlist = shortlist
 
     @classmethod
-    def of(
-        cls,
-        model: Seq2Seq,
-        io_spec: IOSpec,
-        recipe: Recipe,
-        *,
-        shortlist: Shortlist | None = None,
-        name: str = "model",
-    ) -> "Translator":
+    def of(cls, model: Seq2Seq, io_spec: IOSpec, recipe: Recipe, *, name: str = "model") -> "Translator":
         """A model from text to text that was made by this recipe."""
         return cls(
             model, io_spec.tokenizer, recipe.decoding, longest_source=recipe.data.max_length,
-            whole=recipe.data.task == "summarization", shortlist=shortlist, name=name,
+            whole=recipe.data.task == "summarization", name=name,
         )  # fmt: skip
 
     @overload  # a str is a sequence of them, too: the first that fits is taken
@@ -196,17 +126,16 @@ class Translator(Predictor):
         check_outputs(beam, nbest)
         check_drawing(temperature, beam)
         draws = nbest if temperature > 0 else 0
-        width = max(beam or self.config.beam, nbest)
+        options = SearchOptions(
+            width=max(beam or self.config.beam, nbest), alpha=self.config.length_penalty,
+            temperature=temperature, draws=draws or 1, prefix=self.prefix_tokens(prefix), generator=generator,
+        )  # fmt: skip
         parts = self._parts(texts)
         sources = [part for text_parts in parts for part in text_parts]
-        begun = self.prefix_tokens(prefix)
-        if begun and max(map(len, parts), default=0) > 1:
+        if options.prefix and max(map(len, parts), default=0) > 1:
             raise self._too_long()
         with self.evaluating():
-            searched = self._search(
-                sources, width, temperature, on_progress, prefix=begun, draws=draws or 1, generator=generator
-            )
-        found = iter(searched)
+            found = iter(self._search(sources, options, on_progress))
         return [
             self._signed(self._joined([next(found) for _ in text_parts], nbest, draws), text)
             for text, text_parts in zip(texts, parts, strict=True)
@@ -240,11 +169,12 @@ class Translator(Predictor):
         check_outputs(beam, draws)
         check_drawing(temperature, beam)
         source = self.source_tokens(text, without=without)
+        options = SearchOptions(
+            width=beam or self.config.beam, alpha=self.config.length_penalty, temperature=temperature,
+            draws=draws, prefix=self.prefix_tokens(prefix), generator=generator, on_step=on_step,
+        )  # fmt: skip
         with self.evaluating():
-            found = self._search(
-                [source], beam or self.config.beam, temperature, lambda _: None,
-                prefix=self.prefix_tokens(prefix), on_step=on_step, draws=draws, generator=generator,
-            )[0]  # fmt: skip
+            found = self._search([source], options)[0]
         return sorted(found, key=lambda one: -one.score)
 
     def source_tokens(self, text: str, *, without: Collection[int] = ()) -> list[int]:
@@ -311,10 +241,11 @@ class Translator(Predictor):
             if token != self.tokenizer.eos:
                 on_text(now)
 
+        options = SearchOptions(alpha=self.config.length_penalty, on_token=take)
         with self.evaluating():
             for part in self._parts([text])[0]:
                 tokens: list[int] = []
-                found += self._search([part], 1, 0.0, lambda _: None, on_token=take)
+                found += self._search([part], options)
                 so_far.append(one_line(self.tokenizer, tokens))
         return self._joined(found, 1)
 
@@ -360,46 +291,31 @@ class Translator(Predictor):
     def _search(
         self,
         sources: list[list[int]],
-        width: int,
-        temperature: float,
-        on_progress: Callable[[int], None],
-        on_token: Callable[[int, int], None] = lambda sentence, token: None,
-        prefix: Sequence[int] = (),
-        on_step: Callable[[BeamStep], None] | None = None,
-        draws: int = 1,
-        generator: torch.Generator | None = None,
+        options: SearchOptions,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> list[list[Hypothesis]]:
         """The best hypotheses for each source, in order."""
         found: list[list[Hypothesis]] = [[] for _ in sources]
         # Of very short sources, what is kept grows with the outputs, which may be many times as long.
         lengths = [max(len(source) + 1, self.longest_output(len(source)) // 3) for source in sources]
-        model = self.searched
+        model = self.search_model(options)
         at_once = min(self.config.batch_tokens, model.batch_tokens or self.config.batch_tokens)
         order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
-        planned = batches_by_length([lengths[index] for index in order], at_once // width)
+        planned = batches_by_length([lengths[index] for index in order], at_once // options.width)
         batches = [[order[place] for place in places] for places in planned]
-
-        is_listed = width > 1 and temperature == 0 and not prefix
         if batches:
-            listed = 1 if is_listed and self.shortlist is not None else None
-            drawn = draws if temperature > 0 else 0
-            check_search_fits(model.decoder, width=width, draws=drawn, forced=bool(prefix), listed=listed)
+            check_search_fits(model.decoder, options)
 
         @torch.inference_mode()  # which holds for this thread alone
         def of(indices: list[int]) -> list[list[Hypothesis]]:
             batch = [sources[index] for index in indices]
             longest = [self.longest_output(len(source)) for source in batch]
-            outputs = search(
-                model, self._memory(model, batch), self.tokenizer, longest, width=width,
-                temperature=temperature, draws=draws, alpha=self.config.length_penalty, prefix=prefix,
-                generator=generator, on_step=on_step, on_token=on_token,
-                candidates=self._candidates(batch) if is_listed else None,
-            )  # fmt: skip
+            outputs = search(model.decoder, self._memory(model, batch), self.tokenizer, longest, options)
             pause()  # here, and not below: others may be searched side by side, and pause, too
             return outputs
 
         # Side by side, batches would draw their random numbers in any order.
-        results = model.map_batches(of, batches) if temperature == 0 else map(of, batches)
+        results = map(of, batches) if options.temperature > 0 else model.map_batches(of, batches)
         for indices, hypotheses in zip(batches, results, strict=True):
             for index, one in zip(indices, hypotheses, strict=True):
                 found[index] = one
@@ -408,7 +324,7 @@ class Translator(Predictor):
 
     def _known(self, tokens: Sequence[int]) -> list[int]:
         """These tokens. Raises RecipeError for those that are no part of a text."""
-        special = {*suppressed_tokens(self.tokenizer), self.tokenizer.eos}
+        special = {*SpecialTokens.of(self.tokenizer).suppress, self.tokenizer.eos}
         for token in tokens:
             if token in special or not 0 <= token < self.tokenizer.size:
                 raise RecipeError(
@@ -441,18 +357,6 @@ class Translator(Predictor):
             pause()
         return stacked(memories)
 
-    def _candidates(self, batch: list[list[int]]) -> Candidates | None:
-        """What each source may become, where there is a short list. What is forced need not be on it.
-
-        For one beginning of a sentence, a list with its vectors takes longer to lay out than all tokens to
-        score.
-        """
-        if self.shortlist is None:
-            return None
-        return self.shortlist.candidates(
-            *self.read(batch), self.model.decoder.output, suppressed_tokens(self.tokenizer)
-        )
-
     def _joined(self, parts: list[list[Hypothesis]], nbest: int, draws: int = 0) -> Translation:
         """One translation from the hypotheses of a text's segments; of several, the best of each.
 
@@ -479,36 +383,6 @@ class Translator(Predictor):
         return Alternative(text, sum(hypothesis.score for hypothesis in parts) / max(len(parts), 1))
 
 
-HIGHEST_TEMPERATURE = 1000
-
-
-def check_outputs(beam: int | None, nbest: int) -> None:
-    """Raise RecipeError unless outputs are wanted, and so many that one can count them."""
-    for name, count in (("a beam", beam), ("nbest", nbest)):
-        if count is not None and (not isinstance(count, Integral) or not 1 <= count <= WIDEST_BEAM):
-            raise RecipeError(
-                f"{name} cannot be {shown(count)}",
-                why="it is how many outputs are kept",
-                fix=f"give a whole number from 1 to {WIDEST_BEAM:,}",
-            )
-
-
-def check_drawing(temperature: float, beam: int | None) -> None:
-    """Raise RecipeError for a temperature that is none, or a beam beside one."""
-    if not 0 <= temperature <= HIGHEST_TEMPERATURE:
-        raise RecipeError(
-            f"cannot draw with a temperature of {shown(temperature)}",
-            why=f"scores are divided by it; at {HIGHEST_TEMPERATURE:,} all tokens are equally likely",
-            fix="give a number above 0, such as 0.7; 0 searches for the best instead",
-        )
-    if temperature > 0 and beam is not None:
-        raise RecipeError(
-            f"a beam of {beam} and a temperature of {temperature:g} do not go together",
-            why="a beam searches for the likeliest outputs; with a temperature they are drawn at random",
-            fix="give one of them; several draws are had by nbest",
-        )
-
-
 def _without(tokens: list[int], places: Collection[int]) -> list[int]:
     beyond = [place for place in places if not 0 <= place < len(tokens)]
     if beyond:
@@ -519,17 +393,3 @@ def _without(tokens: list[int], places: Collection[int]) -> list[int]:
         )
     left_out = set(places)
     return [token for place, token in enumerate(tokens) if place not in left_out]
-
-
-def translation_of(hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer, nbest: int) -> Translation:
-    """The best hypotheses as texts, each text once."""
-    best: dict[str, float] = {}
-    for hypothesis in hypotheses:
-        best.setdefault(one_line(tokenizer, hypothesis.tokens), hypothesis.score)
-    alternatives = tuple(Alternative(text, score) for text, score in list(best.items())[:nbest])
-    return Translation(alternatives[0].text, alternatives[0].score, alternatives)
-
-
-def one_line(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
-    """Their text in one line: a byte token may spell a line break, which an output line cannot hold."""
-    return " ".join(tokenizer.decode(tokens).splitlines())

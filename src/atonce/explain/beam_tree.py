@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from atonce.decoding.beam import BeamStep, Hypotheses
 from atonce.decoding.hypothesis import Hypothesis, length_penalty
-from atonce.decoding.translator import Translator, one_line
+from atonce.decoding.translation import one_line
+from atonce.decoding.translator import Translator
 from atonce.explain.words import END_OF_SENTENCE
 from atonce.result import Result
 

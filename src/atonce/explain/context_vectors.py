@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.predictor import padded
-from atonce.decoding.search import batches_by_length
+from atonce.decoding.batching import batches_by_length, padded
 from atonce.explain.words import places_of, words_of
 from atonce.models.seq2seq import Seq2Seq
 from atonce.seeds import check_seed

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from atonce.decoding.translator import Translator, translation_of
+from atonce.decoding.translation import translation_of
+from atonce.decoding.translator import Translator
 from atonce.explain.recording import (
     AttentionRecord,
     LayerAttention,

@@ -29,11 +29,18 @@ Importing this package is free; what is compiled imports numba.
 """
 
 from functools import cache
+from pathlib import Path
 
 import torch
 
+from atonce.data.io_spec import IOSpec
+from atonce.data.labels import Labels
+from atonce.data.tokenizer import BOS, PAD, UNK, Tokenizer
+from atonce.fast.lexicon import lexicon_of
 from atonce.fast.quantization import QuantizedLinear, has_int8_hardware, quantize_linear_layers
+from atonce.fast.shortlist import Shortlist, ShortlistEngine
 from atonce.models.seq2seq import Seq2Seq
+from atonce.progress import progress
 
 
 @cache
@@ -63,3 +70,19 @@ def accelerate(model: Seq2Seq) -> None:
         from atonce.fast.engine import CompiledModel
 
         model.engine = CompiledModel(model.source, model.encoder, model.decoder)
+
+
+def accelerate_trained(model: Seq2Seq, run: Path, io_spec: IOSpec) -> None:
+    """`accelerate` the model of a run where this machine can, and make it ready to search.
+
+    What cannot be compiled looks at short lists in beam search over texts.
+    """
+    if has_int8_hardware():
+        accelerate(model)
+    if model.engine is not None:
+        if not isinstance(io_spec.target, Labels):  # of which none is searched
+            with progress("Compiling for this machine, once"):
+                model.engine.warm_up()
+    elif isinstance(io_spec.source, Tokenizer) and isinstance(io_spec.target, Tokenizer):
+        lists = Shortlist.of(lexicon_of(run, io_spec.tokenizer.size), suppress=(PAD, UNK, BOS))
+        model.engine = ShortlistEngine(model.source, model.encoder, model.decoder, lists)

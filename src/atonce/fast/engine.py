@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from atonce.fast import attention, block, topk, weights
 from atonce.fast.quantization import QuantizedLinear
 from atonce.fast.threads import deal, map_batches
+from atonce.layers.attention import is_watched
 from atonce.layers.masks import mean_of_real
 from atonce.layers.transformer import DecoderBlock, EncoderBlock
 from atonce.models.interface import (
     Batch,
+    Continuations,
     Decoder,
     Encoder,
     Found,
@@ -38,6 +40,7 @@ class CompiledModel:
     """What search needs of a model. The model itself serves everything else."""
 
     batch_tokens = BATCH_TOKENS
+    side_by_side = True
 
     def __init__(self, source: SourceEmbedding, encoder: Encoder, decoder: Decoder) -> None:
         """Of a model's parts, in eight bits and on a CPU."""
@@ -48,6 +51,10 @@ class CompiledModel:
             if isinstance(decoder, TransformerDecoder)
             else CompiledDecoder(decoder)
         )
+
+    def serves(self, width: int, *, drawn: bool, forced: bool) -> bool:
+        """Always, but what is compiled cannot be watched."""
+        return not is_watched()
 
     def warm_up(self) -> None:
         """Compile now, or load what was compiled before, and not during the first search.
@@ -60,7 +67,7 @@ class CompiledModel:
             self.encoder(memory.states, memory.mask)
         if isinstance(self.decoder, CompiledTransformer):
             self.decoder.advance(torch.zeros(1, dtype=torch.long), self.decoder.start(memory))
-        self.decoder.topk(memory.pooled, torch.zeros(1, dtype=torch.long), 1)
+        self.decoder.topk(memory.pooled, None, torch.zeros(1, 1), torch.zeros(1, dtype=torch.long), 1)
 
     def encode(self, source: Source, mask: Bool[Tensor, "batch real"]) -> Memory:
         """As `Seq2Seq.encode`."""
@@ -120,10 +127,16 @@ class CompiledDecoder(Decoder):
         return self.plain.forward(target_in, memory)
 
     def topk(
-        self, features: Float[Tensor, "rows dim"], suppress: Int[Tensor, " suppressed"], count: int
-    ) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
-        """See `models.interface.TopKDecoder`."""
+        self,
+        features: Float[Tensor, "rows dim"],
+        state: State,
+        totals: Float[Tensor, "sentences width"],
+        suppress: Int[Tensor, " suppressed"],
+        count: int,
+    ) -> Continuations:
+        """See `models.interface.TopKDecoder`: of the best of each beginning, the best of each sentence."""
         rows, vocab = len(features), len(self.output.weight)
+        count = min(count, vocab)
         gains, tokens = np.empty((rows, count), np.float32), np.empty((rows, count), np.int64)
         array, closed = features.numpy(), suppress.numpy()
 
@@ -131,7 +144,18 @@ class CompiledDecoder(Decoder):
             topk.topk(self._table, vocab, array, closed, gains, tokens, first, last)
 
         deal(choose, rows, self._table.levels.size)
-        return torch.from_numpy(gains), torch.from_numpy(tokens)
+        of_rows, found = torch.from_numpy(gains), torch.from_numpy(tokens)
+        if totals.shape[1] == 1:
+            return Continuations(of_rows + totals, torch.zeros_like(found), found)
+        grown = (of_rows.unflatten(0, totals.shape) + totals[..., None]).flatten(
+            1
+        )  # (sentences, width × count)
+        best, index = grown.topk(count)
+        return Continuations(best, index // count, found.view(len(totals), -1).gather(1, index))
+
+    def fewest_scores(self, count: int) -> int:
+        """Those of the tokens that are chosen: of all others, only a few rows' exist at once."""
+        return count
 
 
 class CompiledState(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from atonce.layers.activation import ActivatedLinear, nonlinearity
+from atonce.layers.linear import ActivatedLinear, nonlinearity
 from atonce.shapes import Float, Int
 
 LEVELS = 127

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from atonce.data.examples import Examples
 from atonce.data.prepare import is_prepared, open_prepared
-from atonce.decoding.predictor import padded
+from atonce.decoding.batching import padded
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.interop.ctranslate2_model import FEWEST_POSITIONS, installed

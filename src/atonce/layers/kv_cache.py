@@ -5,18 +5,15 @@ operations here: queries, keys and values come from one product, and are written
 already; and linear layers are plain functions, as to call a module takes as long as a small product.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.layers.activation import ActivatedLinear, nonlinearity
 from atonce.layers.attention import KeyValue, MultiHeadAttention, is_watched
+from atonce.layers.linear import fused
 from atonce.shapes import Bool, Float
-
-Function = Callable[[Tensor], Tensor]
 
 ROOM = 16
 """Positions. Products with fewer keys than this take longer on a CPU, not less."""
@@ -110,35 +107,3 @@ class CachedAttention:
             scores = (query @ key.mT).mul_(query.shape[-1] ** -0.5).add_(added)
             mixed = scores.softmax(-1) @ value
         return self.output(mixed.transpose(1, 2).flatten(2))
-
-
-class Joining(Protocol):
-    """What stands in for an `nn.Linear`, such as a layer in eight bits (`atonce.fast`)."""
-
-    @classmethod
-    def joined(cls, layers: "list[Joining]") -> "Joining":
-        """Several that see the same inputs, as one: their outputs one after the other."""
-        ...
-
-    def forward(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
-        """What it makes of the inputs."""
-        ...
-
-
-def fused(*layers: nn.Module) -> Function:
-    """Linear layers that see the same inputs, as one function; or one layer of neurons."""
-    first = layers[0]
-    if not isinstance(first, nn.Linear):
-        others = cast(list[Joining], list(layers))
-        return others[0].forward if len(others) == 1 else others[0].joined(others).forward
-    linear = cast(list[nn.Linear], list(layers))
-    weight, bias = _joined([one.weight for one in linear]), _joined([one.bias for one in linear])
-    if isinstance(first, ActivatedLinear):
-        activate = F.relu_ if first.nonlinearity == "relu" else nonlinearity(first.nonlinearity)
-        return lambda states: activate(F.linear(states, weight, bias))
-    return lambda states: F.linear(states, weight, bias)
-
-
-def _joined(tensors: list[Tensor]) -> Tensor:
-    """One after the other. One alone is not copied: all weights are megabytes, laid out for each search."""
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)

@@ -33,3 +33,15 @@ def mean_of_real(
     """The mean of each row's real positions. `mask`: True where a position is real."""
     real = mask[..., None].to(states.dtype)
     return (states * real).sum(1) / real.sum(1)
+
+
+def attendable(mask: Bool[Tensor, "batch len"]) -> Bool[Tensor, "batch 1 len"] | None:
+    """The mask that every query shares; None where nothing is padding: kernels without a mask are faster."""
+    return None if mask.all() else mask[:, None]
+
+
+def nearby(mask: Bool[Tensor, "batch len"], window: int | None) -> Bool[Tensor, "#batch #len len"] | None:
+    """Where each position may look: at real ones, within the window; None where everywhere."""
+    real = attendable(mask)
+    near = window_mask(mask.shape[1], mask.shape[1], window, causal=False, device=mask.device)
+    return real if near is None else near if real is None else near & real

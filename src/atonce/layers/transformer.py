@@ -5,10 +5,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from atonce.layers.activation import ActivatedLinear
 from atonce.layers.attention import KeyValue, MultiHeadAttention
 from atonce.layers.dropout import dropout
-from atonce.layers.kv_cache import AttentionBias, CachedAttention, Function, append, fused, preallocate
+from atonce.layers.kv_cache import AttentionBias, CachedAttention, append, preallocate
+from atonce.layers.linear import ActivatedLinear, Function, fused
 from atonce.layers.positions import rotated
 from atonce.shapes import Bool, Float
 

@@ -6,7 +6,6 @@ from torch import nn
 
 from atonce.layers.positions import build_positions
 from atonce.layers.transformer import DecoderBlock, EncoderBlock, build_norm
-from atonce.models.classifier import Classifier
 from atonce.models.config import (
     ClassifierConfig,
     ConvolutionDecoderConfig,
@@ -29,8 +28,6 @@ from atonce.models.config import (
     WholeImageConfig,
 )
 from atonce.models.convolution import ConvolutionDecoder, ConvolutionEncoder
-from atonce.models.embedding import TokenEmbedding
-from atonce.models.feedforward import FeedForwardEncoder
 from atonce.models.image import (
     ImageEmbedding,
     LineEmbedding,
@@ -38,11 +35,11 @@ from atonce.models.image import (
     PooledConvolutions,
     WholeImageEmbedding,
 )
-from atonce.models.interface import Decoder, Encoder
+from atonce.models.interface import Decoder, Encoder, TokenEmbedding
 from atonce.models.recurrent import RecurrentDecoder, RecurrentEncoder
 from atonce.models.scan import ScanDecoder, ScanEncoder
-from atonce.models.seq2seq import Seq2Seq
-from atonce.models.transformer import TransformerDecoder, TransformerEncoder
+from atonce.models.seq2seq import Classifier, Seq2Seq
+from atonce.models.transformer import FeedForwardEncoder, TransformerDecoder, TransformerEncoder
 
 Block = TypeVar("Block", EncoderBlock, DecoderBlock)
 

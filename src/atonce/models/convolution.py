@@ -8,8 +8,7 @@ from atonce.layers.convolution import ConvolutionDecoderBlock, ConvolutionEncode
 from atonce.layers.dropout import dropout
 from atonce.layers.masks import mean_of_real
 from atonce.layers.positions import SinusoidalPositions
-from atonce.models.embedding import TokenEmbedding
-from atonce.models.interface import Decoder, Memory, Shared
+from atonce.models.interface import Decoder, Memory, Shared, TokenEmbedding
 from atonce.shapes import Bool, Float, Int
 
 

@@ -1,13 +1,16 @@
-"""What encoders give and decoders take. Training, search and pictures know no more of a model than this."""
+"""What encoders give and decoders take. Training, search and pictures know no more of a model than this.
 
+Also what all of them share: the table of tokens.
+"""
+
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.models.embedding import TokenEmbedding
 from atonce.shapes import Bool, Float, Int
 
 
@@ -20,22 +23,37 @@ class Memory(NamedTuple):
     """True where a position is real."""
     pooled: Float[Tensor, "batch dim"]
     """One vector for the whole."""
+    listed: Int[Tensor, "batch listed"] | None = None
+    """The only tokens that an output is made of, in the order of the vocabulary, -1 behind a shorter list;
+    None: all. Some engines say so."""
 
 
 def stacked(memories: Sequence[Memory]) -> Memory:
     """Several batches as one, in order, padded to the longest of them."""
     if len(memories) == 1:
         return memories[0]
-    longest = max(memory.mask.shape[1] for memory in memories)
-    behind = [longest - memory.mask.shape[1] for memory in memories]
-    states = [F.pad(memory.states, (0, 0, 0, more)) for memory, more in zip(memories, behind, strict=True)]
-    masks = [F.pad(memory.mask, (0, more)) for memory, more in zip(memories, behind, strict=True)]
-    return Memory(torch.cat(states), torch.cat(masks), torch.cat([memory.pooled for memory in memories]))
+    listed = [memory.listed for memory in memories if memory.listed is not None]
+    return Memory(
+        _joined([memory.states for memory in memories], 0),
+        _joined([memory.mask for memory in memories], 0),
+        torch.cat([memory.pooled for memory in memories]),
+        _joined(listed, -1) if listed else None,
+    )
+
+
+def _joined(parts: Sequence[Tensor], value: int) -> Tensor:
+    """Batches `(rows, length, …)` as one, each padded to the length of the longest."""
+    longest = max(part.shape[1] for part in parts)
+    behind = [(0, 0) * (part.ndim - 2) + (0, longest - part.shape[1]) for part in parts]
+    return torch.cat([F.pad(part, more, value=value) for part, more in zip(parts, behind, strict=True)])
 
 
 def repeated(memory: Memory, times: int) -> Memory:
     """Each row as many times, one behind the other."""
-    return Memory(*(part.repeat_interleave(times, 0) for part in memory))
+    states, mask, pooled = (part.repeat_interleave(times, 0) for part in memory[:3])
+    return Memory(
+        states, mask, pooled, None if memory.listed is None else memory.listed.repeat_interleave(times, 0)
+    )
 
 
 State = Any
@@ -68,6 +86,36 @@ class SourceEmbedding(Protocol):
     ) -> tuple[Float[Tensor, "batch source_len dim"], Bool[Tensor, "batch source_len"]]:
         """The vectors, and which of them are real. `mask` says it of the source: tokens, or columns."""
         ...
+
+
+class TokenEmbedding(nn.Module):
+    """A vector for each token. The same table may serve source, target and output (Press and Wolf 2017)."""
+
+    def __init__(self, vocab: int, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.normal_(torch.empty(vocab, dim), std=dim**-0.5))
+        self.scale = math.sqrt(dim)
+        self.quantized: nn.Module | None = None
+        """What scores tokens in place of the table: the same in fewer bits (`atonce.fast`)."""
+
+    def forward(self, tokens: Int[Tensor, "batch len"]) -> Float[Tensor, "batch len dim"]:
+        """Vectors of about unit size in each dimension, though the table's are small for the output's sake.
+
+        Vaswani 2017, section 3.4.
+        """
+        return F.embedding(tokens, self.weight) * self.scale
+
+    def read(
+        self, source: Int[Tensor, "batch len"], mask: Bool[Tensor, "batch len"]
+    ) -> tuple[Float[Tensor, "batch len dim"], Bool[Tensor, "batch len"]]:
+        """As a source's embedding: a vector for each token, real where the token is."""
+        return self(source), mask
+
+    def logits(self, features: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch vocab"]:
+        """How well features match each token."""
+        if self.quantized is None:
+            return F.linear(features, self.weight)
+        return cast(Tensor, self.quantized(features))
 
 
 @runtime_checkable
@@ -122,17 +170,36 @@ class Decoder(nn.Module):
         return self.output.logits(features)
 
 
+class Continuations(NamedTuple):
+    """The best continuations of each sentence, best first."""
+
+    totals: Float[Tensor, "sentences count"]
+    """Log-probability of the beginning with its new token."""
+    places: Int[Tensor, "sentences count"]
+    """Which of the sentence's beginnings each one continues."""
+    tokens: Int[Tensor, "sentences count"]
+
+
 @runtime_checkable
 class TopKDecoder(Protocol):
     """A decoder that chooses the likeliest tokens itself, faster than by a table of all scores."""
 
     def topk(
-        self, features: Float[Tensor, "rows dim"], suppress: Int[Tensor, " suppressed"], count: int
-    ) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
-        """The `count` likeliest tokens of each row, best first: their log-probabilities, and which they are.
+        self,
+        features: Float[Tensor, "rows dim"],
+        state: State,
+        totals: Float[Tensor, "sentences width"],
+        suppress: Int[Tensor, " suppressed"],
+        count: int,
+    ) -> Continuations:
+        """The `count` likeliest continuations of each sentence; fewer where there are no more.
 
-        `suppress`: tokens that are not chosen; their share of the probability stays theirs.
+        `features`, `state`: what `advance` gave. `totals`, `suppress`: see `decoding.topk`.
         """
+        ...
+
+    def fewest_scores(self, count: int) -> int:
+        """How many numbers for each row there are at once, at least, while `count` tokens are chosen."""
         ...
 
 
@@ -164,7 +231,17 @@ class SearchModel(Protocol):
 
 
 class Engine(SearchModel, Protocol):
-    """What a model is searched with in its place, as it is faster. It cannot be watched."""
+    """What a model is searched with in its place, as it is faster."""
+
+    side_by_side: bool
+    """Whether it searches several batches at a time, each on a thread of its own."""
+
+    def serves(self, width: int, *, drawn: bool, forced: bool) -> bool:
+        """Whether it is to search now, with a beam of this width; else the model does.
+
+        `drawn`: whether tokens are drawn at random; `forced`: whether there is a prefix.
+        """
+        ...
 
     def warm_up(self) -> None:
         """Do now what would else be done during the first search."""

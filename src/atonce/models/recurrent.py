@@ -9,8 +9,7 @@ from atonce.layers.attention import AdditiveAttention, DotAttention, GeneralAtte
 from atonce.layers.dropout import dropout
 from atonce.layers.recurrence import Cell, Directions, LayerState, RecurrentLayer, RecurrentStack
 from atonce.models.config import AttentionKind
-from atonce.models.embedding import TokenEmbedding
-from atonce.models.interface import Decoder, Memory, Shared
+from atonce.models.interface import Decoder, Memory, Shared, TokenEmbedding
 from atonce.shapes import Bool, Float, Int
 
 

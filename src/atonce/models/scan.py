@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from atonce.layers.attention import KeyValue
 from atonce.layers.dropout import dropout
-from atonce.layers.masks import mean_of_real
+from atonce.layers.masks import attendable, mean_of_real
 from atonce.layers.parallel_recurrence import (
     PARALLEL_RECURRENCES,
     ParallelCell,
@@ -18,9 +18,7 @@ from atonce.layers.parallel_recurrence import (
     ScanEncoderBlock,
 )
 from atonce.layers.recurrence import Directions
-from atonce.models.embedding import TokenEmbedding
-from atonce.models.interface import Decoder, Memory, Shared
-from atonce.models.transformer import attendable
+from atonce.models.interface import Decoder, Memory, Shared, TokenEmbedding
 from atonce.shapes import Bool, Float, Int
 
 

@@ -1,10 +1,21 @@
-"""An encoder and a decoder that share what they know of the tokens."""
+"""An encoder and a decoder as one model; and the simplest decoder, a classifier's, which writes one label."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor, nn
 
-from atonce.models.interface import Batch, Decoder, Encoder, Engine, Found, Memory, Source, SourceEmbedding
+from atonce.layers.dropout import dropout
+from atonce.models.interface import (
+    Batch,
+    Decoder,
+    Encoder,
+    Engine,
+    Found,
+    Memory,
+    Source,
+    SourceEmbedding,
+    TokenEmbedding,
+)
 from atonce.shapes import Bool, Float, Int
 
 
@@ -42,3 +53,32 @@ class Seq2Seq(nn.Module):
     def weight_count(self) -> int:
         """How many numbers are learned; a shared table counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+class Classifier(Decoder):
+    """Scores of labels from the pooled vector: a decoder that writes one label and does not look back.
+
+    So everything that trains and validates a translator does the same for a classifier.
+    """
+
+    def __init__(self, output: TokenEmbedding, dim: int, *, dropout: float) -> None:
+        super().__init__(output)
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = dropout
+
+    def start(self, memory: Memory) -> tuple[Float[Tensor, "batch dim"]]:
+        """All that is known of the source."""
+        return (memory.pooled,)
+
+    def advance(
+        self, token: Int[Tensor, " batch"], state: tuple[Float[Tensor, "batch dim"]]
+    ) -> tuple[Float[Tensor, "batch dim"], tuple[Float[Tensor, "batch dim"]]]:
+        """The same features, whatever `token` is."""
+        return self.norm(state[0]), state
+
+    def forward(
+        self, target_in: Int[Tensor, "batch target_len"], memory: Memory
+    ) -> Float[Tensor, "batch target_len dim"]:
+        """The same features at every position; a target has only one."""
+        features = dropout(self.norm(memory.pooled), self.dropout, self.training)
+        return features[:, None].expand(-1, target_in.shape[1], -1)

@@ -9,10 +9,17 @@ from torch import Tensor, nn
 from atonce.layers.attention import KeyValue
 from atonce.layers.dropout import dropout
 from atonce.layers.kv_cache import AttentionBias, attention_bias
-from atonce.layers.masks import mean_of_real, window_mask
-from atonce.layers.transformer import BlockCache, DecoderBlock, EncoderBlock, FusedLayers, StepAt
-from atonce.models.embedding import TokenEmbedding
-from atonce.models.interface import Decoder, Memory, Shared
+from atonce.layers.masks import attendable, mean_of_real, nearby, window_mask
+from atonce.layers.transformer import (
+    Activation,
+    BlockCache,
+    DecoderBlock,
+    EncoderBlock,
+    FeedForwardBlock,
+    FusedLayers,
+    StepAt,
+)
+from atonce.models.interface import Decoder, Memory, Shared, TokenEmbedding
 from atonce.shapes import Bool, Float, Int
 
 
@@ -39,6 +46,34 @@ class TransformerEncoder(nn.Module):
         seen = nearby(mask, self.window)
         for layer in self.layers:
             states = layer(states, seen, placed.rotation)
+        states = self.final_norm(states)
+        return Memory(states, mask, mean_of_real(states, mask))
+
+
+class FeedForwardEncoder(nn.Module):
+    """A Transformer's encoder without attention and positions: no vector knows of another.
+
+    The pooled vector, the mean of all, is the only place where they meet: a bag of words.
+    """
+
+    def __init__(
+        self, dim: int, *, layers: int, feed_forward: int, activation: Activation, dropout: float
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.layers = nn.ModuleList(
+            FeedForwardBlock(dim, feed_forward, activation=activation, dropout=dropout) for _ in range(layers)
+        )
+        # Without layers the states are the embeddings as they are.
+        self.final_norm = nn.LayerNorm(dim) if layers else nn.Identity()
+
+    def forward(
+        self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
+    ) -> Memory:
+        """All positions at once, since none waits for another; the pooled vector is their mean."""
+        states = dropout(embedded, self.dropout, self.training)
+        for layer in self.layers:
+            states = layer(states)
         states = self.final_norm(states)
         return Memory(states, mask, mean_of_real(states, mask))
 
@@ -158,15 +193,3 @@ def _with_itself(
         before = torch.ones(sentences * width, state.position, dtype=torch.bool, device=device)
     itself = torch.eye(width, dtype=torch.bool, device=device).expand(sentences, -1, -1)
     return torch.cat([before.unflatten(0, (sentences, width)), itself], dim=-1)
-
-
-def attendable(mask: Bool[Tensor, "batch len"]) -> Bool[Tensor, "batch 1 len"] | None:
-    """The mask that every query shares; None where nothing is padding: kernels without a mask are faster."""
-    return None if mask.all() else mask[:, None]
-
-
-def nearby(mask: Bool[Tensor, "batch len"], window: int | None) -> Bool[Tensor, "#batch #len len"] | None:
-    """Where each position may look: at real ones, within the window; None where everywhere."""
-    real = attendable(mask)
-    near = window_mask(mask.shape[1], mask.shape[1], window, causal=False, device=mask.device)
-    return real if near is None else near if real is None else near & real

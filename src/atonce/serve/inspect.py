@@ -13,7 +13,8 @@ from fastapi.responses import Response
 
 from atonce.config import nearest
 from atonce.decoding.hypothesis import length_penalty
-from atonce.decoding.translator import Alternative, check_drawing, translation_of
+from atonce.decoding.search import check_drawing
+from atonce.decoding.translation import Alternative, translation_of
 from atonce.errors import RecipeError
 from atonce.explain.beam_tree import beam_tree
 from atonce.explain.head_kinds import kinds_of_layer

@@ -196,7 +196,8 @@ def fit_batch_sizes(system: Translator | Classifier, limits: Limits) -> None:
         most = max(1, limits.memory * MB // _position_bytes(system))
         system.positions_at_once = min(system.positions_at_once, most)
         return
-    side_by_side = 1 if system.model.engine is None else torch.get_num_threads()
+    engine = system.model.engine
+    side_by_side = torch.get_num_threads() if engine is not None and engine.side_by_side else 1
     most = max(1, limits.memory * MB // (3 * ModelSizes(system.model).position_bytes * side_by_side))
     if most < system.config.batch_tokens:
         system.config = system.config.model_copy(update={"batch_tokens": most})

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from atonce.data.config import Task
 from atonce.decoding.classifier import Classification
-from atonce.decoding.translator import Alternative
+from atonce.decoding.translation import Alternative
 from atonce.explain.beam_tree import BeamNode
 from atonce.explain.text_heatmap import End
 from atonce.explain.words import AttentionMap, Side

@@ -14,7 +14,9 @@ from fastapi.responses import Response
 from starlette.responses import StreamingResponse
 
 from atonce.data.config import Task
-from atonce.decoding.translator import Translation, Translator, check_drawing
+from atonce.decoding.search import check_drawing
+from atonce.decoding.translation import Translation
+from atonce.decoding.translator import Translator
 from atonce.errors import AtonceError
 from atonce.explain.text_heatmap import TranslationAttention, attention_of, pharaoh, word_links
 from atonce.pauses import pause

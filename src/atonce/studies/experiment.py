@@ -26,9 +26,8 @@ from atonce.runs import recipe as recipes
 from atonce.runs.folder import RunFolder, resumable
 from atonce.runs.recipe import Recipe
 from atonce.training import train as training
-from atonce.training.callbacks import Callback
+from atonce.training.callbacks import Callback, progress_bar
 from atonce.training.distributed import is_first
-from atonce.training.progress_bar import progress_bar
 
 RULES: tuple[Normalization, ...] = get_args(Normalization)
 

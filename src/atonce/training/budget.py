@@ -182,6 +182,7 @@ class TimeBudget:
         self._lines = lines
         self._validate_every = validate_every
         self._ranks = ranks
+        # The first updates of a session are slow; until there are others, what was measured before holds.
         known = [] if update_seconds is None else [update_seconds] * RECENT_UPDATES
         self._durations = deque(known, maxlen=RECENT_UPDATES)
         self._used = seconds
@@ -189,6 +190,7 @@ class TimeBudget:
             lines.keep()
         self._written = {plan.first: plan for plan in (BEGINNING, *(_written_in(lines) if lines else ()))}
         self._read_to = max(plan.last for plan in self._written.values())
+        # What was written is followed, not planned again: so a resumed training makes the same updates.
         begun = [plan for plan in self._written.values() if plan.first <= done + 1]
         self._plan = max(begun, key=lambda plan: plan.first)
         self._next_validation = self._interval * (seconds // self._interval + 1)
@@ -221,6 +223,7 @@ class TimeBudget:
 
         A schedule that sees this number at `step` is a function of the share that is used.
         """
+        # The schedule takes step / (steps + 1) for the share that is used: this is solved for steps.
         return step / self._plan.share - 1 if self._plan.share else None
 
     def expected_steps(self, step: int) -> int | None:
@@ -253,7 +256,9 @@ class TimeBudget:
         regular = self._interval * (ended // self._interval + 1)
         self._next_validation = max(regular, ended + UPDATES_FOR_VALIDATION * duration)
         left = self._seconds - ended
+        # As the first process sees it: clocks differ, and all must end with the same update.
         is_late = self._ranks.broadcast(float(left < (self._reserve + self._pace) / 2)) == 1
+        # Only where no earlier session has written how it went on.
         if is_late and self._plan.first == step + 1 > self._read_to and not self.is_over(step):
             self._take(_end_after(step))
 
@@ -290,12 +295,15 @@ class TimeBudget:
 
     def _next_plan(self, step: int) -> Plan:
         left = self._seconds - self._used - self._reserve
+        # One more would end further beyond the time than this is before it.
         if left < self._pace / 2:
             return _end_after(step)
         planned = min(PLANNED_SHARE * self._seconds, PLANNED_OF_REST * left)
         updates = max(1, int(planned / self._pace)) if self._pace else 1
         if self._validate_every:
             updates = min(updates, self._validate_every - step % self._validate_every)
+        # Below 1, which says that all is over. Nor does it fall when the reserve gets smaller: the rate would
+        # rise again.
         share = min(self._used / (self._seconds - self._reserve), 1 - PLANNED_SHARE)
         # Shortly before the end none is worth its time: the last one is near.
         validate = self._used >= self._next_validation and left > self._interval / 2

@@ -1,4 +1,6 @@
-"""What whoever watches a training is told, after each step, at each validation and at its end."""
+"""What whoever watches a training is told, after each step, at each validation and at its end; and those who
+always watch: the log of the program, and the progress bar on a terminal.
+"""
 
 import logging
 import math
@@ -8,13 +10,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
 from atonce.evaluation.tasks import VALIDATED_TITLES
 from atonce.models.threads import Threads
 from atonce.training.loop import Update
-from atonce.training.validation import Validation
 
 LOGGER = logging.getLogger("atonce")
 """Each validation is told there (INFO), for programs that train with atonce."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a model makes of the validation text."""
+
+    loss: float
+    """What training minimises, as a mean over the target tokens, in nats: with its label smoothing.
+
+    Without it the likelihood soon gets worse while translations still get better: a model that was taught
+    never to be quite sure is punished for it.
+    """
+    metric: str
+    """What `score` is: chrF of texts, accuracy of labels, exact matches of readings."""
+    score: float
+    """Of greedy outputs, in per cent."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +128,47 @@ class LogProgress(Callback):
 
 
 @contextmanager
+def progress_bar(name: str, *, quiet: bool = False) -> Iterator[Callback]:
+    """Within the block, draw what the callback it yields is told, print a line for each validation; the first
+    line says with how many threads it computes.
+
+    Loss, target tokens in a second, padding share and the time left. When stderr is not a terminal only the
+    validations are printed; `quiet` prints nothing.
+    """
+    # stdout is for results. Without markup: the name of a run may hold brackets.
+    console = Console(stderr=True, quiet=quiet, highlight=False, markup=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[numbers]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(name, total=None, numbers="")
+
+        def show(event: TrainingEvent) -> None:
+            update = event.update
+            if update.step == 1 and event.threads:
+                console.print(f"{name} · computing on {event.threads}", soft_wrap=True)
+            numbers = (
+                f"loss {update.loss:.3f} · {event.tokens_per_second:,.0f} tokens/s · "
+                f"{update.padding_share:.1%} padding"
+            )
+            progress.update(task, total=1.0, completed=event.share, numbers=numbers)
+            if event.validation:
+                console.print(
+                    f"{name} · step {update.step} · {event.share:.0%} · {update.seconds:.0f} s · "
+                    f"{numbers} · validation loss {event.validation.loss:.3f}, "
+                    f"{VALIDATED_TITLES[event.validation.metric]} {event.validation.score:.1f}",
+                    soft_wrap=True,
+                )
+
+        yield OnStep(show)
+
+
+@contextmanager
 def told_at_the_end(callbacks: "list[Callback]") -> Iterator[Callable[[TrainingEvent], None]]:
     """Within the block, what is yielded tells all of them of a step; after it, they are told of the end."""
     last: TrainingEvent | None = None
@@ -123,6 +184,7 @@ def told_at_the_end(callbacks: "list[Callback]") -> Iterator[Callable[[TrainingE
     try:
         yield tell
     finally:
+        # Also where the training broke off: what a callback has opened, it closes in `on_end`.
         if last is not None:
             for callback in callbacks:
                 callback.on_end(last)
@@ -147,6 +209,7 @@ class Speed:
     def count(self, update: Update) -> None:
         """Take in one more step."""
         now = time.perf_counter()
+        # A mean that began at zero would be too low for the first hundred steps.
         keep = MEMORY if self.seconds else 0.0
         self.tokens = keep * self.tokens + (1 - keep) * update.target_tokens
         self.seconds = keep * self.seconds + (1 - keep) * (now - self._last)

@@ -52,6 +52,7 @@ class Progress:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Progress":
         """What `asdict` made of one, back from JSON. Raises ValueError, TypeError or KeyError for another."""
+        # A tuple, which JSON gives back as a list.
         epoch, batch = values["position"]
         progress = cls(**{**values, "position": DataPosition(epoch, batch)})
         for name, value in {**vars(progress), **progress.position._asdict()}.items():
@@ -96,6 +97,7 @@ def _is_sensible(name: str, value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if name in _COUNTS or name == "planned_steps":
+        # From 2^53 on, not every reader of JSON counts exactly.
         return isinstance(value, int) and int(name == "planned_steps") <= value < 1 << 53
     return name == "least_cost" or 0 <= value < 1e300
 
@@ -121,6 +123,7 @@ def save_checkpoint(
     `lines`: sums of the files of the run that lines are added to, as they are now.
     """
     path = folder / f"step-{progress.step:08d}"
+    # It is there where a training pauses right behind a validation, which saves as well.
     if not path.exists():
         with replacing(path) as partial:
             partial.mkdir()
@@ -147,6 +150,7 @@ def load_checkpoint(folder: Path, learner: Learner, *, tidy: bool = True) -> Pro
     """
     paths = checkpoints_in(folder)
     fault: RunError | None = None
+    # The newest that is whole.
     for path in reversed(paths):
         try:
             progress = _loaded(path, learner)
@@ -175,6 +179,7 @@ def _loaded(path: Path, learner: Learner) -> Progress:
         if not isinstance(values, dict):
             raise ValueError("progress.json is no JSON object")
         sums, own = values.pop("sums", None), values.pop("sum", None)
+        # Versions before there were sums have neither.
         if (sums, own) != (None, None) and own != sum_of_progress({**values, "sums": sums}):
             raise ValueError("progress.json does not have its sum")
         numbers = values.pop("optimizers")
@@ -294,6 +299,7 @@ def _restore(
         if updates.ndim or updates.dtype != torch.int64 or updates < 0:
             raise ValueError("average_updates is no number of updates")
         learner.average.updates = int(updates)
+    # Dropout goes on with the numbers that would have come next.
     torch.set_rng_state(tensors["random"])
     if "random_cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random_cuda"])

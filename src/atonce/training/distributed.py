@@ -65,7 +65,9 @@ class Ranks:
         if self.count == 1:
             return loss
         weights = [weight for weight in model.parameters() if weight.requires_grad]
+        # A process that had no row of these batches has no gradients, but takes part all the same.
         gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in weights]
+        # The loss rides behind the gradients: one message in place of one for each weight and another.
         together = torch.cat([*(one.flatten() for one in gradients), gradients[0].new_tensor([loss])])
         with _the_others_here():
             dist.all_reduce(together)
@@ -78,6 +80,7 @@ class Ranks:
         """The number of the first process, in every process. None comes past this before the first does."""
         if self.count == 1:
             return number
+        # float64 is what Python's numbers are: the plans of a budget must be the same in every process.
         message = torch.tensor([number], dtype=torch.float64, device=self.device)
         with _the_others_here():
             dist.broadcast(message, src=0)

@@ -73,8 +73,11 @@ def updates(
 
         read = [next(stream) for _ in range(config.accumulate)]
         batches = tuple(batch.to(device) for batch, _ in read)
+        # Of all batches and all processes: the loss is the mean over the update's tokens, however it is split
+        # up.
         tokens = sum(batch.target_tokens for batch in batches)
         model.train()
+        # Rows of different processes are dropped out independently.
         ranks.seed_per_rank(config.seed, step)
         loss = 0.0
         with products(config.precision, device):
@@ -84,12 +87,13 @@ def updates(
                 loss += part.item()
             loss = ranks.sum_gradients(model, loss)
             norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm).item()
+            # One bad step would spoil weights, momentum and average for good: it is left out, and counted.
             if math.isfinite(loss) and math.isfinite(norm):
                 for optimizer in optimizers:
                     optimizer.step()
                 if average:
                     average.update(model)
-        model.zero_grad()
+        model.zero_grad()  # and gives their memory back before a validation, which may follow
 
         # Back to the peak of every group: a checkpoint that is saved now stores the optimizers' state, rate
         # included, and a resumed training, which scales what it finds there, would scale it twice.

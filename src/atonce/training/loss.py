@@ -1,4 +1,6 @@
-"""The loss: how surprised the model is by each target token, given the ones before it."""
+"""The loss: how surprised the model is by each target token, given the ones before it; of a batch, and of all
+that is kept for validation.
+"""
 
 from typing import NamedTuple
 
@@ -7,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from atonce.data.batches import Batch
+from atonce.data.batches import Batch, collate, plan_batches
+from atonce.data.examples import Examples
+from atonce.data.images import ImageExamples
 from atonce.models.seq2seq import Seq2Seq
 from atonce.shapes import Float, Int
 
@@ -29,11 +33,29 @@ class Loss(NamedTuple):
 def batch_loss(model: Seq2Seq, batch: Batch, smoothing: float) -> Loss:
     """The loss of teacher forcing over the real target positions of `batch`."""
     features = model(batch.source, batch.source_mask, batch.target_in)[batch.target_mask]
-    targets = batch.target_out[batch.target_mask]
+    targets = batch.target_out[batch.target_mask]  # (positions,): padding is gone before anything is scored
     weight = model.decoder.output.weight
     # Autocast may have made the features bfloat16; sums over them stay in the precision of the weights.
     smoothed, nll = _LinearCrossEntropy.apply(features.to(weight.dtype), weight, targets, smoothing)
     return Loss(smoothed, nll)
+
+
+@torch.inference_mode()
+def mean_loss(
+    model: Seq2Seq, examples: Examples | ImageExamples, *, batch_tokens: int, smoothing: float
+) -> float:
+    """Mean label-smoothed cross entropy of a target token over all examples, in nats, without dropout."""
+    device = next(model.parameters()).device
+    model.eval()
+    total, tokens = 0.0, 0
+    # The plan is that of seed and epoch 0 at every call: the same weights have the same loss.
+    for indices in plan_batches(
+        examples.source_lengths, examples.target_lengths, batch_tokens=batch_tokens, seed=0, epoch=0
+    ):
+        batch = collate(examples, indices).to(device)
+        total += batch_loss(model, batch, smoothing).smoothed.item()
+        tokens += batch.target_tokens
+    return total / tokens
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -62,15 +84,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for rows, target, gradient in zip(
             *(tensor.split(at_once) for tensor in (features, targets, features_gradient)), strict=True
         ):
-            scores = F.linear(rows, weight).to(weight.dtype)
+            scores = F.linear(rows, weight).to(weight.dtype)  # (rows, vocab)
             at_target = scores.gather(1, target[:, None])
             log_probabilities = scores.log_softmax(-1)
             nll = -log_probabilities.gather(1, target[:, None])
+            # Against an even target the loss is log Σ exp(scores) less the mean score, which is a product
+            # with the mean row of the table: no table of scores is gone through again.
             log_normaliser = nll + at_target
             evenly = log_normaliser - (rows @ mean_weight)[:, None]
             smoothed = smoothed + ((1 - smoothing) * nll + smoothing * evenly).sum()
             nll_sum = nll_sum + nll.sum()
             if needs_gradient:
+                # In the memory of the scores: softmax - (1 - ε) one-hot.
                 wrong = log_probabilities.exp_()
                 wrong.scatter_add_(1, target[:, None], torch.full_like(nll, smoothing - 1))
                 gradient.copy_(wrong @ weight)

@@ -146,6 +146,7 @@ def with_most(recipe: Recipe, sizes: Sizes, train: Examples | ImageExamples) -> 
     """With a batch, at once, that takes as much as any that could be made of these examples, or more."""
     training = recipe.training
     longest = int(max(train.source_lengths.max(initial=1), train.target_lengths.max(initial=1)))
+    # A batch holds one example at least, however long, and no more than there are.
     most = max(longest, min(training.batch_tokens, longest * len(train)))
     read, in_batch = most, (_READ + _WRITTEN) * most
     if sizes.image is not None:
@@ -170,18 +171,22 @@ def with_batches(recipe: Recipe, sizes: Sizes, train: Examples | ImageExamples, 
         [(len(batch), sources[batch].max(), targets[batch].max()) for batch in plan[: steps * together]],
         dtype=np.int64,
     ).T
+    # Of the process that has most: rows are dealt out one by one.
     shares = -(-rows // processes)
     read = shares * (source if sizes.image is None else _cells(model, sizes.image))
     written = shares * target
     of_source = _READ * source if sizes.image is None else _of_image(sizes.image)
     order = np.arange(len(rows))
+    # All batches of an update are in memory before the first is learned from.
     held = np.add.reduceat(rows * (of_source + _WRITTEN * target), order[::together])[order // together]
     held *= max(1, together // len(plan))  # where it takes several epochs
 
     weights, state = _learned(recipe, sizes)
     gradients = order % together > 0
+    # From the second update on; in a later epoch the first batches meet it, too.
     has_state = (order >= together) | (steps * together >= len(plan) + together)
     taken = (
+        # Bytes: activations may be in bfloat16.
         2.0 * (read * _features(model.encoder, model.dim) + written * _features(model.decoder, model.dim))
         + held
         + NUMBER * (weights * gradients + state * has_state)
@@ -282,6 +287,7 @@ def _lowered(recipe: Recipe, key: str) -> Iterator[tuple[int, Recipe]]:
         section[last] = value
         try:
             changed = Recipe.parse(values, origin="a smaller recipe")
+        # Below a bound of the recipe, as all smaller values are.
         except AtonceError:
             return
         yield value, changed

@@ -48,6 +48,7 @@ class Muon(torch.optim.Optimizer):
                 updates = orthogonal(torch.stack([blocked for _, blocked in alike]))
                 for (parameter, blocked), update in zip(alike, updates, strict=True):
                     rows, columns = blocked.shape[1:]
+                    # As in the author's code. Weight decay is AdamW's, by the rate alone.
                     rate = group["lr"] * max(1, rows / columns) ** 0.5
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.sub_(update.reshape(parameter.shape), alpha=rate)
@@ -70,12 +71,15 @@ def orthogonal(
     A quintic Newton–Schulz iteration with the coefficients of Jordan 2024, chosen for a steep start; the
     singular values come out between about 0.7 and 1.2, which is as good for learning.
     """
+    # On its side, so that the square matrix below has the size of the shorter side.
     tall = matrices.shape[-2] > matrices.shape[-1]
     start = matrices.mT if tall else matrices
+    # By the Frobenius norm: no singular value is above 1 then, from where the iteration goes towards 1.
     start = start / (start.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     x = start.reshape(-1, *start.shape[-2:])
     x = x.to(_precision(start))
     for _ in range(iterations):
+        # x becomes 3.4445 x - 4.7750 (x xᵀ) x + 2.0315 (x xᵀ)² x.
         gram = x @ x.mT
         polynomial = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
         x = torch.baddbmm(x, polynomial, x, beta=3.4445)

@@ -50,6 +50,7 @@ def hidden_matrices(model: Seq2Seq) -> list[Blocks]:
         for module in model.modules()
         if isinstance(module, nn.Linear | nn.RNNBase | nn.Conv2d)
         for weight in module.parameters()
+        # A single row or column has one direction only: there is nothing to make orthogonal.
         if weight.ndim > 1 and min(weight.flatten(1).shape) > 1
     ]
 
@@ -64,6 +65,7 @@ def rate_factor(step: int, *, schedule: Schedule, warmup: int, steps: int | floa
     Where time is what is given, `steps` is what all of it holds at the mean speed so far (`training.budget`):
     then `step / (steps + 1)` is the share of the time that is used, whatever the speed was.
     """
+    # A short training must not be all warm-up.
     rise = warmup if steps is None else min(warmup, steps // 10)
     if step <= rise:
         return step / rise
@@ -90,8 +92,11 @@ class WeightAverage:
     def update(self, model: nn.Module) -> None:
         """Take in the weights after one more step."""
         self.updates += 1
+        # The warm-up of TensorFlow's ExponentialMovingAverage: with 0.99 from the start, the random weights
+        # that it began with would weigh a third after 100 updates.
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         now = [weight.detach() for weight in model.parameters()]
+        # One call for all weights: there are hundreds, most of them small.
         torch._foreach_lerp_(list(self.weights.values()), now, 1 - decay)
 
     @torch.no_grad()
@@ -99,7 +104,7 @@ class WeightAverage:
         """Exchange the average with the model's weights; a second call puts them back."""
         for name, weight in model.named_parameters():
             kept: Tensor = weight.detach().clone()
-            weight.copy_(self.weights[name])
+            weight.copy_(self.weights[name])  # in place: the optimizers hold these very tensors
             self.weights[name].copy_(kept)
 
     @contextmanager

@@ -7,13 +7,17 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from atonce import stored
 from atonce.config import differences
 from atonce.data.batches import batches_from
+from atonce.data.config import Task
+from atonce.data.normalization import compared
 from atonce.data.prepare import Prepared, open_prepared, prepare, remove_prepared
-from atonce.decoding.load import model_for, system_of
+from atonce.decoding.load import system_of
+from atonce.decoding.predictor import Predictor, model_for
 from atonce.disk import owned, place
 from atonce.errors import RESTORE, RunError, TrainingError, damaged
 from atonce.evaluation.tasks import VALIDATED
@@ -21,7 +25,7 @@ from atonce.models.device import choose_device
 from atonce.models.threads import MOST_THREADS, Threads, computing_on, training_threads
 from atonce.models.weights import check_weights, weights_of
 from atonce.runs.folder import RunFolder, checkpoints_in, resumable, save_tensors, without_recipe
-from atonce.runs.recipe import Recipe
+from atonce.runs.recipe import Recipe, TrainingConfig
 from atonce.seeds import torch_seed
 from atonce.training.budget import DEFAULT_STEPS, Budget, Clock, StepBudget, TimeBudget
 from atonce.training.callbacks import (
@@ -29,14 +33,15 @@ from atonce.training.callbacks import (
     LogProgress,
     Speed,
     TrainingEvent,
+    Validation,
     told_at_the_end,
 )
 from atonce.training.checkpoint import Learner, Progress, load_checkpoint, save_checkpoint
 from atonce.training.distributed import Ranks, together, was_restarted
 from atonce.training.loop import Update, updates
+from atonce.training.loss import mean_loss
 from atonce.training.memory import check_recipe_fits, check_training_fits
 from atonce.training.optimizers import WeightAverage, build_optimizers
-from atonce.training.validation import Validation, validate
 
 MOST_SKIPPED_IN_A_ROW = 10
 LOG_EVERY = 10
@@ -69,19 +74,14 @@ def train(
     """
     folder = place(folder)
     with together(choose_device(device)) as ranks, _having(folder, ranks, already=has_folder):
-        is_checked = True
         if ranks.is_first:
             check_recipe_fits(recipe, ranks.device)
-            run = _open_run(recipe, folder, resume=resume or was_restarted())
-            is_checked = _prepare(run, ranks, quiet=quiet) or bool(checkpoints_in(run.checkpoints))
+            _prepare(_open_run(recipe, folder, resume=resume or was_restarted()), ranks, quiet=quiet)
         # A barrier: nothing is told, but the others come past this only when the first process has prepared
         # the data, which they open next.
         ranks.broadcast(0.0)
         run = RunFolder.open(folder)
-        prepared = open_prepared(run.path)
-        if not is_checked:
-            check_training_fits(run.recipe, prepared, ranks.device, processes=ranks.count)
-        return _Training(run, prepared, ranks, callbacks).run_until(pause_at)
+        return _Training(run, open_prepared(run.path), ranks, callbacks).run_until(pause_at)
 
 
 @contextmanager
@@ -112,20 +112,35 @@ def _open_run(recipe: Recipe, folder: Path, *, resume: bool) -> RunFolder:
     return run
 
 
-def _prepare(run: RunFolder, ranks: Ranks, *, quiet: bool) -> bool:
-    """Store the run's data in it, the first time. Whether it was that, and a training with them fits."""
+def _prepare(run: RunFolder, ranks: Ranks, *, quiet: bool) -> None:
+    """Store the run's data in it, the first time. Raises RecipeError if a training with them does not fit."""
     if (run.path / "data.json").exists() or run.checkpoints.exists():
-        return False
+        if not checkpoints_in(run.checkpoints):  # what has come to one has fitted
+            check_training_fits(run.recipe, open_prepared(run.path), ranks.device, processes=ranks.count)
+        return
     try:
         prepared = prepare(run.recipe.data, run.recipe.vocabulary, run.path, quiet=quiet)
         check_training_fits(run.recipe, prepared, ranks.device, processes=ranks.count)
-        return True
     except BaseException:
         # Nothing was trained: leave no folder behind that would be in the way of a second try.
         remove_prepared(run.path)
         (run.path / "recipe.toml").unlink()
         stored.forget_missing(run.path)
         raise
+
+
+def validate(system: Predictor, prepared: Prepared, task: Task, config: TrainingConfig) -> Validation:
+    """The loss over all validation pairs, and the task's score over some of them, evenly spread."""
+    count = len(prepared.valid_pairs)
+    places = np.linspace(0, count - 1, min(config.validation_sentences, count)).astype(int)
+    chosen = [prepared.valid_pairs[place] for place in places]
+    outputs = system.outputs([pair.source for pair in chosen], beam=1)
+    references = compared([pair.target for pair in chosen], system.normalization)
+    metric, score = VALIDATED[task]
+    loss = mean_loss(
+        system.model, prepared.valid, batch_tokens=config.batch_tokens, smoothing=config.label_smoothing
+    )
+    return Validation(loss, metric, score(compared(outputs, system.normalization), references))
 
 
 class _Training:
@@ -140,21 +155,21 @@ class _Training:
         self.config = run.recipe.training
         self.ranks = ranks
         self.callbacks = [*callbacks, *([LogProgress(run.path.name)] if ranks.is_first else [])]
+        # Before the weights are drawn. What comes after a resume follows the state of its checkpoint.
         torch.manual_seed(torch_seed(self.config.seed))
-        model = model_for(run.recipe, prepared.io_spec).to(ranks.device)
+        model = model_for(run.recipe.model, prepared.io_spec).to(ranks.device)
         ranks.take_weights_of_first(model)
         average = WeightAverage(model, self.config.average) if self.config.average else None
         self.learner = Learner(model, build_optimizers(model, self.config), average)
         self.system = system_of(model, prepared.io_spec, run.recipe)
-        self.threads = self._threads()
         resumed = load_checkpoint(run.checkpoints, self.learner, tidy=ranks.is_first)
+        self.threads = self._threads(resumed)
         self.progress = resumed or self._beginning()
-        if resumed:
-            began = resumed.threads
-            self.threads = Threads(began, "as the training began") if 1 <= began <= MOST_THREADS else None
         self._check_goes_on()
         if ranks.is_first:
+            # What was logged behind the checkpoint is trained, and logged, again.
             run.rewind_log(self.progress.step)
+        # Opening the run and its checkpoint is part of the time that was given.
         self.clock = Clock(self.progress.seconds + since_start.seconds)
         self.budget = self._budget()
         self.speed = Speed()
@@ -179,8 +194,11 @@ class _Training:
     def _thread_count(self) -> int | None:
         return None if self.threads is None else self.threads.count
 
-    def _threads(self) -> Threads | None:
+    def _threads(self, resumed: Progress | None) -> Threads | None:
         """What a CPU is to compute with; on a GPU it does not matter."""
+        if resumed:
+            began = resumed.threads
+            return Threads(began, "as the training began") if 1 <= began <= MOST_THREADS else None
         if self.ranks.device.type != "cpu":
             return None
         return training_threads(self.learner.model, self.config.batch_tokens, self.config.threads)
@@ -213,11 +231,14 @@ class _Training:
             self.speed.count(update)
             self.progress = self.progress.after(update)
             self._stop_if_nothing_is_learned(update)
+            # Tokens a second are those of learning.
             with self.speed.paused():
                 event = self._validate_and_write(update)
             tell(event)
             if self.progress.stopped_early:
                 break
+            # By the clock of the first: with its own, a process could stop a step before the others, which
+            # would wait for it.
             if pause_at is not None and self.ranks.broadcast(self.clock.seconds) >= pause_at:
                 if self.ranks.is_first:
                     self._save_checkpoint()
@@ -270,14 +291,14 @@ class _Training:
             self.budget.validated(update.step, self.clock.seconds - began)  # the checkpoint keeps that
         event = TrainingEvent(
             update,
-            self.budget.expected_steps(update.step),
-            self.budget.share(update.step),
-            self.speed.tokens_per_second,
-            validation,
-            self.threads,
-            self.clock.seconds,
-            self.speed.padding_share,
-            self.progress.skipped,
+            planned_steps=self.budget.expected_steps(update.step),
+            share=self.budget.share(update.step),
+            tokens_per_second=self.speed.tokens_per_second,
+            validation=validation,
+            threads=self.threads,
+            seconds=self.clock.seconds,
+            padding_share=self.speed.padding_share,
+            skipped=self.progress.skipped,
         )
         if self.ranks.is_first:
             self._write(event)
@@ -286,8 +307,10 @@ class _Training:
     def _validate(self) -> Validation:
         """Validate the weights to be kept, and keep them if they are the best so far."""
         model, average = self.learner.model, self.learner.average
+        # What is validated is what is kept.
         with average.in_place_of_weights(model) if average else nullcontext():
             validation = self._validation_of_first()
+            # A score below zero, so that less is better in either case.
             cost = validation.loss if self.config.keep == "loss" else -validation.score
             self.progress = self.progress.validated(cost, patience=self.config.patience)
             if self.progress.validations_since_best == 0 and self.ranks.is_first:
@@ -297,16 +320,10 @@ class _Training:
     def _validation_of_first(self) -> Validation:
         """What the first process finds; the others are told."""
         task = self.run.recipe.data.task
+        # The others have nothing to say: they wait in `broadcast` until the first has found it.
         found = Validation(math.nan, VALIDATED[task][0], math.nan)
         if self.ranks.is_first:
-            found = validate(
-                self.system,
-                self.prepared,
-                task,
-                sentences=self.config.validation_sentences,
-                batch_tokens=self.config.batch_tokens,
-                smoothing=self.config.label_smoothing,
-            )
+            found = validate(self.system, self.prepared, task, self.config)
         return replace(found, loss=self.ranks.broadcast(found.loss), score=self.ranks.broadcast(found.score))
 
     def _write(self, event: TrainingEvent) -> None:

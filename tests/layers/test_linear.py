@@ -4,7 +4,7 @@ from typing import get_args
 import pytest
 import torch
 
-from atonce.layers.activation import ActivatedLinear, Nonlinearity
+from atonce.layers.linear import ActivatedLinear, Nonlinearity
 
 BY_THE_PAPERS = {
     "relu": lambda z: max(0.0, z),

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce.data.tokenizer import Tokenizer
-from atonce.decoding.segments import segments
+from atonce.decoding.batching import segments
 
 WORDS = ["Januar", "2024", "den", "10:30", "1,000", "Mai.", "ist!", "gut,", "ja…"]
 WORDS += ["日。", "本、", "月", " ", "\u2028"]
