@@ -78,8 +78,8 @@ def test_the_report(small_dates: DatesConfig, tmp_path: Path) -> None:
     train = [pair for pair in open_corpus(small_dates).train() if pair not in aside]
     text = "".join(f"{pair.source}\t{pair.target}\n" for pair in train)
     assert report["training_sha256"] == sha256(text.encode()).hexdigest()
-    assert report["source_tokens"] == prepared.train.source_lengths.sum()
-    assert report["target_tokens"] == prepared.train.target_lengths.sum()
+    assert report["source_pieces"] == prepared.train.source_lengths.sum()
+    assert report["target_pieces"] == prepared.train.target_lengths.sum()
     assert report["vocabulary_size"] == prepared.tokenizer.size
     assert report["kind"] == "dates"
     assert "Babel" in report["about"]

@@ -116,7 +116,10 @@ def test_a_request_takes_about_what_was_estimated(
         )
         assert client.post(path, json={**body, **small}).status_code == 200
         estimates.clear()
-        found = measured(lambda: estimates.append(-client.post(path, json=body).status_code))
+        # Twice: what threads and libraries take once and keep is in the first alone, and no request's own.
+        found = min(
+            measured(lambda: estimates.append(-client.post(path, json=body).status_code)) for _ in range(2)
+        )
     assert min(estimates) == -200
     assert found <= max(estimates) + 12
     assert max(estimates) <= 6 * found + 12

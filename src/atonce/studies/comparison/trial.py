@@ -31,8 +31,8 @@ from atonce.result import Result
 from atonce.runs.folder import LOGGED, RunFolder
 from atonce.studies.environment import peak_memory
 from atonce.studies.experiment import Evaluation, score
-from atonce.training.checkpoint import seconds_trained
 from atonce.training.callbacks import progress_bar
+from atonce.training.checkpoint import seconds_trained
 from atonce.training.train import train
 
 TRIAL = "trial.json"
