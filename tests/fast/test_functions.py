@@ -18,29 +18,12 @@ from atonce.fast import functions  # noqa: E402
 from atonce.fast.weights import norm_of  # noqa: E402
 
 floats = st.floats(-50, 50, width=32)
-lists = arrays(np.float32, st.integers(1, 70), elements=floats)
 tables = arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=floats)
-
-
-@given(lists)
-def test_the_greatest(numbers: np.ndarray) -> None:
-    assert functions.greatest(numbers) == numbers.max()
-
-
-def test_the_greatest_of_infinities() -> None:
-    assert functions.greatest(np.array([-np.inf, -np.inf], np.float32)) == -np.inf
-    assert functions.greatest(np.array([-np.inf, -3.5, -0.0], np.float32)) == 0
 
 
 @given(st.floats(-87, 88, width=32))
 def test_exponentials(x: float) -> None:
     assert functions.exp(np.float32(x)) == pytest.approx(math.exp(x), rel=5e-7)
-
-
-@given(lists)
-def test_the_logarithm_of_the_sum_of_exponentials(scores: np.ndarray) -> None:
-    expected = float(torch.from_numpy(scores).double().logsumexp(0))
-    assert functions.log_of_sum(scores) == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
 @given(tables)

@@ -19,7 +19,7 @@ from atonce.fast import jit  # noqa: E402
 
 PROGRAM = """
 import numpy as np
-from atonce.fast.functions import greatest
+from atonce.fast.topk import greatest
 print(greatest(np.array([1, 3, 2], np.float32)), sum(greatest.stats.cache_hits.values()))
 """
 

@@ -1,15 +1,19 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from atonce.fast.quantization import QuantizedLinear
 from compiling import kernels_or_skip
 
 kernels_or_skip()
 
-from atonce.fast.topk import GROUP, _best, topk  # noqa: E402
+from atonce.fast.topk import GROUP, _best, greatest, log_of_sum, topk  # noqa: E402
 from atonce.fast.weights import table_of  # noqa: E402
+
+lists = arrays(np.float32, st.integers(1, 70), elements=st.floats(-50, 50, width=32))
 
 
 @given(st.integers(0, 1000), st.integers(1, 20), st.integers(12, 2 * GROUP + 5), st.integers(1, 10))
@@ -38,3 +42,19 @@ def test_of_equal_scores_the_first(numbers: list[int], count: int) -> None:
     order = sorted(range(len(scores)), key=lambda place: -scores[place])[:count]
     assert places.tolist() == order
     assert best.tolist() == [scores[place] for place in order]
+
+
+@given(lists)
+def test_the_greatest(numbers: np.ndarray) -> None:
+    assert greatest(numbers) == numbers.max()
+
+
+def test_the_greatest_of_infinities() -> None:
+    assert greatest(np.array([-np.inf, -np.inf], np.float32)) == -np.inf
+    assert greatest(np.array([-np.inf, -3.5, -0.0], np.float32)) == 0
+
+
+@given(lists)
+def test_the_logarithm_of_the_sum_of_exponentials(scores: np.ndarray) -> None:
+    expected = float(torch.from_numpy(scores).double().logsumexp(0))
+    assert log_of_sum(scores) == pytest.approx(expected, rel=1e-5, abs=1e-5)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from atonce.layers.masks import padding_mask
 from atonce.layers.parallel_recurrence import (
@@ -15,12 +15,16 @@ from atonce.layers.parallel_recurrence import (
     MinLSTM,
     ParallelCell,
     ParallelRecurrence,
+    ScanDecoderBlock,
+    ScanEncoderBlock,
     positive,
 )
 from atonce.layers.recurrence import Directions
 from atonce.layers.scan import log_scan
 
 BATCH, TIME, INPUT, DIM = 3, 6, 5, 8
+SOURCE, TARGET, HEADS, HIDDEN = 5, 4, 2, 12
+REAL = torch.tensor([[True] * 5, [True, True, False, False, False], [True] * 4 + [False]])
 every_cell = pytest.mark.parametrize("cell", get_args(ParallelCell))
 
 
@@ -139,3 +143,52 @@ def test_each_direction_reads_a_padded_sentence_as_if_alone(
         rightwards, leftwards = directions.rightwards(alone)[0], directions.leftwards(alone.flip(1))[0]
         torch.testing.assert_close(outputs[row, :length], torch.cat([rightwards, leftwards.flip(0)], -1))
         torch.testing.assert_close(ends[row], torch.cat([rightwards[-1], leftwards[-1]]))
+
+
+def unlike_new(block: nn.Module) -> nn.Module:
+    """Norms begin as ones and zeros, biases of attention as zeros: mistakes in them would not show."""
+    torch.manual_seed(0)
+    block.double()
+    for weight in block.parameters():
+        nn.init.normal_(weight, std=0.5)
+    return block
+
+
+@every_cell
+def test_an_encoder_block_is_a_recurrence_then_a_feed_forward_part(cell: ParallelCell) -> None:
+    one, other = (PARALLEL_RECURRENCES[cell](DIM, DIM // 2) for _ in range(2))
+    block = unlike_new(ScanEncoderBlock(Directions(one, other), DIM, HIDDEN, dropout=0.0))
+    states = drawn(BATCH, SOURCE, DIM)
+    normed = block.recurrence_residual.norm(states)
+    carried = states + block.recurrence(normed, REAL)[0]
+    torch.testing.assert_close(block(states, REAL)[REAL], block.feed_forward(carried)[REAL])
+
+
+@every_cell
+def test_one_position_after_another_is_all_at_once(cell: ParallelCell) -> None:
+    recurrence = PARALLEL_RECURRENCES[cell](DIM, DIM)
+    block = unlike_new(ScanDecoderBlock(recurrence, DIM, HEADS, HIDDEN, dropout=0.0))
+    states, real = drawn(BATCH, TARGET, DIM), REAL[:, None]
+    source = block.cross_attention.project(drawn(BATCH, SOURCE, DIM, seed=1))
+    whole = block(states, source, real)
+    carried = torch.zeros(BATCH, DIM).double()
+    for time in range(TARGET):
+        one, carried = block.step(states[:, time : time + 1], carried, source, real)
+        torch.testing.assert_close(one[:, 0], whole[:, time])
+
+
+@every_cell
+def test_a_decoder_block_sees_the_source_that_is_real_and_nothing_later(cell: ParallelCell) -> None:
+    recurrence = PARALLEL_RECURRENCES[cell](DIM, DIM)
+    block = unlike_new(ScanDecoderBlock(recurrence, DIM, HEADS, HIDDEN, dropout=0.0))
+    states, memory = drawn(BATCH, TARGET, DIM), drawn(BATCH, SOURCE, DIM, seed=1)
+
+    def outputs(states: Tensor, memory: Tensor) -> Tensor:
+        return block(states, block.cross_attention.project(memory), REAL[:, None])
+
+    before = outputs(states, memory)
+    later = torch.cat([states[:, :2], -states[:, 2:]], dim=1)
+    changed = ~torch.isclose(outputs(later, memory), before).all(-1)
+    assert changed.tolist() == [[False, False, True, True]] * BATCH
+    torch.testing.assert_close(outputs(states, memory.masked_fill(~REAL[..., None], 7.0)), before)
+    assert not torch.isclose(outputs(states, memory + 1), before).all(-1).any()

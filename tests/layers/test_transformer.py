@@ -19,12 +19,14 @@ from atonce.layers.transformer import (
     Norm,
     NormKind,
     Residual,
+    build_norm,
     gated_width,
 )
 
 BATCH, SOURCE, TARGET, DIM, HEADS, HIDDEN = 3, 5, 4, 8, 2, 12
 REAL = torch.tensor([[True] * 5, [True, True, False, False, False], [True] * 4 + [False]])
 every_norm = pytest.mark.parametrize("norm", get_args(Norm))
+every_kind = pytest.mark.parametrize("kind", get_args(NormKind))
 every_activation = pytest.mark.parametrize("activation", get_args(Activation))
 torchs_activations = pytest.mark.parametrize("activation", ["relu", "gelu"])
 
@@ -259,3 +261,48 @@ def test_a_residual_normalises_before_or_after(norm_kind: NormKind) -> None:
         size = normed.square().mean(-1)
         torch.testing.assert_close(size, torch.ones_like(size), rtol=1e-3, atol=0)
         assert torch.allclose(normed.mean(-1), torch.zeros_like(size)) == (norm_kind == "layer")
+
+
+def by_the_paper(kind: NormKind, states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if kind == "layer":
+        states = states - states.mean(-1, keepdim=True)
+    size = (states.square().mean(-1, keepdim=True) + EPSILON).sqrt()
+    return states / size * weight + (0 if bias is None else bias)
+
+
+@every_kind
+def test_a_norm_is_that_of_its_paper(kind: NormKind) -> None:
+    torch.manual_seed(0)
+    norm = build_norm(kind, DIM).double()
+    for weight in norm.parameters():  # they begin as ones and zeros: mistakes would not show
+        nn.init.normal_(weight)
+    bias = getattr(norm, "bias", None)
+    assert (bias is not None) == (kind == "layer")
+    states = torch.randn(2, 3, DIM, dtype=torch.float64) * 3 + 1
+    mixture = torch.randn(2, 3, DIM, dtype=torch.float64)
+
+    def outcome(forward: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        norm.zero_grad()
+        given = states.clone().requires_grad_()
+        outputs = forward(given)
+        (outputs * mixture).sum().backward()
+        return [outputs, given.grad, *(weight.grad.clone() for weight in norm.parameters())]
+
+    torch.testing.assert_close(
+        outcome(norm), outcome(lambda given: by_the_paper(kind, given, norm.weight, bias))
+    )
+
+
+@every_kind
+def test_the_size_of_a_vector_does_not_matter_and_nothing_stays_nothing(kind: NormKind) -> None:
+    norm = build_norm(kind, DIM).double()
+    states = torch.linspace(-1, 2, DIM, dtype=torch.float64)
+    torch.testing.assert_close(norm(states * 1000), norm(states), rtol=1e-4, atol=0)
+    assert not norm(torch.zeros(DIM, dtype=torch.float64)).any()
+
+
+def test_only_layer_norm_takes_the_mean_away() -> None:
+    states = torch.linspace(-1, 2, DIM)
+    same = {kind: torch.allclose(build_norm(kind, DIM)(states + 5), build_norm(kind, DIM)(states), atol=1e-5)
+            for kind in get_args(NormKind)}  # fmt: skip
+    assert same == {"layer": True, "rms": False}

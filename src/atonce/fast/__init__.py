@@ -64,6 +64,7 @@ def accelerate(model: Seq2Seq) -> None:
     """
     model.requires_grad_(False)
     quantize_linear_layers(model)
+    # Beside the table, which stays as it is: where embeddings are tied, sources and targets are read from it.
     weight = model.decoder.output.weight
     model.decoder.output.quantized = QuantizedLinear(weight)
     if can_compile() and weight.device.type == "cpu" and weight.dtype == torch.float32:

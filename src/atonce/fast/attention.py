@@ -16,6 +16,8 @@ from atonce.shapes import Bool, Float, Int
 class KeyValues(NamedTuple):
     """What can be looked at. Where nothing is written yet there are zeros."""
 
+    # By dimension, so that a vector holds scores of `LANES` positions and none is summed across its lanes: of
+    # ten positions and 4 heads in 0.53 µs, before in 1.5.
     keys: Float[np.ndarray, "sentences blocks key_value_heads head_dim capacity"]
     values: Float[np.ndarray, "sentences blocks key_value_heads capacity filled"]
     """`filled`: `head_dim`, up to whole vectors."""
@@ -51,6 +53,7 @@ class Texts(NamedTuple):
 @compiled
 def texts_of(mask: Bool[np.ndarray, "sentences length"]) -> Texts:
     """Positions are real where the mask is true."""
+    # 32 bits like all slots: for another type numba would compile everything that takes them once more.
     slots, counts = np.zeros(mask.shape, np.int32), np.zeros(len(mask), np.int32)
     for sentence in range(len(mask)):
         for place in range(mask.shape[1]):
@@ -70,6 +73,8 @@ def round_up(longest: int) -> int:
 def empty_cache(spec: LayerSpec, sentences: int, blocks: int, longest: int) -> KeyValues:
     """Room for so many positions of each sentence."""
     shape, capacity = (sentences, blocks, spec.key_value_heads), round_up(longest)
+    # Zeros, not `np.empty`: `mix` reads slots of other rows that may not be written yet, and multiplies their
+    # values by 0, which would keep a NaN.
     keys = np.zeros((*shape, spec.head_dim, capacity), np.float32)
     return KeyValues(keys, np.zeros((*shape, capacity, round_up(spec.head_dim)), np.float32))
 
@@ -83,6 +88,7 @@ def store(
     slot: int,
 ) -> None:
     """Write a position's key and value into a slot."""
+    # One by one: keys lie by dimension, so those of a position are not next to each other.
     for head in range(len(new_keys)):
         for i in range(new_keys.shape[1]):
             keys[head, i, slot] = new_keys[head, i]
@@ -97,6 +103,7 @@ def compacted(spec: LayerSpec, past: Past, sentences: Int[np.ndarray, " sentence
     """
     (all_, blocks, _, capacity, _), count = past.seen.values.shape, len(sentences)
     by_sentence = past.slots.reshape(count, -1)
+    # Each sentence is numbered anew by itself, but room is taken by the one that has the most left.
     places, used = np.empty((count, capacity), np.int32), 0
     for sentence in range(count):
         used = max(used, _number(by_sentence[sentence], places[sentence]))
@@ -167,21 +174,26 @@ def mix(
     group, capacity, filled = heads // len(keys), round_up(used), len(scores.mixed)
     by = f32(1) / np.sqrt(f32(head_dim))
     for head in range(heads):
+        # By addresses: arrays cut out of arrays took 0.53 µs in place of 0.29.
         asked = query.ctypes.data + head * query.strides[0]
         key = keys.ctypes.data + head // group * keys.strides[0]
         value = values.ctypes.data + head // group * values.strides[0]
         add_rows(asked, key, keys.strides[1], head_dim, scores.all.ctypes.data, capacity)
+        # As many as there are: all of them, in whatever order.
         if len(slots) == used:
             total = _exponentials(scores.all, used, by)
         else:
             for place in range(len(slots)):
                 scores.own[place] = scores.all[slots[place]]
             total = _exponentials(scores.own, len(slots), by)
+            # What the others hold is weighed, too, by 0: cheaper than to pick rows, and the loop stays whole
+            # vectors.
             for slot in range(used):
                 scores.all[slot] = f32(0)
             for place in range(len(slots)):
                 scores.all[slots[place]] = scores.own[place]
         add_rows(scores.all.ctypes.data, value, values.strides[1], used, scores.mixed.ctypes.data, filled)
+        # The softmax's division, left for the end: of `head_dim` numbers, however many positions there are.
         share = f32(1) / total
         for i in range(head_dim):
             mixed[head, i] = scores.mixed[i] * share
@@ -192,6 +204,7 @@ def _exponentials(scores: Float[np.ndarray, " capacity"], count: int, by: float)
     """Of scores times `by`, less the greatest, in place; returns their sum. Behind them is no score."""
     capacity = round_up(count)
     for place in range(count, capacity):
+        # So what is read beyond the last position, up to a whole vector, can be anything.
         scores[place] = -np.inf
     top, total = scores[0], f32(0)
     for place in range(count):
@@ -209,6 +222,7 @@ def rotate(vectors: Float[np.ndarray, "heads head_dim"], rotation: Float[np.ndar
     """Turn each head of queries or keys by the angles of their position: see `layers.positions.rotated`."""
     half = len(rotation) // 2
     for head in range(len(vectors)):
+        # A pair is a dimension and the one half of the width further, as in `layers.positions`.
         for i in range(half):
             sine, cosine = rotation[i], rotation[half + i]
             first, second = vectors[head, i], vectors[head, half + i]

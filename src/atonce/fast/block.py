@@ -66,6 +66,7 @@ class Scratch(NamedTuple):
 def scratch(spec: LayerSpec, rows: int, longest: int) -> Scratch:
     """Memory for so many rows that see so many positions."""
     gated = spec.hidden if spec.activation == SWIGLU else 0
+    # Allocated once for all blocks: each part of a block writes over what the one before has no more use for.
     return Scratch(
         workspace(rows, max(spec.dim, spec.hidden)),
         np.empty((rows, spec.dim), np.float32),
@@ -75,6 +76,7 @@ def scratch(spec: LayerSpec, rows: int, longest: int) -> Scratch:
         np.empty((rows, gated), np.float32),
         np.empty((rows, spec.dim), np.float32),
         scores_for(longest, spec.head_dim),
+        # The type that slots have, or `mix` would be compiled twice.
         np.arange(longest).astype(np.int32),
     )
 
@@ -100,6 +102,7 @@ def add_residual(
     part = scratch.part[: len(states)]
     multiply(scratch.workspace, inputs, output, part)
     add(states, part)
+    # Post-norm is of the sum (Vaswani 2017, section 3.1), pre-norm was taken on the way in.
     if not spec.pre:
         normed(states, norm, spec.rms, states)
 
@@ -137,13 +140,14 @@ def encode(
     stack: Stack, states: Float[np.ndarray, "sentences length dim"],
     rotation: Float[np.ndarray, "positions head_dim"], texts: Texts, first: int, last: int,
 ) -> None:  # fmt: skip
-    """Take real positions of sentences `first` to `last` through all blocks, in offset.
+    """Take real positions of sentences `first` to `last` through all blocks, in place.
 
     `rotation`: of `length` positions or more; without columns where positions are in the states.
     """
     begin = first
     while begin < last:
         rows, end = texts.counts[begin], begin + 1
+        # Whole sentences, as a row looks at all of its own; one that is longer than `AT_ONCE` goes by itself.
         while end < last and rows + texts.counts[end] <= AT_ONCE:
             rows += texts.counts[end]
             end += 1
@@ -198,6 +202,7 @@ def _encoder_self_attention(
     by_heads = scratch.projected.reshape(rows, heads + 2 * shared, spec.head_dim)
     mixed_by_heads = scratch.mixed.reshape(rows, heads, spec.head_dim)
     longest = round_up(len(scratch.order))
+    # One place for all sentences: what a longer one left behind `count` is scored and never weighed.
     keys = np.zeros((shared, spec.head_dim, longest), np.float32)
     values = np.zeros((shared, longest, round_up(spec.head_dim)), np.float32)
     begin = 0
@@ -208,9 +213,11 @@ def _encoder_self_attention(
             if rotation.shape[1]:
                 rotate(new[: heads + shared], rotation[slots[near]])
             store(new[heads : heads + shared], new[heads + shared :], keys, values, near)
+        # `order[left:right]`: without a window everything; slots here are places among the real positions.
         left, right = 0, count
         for near in range(count):
             if spec.window >= 0:
+                # The window counts places of the padded batch, as `layers.masks.nearby` does.
                 left, right = _within(spec.window, slots[:count], near)
             query, mixed = by_heads[begin + near, :heads], mixed_by_heads[begin + near]
             mix(query, keys, values, scratch.order[left:right], count, scratch.scores, mixed)
@@ -243,6 +250,7 @@ def embed(
 ) -> Float[np.ndarray, "rows dim"]:  # fmt: skip
     """Vectors of tokens at one position, which adds `added`."""
     states = np.empty((len(tokens), table.shape[1]), np.float32)
+    # A Python float has 64 bits: the sums would be rounded otherwise than torch's.
     by = np.float32(scale)
     for row in range(len(tokens)):
         vector = table[tokens[row]]
@@ -256,12 +264,13 @@ def step(
     stack: Stack, states: Float[np.ndarray, "rows dim"], rotation: Float[np.ndarray, " head_dim"],
     sentences: Int[np.ndarray, " sentences"], past: Past, source: Source, first: int, last: int,
 ) -> None:  # fmt: skip
-    """Take rows `first` to `last` of the states of new positions through all blocks, in offset.
+    """Take rows `first` to `last` of the states of new positions through all blocks, in place.
 
     `rotation`: of the position; empty where it is in the states. `sentences`: those that are continued, by as
     many rows each. Keys and values of the new position are written into the past.
     """
     memory = scratch(stack.spec, min(last - first, AT_ONCE), max(past.used, source.counts.max()))
+    # All blocks for some rows before the next rows: no row waits for another, and theirs stay in the cache.
     of_rows = np.repeat(sentences, len(states) // len(sentences))
     for row in range(first, last, AT_ONCE):
         some = states[row : min(row + AT_ONCE, last)]
@@ -292,8 +301,11 @@ def _decoder_self_attention(
         if len(rotation):
             rotate(new[: heads + shared], rotation)
         keys, values = past.seen.keys[sentence, at.block], past.seen.values[sentence, at.block]
+        # Before it looks: a position sees itself. Slots of the sentence's other beginnings may be written
+        # meanwhile by another thread; whatever is there has weight 0.
         store(new[heads : heads + shared], new[heads + shared :], keys, values, slots[-1])
         if spec.window >= 0:
+            # A row's own slots are in the order of its tokens: the last `window` and itself.
             slots = slots[max(0, len(slots) - 1 - spec.window) :]
         mix(new[:heads], keys, values, slots, past.used, scratch.scores, mixed_by_heads[row])
     add_residual(spec, states, mixed, output, norm, scratch)
@@ -310,6 +322,7 @@ def _cross_attention(
     norm, offset = norm_at(block, offset, spec.dim)
     project, offset = linear_at(block, offset, spec.dim, spec.dim)
     output, offset = linear_at(block, offset, spec.dim, spec.dim)
+    # `part` is free until `add_residual`, which has no use for the queries any more.
     queries, mixed = scratch.part[:rows], scratch.mixed[:rows]
     multiply(scratch.workspace, pre_norm(spec, states, norm, scratch), project, queries)
     queries_by_heads = queries.reshape(rows, spec.heads, spec.head_dim)
@@ -347,6 +360,7 @@ def project_source(
     for sentence in range(first, last):
         count = texts.counts[sentence]
         for near in range(count):
+            # Real positions move to the front: `Source` says so, and cross-attention needs no mask.
             inputs[near] = states[sentence, texts.slots[sentence, near]]
         for index in range(len(blocks.levels)):
             project, _ = linear_at(one_of(blocks, index), START, spec.dim, projected.shape[1])

@@ -61,6 +61,7 @@ class CompiledModel:
 
         The first time on a machine that takes some twenty seconds, else a quarter of one.
         """
+        # One position is enough: code depends on types, not on sizes.
         dim = self.decoder.output.weight.shape[1]
         memory = Memory(torch.zeros(1, 1, dim), torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, dim))
         if isinstance(self.encoder, CompiledEncoder):
@@ -147,9 +148,8 @@ class CompiledDecoder(Decoder):
         of_rows, found = torch.from_numpy(gains), torch.from_numpy(tokens)
         if totals.shape[1] == 1:
             return Continuations(of_rows + totals, torch.zeros_like(found), found)
-        grown = (of_rows.unflatten(0, totals.shape) + totals[..., None]).flatten(
-            1
-        )  # (sentences, width × count)
+        # (sentences, width × count): the best of a sentence are among the best of each of its beginnings.
+        grown = (of_rows.unflatten(0, totals.shape) + totals[..., None]).flatten(1)
         best, index = grown.topk(count)
         return Continuations(best, index // count, found.view(len(totals), -1).gather(1, index))
 
@@ -207,11 +207,14 @@ class CompiledTransformer(CompiledDecoder):
         sentences, position = state.sentences.content, state.slots.shape[1]
         which, width = sentences.numpy(), len(token) // len(sentences)
         slots, past, used = state.slots, state.past, state.used
+        # Slots that no beginning sees any more are given up only when room runs out, as all others are moved
+        # then.
         if used + width > past.values.shape[3]:
             past, kept, used = attention.compacted(
                 self._stack.spec, attention.Past(past, slots.numpy(), used), which, width
             )
             slots = torch.from_numpy(kept)
+        # The same slots in each sentence: the first beginning has the first.
         new = torch.arange(used, used + width, dtype=torch.int32).repeat(len(sentences))
         slots, used = torch.cat([slots, new[:, None]], dim=1), used + width
 
@@ -240,6 +243,8 @@ class _Places:
     ) -> tuple[Float[np.ndarray, "positions dim"], Float[np.ndarray, "positions head_dim"]]:
         """What each adds, and its rotation (without columns where there is none), for `length` or more."""
         if length > len(self._known[0]):
+            # Of zeros, what comes out is what is added. Twice as many as asked for, as a search asks for one
+            # more each step.
             placed = self._positions(torch.zeros(1, 2 * length, self._dim))
             added = placed.states[0].detach().numpy()
             without = np.empty((2 * length, 0), np.float32)

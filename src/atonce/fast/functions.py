@@ -7,9 +7,11 @@ from atonce.fast.weights import Norm
 from atonce.layers.transformer import EPSILON
 from atonce.shapes import Float
 
+# Numbers as Python writes them have 64 bits for numba, and all that meets them would have, too.
 f32 = np.float32
 
 _EPSILON = f32(EPSILON)
+# ln 2 in two parts, the first of few bits: n times it is exact, so `rest` in `exp` keeps its digits.
 _OVER_LN2, _LN2, _LN2_REST = f32(1.44269504), f32(0.693359375), f32(-2.12194440e-4)
 
 
@@ -17,7 +19,7 @@ _OVER_LN2, _LN2, _LN2_REST = f32(1.44269504), f32(0.693359375), f32(-2.12194440e
 def normed(
     states: Float[np.ndarray, "rows dim"], norm: Norm, rms: int, outputs: Float[np.ndarray, "rows dim"]
 ) -> None:
-    """Write normed states to `outputs`, which may be the states themselves: see `layers.norm`."""
+    """Write normed states to `outputs`, which may be the states themselves: see `transformer.build_norm`."""
     dim = states.shape[1]
     share = f32(1) / f32(dim)
     for row in range(len(states)):
@@ -26,6 +28,7 @@ def normed(
             for i in range(dim):
                 mean += states[row, i]
             mean *= share
+        # In a second round: mean of squares less square of the mean loses digits where the two are close.
         square = f32(0)
         for i in range(dim):
             square += (states[row, i] - mean) * (states[row, i] - mean)
@@ -75,36 +78,13 @@ def swiglu(numbers: Float[np.ndarray, "rows both"], outputs: Float[np.ndarray, "
 
 
 @compiled
-def log_of_sum(scores: Float[np.ndarray, " vocab"]) -> np.float32:
-    """The logarithm of the sum of exponentials."""
-    top, total = greatest(scores), f32(0)
-    for i in range(len(scores)):
-        total += exp(scores[i] - top)
-    return top + np.log(total)
-
-
-@compiled
-def greatest(numbers: Float[np.ndarray, " some"]) -> np.float32:
-    """Of some numbers, by their bits as whole numbers: of these, the compiler compares many at once."""
-    top = np.int32(-(2**31))
-    for i in range(len(numbers)):
-        top = max(top, _in_order(np.float32(numbers[i]).view(np.int32)))
-    return np.int32(_in_order(top)).view(np.float32)
-
-
-@compiled
-def _in_order(bits: np.int32) -> np.int32:
-    """Bits of a number as a whole number in the same order, and back."""
-    return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(2**31 - 1)))
-
-
-@compiled
 def exp(x: np.float32) -> np.float32:
     """e^x up to 2e-7 of it; as if x were -87 or 88, at least or at most.
 
     2^n times a polynomial of the rest (Cephes, `expf`). The compiler computes many of them at once, which it
     does not with the library's.
     """
+    # Within these bounds 2^n is a normal float32, and its bits can be written down.
     x = min(max(x, f32(-87)), f32(88))
     n = np.floor(x * _OVER_LN2 + f32(0.5))
     rest = x - n * _LN2 - n * _LN2_REST
@@ -112,5 +92,6 @@ def exp(x: np.float32) -> np.float32:
     series = (series * rest + f32(8.3334519073e-3)) * rest + f32(4.1665795894e-2)
     series = (series * rest + f32(1.6666665459e-1)) * rest + f32(5.0000001201e-1)
     series = series * rest * rest + rest + f32(1)
+    # The exponent of a float32 is stored with 127 added, above 23 bits of fraction.
     power = (np.int32(n) + np.int32(127)) << np.int32(23)
     return series * np.int32(power).view(np.float32)

@@ -21,6 +21,7 @@ from atonce.disk import remove_partial, replacing
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+# "ninf" is not among them: closed tokens and places behind the last have scores of -inf.
 FAST = {"reassoc", "contract", "arcp", "nsz", "nnan"}
 """What the compiler may take for granted, to compute many numbers at once: sums may be taken in any order. It
 is the same order for all rows, so what is computed of one does not depend on those beside it."""
@@ -28,10 +29,13 @@ is the same order for all rows, so what is computed of one does not depend on th
 
 def compiled(function: Function) -> Function:
     """`function` as machine code, made when it is first called, and kept. It runs beside other threads."""
+    # numpy's way with a division by zero: Python's leaves the loop with an error, which no vector can do.
+    # Under test functions are wrapped to check shapes; numba takes what is inside.
     made: Any = numba.njit(nogil=True, fastmath=FAST, error_model="numpy")(inspect.unwrap(function))
     if (folder := _folder()) is None:
         return made  # it is compiled again in each process
     config: Any = numba.config
+    # numba asks for the folder at this moment alone; code that others compile stays where they want it.
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
         made._cache = _Kept(made.py_func)

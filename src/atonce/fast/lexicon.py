@@ -51,17 +51,23 @@ class Lexicon:
         pairs = _some(examples)
         sources, targets = _side(examples, pairs, 0), _side(examples, pairs, 1)
         source_of, target_of = _links(sources[1], targets[1])
+        # Pairs of tokens that occur: a table of all would have size × size places.
         links, link = np.unique(sources[0][source_of] * size + targets[0][target_of], return_inverse=True)
+        # 80 MB at most that learning has no use for.
         del source_of
         source, target = links // size, links % size
+        # All alike: the likelihood of Model 1 has one maximum alone, which rounds approach from anywhere.
         share = np.ones(len(links))
         for _ in range(ROUNDS):
             weight = share[link]
+            # Expectation: a target token is one, shared among the source's tokens as they explain it.
             weight /= np.bincount(target_of, weight, minlength=len(targets[0]))[target_of]
+            # Maximisation: what a source token became, by how often.
             counts = np.bincount(link, weight, minlength=len(links))
             share = counts / np.bincount(source, counts, minlength=size)[source]
             on_progress(1)
         frequency = np.bincount(targets[0], minlength=size)
+        # Stable, as `np.lexsort` below is: learned again, a lexicon is the same.
         common = np.argsort(-frequency, kind="stable")[: min(COMMON, np.count_nonzero(frequency))]
         return Lexicon(_likeliest(source, target, share, size), common)
 

@@ -50,16 +50,19 @@ def multiply(
 ) -> None:
     """Write what the linear layer makes of the inputs to `outputs`."""
     rows, width = inputs.shape
+    # Filled up with levels of zero to whole quads: whatever weight is there adds nothing.
     apart = width + -width % QUAD
     levels = workspace.levels[: rows * apart].reshape(rows, apart)
     for row in range(rows):
         workspace.peaks[row], total = _round(inputs[row], levels[row])
         workspace.too_much[row] = total * OFFSET
+    # Tiles outside: weights, which are the most, come from memory once for all rows.
     for tile in range(len(linear.tiles)):
         first = tile * TILE
         if first + TILE <= outputs.shape[1]:
             _multiply_tile(workspace, levels, linear, tile, 0, rows, outputs[:, first:])
         else:
+            # A whole tile is written, which would run over into the next row: by way of memory of its own.
             for row in range(0, rows, ROWS):
                 last = min(row + ROWS, rows)
                 _multiply_tile(workspace, levels, linear, tile, row, last, workspace.outputs)
@@ -101,6 +104,7 @@ def _round(
     peak = max(np.int32(top).view(np.float32), _LEAST)
     by, total = _LEVELS / peak, np.int32(0)
     for i in range(len(numbers)):
+        # Halves to the even number, as `torch.round`: the levels are those of `QuantizedLinear`.
         level = np.int32(np.rint(numbers[i] * by))
         levels[i] = level
         total += level

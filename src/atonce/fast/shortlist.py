@@ -49,12 +49,14 @@ class Shortlist:
         size = len(self.likely)
         is_listed = torch.zeros(len(source), size + 1, dtype=torch.bool)  # one more place: for padding
         found = self.likely[source].masked_fill(~mask[..., None], size)
+        # By a table of yes and no: what is found twice counts once, and the order is the vocabulary's.
         is_listed.scatter_(1, found.flatten(1), True)
         is_listed[:, self.common] = True
         is_listed[:, [*self.suppress, size]] = False
 
         counts = is_listed.sum(1)
         sentence, token = is_listed.nonzero(as_tuple=True)
+        # Numbered within each sentence: less what the sentences before it have.
         place = torch.arange(len(token)) - (counts.cumsum(0) - counts)[sentence]
         tokens = torch.full((len(source), int(counts.max())), -1)
         tokens[sentence, place] = token
@@ -124,6 +126,7 @@ class ListedDecoder(Decoder):
         """As the decoder's, with the rows of the table that the lists take."""
         assert memory.listed is not None
         weight, tokens = self.output.weight, memory.listed.clamp(min=0)
+        # As something that is added, since `baddbmm` adds it while it multiplies.
         closed = torch.zeros_like(tokens, dtype=weight.dtype).masked_fill_(memory.listed < 0, -torch.inf)
         candidates = Candidates(tokens, closed[:, None], weight[tokens])
         return ListedState(self.plain.start(memory), Shared(candidates))

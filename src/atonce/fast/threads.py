@@ -54,6 +54,8 @@ def map_batches(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterat
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
+            # All at once, since the pool takes them in order: a thread that is done has the next without
+            # being told.
             waiting.append(pool.submit(alone, item))
         while waiting:
             yield side.result(waiting.popleft())
@@ -63,6 +65,7 @@ def map_batches(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterat
             one.cancel()
 
 
+# No `Exception`: code on the way may catch those, and go on.
 class _Ended(BaseException):
     """Nobody waits for the batches that are left."""
 
@@ -83,6 +86,7 @@ class _Side:
 
     def result(self, one: "Future[Result]") -> Result:
         """On the calling thread: wait for it, with a pause at least."""
+        # Elsewhere nobody has anything to do meanwhile: it waits without waking up.
         while can_be_paused():
             is_done = wait([one], PAUSE_EVERY).done
             self._pause()
@@ -118,6 +122,7 @@ def deal(work: Callable[[int, int], None], count: int, products: int) -> None:
     try:
         work(0, bounds[1])
     finally:
+        # Also where `work` failed: nothing is written any more once this has returned.
         for other in others:
             other.result()
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from atonce.fast.functions import greatest, log_of_sum
+from atonce.fast.functions import exp, f32
 from atonce.fast.jit import compiled
 from atonce.fast.linear import multiply, workspace
 from atonce.fast.weights import START, Blocks, linear_at, one_of
@@ -34,6 +34,7 @@ def topk(
         multiply(memory, features[begin:end], scoring, scores[: end - begin])
         for row in range(begin, end):
             mine = scores[row - begin]
+            # Before tokens are closed, whose share stays theirs.
             whole = log_of_sum(mine)
             for token in suppress:
                 mine[token] = -np.inf
@@ -51,13 +52,39 @@ def _best(
     places[:] = 0
     for group in range(0, len(scores), GROUP):
         some = scores[group : group + GROUP]
+        # Not above the last of the best: nothing in here is, and most groups end here.
         if greatest(some) <= best[count - 1]:
             continue
         for i in range(len(some)):
             rank = count
+            # Sorted as they come: the best are few, and seldom does one join them.
             while rank > 0 and some[i] > best[rank - 1]:
                 rank -= 1
             for behind in range(count - 1, rank, -1):
                 best[behind], places[behind] = best[behind - 1], places[behind - 1]
             if rank < count:
                 best[rank], places[rank] = some[i], group + i
+
+
+@compiled
+def log_of_sum(scores: Float[np.ndarray, " vocab"]) -> np.float32:
+    """The logarithm of the sum of exponentials."""
+    top, total = greatest(scores), f32(0)
+    for i in range(len(scores)):
+        total += exp(scores[i] - top)
+    return top + np.log(total)
+
+
+@compiled
+def greatest(numbers: Float[np.ndarray, " some"]) -> np.float32:
+    """Of some numbers, by their bits as whole numbers: of these, the compiler compares many at once."""
+    top = np.int32(-(2**31))
+    for i in range(len(numbers)):
+        top = max(top, _in_order(np.float32(numbers[i]).view(np.int32)))
+    return np.int32(_in_order(top)).view(np.float32)
+
+
+@compiled
+def _in_order(bits: np.int32) -> np.int32:
+    """Bits of a number as a whole number in the same order, and back."""
+    return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(2**31 - 1)))

@@ -19,6 +19,7 @@ from atonce.layers.transformer import DecoderBlock, EncoderBlock, FeedForward, R
 from atonce.shapes import Float, UInt8
 
 ACTIVATIONS = ("relu", "gelu", "swiglu")
+# As numbers, and flags as 0 and 1: of numbers alone, all specs have one type, and code is compiled once.
 RELU, GELU, SWIGLU = range(len(ACTIVATIONS))
 
 
@@ -66,7 +67,7 @@ class Linear(NamedTuple):
     """A linear layer in eight bits."""
 
     tiles: UInt8[np.ndarray, "tiles bytes"]
-    """See `tiles.in_tiles`."""
+    """See `instructions.in_tiles`."""
     scale: Float[np.ndarray, " outputs"]
     """What a level of each output's weights is worth, by `LEVELS`; filled up to whole tiles."""
     bias: Float[np.ndarray, " outputs"]
@@ -106,6 +107,7 @@ def norm_at(block: Block, offset: Offset, dim: int) -> tuple[Norm, Offset]:
 @compiled
 def linear_at(block: Block, offset: Offset, inputs: int, outputs: int) -> tuple[Linear, Offset]:
     """The linear layer that is next, and the offset behind it."""
+    # What `Packing.linear` laid there: whole tiles, then scales and biases, filled up to them.
     tiles, size = -(-outputs // TILE), -(-inputs // QUAD) * QUAD * TILE
     levels = block.levels[offset.level : offset.level + tiles * size].reshape(tiles, size)
     scale, bias, behind = offset.number, offset.number + tiles * TILE, offset.number + 2 * tiles * TILE
@@ -129,6 +131,7 @@ class Packing:
         """Linear layers that see the same inputs, as one."""
         rounded = [layer for layer in layers if isinstance(layer, QuantizedLinear)]
         assert len(rounded) == len(layers), "all linear layers are in eight bits"
+        # As one product: rows are rounded once for all of them.
         one = QuantizedLinear.joined(rounded)
         filled = -len(one.bias) % TILE
         self.levels.append(in_tiles(one.weight.numpy()))

@@ -36,6 +36,7 @@ class _Watch(NamedTuple):
     dropped: Heads = MappingProxyType({})
 
 
+# Not on the layers: what another thread computes with the same model meanwhile is not watched.
 _watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
 
 
@@ -102,6 +103,7 @@ class Attention(nn.Module):
         watch = _watch.get()
         if watch is None or not (heads := watch.dropped.get(self)):
             return mixed
+        # Behind the softmax: the other heads, and this one's weights, are what they were.
         return mixed.index_fill(1, torch.tensor(sorted(heads), device=mixed.device), 0.0)
 
 
@@ -112,6 +114,7 @@ def masked_softmax(
 
     A query that may see nothing gets zeros, not NaN.
     """
+    # A row of nothing but -inf becomes NaN here, of which the second mask makes zeros.
     weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
     return weights.masked_fill(~mask, 0.0)
 
@@ -127,7 +130,10 @@ class MultiHeadAttention(Attention):
     def __init__(self, dim: int, heads: int, *, role: Role, key_value_heads: int | None = None) -> None:
         super().__init__(role, heads)
         self.key_value_heads = key_value_heads or heads
+        # A head is as wide as with a key of its own: sharing makes fewer keys, not wider ones.
         width = dim // heads * self.key_value_heads
+        # Three layers, not one as in torch's `nn.MultiheadAttention`: keys and values of a source are made
+        # once, and may be narrower than queries. Generation joins them (`layers.linear.fused`).
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(dim, width)
         self.value = nn.Linear(dim, width)
@@ -179,6 +185,7 @@ class MultiHeadAttention(Attention):
         # With reduced products the fused kernel converts each head's small product on its own: 38 ms against
         # 3 in the open, there and back, for 150 sentences of 13 tokens and 4 heads.
         if not is_watched() and not products_are_reduced(query.device):
+            # The fused kernel keeps no weights, so there is nothing to show or to drop from.
             mixed = F.scaled_dot_product_attention(query, seen.key, seen.value, mask, is_causal=causal)
         else:
             mixed = self._in_the_open(query, seen, mask, causal=causal)
@@ -192,6 +199,8 @@ class MultiHeadAttention(Attention):
         *,
         causal: bool,
     ) -> Float[Tensor, "batch heads query_len head_dim"]:
+        # By the root of the width, or wide heads begin where the softmax has next to no gradient (Vaswani
+        # 2017, 3.2.1).
         scores = query @ seen.key.mT / math.sqrt(query.shape[-1])
         may_look = scores.new_ones(scores.shape[-2:], dtype=torch.bool) if mask is None else mask
         if causal:
@@ -257,6 +266,7 @@ class AdditiveAttention(StateAttention):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.of_query = nn.Linear(dim, dim, bias=False)
+        # Alone with a bias: the two are added, and one is enough.
         self.of_key = nn.Linear(dim, dim)
         self.score = nn.Linear(dim, 1, bias=False)
 
@@ -287,6 +297,8 @@ class GeneralAttention(DotAttention):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
+        # W stands with the keys, which are multiplied once for a sentence; with the queries, it would be at
+        # each step.
         self.of_key = nn.Linear(dim, dim, bias=False)
 
     def keys(self, states: Float[Tensor, "batch key_len dim"]) -> Float[Tensor, "batch key_len dim"]:

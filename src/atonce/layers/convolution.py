@@ -24,6 +24,7 @@ class GatedConvolution(nn.Module):
     def __init__(self, dim: int, kernel: int) -> None:
         super().__init__()
         self.kernel = kernel
+        # A and B by one product.
         self.linear = nn.Linear(kernel * dim, 2 * dim)
 
     def forward(self, inputs: Float[Tensor, "batch padded_len dim"]) -> Float[Tensor, "batch len dim"]:
@@ -87,9 +88,12 @@ class ConvolutionDecoderBlock(nn.Module):
         `past`: those that the first new position sees; zeros where nothing was. `embedded`: the tokens at the
         new positions (g). The batch may hold several beginnings of each sentence, next to each other.
         """
+        # Kept behind dropout, as they were seen; in generation there is none.
         inputs = torch.cat([past, dropout(states, self.dropout, self.training)], dim=1)
         convolved = self.convolution(inputs)
+        # `DotAttention` does not scale by the width, as Luong's does not.
         query = level_sum(self.query(convolved), embedded) * states.shape[-1] ** -0.5
+        # Beginnings of a sentence are queries beside one another, so that its states need no copies for them.
         by_sentence = query.view(len(source), -1, query.shape[-1])
         context = self.context(self.attention(by_sentence, source, source, source_mask).view_as(query))
         return level_sum(states, level_sum(convolved, context)), inputs[:, states.shape[1] :]
@@ -128,8 +132,11 @@ class PooledStage(nn.Module):
         """
         beyond = ~mask[:, None, None]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            # Before each convolution: the one before it, and its norm, made something of what is beyond, too.
             plane = plane.masked_fill(beyond, 0.0).contiguous(memory_format=torch.channels_last)
+            # A norm for each pixel, over its features: batch norm would mix images.
             plane = norm(convolution(plane).movedim(1, -1)).movedim(-1, 1).relu()
+        # 0 is the least that comes out of `relu`, so what is beyond never wins.
         pooled = F.max_pool2d(plane.masked_fill(beyond, 0.0), 2, ceil_mode=True).movedim(1, -1)
         real = F.max_pool1d(mask.to(plane.dtype), 2, ceil_mode=True).bool()
         return dropout(pooled, self.dropout, self.training).movedim(-1, 1), real

@@ -16,10 +16,13 @@ def dropout(inputs: Float[Tensor, "*shape"], share: float, training: bool) -> Fl
     """
     if not training or share == 0:
         return inputs
+    # A GPU draws all of them side by side.
     if inputs.device.type != "cpu":
         return F.dropout(inputs, share)
+    # Of 256 values of a byte, so many are dropped: never none and never all.
     zeroed = min(max(1, round(share * 256)), 255)
     count = inputs.numel()
+    # None: up to the greatest there is, so that all 64 bits are random.
     draws = torch.empty(-(-count // 8), dtype=torch.int64).random_(-(2**63), None)
     kept = draws.view(torch.uint8)[:count].view(inputs.shape) >= zeroed
     outputs: Tensor = _Kept.apply(inputs, kept, 256 / (256 - zeroed))

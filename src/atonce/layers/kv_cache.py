@@ -33,6 +33,7 @@ class AttentionBias(NamedTuple):
 def attention_bias(may_look: Bool[Tensor, "sentences width keys"], like: Tensor) -> AttentionBias:
     """For queries that may look where the mask is true. `like`: of what type and where it shall be."""
     keys = may_look.shape[-1]
+    # Something to add, not a mask: the kernel would make one of it in every block; so it is made once a step.
     added = like.new_full((*may_look.shape[:-1], round_up(keys)), -torch.inf)
     added[..., :keys].masked_fill_(may_look, 0.0)
     return AttentionBias(added[:, None], keys)
@@ -46,6 +47,7 @@ def round_up(length: int) -> int:
 def preallocate(cache: KeyValue, kept: int, length: int) -> KeyValue:
     """The first `kept` keys and values in new memory for `length` or more, which is zero behind them."""
     sentences, heads, _, head_dim = cache.key.shape
+    # Zeros: what nobody may look at has weight 0, and 0 times a NaN that was left in memory would be NaN.
     moved = KeyValue(*(part.new_zeros(sentences, heads, round_up(length), head_dim) for part in cache))
     for part, before in zip(moved, cache, strict=True):
         part[:, :, :kept] = before[:, :, :kept]
@@ -94,8 +96,10 @@ class CachedAttention:
         """As `MultiHeadAttention.mixture`, of what is kept."""
         added, keys = bias
         if is_watched():
+            # Who watches is shown real positions alone.
             seen = KeyValue(cache.key[:, :, :keys], cache.value[:, :, :keys])
             return self.attention.mixture(query, seen, added[..., :keys] == 0)
+        # With its room: products with a few keys more are faster, and the bias closes those.
         room = added.shape[-1]
         key, value = cache.key[:, :, :room], cache.value[:, :, :room]
         if self.group > 1:

@@ -65,6 +65,8 @@ class Joining(Protocol):
 
 def fused(*layers: nn.Module) -> Function:
     """Linear layers that see the same inputs, as one function; or one layer of neurons."""
+    # Not an `nn.Linear` means in eight bits, by the contract of `Joining`: this folder does not know
+    # `atonce.fast`.
     first = layers[0]
     if not isinstance(first, nn.Linear):
         others = cast(list[Joining], list(layers))
@@ -72,6 +74,7 @@ def fused(*layers: nn.Module) -> Function:
     linear = cast(list[nn.Linear], list(layers))
     weight, bias = _joined([one.weight for one in linear]), _joined([one.bias for one in linear])
     if isinstance(first, ActivatedLinear):
+        # In place: nobody else has what the product gave.
         activate = F.relu_ if first.nonlinearity == "relu" else nonlinearity(first.nonlinearity)
         return lambda states: activate(F.linear(states, weight, bias))
     return lambda states: F.linear(states, weight, bias)

@@ -32,6 +32,7 @@ def mean_of_real(
 ) -> Float[Tensor, "batch dim"]:
     """The mean of each row's real positions. `mask`: True where a position is real."""
     real = mask[..., None].to(states.dtype)
+    # Never by zero: the end of a sentence is a real position, and so is a column of any image.
     return (states * real).sum(1) / real.sum(1)
 
 

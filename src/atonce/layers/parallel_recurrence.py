@@ -44,6 +44,7 @@ class ParallelRecurrence(nn.Module):
     ) -> Float[Tensor, "batch time dim"]:
         """The output at each position, all at once. `first`: the state before the first position."""
         kept = self.kept(inputs)
+        # Factor and term of h_t = a_t · h_{t-1} + b_t.
         return self.output(pairing_scan(kept, (1 - kept) * self.candidate(inputs), first))
 
     def step(
@@ -68,6 +69,7 @@ class MinGRU(ParallelRecurrence):
 
     def kept(self, inputs: Float[Tensor, "*batch input_dim"]) -> Float[Tensor, "*batch dim"]:
         """1 - z_t."""
+        # Not 1 - σ(x), which has lost its digits where it is close to zero.
         return (-_projected(self.update, inputs)).sigmoid()
 
     def candidate(self, inputs: Float[Tensor, "*batch input_dim"]) -> Float[Tensor, "*batch dim"]:
@@ -109,6 +111,7 @@ class SSRU(ParallelRecurrence):
     def __init__(self, input_dim: int, dim: int) -> None:
         super().__init__()
         self.forget = nn.Linear(input_dim, dim)
+        # No bias: in the paper only the gate has one.
         self.value = nn.Linear(input_dim, dim, bias=False)
 
     def kept(self, inputs: Float[Tensor, "*batch input_dim"]) -> Float[Tensor, "*batch dim"]:
@@ -195,7 +198,9 @@ class ScanDecoderBlock(nn.Module):
 
         `before`: the recurrences' states before it, beginnings of the same sentence next to each other.
         """
+        # A recurrence knows rows; attention wants them by sentence, so that the source is there once.
         after = self.recurrence.step(self.recurrence_residual.branch(states).flatten(0, 1), before)
+        # The state goes on as it is: SSRU's ReLU is of what is shown alone.
         carried = self.recurrence.output(after).view_as(states)
         states = self._look(self.recurrence_residual.join(states, carried), source, source_mask)
         return states, after

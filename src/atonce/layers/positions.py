@@ -29,6 +29,7 @@ def sinusoids(
     in another order. `start` is the position of the first row.
     """
     half = dim // 2
+    # 10,000^(-i / half): wave lengths from 2π to 10,000 · 2π.
     rates = torch.exp(torch.arange(half, device=device, dtype=dtype) * (-math.log(10_000) / half))
     angles = torch.arange(start, start + length, device=device, dtype=dtype)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
@@ -46,6 +47,7 @@ def rotated(
     sine, cosine = rotation.chunk(2, dim=-1)
     first, second = states.chunk(2, dim=-1)
     turned = torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+    # Turned in the angles' precision, float32 at least, and rounded once.
     return turned.to(states.dtype)
 
 
@@ -108,6 +110,7 @@ def build_positions(kind: PositionKind, dim: int, heads: int) -> Positions:
         case "learned":
             return LearnedPositions(dim)
         case "rotary":
+            # Of a head, not of the vector: each head is turned by the same angles.
             return RotaryPositions(dim // heads)
 
 

@@ -33,6 +33,8 @@ class RecurrentLayer(nn.Module):
     def __init__(self, cell: Cell, input_dim: int, dim: int) -> None:
         super().__init__()
         self.cell: Cell = cell
+        # One layer, one direction, though torch's have more: so padding can be reversed between layers, and
+        # the states of each can be looked at.
         self.sequence = _SEQUENCES[cell](input_dim, dim, batch_first=True)
 
     def forward(
@@ -41,11 +43,14 @@ class RecurrentLayer(nn.Module):
         """The hidden state after each position. Fused, but a chain all the same."""
         if state is None:
             return self.sequence(inputs)[0]
+        # torch's kernels have a dimension of layers first.
         stacked = tuple(part[None] for part in state)
         return self.sequence(inputs, stacked if self.cell == "lstm" else stacked[0])[0]
 
     def step(self, inputs: Float[Tensor, "batch input_dim"], state: LayerState) -> LayerState:
         """The state after one more position."""
+        # W_ih, W_hh, b_ih, b_hh: as torch's cells take them. An `nn.GRUCell` would be a second set of
+        # weights.
         weights = tuple(self.sequence.parameters())
         match self.cell:
             case "rnn":
@@ -129,5 +134,6 @@ class Directions(nn.Module):
         if self.leftwards is None:
             return rightwards, last_real(rightwards, mask)
         mirrored = self.leftwards(reverse_real(inputs, mask))
+        # Put back in order, position by position; the last one of the mirrored is that of the first word.
         outputs = torch.cat([rightwards, reverse_real(mirrored, mask)], dim=-1)
         return outputs, torch.cat([last_real(rightwards, mask), last_real(mirrored, mask)], dim=-1)

@@ -82,6 +82,7 @@ def log_scan(
     if log_first is not None:
         joined = torch.logaddexp(log_factors[:, 0] + log_first, log_terms[:, 0])
         log_terms = torch.cat([joined[:, None], log_terms[:, 1:]], dim=1)
+    # A_1 is one: the first factor is in the first term already, or has only zero to multiply.
     log_product = F.pad(log_factors[:, 1:], (0, 0, 1, 0)).cumsum(dim=1)
     return (log_product + (log_terms - log_product).logcumsumexp(dim=1)).exp()
 
@@ -98,6 +99,7 @@ def _doubled(factors: Tensor, terms: Tensor) -> Tensor:
 
     Positions before `shift` are complete; no one asks for their factors any more.
     """
+    # New tensors in each round: in place, a position would read what the round has changed already.
     states, factors, shift = terms, factors[:, 1:], 1
     while shift < terms.shape[1]:
         taken_in = torch.addcmul(states[:, shift:], factors, states[:, :-shift])
@@ -114,6 +116,7 @@ def _paired(factors: Tensor, terms: Tensor) -> Tensor:
         return terms
     joined_factors = factors[:, 1::2] * factors[:, :-1:2]
     joined_terms = torch.addcmul(terms[:, 1::2], factors[:, 1::2], terms[:, :-1:2])
+    # Half as long: the work is n + n/2 + n/4 + …, which is below 2n.
     odd = _paired(joined_factors, joined_terms)
     count = (length - 1) // 2  # of the odd positions that an even one follows
     followed, last = odd.split([count, length // 2 - count], dim=1)
@@ -128,6 +131,7 @@ class _Scan(torch.autograd.Function):
     Of the rounds nothing is kept for it, only the states.
     """
 
+    # So that Jacobians can be computed many rows at a time.
     generate_vmap_rule = True
 
     @staticmethod

@@ -60,6 +60,7 @@ class FeedForward(nn.Module):
 
     def fused(self) -> Function:
         """The same as a plain function, with its weights as they are now."""
+        # A gated layer is no chain of products, and stays the module that it is.
         if self.factor is not None:
             return self
         hidden, output = fused(self.hidden), fused(self.output)
@@ -94,6 +95,7 @@ class Residual(nn.Module):
         self, states: Float[Tensor, "batch len dim"], part: Float[Tensor, "batch len dim"]
     ) -> Float[Tensor, "batch len dim"]:
         """The states with what the part made of them added."""
+        # Dropout before the sum (Vaswani 2017, section 5.4): what goes straight on stays whole.
         summed = states + dropout(part, self.dropout, self.training)
         return summed if self.pre else self.norm(summed)
 
@@ -215,6 +217,7 @@ class DecoderBlock(nn.Module):
         """
         query = self.attention_residual.branch(states)
         seen = self.attention.project(query, rotation)
+        # Without a window no mask is made: the kernel knows how to look back alone.
         part = self.attention(query, seen, mask, causal=mask is None, rotation=rotation)
         states = self.attention_residual.join(states, part)
 
@@ -238,7 +241,9 @@ class DecoderBlock(nn.Module):
     def start(self, source: Float[Tensor, "sentences source_len dim"]) -> BlockCache:
         """Keys and values of the source's states, and an empty target."""
         seen = self.cross_attention.project(source)
+        # Of the right shape and without positions: `append` makes room when the first comes.
         nothing = KeyValue(*(part[:, :, :0] for part in seen))
+        # Into whole `ROOM`s, as the target's: the mask of the source has them, too.
         return BlockCache(nothing, preallocate(seen, source.shape[1], source.shape[1]))
 
     def step(
