@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.batching import stacked_images
 from atonce.decoding.classifier import Classifier
-from atonce.decoding.image_reader import ImageReader, as_source
+from atonce.decoding.image_reader import ImageReader
 from atonce.errors import DataError, RecipeError, RunError
 from atonce.explain.image_attention import READING_RULE, RECEIVED_RULE, steps_of
 from atonce.explain.image_heatmap import classification_heatmap, reading_heatmap
@@ -30,7 +31,7 @@ def test_each_character_has_a_map_of_the_weights_of_its_step(reader_of: Readers,
     tokenizer = reader.tokenizer
     target_in = torch.tensor([[tokenizer.bos, *tokenizer.encode("407")]])
     with torch.inference_mode(), recorded_attention(reader.model) as record:
-        reader.model(*as_source([picture], reader.device), target_in)
+        reader.model(*stacked_images([picture], reader.device), target_in)
     rows = record["decoder.attention"].weights[0, 0].numpy()
     np.testing.assert_allclose(
         one.weights.reshape(4, -1), rows[1:], rtol=1e-5

@@ -1,4 +1,4 @@
-"""Sources as batches: very long texts cut in parts, those of like length together, padded.
+"""Sources as batches: very long texts cut in parts, those of like length together; images.
 
 A model does poorly far beyond the lengths it was trained on, so a long text is cut where it hurts least.
 """
@@ -6,12 +6,13 @@ A model does poorly far beyond the lengths it was trained on, so a long text is 
 import re
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from atonce.data.tokenizer import PAD, Tokenizer
 from atonce.layers.masks import padding_mask
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool, Float, Int, UInt8
 
 _BOUNDARIES = (r"(?<=[.!?…])\s+|(?<=[。！？])", r"(?<=[,;:])\s+|(?<=[、，；：])", r"\s+", "")
 """Where to cut, from best to worst: after sentences, after clauses, between words, anywhere."""
@@ -58,6 +59,7 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[lis
     batch: list[int] = []
     longest = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        # The longest comes first: no later one makes the rows longer.
         longest = longest or lengths[index]
         if batch and (len(batch) + 1) * longest > batch_tokens:
             yield batch
@@ -92,3 +94,12 @@ def padded(
     for row, sequence in zip(rows, sequences, strict=True):
         row[: len(sequence)] = torch.tensor(sequence)
     return rows.to(device), padding_mask(lengths, rows.shape[1]).to(device)
+
+
+def stacked_images(
+    images: Sequence[UInt8[np.ndarray, "height width"]], device: torch.device
+) -> tuple[Float[Tensor, "batch height width"], Bool[Tensor, "batch width"]]:
+    """Images as a model takes them: ink is 1, and every column is real."""
+    # Bytes travel to a GPU, a quarter of the floats.
+    pixels = torch.from_numpy(np.stack(images)).to(device).float() / 255
+    return pixels, pixels.new_ones((len(pixels), pixels.shape[2]), dtype=torch.bool)

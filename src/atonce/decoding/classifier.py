@@ -12,8 +12,7 @@ from atonce.data.config import Normalization
 from atonce.data.images import ImageShape
 from atonce.data.io_spec import IOSpec
 from atonce.data.labels import Labels
-from atonce.decoding.batching import batches_by_length, padded
-from atonce.decoding.image_reader import as_source
+from atonce.decoding.batching import batches_by_length, padded, stacked_images
 from atonce.decoding.predictor import Predictor
 from atonce.models.seq2seq import Seq2Seq
 from atonce.pauses import pause
@@ -120,17 +119,19 @@ class Classifier(Predictor):
         if isinstance(self.io_spec.source, ImageShape):
             return source
         tokenizer = self.io_spec.source
+        # The beginning, not parts as a translator reads: a label is of the whole.
         return [*tokenizer.encode(source)[: self.longest_source], tokenizer.eos]
 
     def _read(self, encoded: Sequence[Any]) -> tuple[Tensor, Bool[Tensor, "batch real"]]:
         if isinstance(self.io_spec.source, ImageShape):
-            return as_source(encoded, self.device)
+            return stacked_images(encoded, self.device)
         return padded(encoded, self.device)
 
     @torch.inference_mode()
     def _probabilities(self, encoded: Sequence[Any]) -> Float[Tensor, "batch labels"]:
         decoder = self.model.decoder
         memory = self.model.encode(*self._read(encoded))
+        # A decoder's step wants a token; a classifier's does not look at it.
         nothing = memory.mask.new_zeros(len(memory.mask), dtype=torch.long)
         logits, _ = decoder.step(nothing, decoder.start(memory))
         return logits.softmax(-1)

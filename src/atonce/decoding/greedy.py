@@ -48,6 +48,7 @@ def greedy(
     tokens, totals, state = prefill(decoder, memory, special.bos, prefix)
     suppress = torch.tensor(special.suppress, dtype=torch.long, device=tokens.device)
     sentences, longest = list(range(len(tokens))), min_length_after(prefix, max_lengths).tolist()
+    # By the sentence's number, which it keeps when rows leave.
     outputs: list[list[int]] = [[*prefix] for _ in sentences]
     found: dict[int, Hypothesis] = {}
     for length in range(len(prefix) + 1, max(longest) + 1):

@@ -60,6 +60,7 @@ def reorder(state: State, rows: Int[Tensor, " rows"], sentences: Int[Tensor, " s
         return state if sentences is None else Shared(reorder(state.content, sentences, sentences))
     if isinstance(state, tuple):
         parts = [reorder(part, rows, sentences) for part in state]
+        # A named tuple takes its parts one by one, a plain one all together.
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
     return state
 

@@ -5,19 +5,19 @@ from typing import overload
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from atonce.data.config import Normalization
 from atonce.data.images import ImageShape
 from atonce.data.io_spec import IOSpec
 from atonce.data.tokenizer import Tokenizer
+from atonce.decoding.batching import stacked_images
 from atonce.decoding.hypothesis import Hypothesis
 from atonce.decoding.predictor import Predictor
 from atonce.decoding.search import SearchOptions, check_outputs, check_search_fits, search
 from atonce.decoding.translation import Translation, translation_of
 from atonce.models.seq2seq import Seq2Seq
 from atonce.runs.recipe import DecodingConfig, Recipe
-from atonce.shapes import Bool, Float, UInt8
+from atonce.shapes import UInt8
 
 IMAGES_AT_ONCE = 64
 LONGEST_OUTPUT = 64
@@ -91,9 +91,10 @@ class ImageReader(Predictor):
         check_search_fits(model.decoder, options)
         batches = [images[start : start + IMAGES_AT_ONCE] for start in range(0, len(images), IMAGES_AT_ONCE)]
 
+        # Here, not around the whole: engines call it on other threads, and the mode is each thread's own.
         @torch.inference_mode()
         def of(batch: Sequence[UInt8[np.ndarray, "height width"]]) -> list[list[Hypothesis]]:
-            memory = model.encode(*as_source(batch, self.device))
+            memory = model.encode(*stacked_images(batch, self.device))
             return search(model.decoder, memory, self.tokenizer, [LONGEST_OUTPUT] * len(batch), options)
 
         found: list[Translation] = []
@@ -117,11 +118,3 @@ class ImageReader(Predictor):
     ) -> list[str]:
         """The text in each image."""
         return [reading.text for reading in self.read_images(sources, beam=beam, on_progress=on_progress)]
-
-
-def as_source(
-    images: Sequence[UInt8[np.ndarray, "height width"]], device: torch.device
-) -> tuple[Float[Tensor, "batch height width"], Bool[Tensor, "batch width"]]:
-    """Images as a model takes them: ink is 1, and every column is real."""
-    pixels = torch.from_numpy(np.stack(images)).to(device).float() / 255
-    return pixels, pixels.new_ones((len(pixels), pixels.shape[2]), dtype=torch.bool)

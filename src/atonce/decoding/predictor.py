@@ -49,6 +49,7 @@ def restore(folder: RunFolder, *, device: str | torch.device | None = None, fast
     model = model_for(folder.recipe.model, io_spec)
     set_weights(model, folder.load_weights(), origin=folder.path / "model.safetensors")
     model = model.to(choose_device(device)).eval()
+    # An engine is made of a CPU's instructions for eight bits.
     if fast and choose_device(device).type == "cpu":
         accelerate_trained(model, folder.path, io_spec)
     return Restored(model, io_spec, folder.recipe, folder.path.resolve().name)
@@ -58,6 +59,7 @@ def model_for(config: ModelConfig, io_spec: IOSpec) -> Seq2Seq:
     """A model that reads and writes this, with fresh weights from torch's random state."""
     image = io_spec.source if isinstance(io_spec.source, ImageShape) else None
     labels = len(io_spec.target) if isinstance(io_spec.target, Labels) else None
+    # Neither end has tokens: a table of them would be weights that nothing reaches.
     only_labels = image is not None and labels is not None
     return build_model(config, 0 if only_labels else io_spec.tokenizer.size, image=image, labels=labels)
 
@@ -138,6 +140,7 @@ class Predictor(ABC):
     def evaluating(self) -> Iterator[None]:
         """Within the block, dropout is off, and a small model has one thread."""
         engine = self.model.engine
+        # An engine that deals batches out to threads must have all of them to deal.
         with computing_on(None if engine is not None and engine.side_by_side else self._threads):
             if not self.model.training:
                 yield  # to set a hundred modules takes as long as a tenth of a short sentence

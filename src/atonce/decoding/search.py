@@ -53,6 +53,7 @@ def search(
     alpha, prefix, draws = options.alpha, options.prefix, options.draws
     if options.temperature > 0:
         if draws > 1:
+            # Draws are rows of their own, not a beam: each leaves the batch when it ends.
             memory, max_lengths = repeated(memory, draws), max_lengths.repeat_interleave(draws)
         drawn = greedy(
             decoder, memory, special, max_lengths, alpha=alpha, temperature=options.temperature,
@@ -107,6 +108,7 @@ def check_search_fits(decoder: Decoder, options: SearchOptions) -> None:
     def parts(rows: int) -> dict[str, int]:
         if is_drawn:
             return drawing_bytes(vocab, dim, draws=rows, forced=bool(options.prefix))
+        # Twice the beam, as `beam_search` looks at so many.
         scores = decoder.fewest_scores(2 * rows) if isinstance(decoder, TopKDecoder) else vocab
         return search_bytes(min(vocab, scores), dim, width=rows, device=device)
 
@@ -116,6 +118,7 @@ def check_search_fits(decoder: Decoder, options: SearchOptions) -> None:
         return  # without asking the system, which takes longer than a short search may
     free = free_memory(device)
     if free is not None:
+        # What fits is found by trying, so that the advice and the check cannot differ.
         most = bisect_right(range(1, rows), free, key=lambda fewer: sum(parts(fewer).values()))
         check_room(needed, device, of="this search", fix=f"lower {wanted} to {max(1, most):,} or less")
 
@@ -139,6 +142,7 @@ HIGHEST_TEMPERATURE = 1000
 def check_outputs(beam: int | None, nbest: int) -> None:
     """Raise RecipeError unless outputs are wanted, and so many that one can count them."""
     for name, count in (("a beam", beam), ("nbest", nbest)):
+        # `Integral`, as numpy's whole numbers are no `int`.
         if count is not None and (not isinstance(count, Integral) or not 1 <= count <= WIDEST_BEAM):
             raise RecipeError(
                 f"{name} cannot be {shown(count)}",

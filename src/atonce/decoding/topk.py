@@ -35,6 +35,7 @@ def topk_continuations(
     if isinstance(decoder, TopKDecoder):
         return decoder.topk(features, state, totals, suppress, count)
     width = totals.shape[1]
+    # In whole sentences: a sentence's beginnings are compared with one another.
     at_once = max(1, (AT_ONCE if features.device.type == "cpu" else AT_ONCE_ON_GPU) // width)
     if len(totals) <= at_once:
         return _best(decoder.logits(features), totals, suppress, count)
@@ -65,6 +66,7 @@ def _best_of_all(
 ) -> Continuations:
     """Look at every continuation."""
     gains = scores.log_softmax(-1).index_fill_(1, suppress, -torch.inf)
+    # One beginning: nothing to compare it with, and its total is added to the best alone.
     if totals.shape[1] == 1:
         gain, token = _top(gains, count)
         return Continuations(gain + totals, torch.zeros_like(token), token)
@@ -84,22 +86,27 @@ def _best_of_groups(
     """
     sentences, width = totals.shape
     vocab = scores.shape[1]
+    # Kept, as their share of the probability stays theirs: the sum below is over all tokens.
     left_out = scores.index_select(1, suppress)
     scores.index_fill_(1, suppress, -torch.inf)
     in_groups = vocab // GROUP * GROUP
     groups = scores[:, :in_groups].unflatten(1, (-1, GROUP))
+    # What does not fill a group is looked at one by one.
     rest = scores[:, in_groups:]
 
     peaks = groups.amax(-1)
+    # The greatest of all is found from the groups', so the scores are passed once less.
     highest = torch.cat([peaks, rest, left_out], dim=-1).amax(-1, keepdim=True)
     shares = torch.cat([(scores - highest).exp_().sum(-1, keepdim=True), (left_out - highest).exp_()], dim=-1)
     offsets = totals - (shares.sum(-1).log_() + highest[:, 0]).unflatten(0, totals.shape)
 
     peak_totals = (peaks.unflatten(0, totals.shape) + offsets[..., None]).flatten(1)
+    # A group whose peak is not among these has `count` peaks above it: none of its own can be among the best.
     best = peak_totals.topk(count).indices
     places, groups_there = best // peaks.shape[1], best % peaks.shape[1]
     rows = torch.arange(sentences, device=best.device)[:, None] * width + places
     grown = groups[rows, groups_there] + offsets.gather(1, places)[..., None]
+    # Numbered through all beginnings, as `_choice` reads them.
     first = places * vocab + groups_there * GROUP
     numbers = first[..., None] + torch.arange(GROUP, device=best.device)
 

@@ -71,6 +71,7 @@ def translation_of(hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer, nbest
     """The best hypotheses as texts, each text once."""
     best: dict[str, float] = {}
     for hypothesis in hypotheses:
+        # Different tokens may spell one text; the first of them scored best.
         best.setdefault(one_line(tokenizer, hypothesis.tokens), hypothesis.score)
     alternatives = tuple(Alternative(text, score) for text, score in list(best.items())[:nbest])
     return Translation(alternatives[0].text, alternatives[0].score, alternatives)

@@ -135,6 +135,7 @@ class Translator(Predictor):
         if options.prefix and max(map(len, parts), default=0) > 1:
             raise self._too_long()
         with self.evaluating():
+            # All parts of all texts together, so that batches are full whatever text a part is of.
             found = iter(self._search(sources, options, on_progress))
         return [
             self._signed(self._joined([next(found) for _ in text_parts], nbest, draws), text)
@@ -144,6 +145,7 @@ class Translator(Predictor):
     def _signed(self, found: Translation, source: str) -> Translation:
         """The same, which knows of what text it was made, and by whom."""
         signed = replace(found, source=source)
+        # Past the frozen dataclass: it is no field (`Translation`).
         object.__setattr__(signed, "_translator", self)
         return signed
 
@@ -244,6 +246,7 @@ class Translator(Predictor):
         options = SearchOptions(alpha=self.config.length_penalty, on_token=take)
         with self.evaluating():
             for part in self._parts([text])[0]:
+                # Anew for each part: `take` writes into what is there when it is called.
                 tokens: list[int] = []
                 found += self._search([part], options)
                 so_far.append(one_line(self.tokenizer, tokens))
@@ -300,10 +303,12 @@ class Translator(Predictor):
         lengths = [max(len(source) + 1, self.longest_output(len(source)) // 3) for source in sources]
         model = self.search_model(options)
         at_once = min(self.config.batch_tokens, model.batch_tokens or self.config.batch_tokens)
+        # Twice: by source, so that what is encoded together is of like length, and then by what is kept.
         order = sorted(range(len(sources)), key=lambda index: -len(sources[index]))
         planned = batches_by_length([lengths[index] for index in order], at_once // options.width)
         batches = [[order[place] for place in places] for places in planned]
         if batches:
+            # Once for all batches, before the first: a long file fails at once or not for this.
             check_search_fits(model.decoder, options)
 
         @torch.inference_mode()  # which holds for this thread alone

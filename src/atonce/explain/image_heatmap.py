@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from atonce.decoding.batching import stacked_images
 from atonce.decoding.classifier import Classifier
-from atonce.decoding.image_reader import ImageReader, as_source
+from atonce.decoding.image_reader import ImageReader
 from atonce.errors import RecipeError
 from atonce.explain.image_attention import ImageAttention, by_step, grid_of, received, steps_of
 from atonce.explain.image_figure import image_figure, percent
@@ -134,7 +135,7 @@ def reading_heatmap(
     written = [*tokenizer.encode(target), tokenizer.eos]
     # One pass of teacher forcing: it gives the probabilities of the figure, too.
     with reader.evaluating(), torch.inference_mode(), recorded_attention(model) as record:
-        memory = model.encode(*as_source([image], reader.device))
+        memory = model.encode(*stacked_images([image], reader.device))
         gains = log_probabilities(model, memory, written)[0]
     chosen = choose_layer(record, layer)
     if chosen.role == "decoder-self":

@@ -47,6 +47,7 @@ def _recurrent(
     )
 
 
+# In widths that give all of them about as many weights: 1.8 to 2.4 million with a vocabulary of 8,000.
 ARCHITECTURES = (
     # A source becomes one vector.
     Architecture(
@@ -79,6 +80,8 @@ ARCHITECTURES = (
         "dot-bilstm",
         "Bidirectional LSTM with dot attention",
         "LSTM + dot",
+        # Luong's attention comes behind the step, so only input feeding lets a step know where the last one
+        # looked.
         _recurrent("lstm", "dot", feeding=True),
     ),
     Architecture(

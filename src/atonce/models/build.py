@@ -53,8 +53,11 @@ def build_model(
     `labels`: how many there are, where the target is not text.
     """
     tokens = TokenEmbedding(vocab, config.dim)
+    # Labels are no tokens: they have a table of their own, in which each is a row that features are compared
+    # with.
     one_table = config.tied_embeddings and labels is None
 
+    # A function: untied, the decoder's input and output are two tables.
     def table() -> TokenEmbedding:
         return tokens if one_table else TokenEmbedding(labels or vocab, config.dim)
 
@@ -98,6 +101,8 @@ def build_encoder(config: EncoderConfig, dim: int) -> Encoder:
                 feed_forward=config.feed_forward, dropout=config.dropout,
             )  # fmt: skip
         case TransformerEncoderConfig():
+            # Blocks after positions: fresh weights come from one random state, so the order of construction
+            # is part of what a seed means.
             positions = build_positions(config.positions, dim, config.heads)
             blocks = transformer_blocks(EncoderBlock, config, dim)
             return TransformerEncoder(

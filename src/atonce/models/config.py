@@ -103,6 +103,7 @@ class TransformerEncoderConfig(TransformerConfig):
     kind: Literal["transformer"] = "transformer"
 
 
+# Told apart by `kind`, so that errors of a recipe name the options of the kind that was meant, and no others.
 EncoderConfig = Annotated[
     FeedForwardEncoderConfig
     | ConvolutionEncoderConfig
@@ -217,6 +218,7 @@ ImageConfig = Annotated[
 class ModelConfig(Config):
     """An encoder, a decoder, and the width they share. Any encoder goes with any decoder."""
 
+    # Even, as sinusoids have as many sines as cosines, and two directions have half of it each.
     dim: int = Field(default=128, ge=2, le=MOST_WIDE, multiple_of=2)
     """Width of embeddings, encoder states and decoder states."""
     tied_embeddings: bool = True
@@ -226,6 +228,7 @@ class ModelConfig(Config):
     encoder: EncoderConfig = TransformerEncoderConfig()
     decoder: DecoderConfig = TransformerDecoderConfig()
 
+    # Before, as the union needs a kind to choose by.
     @model_validator(mode="before")
     @classmethod
     def _transformer_unless_said(cls, values: Any) -> Any:

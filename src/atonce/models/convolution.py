@@ -29,6 +29,8 @@ class ConvolutionEncoder(nn.Module):
         self, embedded: Float[Tensor, "batch source_len dim"], mask: Bool[Tensor, "batch source_len"]
     ) -> Memory:
         """All positions of a layer at once; the pooled vector is the mean of the real ones."""
+        # A convolution knows near from far and not first from last: positions are added all the same (section
+        # 3.1).
         states = dropout(self.positions(embedded).states, self.dropout, self.training)
         for layer in self.layers:
             states = layer(states, mask)
@@ -66,6 +68,7 @@ class ConvolutionDecoder(Decoder):
     def start(self, memory: Memory) -> ConvolutionState:
         """Before the first position there is nothing: zeros."""
         batch, _, dim = memory.states.shape
+        # As wide as what a layer sees before the newest: so no position is seen that comes later.
         nothing = memory.states.new_zeros(batch, self.kernel - 1, dim)
         return ConvolutionState((nothing,) * len(self.layers), 0, Shared(memory.states), Shared(memory.mask))
 
@@ -80,6 +83,7 @@ class ConvolutionDecoder(Decoder):
         self, target_in: Int[Tensor, "batch target_len"], memory: Memory
     ) -> Float[Tensor, "batch target_len dim"]:
         """All positions of a layer at once: the whole target is known, and convolutions only look back."""
+        # A target is a step of many positions: training and generation share every line.
         features, _ = self._advance(target_in, self.start(memory))
         return features
 
@@ -88,6 +92,7 @@ class ConvolutionDecoder(Decoder):
     ) -> tuple[Float[Tensor, "batch new_len dim"], ConvolutionState]:
         placed = self.positions(self.embedding(tokens), start=state.written).states
         embedded = dropout(placed, self.dropout, self.training)
+        # The tokens' vectors go into each block's query as well (g of Gehring 2017, equation 1).
         states, kept = embedded, []
         for layer, past in zip(self.layers, state.past, strict=True):
             states, last = layer(states, past, embedded, state.source.content, state.source_mask.content)

@@ -22,6 +22,7 @@ _LARGEST_FROM_THE_HEAP = 32 * 2**20  # glibc allows no more
 def choose_device(device: str | torch.device | None = None) -> torch.device:
     """The device asked for, or a GPU where there is one, or else the CPU."""
     if device is None:
+        # Not `torch.cuda.is_available`: other accelerators of torch count as well.
         device = torch.accelerator.current_accelerator(check_available=True) or "cpu"
     chosen = torch.device(device)
     if chosen.type == "cpu":
@@ -53,6 +54,8 @@ def _keep_freed_memory() -> None:
     """
     mallopt = _of_glibc("mallopt")
     if mallopt is not None and not any(name.startswith("MALLOC_") for name in os.environ):
+        # Both: beyond the one a tensor is mapped by itself, and given back at once; beyond the other the
+        # heap's end is.
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_FROM_THE_HEAP)
         mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
@@ -63,6 +66,7 @@ def check_room(parts: Mapping[str, int], device: torch.device, *, of: str, fix: 
     `parts`: bytes by what they are for. `of`: what wants them; `fix`: what to lower, and to what.
     """
     wanted, free = sum(parts.values()), free_memory(device)
+    # What this process keeps (`_keep_freed_memory`) does not count as free until it is given back.
     if free is not None and wanted > free and device.type == "cpu":
         give_memory_back()
         free = free_memory(device)
@@ -92,10 +96,12 @@ def free_memory(device: torch.device) -> int | None:
     On a CPU: what the machine has, and what the limits of a container or of `ulimit -v` leave of it.
     """
     if device.type == "cuda":
+        # What torch holds and no tensor has: the driver counts it as used.
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + reserved
     if device.type != "cpu":
         return None
+    # The narrowest of all: each is an end by itself.
     return min((*_of_machine(), *_of_control_groups(Path("/proc/self/cgroup")), *_of_limits()), default=None)
 
 
@@ -135,6 +141,7 @@ def _of_control_groups(listed: Path, mounted: Path = Path("/sys/fs/cgroup")) -> 
             limit, usage, cached = _GROUPS[name]
             root = mounted / name
             inner = root / path.lstrip("/")
+            # A group is held to the limits of those around it, too.
             for group in (inner, *inner.parents):
                 if not group.is_relative_to(root):
                     break
@@ -182,4 +189,6 @@ def _of_limits() -> Iterator[int]:
         most, _ = resource.getrlimit(resource.RLIMIT_AS)
         if most != resource.RLIM_INFINITY:
             pages = int(Path("/proc/self/statm").read_text().split()[0])
+            # An end of addresses: what is mapped counts, whether it is used or not (the first number of
+            # statm).
             yield max(0, most - pages * os.sysconf("SC_PAGE_SIZE"))

@@ -43,7 +43,9 @@ class ImageEmbedding(nn.Module):
                 fix="scale or fill up the image to this size",
             )
         rows, columns = self.grid
+        # The grid may reach beyond the image, where nothing is real.
         real = F.pad(mask, (0, columns * self.cell[1] - width)).unflatten(1, (columns, -1)).any(-1)
+        # What stands in padding must not come through a cell that is half of it.
         paper = source.masked_fill(~mask[:, None], 0.0)
         return self(paper, mask), real[:, None].expand(-1, rows, -1).flatten(1)
 
@@ -74,6 +76,7 @@ def cells(
     """The pixels of each cell, row by row, cells and pixels; zeros beyond the image."""
     beyond = [side * count - size for side, count, size in zip(cell, grid, images.shape[1:], strict=True)]
     whole = F.pad(images, (0, beyond[1], 0, beyond[0]))
+    # (batch, rows, height, columns, width): cells are read row by row, and pixels within a cell.
     cut = whole.unflatten(2, (grid[1], cell[1])).unflatten(1, (grid[0], cell[0]))
     return cut.transpose(2, 3).flatten(3).flatten(1, 2)
 
@@ -101,6 +104,7 @@ class GridPositions(nn.Module):
 
     def __init__(self, grid: tuple[int, int], dim: int) -> None:
         super().__init__()
+        # Small beside the features they are added to: as in ViT's own code, which has it from BERT.
         self.rows, self.columns = (
             nn.Parameter(nn.init.normal_(torch.empty(count, dim), std=0.02)) for count in grid
         )
@@ -137,9 +141,11 @@ class PooledConvolutions(ImageEmbedding):
     def __init__(
         self, shape: tuple[int, int], dim: int, *, channels: tuple[int, ...], kernel: int, dropout: float
     ) -> None:
+        # Each stage halves both sides.
         super().__init__(shape, (2 ** len(channels),) * 2)
         self.stages = nn.ModuleList(
             PooledStage(before, after, kernel, dropout)
+            # Grey: one channel goes in.
             for before, after in zip((1, *channels), channels, strict=False)
         )
         self.linear = nn.Linear(channels[-1], dim)

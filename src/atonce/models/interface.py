@@ -32,6 +32,7 @@ def stacked(memories: Sequence[Memory]) -> Memory:
     """Several batches as one, in order, padded to the longest of them."""
     if len(memories) == 1:
         return memories[0]
+    # All of them or none: one engine encoded them.
     listed = [memory.listed for memory in memories if memory.listed is not None]
     return Memory(
         _joined([memory.states for memory in memories], 0),
@@ -44,6 +45,7 @@ def stacked(memories: Sequence[Memory]) -> Memory:
 def _joined(parts: Sequence[Tensor], value: int) -> Tensor:
     """Batches `(rows, length, …)` as one, each padded to the length of the longest."""
     longest = max(part.shape[1] for part in parts)
+    # `F.pad` counts dimensions from the last: all but the length stay.
     behind = [(0, 0) * (part.ndim - 2) + (0, longest - part.shape[1]) for part in parts]
     return torch.cat([F.pad(part, more, value=value) for part, more in zip(parts, behind, strict=True)])
 
@@ -93,6 +95,7 @@ class TokenEmbedding(nn.Module):
 
     def __init__(self, vocab: int, dim: int) -> None:
         super().__init__()
+        # So that a score, a sum over `dim` products, begins near one; `forward` scales vectors up again.
         self.weight = nn.Parameter(nn.init.normal_(torch.empty(vocab, dim), std=dim**-0.5))
         self.scale = math.sqrt(dim)
         self.quantized: nn.Module | None = None
@@ -208,6 +211,7 @@ Found = TypeVar("Found")
 
 
 @runtime_checkable
+# A protocol and no base class: the model itself, a module, and an engine, which is none, serve alike.
 class SearchModel(Protocol):
     """What search needs of a model: the model itself, or an `Engine`."""
 

@@ -30,6 +30,7 @@ class RecurrentEncoder(nn.Module):
         """Position after position; the pooled vector is the state after the last one read, each direction."""
         states = embedded
         for layer in self.layers:
+            # The top layer's alone: those below have gone into it.
             states, pooled = layer(dropout(states, self.dropout, self.training), mask)
         return Memory(states, mask, pooled)
 
@@ -72,6 +73,7 @@ class RecurrentDecoder(Decoder):
         self.attention = build_attention(attention, dim)
         self.looks_before = attention == "additive"
         self.input_feeding = input_feeding
+        # Luong's context comes behind the step and has no place in its inputs.
         context_goes_in = attention in ("none", "additive")
         self.stack = RecurrentStack(cell, dim * (1 + context_goes_in + input_feeding), dim, layers, dropout)
         self.first_states = nn.Linear(dim, dim * layers)
@@ -81,8 +83,10 @@ class RecurrentDecoder(Decoder):
         """Every layer's hidden state from the pooled vector, and nothing fed back yet."""
         keys = memory.states if self.attention is None else self.attention.keys(memory.states)
         source = Source(keys, memory.states, memory.mask, memory.pooled)
+        # s_0 = tanh(W h) (Bahdanau 2015, appendix A.2.2): the range in which the states of all cells are.
         hidden = self.first_states(memory.pooled).tanh().chunk(len(self.stack.layers), dim=-1)
         layers = tuple(
+            # An LSTM's cell begins empty: the gates decide what enters it.
             (first, torch.zeros_like(first)) if layer.cell == "lstm" else (first,)
             for layer, first in zip(self.stack.layers, hidden, strict=True)
         )
@@ -111,8 +115,10 @@ class RecurrentDecoder(Decoder):
             for inputs in embedded.unbind(1):
                 state = self._advance(inputs, state)
                 mixtures.append(state.fed_back)
+            # Dropped on the way to the scores only: what was fed back stays whole, as it does in generation.
             return self._dropped(torch.stack(mixtures, dim=1))
         if self.attention is None:
+            # The same at each position, so it goes through the fused kernels with the tokens.
             pooled = memory.pooled[:, None].expand(-1, embedded.shape[1], -1)
             hidden = self.stack(torch.cat([embedded, pooled], -1), state.layers)
             return self._dropped(self._mixture(hidden, pooled))
@@ -137,6 +143,7 @@ class RecurrentDecoder(Decoder):
         self, hidden: Float[Tensor, "batch dim"], source: Source
     ) -> Float[Tensor, "batch dim"]:
         """For one state of each beginning; those of a sentence look at its source together."""
+        # By sentence, so that its keys are there once, not for each beginning.
         return self._context(hidden.unflatten(0, (len(source.mask), -1)), source).flatten(0, 1)
 
     def _context(

@@ -44,6 +44,7 @@ class ScanEncoder(nn.Module):
             )
             for _ in range(layers)
         )  # fmt: skip
+        # Blocks are pre-norm: the sum that goes through them grows, and is normed once at the end.
         self.final_norm = nn.LayerNorm(dim)
 
     def forward(
@@ -91,6 +92,7 @@ class ScanDecoder(Decoder):
 
     def start(self, memory: Memory) -> ScanState:
         """The source's keys and values for each block, and states of zero."""
+        # Zeros and not the pooled vector: in training a scan begins with nothing, too (`ParallelRecurrence`).
         nothing = memory.states.new_zeros(memory.pooled.shape)
         return ScanState((nothing,) * len(self.layers), Shared(self._source(memory)), Shared(memory.mask))
 
@@ -99,6 +101,7 @@ class ScanDecoder(Decoder):
     ) -> tuple[Float[Tensor, "batch dim"], ScanState]:
         """One position through all blocks, each with one update of its state."""
         mask = state.source_mask.content
+        # A sentence's beginnings next to one another, so that attention sees its source once.
         states = self.embedding(token.unflatten(0, (len(mask), -1)))
         seen = attendable(mask)
         recurrences = []

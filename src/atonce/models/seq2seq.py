@@ -29,6 +29,7 @@ class Seq2Seq(nn.Module):
         self.source = source
         self.encoder = encoder
         self.decoder = decoder
+        # No submodule, so neither in the weights that are saved nor moved to a device with them.
         self.engine: Engine | None = None
         """What search runs with instead (`atonce.fast`)."""
 
@@ -74,6 +75,7 @@ class Classifier(Decoder):
         self, token: Int[Tensor, " batch"], state: tuple[Float[Tensor, "batch dim"]]
     ) -> tuple[Float[Tensor, "batch dim"], tuple[Float[Tensor, "batch dim"]]]:
         """The same features, whatever `token` is."""
+        # No dropout here: `advance` serves outputs, `forward` training.
         return self.norm(state[0]), state
 
     def forward(

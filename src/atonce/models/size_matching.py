@@ -15,6 +15,7 @@ TOLERANCE = 0.05
 
 def weight_count(model: ModelConfig, vocab: int) -> int:
     """How many numbers the model learns with a vocabulary of `vocab` tokens. No memory is taken for them."""
+    # Counted by building it, so that no formula can forget a weight.
     with torch.device("meta"):
         return build_model(model, vocab).weight_count
 
@@ -58,11 +59,13 @@ def with_width(model: ModelConfig, dim: int) -> ModelConfig:
 def _scaled(side: dict[str, Any], factor: float) -> dict[str, Any]:
     if "feed_forward" not in side:
         return side
+    # In proportion, or a wide model would be one of thin feed-forward parts: another architecture.
     return {**side, "feed_forward": max(1, round(side["feed_forward"] * factor))}
 
 
 def width_unit(model: ModelConfig) -> int:
     """What every width of this model is a multiple of."""
+    # 2: `ModelConfig.dim` is even.
     return math.lcm(2, *(_heads(side.model_dump()) for side in (model.encoder, model.decoder)))
 
 

@@ -29,6 +29,7 @@ _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 _decided: ContextVar[bool] = ContextVar("threads_decided", default=False)
 """Whether somebody has said with how many: the training that validates, or the user."""
+# For the whole process, as `--threads` is said once; `_decided` is for what one of its threads does.
 _told: list[int] = []
 
 
@@ -60,6 +61,7 @@ def training_threads(model: nn.Module, tokens: int, asked: int | None = None) ->
         return Threads(asked, "as the recipe says")
     if said := _said_by_user():
         return Threads(have, said)
+    # By size and not by a clock: a resumed training must come to the same number.
     work = training_work(model, tokens)
     size = f"a batch is about {work / 1e9:.2g} GFLOP"
     if have > 1 and work < SMALL_BATCH:
@@ -87,6 +89,7 @@ def computing_on(count: int | None, *, binding: bool = False) -> Iterator[None]:
 
     `binding`: as a training has it, and nothing within the block changes it.
     """
+    # What a training has holds for its validations, and what the user said for everything.
     if (_decided.get() or _said_by_user()) and not binding:
         yield
         return

@@ -120,6 +120,7 @@ class TransformerDecoder(Decoder):
 
     def start(self, memory: Memory) -> TransformerState:
         """The source's keys and values for each block, and an empty past."""
+        # Anew for each search: weights may have changed since, and are laid out in half a millisecond.
         blocks = cast(list[DecoderBlock], list(self.layers))
         return TransformerState(
             layers=tuple(block.fused() for block in blocks),
@@ -135,6 +136,7 @@ class TransformerDecoder(Decoder):
         placed = self.positions(self.embedding(token[:, None]), start=state.position)
         source_bias = state.source_bias.content
         sentences = len(source_bias.added)
+        # Beginnings of a sentence become positions of one row, which look at one cache.
         states = placed.states.view(sentences, -1, placed.states.shape[-1])
         ancestry = _with_itself(state, sentences, states.shape[1], token.device)
         bias = attention_bias(self._recent(ancestry, state.position, token.device), states)
@@ -168,10 +170,12 @@ class TransformerDecoder(Decoder):
     ) -> Bool[Tensor, "#sentences #width kept_len"]:
         """Of its own, what each beginning may look at: within the window."""
         if ancestry is None:
+            # With one beginning each, what is kept is the text: places are positions.
             near = window_mask(1, position + 1, self.window, causal=True, device=device)
             return torch.ones(1, 1, position + 1, dtype=torch.bool, device=device) if near is None else near
         if self.window is None:
             return ancestry
+        # Places are no positions here, as others' tokens lie between: counted among its own.
         back = position + 1 - ancestry.cumsum(-1)
         return ancestry & (back <= self.window)
 
@@ -190,6 +194,7 @@ def _with_itself(
     if before is None and width == 1:
         return None
     if before is None:
+        # So far all had one beginning, and each new one has all of it before it.
         before = torch.ones(sentences * width, state.position, dtype=torch.bool, device=device)
     itself = torch.eye(width, dtype=torch.bool, device=device).expand(sentences, -1, -1)
     return torch.cat([before.unflatten(0, (sentences, width)), itself], dim=-1)

@@ -11,6 +11,8 @@ from atonce.errors import RunError, damaged
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """The weights as they are now; copies, on the CPU."""
+    # Copies also on a CPU, or a later update would change what was kept. `named_parameters` gives a tied
+    # table once.
     return {name: weight.detach().to("cpu", copy=True) for name, weight in model.named_parameters()}
 
 
@@ -25,6 +27,7 @@ def set_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: Path
 def check_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: Path) -> None:
     """Raise RunError unless these can be the weights of the model, as they are read from `origin`."""
     own = dict(model.named_parameters())
+    # Both ways: a file with a weight too many is of another model as well.
     for name in sorted(own.keys() | weights.keys()):
         there, wanted = (
             f"{tuple(side[name].shape)} of {side[name].dtype}".replace("torch.", "")
