@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples
+from atonce.data.pairs import Examples
 from atonce.data.tokenizer import BOS, PAD
 from atonce.shapes import Bool, Float, Int
 

@@ -19,7 +19,8 @@ import numpy as np
 from atonce.data.pairs import Pair
 from atonce.shapes import Bool, Int
 
-_PAIRS_AT_ONCE = 1_000  # so few stay in the processor's cache: with 10,000 it takes a third longer
+PAIRS_AT_ONCE = 1_000
+"""So few stay in the processor's cache: with 10,000 it takes a third longer."""
 _LOOKED_UP_AT_ONCE = 1_000_000
 LARGEST_GROUP_CUT = 10
 """Groups with more pairs than this train: a few of them would be most of a validation set."""
@@ -45,7 +46,7 @@ class Hashes(NamedTuple):
     def of(cls, pairs: Iterable[Pair]) -> "Hashes":
         """The hashes of all `pairs`, 16 bytes each."""
         sides, stream = (array("q"), array("q")), iter(pairs)
-        while chunk := list(islice(stream, _PAIRS_AT_ONCE)):
+        while chunk := list(islice(stream, PAIRS_AT_ONCE)):
             for side, texts in zip(sides, zip(*chunk, strict=True), strict=True):
                 side.frombytes(_digests(text_keys(texts)))
         return cls(*(np.frombuffer(side, np.int64) for side in sides))

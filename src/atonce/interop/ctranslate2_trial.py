@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atonce.data.examples import Examples
+from atonce.data.pairs import Examples
 from atonce.data.prepare import is_prepared, open_prepared
 from atonce.decoding.batching import padded
 from atonce.decoding.translator import Translator

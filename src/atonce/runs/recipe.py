@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from atonce.config import Config, nearest, printable, shown
 from atonce.data.config import DataConfig, VocabularyConfig
-from atonce.data.encodings import BYTE_ORDER_MARK, marked_encoding, unmarked_encoding
+from atonce.data.lines import BYTE_ORDER_MARK, marked_encoding, unmarked_encoding
 from atonce.errors import RecipeError, reason, unreadable
 from atonce.models.architectures import architecture
 from atonce.models.config import ModelConfig

@@ -12,8 +12,7 @@ import numpy as np
 import pooch
 
 from atonce.data.config import FashionMnistConfig
-from atonce.data.corpora.digits import cut_by_hash
-from atonce.data.images import ImageCorpus, Images
+from atonce.data.images import ImageCorpus, Images, cut_by_hash
 from atonce.disk import replacing, sweep_beside
 from atonce.errors import DataError, download_failed
 from atonce.progress import progress
