@@ -58,6 +58,7 @@ class CorpusSplit:
 
     def with_sides(self) -> Iterator[tuple[Pair, int]]:
         """Stream the corpus again, each pair with its Side. Raises DataError if it is not what it was."""
+        # Bytes are plain ints; an array would make an object of numpy's for each pair.
         sides = iter(self.sides.tobytes())
         for pair in self.corpus.train():
             if not _is_empty(pair):
@@ -76,6 +77,7 @@ class CorpusSplit:
 def split_corpus(corpus: Corpus, data: DataConfig, on_progress: Callable[[int], None]) -> CorpusSplit:
     """Read the corpus once and decide where each pair goes."""
     counts = Counts()
+    # Validation and test texts are few, and kept; of training pairs, which are streamed, only the hashes are.
     test = [] if corpus.test is None else list(_counted(corpus.test(), counts))
     valid = [] if corpus.valid is None else list(_counted(corpus.valid(), counts))
     hashes = Hashes.of(_advancing(_counted(corpus.train(), counts), on_progress))
@@ -102,18 +104,22 @@ def _apart(corpus: Corpus, data: DataConfig, train: Hashes, valid: Hashes, test:
     Targets that repeat by their nature have the same target in training and test without being the same
     task: if they were kept apart, next to nothing would be left to train on.
     """
+    # All texts of a class have the same target: apart by targets, there would be nothing to learn.
     if data.task == "classification":
         return Apart("sources")
     if data.repeats != "auto":
         return Apart(data.repeats)
     given = Hashes(*(np.concatenate(sides) for sides in zip(valid, test, strict=True)))
     for what, hashes, others in (("training", train, given), ("validation", valid, test)):
+        # By targets alone: what shares a source, too, is left out whatever is decided here.
         lost = overlaps_by_target(hashes, others)
+        # any: of no pairs there is no mean.
         if lost.any() and lost.mean() > MUCH:
             return _chosen(
                 f"{lost.mean():.0%} of the {what} pairs share a target, and no source, with those that a "
                 "model is tested on"
             )
+    # What is given was compared above; only of what is to be cut off nobody knows yet what it will share.
     is_cut = corpus.valid is None or corpus.test is None
     repeated = repeated_targets(train) if is_cut else 0.0
     if repeated > MOST_REPEATED:
@@ -139,6 +145,7 @@ def _sides(
     sides = np.full(len(train.source), Side.LEAKING, dtype=np.int8)
     free = ~overlaps(train, given)
     sides[free] = cut(
+        # no copy of ten million hashes where nothing leaks
         train if free.all() else Hashes(train.source[free], train.target[free]),
         valid_size=data.valid_size if corpus.valid is None else 0,
         test_size=data.test_size if corpus.test is None else 0,

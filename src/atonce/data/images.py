@@ -81,6 +81,7 @@ def cut_by_hash(images: Images, *, valid_size: int, test_size: int, about: str) 
 
     A split gets at most its size and at most a tenth of the images.
     """
+    # Equal images have equal hashes and stand together, so a cut that would part them moves on.
     order = _by_hash(images.pixels)
     most = len(order) // 10
     test = min(test_size, most)
@@ -134,9 +135,11 @@ class ImageExamples:
         targets = Examples.open(folder / _TARGETS, trusted=trusted, ids=ids)
         try:
             stored.check_regular(folder / _PIXELS)
+            # Objects, which would be unpickled, are refused by np.load itself.
             pixels = np.load(folder / _PIXELS, mmap_mode="r")
             if pixels.ndim != 3 or pixels.dtype != np.uint8 or len(pixels) != len(targets):
                 raise ValueError(f"{_PIXELS} does not fit the targets")
+        # The head is a Python literal, and a broken one raises what evaluating it does.
         except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
             raise damaged(folder, f"{_PIXELS}: {reason(error)}", fix=PREPARE_AGAIN) from None
         return cls(pixels.view(np.ndarray), targets)
@@ -151,6 +154,7 @@ class ImageExamples:
     @cached_property
     def source_lengths(self) -> Int[np.ndarray, " images"]:
         """Columns of each image."""
+        # What `training.batch_tokens` counts of an image.
         return np.full(len(self), self.pixels.shape[2], dtype=np.int32)
 
     @property

@@ -40,6 +40,7 @@ class Labels:
         if found is None:  # it may be spelt otherwise
             found = self._numbers.get(normalized([name], "nfc")[0])
         if found is None:
+            # A thousand labels would bury the sentence.
             known = ", ".join(self.names[:20]) + (" …" if len(self) > 20 else "")
             raise DataError(
                 f"{name!r} is no label that the training text has",
@@ -95,6 +96,7 @@ class IOSpec:
     @classmethod
     def open(cls, folder: Path) -> "IOSpec":
         """What `save` wrote. Raises RunError if a file is missing or damaged."""
+        # By what is there, or was: a file that got lost must not make a model of another kind of the run.
         image = ImageShape.open(folder / _IMAGE) if _is_there(folder, _IMAGE) else None
         labels = Labels.open(folder / _LABELS) if _is_there(folder, _LABELS) else None
         if image is not None and labels is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from atonce import stored
 from atonce.errors import damaged, reason
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool, Int, UInt
 
 _PIECES, _OFFSETS, _HEAD = "pieces.bin", "offsets.bin", "examples.json"
 _WRITTEN_AT_ONCE = 10_000
@@ -55,7 +55,10 @@ class Examples:
     """
 
     def __init__(
-        self, tokens: np.ndarray, offsets: Int[np.ndarray, " offsets"], maps: tuple[mmap.mmap, ...] = ()
+        self,
+        tokens: UInt[np.ndarray, " tokens"],
+        offsets: Int[np.ndarray, " offsets"],
+        maps: tuple[mmap.mmap, ...] = (),
     ) -> None:
         """`maps`: what the arrays are views of, where they are files."""
         self.tokens, self.offsets = tokens, offsets
@@ -186,7 +189,9 @@ def _flush(values: "array[int]", file: Any, dtype: np.dtype[Any]) -> None:
     del values[:]
 
 
-def _mapped(path: Path, dtype: np.dtype[Any], length: int) -> tuple[np.ndarray, list[mmap.mmap]]:
+def _mapped(
+    path: Path, dtype: np.dtype[Any], length: int
+) -> tuple[Int[np.ndarray, " length"] | UInt[np.ndarray, " length"], list[mmap.mmap]]:
     """The file as an array, and the map that it is a view of, if any. It must be exactly `length` long."""
     found = stored.check_regular(path)
     if found != length * dtype.itemsize:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from atonce.data.pairs import Pair
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool, Int, UInt
 
 PAIRS_AT_ONCE = 1_000
 """So few stay in the processor's cache: with 10,000 it takes a third longer."""
@@ -122,7 +122,7 @@ def repeated_targets(hashes: Hashes) -> float:
     return float(counts[counts > 1].sum() / max(1, counts.sum()))
 
 
-def _among(values: np.ndarray, given: np.ndarray) -> np.ndarray:
+def _among(values: Int[np.ndarray, " pairs"], given: Int[np.ndarray, " given"]) -> Bool[np.ndarray, " pairs"]:
     """Which of the values are also `given`: as np.isin, which sorts all values to find a few among them."""
     if len(given) == 0:
         return np.zeros(len(values), dtype=bool)
@@ -149,7 +149,9 @@ def cut(hashes: Hashes, *, valid_size: int, test_size: int) -> Int[np.ndarray, "
     return side_of_group[group]
 
 
-def _groups(hashes: Hashes, *, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _groups(
+    hashes: Hashes, *, most: int
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " groups"], Int[np.ndarray, " drawn"]]:
     """The group of each pair, the size of each group, and the first of the small groups by their hashes.
 
     As many as `most` small groups, which is enough for as many pairs. A group's hash is the sum of its
@@ -171,7 +173,7 @@ def _groups(hashes: Hashes, *, most: int) -> tuple[np.ndarray, np.ndarray, np.nd
     return group, sizes, order[np.argsort(total[order], kind="stable")]
 
 
-def _mixed(hashes: Hashes) -> np.ndarray:
+def _mixed(hashes: Hashes) -> UInt[np.ndarray, " pairs"]:
     """One 64-bit hash per pair: multiplied by odd constants, so that swapped sides differ."""
     source, target = hashes.source.view(np.uint64), hashes.target.view(np.uint64)
     mixed: np.ndarray = source * np.uint64(0x9E3779B97F4A7C15)
@@ -203,7 +205,7 @@ def connected(hashes: Hashes) -> Int[np.ndarray, " pairs"]:
         label = lower
 
 
-def _numbered(values: np.ndarray) -> tuple[np.ndarray, int]:
+def _numbered(values: Int[np.ndarray, " pairs"]) -> tuple[Int[np.ndarray, " pairs"], int]:
     """Equal values get equal numbers from 0. Also how many there are.
 
     As np.unique with its inverse, in less than half the memory.

@@ -15,8 +15,8 @@ import numpy as np
 
 from atonce.errors import DataError
 from atonce.evaluation.language import ScoringLanguage
-from atonce.evaluation.resampling import Metric, Resampled, measures, resampled
 from atonce.evaluation.scores import check_aligned
+from atonce.evaluation.significance import Metric, Resampled, measures, resampled
 from atonce.seeds import check_seed
 from atonce.shapes import Float, Int
 

@@ -20,6 +20,7 @@ from atonce.models.config import (
 )
 from atonce.models.transformer import TransformerDecoder, TransformerEncoder
 from atonce.runs.recipe import Recipe
+from atonce.shapes import Float
 
 MODEL_SETTINGS = frozenset({"dim", "tied_embeddings", "encoder", "decoder"})
 SIDE_SETTINGS = frozenset(
@@ -194,6 +195,6 @@ def _tokens(spec: Any, tokenizer: Tokenizer) -> None:
     spec.config.add_source_eos = True
 
 
-def _numbers(tensor: Tensor) -> np.ndarray:
+def _numbers(tensor: Float[Tensor, "..."]) -> Float[np.ndarray, "..."]:
     """A copy: rounding a spec to eight bits scales the arrays it was given in place."""
     return tensor.detach().float().cpu().numpy().copy()

@@ -15,7 +15,7 @@ from atonce.decoding.batching import padded
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.interop.ctranslate2_model import FEWEST_POSITIONS, installed
-from atonce.shapes import Float
+from atonce.shapes import Float, Int
 
 OWN, DRAWN = 20, 12
 """Validation pairs, spread over all of them, and pairs of random tokens, drawn from all of the vocabulary."""
@@ -70,7 +70,7 @@ def _own(run: Path) -> list[tuple[list[int], list[int]]]:
     return [(_cut(source), _cut(target)) for source, target in pairs]
 
 
-def _cut(sequence: np.ndarray) -> list[int]:
+def _cut(sequence: Int[np.ndarray, " tokens"]) -> list[int]:
     without_eos: list[int] = sequence[:-1][: FEWEST_POSITIONS - 1].tolist()
     return without_eos
 
@@ -95,7 +95,7 @@ class Trial:
         self.pairs = pairs
         self._expected = self._forced()
 
-    def _forced(self) -> list[Tensor]:
+    def _forced(self) -> list[Float[Tensor, " target_len"]]:
         """The log-probability of each token of each target, `eos` included."""
         ends = [[*target, self.translator.tokenizer.eos] for target in self.pairs.targets]
         every = _log_probabilities(self.translator, self.pairs.sources, self.pairs.targets)
@@ -160,7 +160,7 @@ class Trial:
         )
         return found
 
-    def _written(self, loaded: Any) -> list[Tensor]:
+    def _written(self, loaded: Any) -> list[Float[Tensor, "..."]]:
         """Of outputs that are written token by token, all scores at each step beside ours."""
         tokenizer = self.translator.tokenizer
         sources = [source for source in self.pairs.sources if source]  # without tokens, it writes nothing
@@ -201,7 +201,7 @@ def _log_probabilities(
         yield translator.model.decoder.logits(of_sentence[real]).log_softmax(-1)
 
 
-def _distance(theirs: Tensor, ours: Tensor) -> Tensor:
+def _distance(theirs: Float[Tensor, "..."], ours: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Infinite where they are of other lengths: then something was cut."""
     if theirs.shape != ours.shape:
         return torch.tensor([torch.inf])

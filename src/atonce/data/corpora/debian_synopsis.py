@@ -31,7 +31,7 @@ from atonce.data.files import read_tsv
 from atonce.data.pairs import Corpus, Pair
 from atonce.errors import DataError, unreadable
 from atonce.progress import progress
-from atonce.shapes import Float
+from atonce.shapes import Float, Int
 
 LISTS = Path("/var/lib/apt/lists")
 APT_HELPER = Path("/usr/lib/apt/apt-helper")
@@ -116,6 +116,7 @@ def describe(packages: Iterable[Package]) -> list[Described]:
     found = []
     seen: set[tuple[str, str]] = set()
     for source in sorted(of_source):
+        # One of each source: its other packages (libraries, headers, documents) say nearly the same.
         _, pair = min(of_source[source], key=lambda one: _rank(source, one[0]))
         keys = {("description", pair.source[:200].lower()), ("synopsis", pair.target.lower())}
         if not keys & seen:
@@ -163,8 +164,10 @@ def split(
     valid: list[Pair] = []
     test: list[Pair] = []
     train: list[Pair] = []
+    # By hash, so that the order of the packages does not matter.
     for family in sorted(families, key=lambda name: blake2b(name.encode(), digest_size=8).digest()):
         pairs = [described[index].pair for index in families[family]]
+        # The highest share decides, as a family is not parted.
         fresh = shared[families[family]].max() <= MOST_SHARED
         if fresh and len(valid) + len(pairs) <= min(valid_size, most):
             valid += pairs
@@ -178,13 +181,14 @@ def split(
 def shared_sequences(texts: Sequence[str], words: int = 8) -> Float[np.ndarray, " texts"]:
     """Of each text's sequences of so many words, the share that occurs in another text too; 0 without any."""
     hashes = [_sequences(text.lower().split(), words) for text in texts]
+    # Each text has a sequence once, so one that is counted twice is in two texts.
     distinct, number = np.unique(np.concatenate(hashes), return_inverse=True)
     common = np.bincount(number, minlength=len(distinct)) > 1
     ends = np.cumsum([len(one) for one in hashes])[:-1]
     return np.array([part.mean() if len(part) else 0.0 for part in np.split(common[number], ends)])
 
 
-def _sequences(words: list[str], length: int) -> np.ndarray:
+def _sequences(words: list[str], length: int) -> Int[np.ndarray, " sequences"]:
     """A hash of each sequence, once. Python's own: it differs between processes, but equal is equal."""
     found = {hash(tuple(words[start : start + length])) for start in range(len(words) - length + 1)}
     return np.fromiter(found, dtype=np.int64, count=len(found))
@@ -213,6 +217,7 @@ def read_packages(packages: list[Path], descriptions: list[Path]) -> list[Packag
 
     Raises DataError if an index is broken, or compressed in a way that cannot be read here.
     """
+    # Lists of packages hold the synopsis alone; the rest is found among the translations by its sum.
     described = {
         fields.get("Description-md5"): fields.get("Description-en", "").partition("\n")[2]
         for fields in _paragraphs_of(descriptions)
@@ -221,6 +226,7 @@ def read_packages(packages: list[Path], descriptions: list[Path]) -> list[Packag
     for fields in _paragraphs_of(packages):
         name, description = fields.get("Package"), described.get(fields.get("Description-md5"))
         if name and description:
+            # A package that is built from a source of its own name has no such field.
             source = fields.get("Source", name).partition(" ")[0]  # a version may follow in brackets
             found[name] = Package(name, source, fields.get("Description", ""), description)
     return [found[name] for name in sorted(found)]

@@ -54,6 +54,7 @@ def read_digits(*, quiet: bool = False) -> Images:
     """All 1,797 of them. Raises DataError if they cannot be had."""
     with gzip.open(find_digits(quiet=quiet), "rt", encoding="ascii") as file:
         table = np.loadtxt(file, delimiter=",").astype(int)
+    # UCI counted the black dots in squares of 4 × 4: 0 to 16.
     pixels = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     return Images(pixels, tuple(map(str, table[:, -1].tolist())))
 
@@ -67,6 +68,7 @@ def find_digits(*, quiet: bool = False) -> Path:
         check(given, SHA256, fix="replace it, or delete it: then it is downloaded")
         return given
     cached = Path(pooch.os_cache("atonce")) / FILE
+    # A wrong file is passed over here, but told above, where the user has put it.
     for path in (cached, _of_scikit_learn()):
         if path is not None and path.is_file() and hash_of(path) == SHA256:
             return path
@@ -108,6 +110,7 @@ def open_digit_strings(config: DigitStringsConfig, *, quiet: bool = False) -> Im
     """
     digits = open_digits(DigitsConfig(), quiet=quiet)
     counts = {"train": config.images, "valid": config.valid_size, "test": config.test_size}
+    # A generator for each split: more training images leave those of the test as they are.
     draws = np.random.default_rng(config.seed).spawn(len(counts))
     composed = {
         split: compose(getattr(digits, split), count, config.shortest, config.longest, draw)
