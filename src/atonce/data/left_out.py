@@ -81,10 +81,12 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
 
     It names the key of the recipe to change.
     """
+    # Of what might have trained: pairs that were cut off for validation and test are no loss.
     candidates = report["train_pairs"] + sum(left_out(report).values())
     said = [
         f"{_share(report[key], candidates)} of the pairs {reason.said}, and are left out -> {reason.advice}"
         for key, reason in REASONS.items()
+        # get: reports on images, and those of older versions, have no such counts.
         if report.get(key, 0) > MUCH * candidates
     ]
     train = report["train_pairs"]

@@ -97,6 +97,7 @@ def existing(path: str | Path) -> Path:
                 why="what comes from one may be without end, and other the next time",
                 fix="write it to a file, and name that",
             )
+        # stat does not say whether we may read it.
         path.open("rb").close()
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreadable(path, error) from None
@@ -129,6 +130,7 @@ def _whole_lines(stream: io.BufferedIOBase, name: str, *, at_once: int) -> Itera
     """
     before = 0
     while True:
+        # At once 0, this reads nothing and the next line waits for one line: who types wants an answer to it.
         raw = stream.read(at_once)
         if not raw.endswith(b"\n"):
             rest = stream.readline(LONGEST_LINE + 1)
@@ -157,6 +159,7 @@ def _decoded(raw_lines: Iterator[bytes], name: str) -> Iterator[str]:
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
+            # The lines before the fault are given first, as if they were read one by one.
             text = raw[: raw.rfind(b"\n", 0, error.start) + 1].decode("utf-8")
             number, byte = lines_before + text.count("\n") + 1, bytes_before + error.start
             broken = not_utf8(name, raw, number, byte, error)
@@ -172,6 +175,7 @@ def _decoded(raw_lines: Iterator[bytes], name: str) -> Iterator[str]:
 
 def _split(text: str, name: str, *, is_first: bool) -> list[str]:
     """Whole lines of a text. Raises DataError if it has none, but returns in their place."""
+    # Again and again: every "\r" before a line end belongs to it, and one round takes one of them.
     while "\r\n" in text:
         text = text.replace("\r\n", "\n")
     if text.endswith("\n"):
@@ -203,6 +207,7 @@ def _transcoded(raw_lines: Iterator[bytes], encoding: str, name: str) -> Iterato
                 fix="fetch it again, or save it as UTF-8",
             ) from None
         before += len(raw)
+        # Only whole lines go on: where they end is for the reader of UTF-8 to say, as in any other text.
         whole = len(text) if chunk is None else text.rfind("\n") + 1
         if whole:
             yield text[:whole].encode()
@@ -341,9 +346,11 @@ def _advice(raw: bytes, error: UnicodeDecodeError) -> str:
         return "it has control characters, too, and seems to be no text: name another file"
     if error.reason == "unexpected end of data" and error.end == len(raw):
         return "it breaks off within a character: fetch it again, or leave the end out"
+    # Other encodings hardly ever look like UTF-8: where most of the signs do, one line was spoilt.
     foreign = [sign for sign in raw.decode("utf-8", "replace") if sign > "\x7f"]
     if foreign.count("\ufffd") <= len(foreign) // 2:
         return "what else it has around there is UTF-8: mend that line"
+    # In Western languages letters beyond ASCII are few and stand alone; elsewhere they come in runs.
     runs = _RUNS.findall(raw)
     if sum(map(len, runs)) <= 1.25 * len(runs) and len(runs) < 0.2 * len(raw):
         return (

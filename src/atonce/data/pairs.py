@@ -15,6 +15,7 @@ from atonce import stored
 from atonce.errors import damaged, reason
 from atonce.shapes import Bool, Int, UInt
 
+# Named when a token was called a piece: old runs must open, so files keep their names.
 _PIECES, _OFFSETS, _HEAD = "pieces.bin", "offsets.bin", "examples.json"
 _WRITTEN_AT_ONCE = 10_000
 PREPARE_AGAIN = "delete the folder and prepare the data again: start the training anew"
@@ -116,6 +117,7 @@ class Examples:
             offsets, map_of_offsets = _mapped(folder / _OFFSETS, np.dtype(np.int64), 2 * head["pairs"] + 1)
             if offsets[0] != 0 or offsets[-1] != len(tokens):
                 raise ValueError(f"{_OFFSETS} does not fit {_PIECES}")
+            # A target has its `eos` at least. Sources may be empty: those of images are.
             if not trusted and ((offsets[1:] < offsets[:-1]).any() or (offsets[2::2] == offsets[1::2]).any()):
                 raise ValueError(f"{_OFFSETS} goes back, or has targets of no length")
             if not trusted and ids is not None and len(tokens) and tokens.max() >= ids:
@@ -149,6 +151,7 @@ class Examples:
         lengths = self.offsets[sequences + 1] - starts
         position = np.arange(lengths.max(initial=0))
         real = position < lengths[:, None]
+        # One look-up for the whole batch. Padding reads token 0 there, and gets its own id after it.
         ids = self.tokens[np.where(real, starts[:, None] + position, 0)].astype(np.int64)
         ids[~real] = pad
         return ids, real
@@ -199,5 +202,6 @@ def _mapped(
     if length == 0:
         return np.zeros(0, dtype), []  # an empty file cannot be mapped
     with path.open("rb") as file:
+        # Not np.memmap: `release` needs the map itself.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return np.frombuffer(mapped, dtype), [mapped]

@@ -66,6 +66,7 @@ def prepare(
             report = prepare_in(unfinished, data, vocabulary, tokenizer, quiet=quiet)
             text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
             (unfinished / _REPORT).write_text(text, encoding="utf-8")
+            # Until `settle`, a file may have its old sum or the new one: a kill in between damages nothing.
             sums = stored.sums_below(unfinished)
             stored.expect(folder, sums)
             _put_in_place(unfinished, folder)
@@ -90,6 +91,7 @@ def open_prepared(folder: Path, *, to_train: bool = True) -> Prepared:
         report = _read_report(folder)
         _check_report(report)
         opened = IOSpec.open(folder)
+        # With their sums, files are what was written, and ids need not be looked at one by one.
         trusted = _have_sums(folder, to_train=to_train)
         if isinstance(opened.source, Tokenizer):
             prepared = Prepared(opened, *stored_pairs(folder, opened, trusted=trusted), report)
@@ -123,6 +125,7 @@ def _have_sums(folder: Path, *, to_train: bool) -> bool:
     names = [_REPORT, *stored.names(folder, "examples/")]
     if not to_train:
         names = [name for name in names if not name.startswith("examples/train/")]
+    # A list: where one has no sum, the others are looked at all the same.
     return all([stored.check(folder, name) for name in names]) and len(names) > 1
 
 
@@ -188,6 +191,7 @@ def _prepare_images(
     """
     with progress("Reading the images", quiet=quiet):
         corpus = open_images(data, quiet=quiet)
+    # All images of a corpus are of one size: it is that of the array.
     shape = ImageShape(*corpus.train.pixels.shape[1:])
     io_spec = IOSpec(shape, _target_end(corpus.train, data, vocabulary, tokenizer))
     io_spec.save(folder)
@@ -218,6 +222,7 @@ def _target_end(
     train: Images, data: DataConfig, vocabulary: VocabularyConfig, tokenizer: Tokenizer | None
 ) -> Tokenizer | Labels:
     if data.task == "classification":
+        # Sorted: a label's number, which the weights know it by, must not depend on which image came first.
         return Labels(dict.fromkeys(sorted(train.targets)))
     return tokenizer or Tokenizer.train(train.targets, vocabulary)
 
@@ -237,6 +242,7 @@ def _image_pairs(examples: ImageExamples, end: Tokenizer | Labels) -> list[Image
 
 
 def _images_report(corpus: ImageCorpus, data: DataConfig, splits: dict[str, Images]) -> dict[str, Any]:
+    # Of the training data alone: two runs that have the same sum have learned from the same.
     digest = sha256(corpus.train.pixels.tobytes())
     digest.update("\n".join(corpus.train.targets).encode())
     counts = {f"{name}_pairs": len(images.targets) for name, images in splits.items()}

@@ -50,6 +50,7 @@ def prepare_pairs(
         training_hash = _store(folder, split, io_spec, data, advance)
     io_spec.save(folder)
     split.counts.vocabulary_size = io_spec.tokenizer.size
+    # Keys say pieces, as tokens were once called: older runs and programs that read them have these.
     report = {
         "about": corpus.about,
         "kind": data.kind,
@@ -74,6 +75,7 @@ def stored_pairs(folder: Path, io_spec: IOSpec, *, trusted: bool) -> Stored:
         Examples.open(examples / name, trusted=trusted, ids=io_spec.tokenizer.size)
         for name in ("train", "valid")
     )
+    # Without sums, as in runs of older versions, nothing has said yet that these ids are labels.
     if not trusted and isinstance(io_spec.target, Labels):
         for one in (train, valid):
             labels = one.tokens[one.offsets[1:-1:2]]
@@ -101,6 +103,7 @@ def _store(
 ) -> str:
     """Write the examples and the texts of validation and test. Returns the SHA-256 of the training text."""
     examples, digest = folder / "examples", sha256()
+    # Nothing is read yet: these are streams in streams, which `Examples.write` drives.
     training = _training(split, digest.update, on_progress)
     # What is said of a text as a whole can be said of its beginning; of a translation that is not true.
     cut_sources = data.task in ("summarization", "classification")
@@ -114,6 +117,7 @@ def _store(
             why=f"all {split.counts.pairs_too_long:,} are longer than data.max_length allows",
             fix="raise data.max_length, or split the texts into sentences",
         )
+    # Not before the training pairs: what was cut off for validation is laid aside as they are streamed.
     valid = _encoded(iter(split.valid), io_spec)
     if cut_sources:
         valid = ((_cut(source, data.max_length), target) for source, target in valid)
@@ -135,6 +139,7 @@ def _training(
             digest(f"{pair.source}\t{pair.target}\n".encode())
             yield pair
         elif side in aside:
+            # Pairs that are the same have the same hash, and so the same side: they meet here.
             split.counts.pairs_repeated += pair in aside[side]
             aside[side][pair] = None
         if number % PAIRS_AT_ONCE == 0:
@@ -154,6 +159,7 @@ def _learned_io_spec(
         )
         return IOSpec(tokenizer, tokenizer)
     tokenizer = tokenizer or Tokenizer.train((pair.source for pair in split.training()), vocabulary)
+    # A set first: there are few labels and millions of pairs.
     names = list({pair.target for pair in split.training()})
     return IOSpec(tokenizer, Labels(sorted(set(compared(names, tokenizer.normalization)))))
 
@@ -164,8 +170,10 @@ def _encoded(pairs: Iterator[Pair], io_spec: IOSpec, counts: Counts | None = Non
     words, eos = EncodeCache(tokenizer), tokenizer.eos
 
     def texts(chunk: list[str]) -> tuple[Sequence[Sequence[int]], int]:
+        # Here and not in the tokenizer, to count what is respelt without doing it twice.
         read = tokenizer.normalized_lines(chunk)
         respelt = 0 if read == chunk else sum(map(_is_respelt, read, chunk))
+        # Fresh sequences each time: `eos` is added in place, and the cache keeps bytes.
         encoded = words.encode_normalized(read)
         for ids in encoded:
             ids.append(eos)
@@ -275,5 +283,6 @@ class _Ids(dict[str, bytes]):
             self.clear()
             self._characters = 0
         self._characters += len(word)
+        # Bytes, joined at one stroke: with them and the look-up, a million pairs take 9 s to store, not 23.
         ids = self[word] = array(ID_TYPE, self._tokenizer.encode_normalized_text(word)).tobytes()
         return ids

@@ -89,6 +89,7 @@ def text_keys(texts: Sequence[str]) -> list[str]:
 
     A text of nothing but punctuation is its own key.
     """
+    # Without line ends of their own: a text with one would be two after the next line.
     folded = "\n".join([unicodedata.normalize("NFKC", text).casefold().replace("\n", "") for text in texts])
     keys = _DROPPED.from_lines(folded).split("\n")
     return [key or text for key, text in zip(keys, texts, strict=True)]
@@ -115,6 +116,7 @@ def repeated_targets(hashes: Hashes) -> float:
     Of very many pairs, those with the targets of lowest hash are looked at: all pairs of a target, or none.
     """
     step = len(hashes.target) // _LOOKED_UP_AT_ONCE + 1
+    # By hash, not every nth: then all pairs of a target are in, or none, and shares stay what they are.
     chosen = hashes.target.view(np.uint64) % np.uint64(step) == 0
     some = Hashes(hashes.source[chosen], hashes.target[chosen])
     _, first = np.unique(_mixed(some), return_index=True)
@@ -128,6 +130,7 @@ def _among(values: Int[np.ndarray, " pairs"], given: Int[np.ndarray, " given"]) 
         return np.zeros(len(values), dtype=bool)
     given = np.sort(given)
     parts = np.array_split(values, len(values) // _LOOKED_UP_AT_ONCE + 1)
+    # Without the last one, no place is beyond the end: what is larger than all is compared with the largest.
     return np.concatenate([given[np.searchsorted(given[:-1], part)] == part for part in parts])
 
 
@@ -141,6 +144,7 @@ def cut(hashes: Hashes, *, valid_size: int, test_size: int) -> Int[np.ndarray, "
     if valid_size + test_size == 0:
         return np.full(len(hashes.source), Side.TRAIN, dtype=np.int8)
     group, sizes, order = _groups(hashes, most=valid_size + test_size)
+    # A prefix of the groups as drawn: a larger `valid_size` keeps what a smaller one took.
     valid = order[np.cumsum(sizes[order]) <= valid_size]
     order = order[len(valid) :]
     test = order[np.cumsum(sizes[order]) <= test_size]
@@ -159,6 +163,7 @@ def _groups(
     least of them).
     """
     lowest = connected(hashes)
+    # Where a pair is the lowest of its group, a group begins: the count of beginnings numbers them.
     group = np.cumsum(lowest == np.arange(len(lowest), dtype=lowest.dtype), dtype=np.int32)[lowest] - 1
     del lowest
     sizes = np.bincount(group)
@@ -175,6 +180,7 @@ def _groups(
 
 def _mixed(hashes: Hashes) -> UInt[np.ndarray, " pairs"]:
     """One 64-bit hash per pair: multiplied by odd constants, so that swapped sides differ."""
+    # Unsigned, as products wrap around. The constants: 2^64 by the golden ratio, and a prime of xxHash.
     source, target = hashes.source.view(np.uint64), hashes.target.view(np.uint64)
     mixed: np.ndarray = source * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= target * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -198,6 +204,7 @@ def connected(hashes: Hashes) -> Int[np.ndarray, " pairs"]:
             least = np.full(count, len(label), dtype=np.int32)
             np.minimum.at(least, side, lower)
             lower = least[side]
+        # A copy: labels that are lowered here would else be read again in the same pass.
         np.minimum.at(lower, label, lower.copy())
         lower = lower[lower]
         if np.array_equal(lower, label):

@@ -76,6 +76,7 @@ class SystemScores:
 
         Test sets are drawn from the part then, for all systems the same.
         """
+        # Kept: reports ask for the same again, for each pair of systems.
         key = (system, None if part is None else tuple(part))
         if key not in self._scores:
             self._scores[key] = self._score(system, part)
@@ -89,6 +90,7 @@ class SystemScores:
         sentences = np.arange(self._sentences) if part is None else np.array(part, dtype=int)
         seed = self._seed if part is None else [self._seed, *part]
         by_seed = [
+            # The same seed for all systems draws the same sentences: so differences are paired.
             resampled(self._measure, statistics[sentences], samples=self._samples, seed=seed)
             for statistics in self._statistics[system]
         ]

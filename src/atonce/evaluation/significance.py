@@ -50,6 +50,7 @@ class Resampled(Result):
     def interval(self) -> Interval:
         """The middle 95 % of what was drawn."""
         ordered = np.sort(self.drawn)
+        # A fortieth at either end leaves 95 %.
         cut = len(ordered) // 40
         return Interval(low=float(ordered[cut]), high=float(ordered[len(ordered) - cut - 1]))
 
@@ -59,6 +60,8 @@ class Resampled(Result):
 
         sacreBLEU's, with ≥ for its >: a difference of 0 is then the likeliest, and not the least likely.
         """
+        # Centred on their mean, sizes are as they would be without a difference. One is added to both numbers
+        # so that no difference is taken for real more often than p says, as sacreBLEU has it from multeval.
         sizes = np.abs(self.drawn)
         as_large = np.count_nonzero(sizes - sizes.mean() >= abs(self.value))
         return float((as_large + 1) / (len(sizes) + 1))
@@ -214,7 +217,9 @@ def resampled(
     """The score, and that of each drawn test set. Equal seeds draw equal sentences, whatever the system."""
     sentences = len(statistics)
     random = np.random.default_rng(seed)
+    # `choice` and not `integers`: with sacreBLEU's seed, these are its draws.
     draws = (random.choice(sentences, size=sentences, replace=True) for _ in range(samples))
+    # How often each sentence was drawn, times its statistics: their sums, of one draw at a time in memory.
     drawn = [measure.total(np.bincount(draw, minlength=sentences) @ statistics) for draw in draws]
     return Resampled(measure.total(statistics.sum(0)), np.array(drawn))
 

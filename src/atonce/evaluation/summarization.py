@@ -128,6 +128,7 @@ def baselines(
     Raises DataError if there is nothing to score, nothing to learn from, or a text without a reference.
     """
     check_aligned(texts, references, ("texts", "references"))
+    # The words of the baselines are those of the scores, whatever the language of the training summaries.
     tokenizer, _ = ScoringLanguage.of(target_language, references).rouge_tokenizer()
     line = best_single_line(training_summaries, tokenizer=tokenizer)
     scorer = _scorer(tokenizer, "rougeL")
@@ -197,6 +198,7 @@ def _mean_f_measures(bags: list["Counter[str]"]) -> Float[np.ndarray, " bags"]:
         for word, count in bag.items():
             others, counts = index_of[word]
             shared[others] += np.minimum(counts, count)
+        # F of precision s / a and recall s / b is 2 s / (a + b).
         means[index] = (2 * shared / np.maximum(lengths + lengths[index], 1)).mean()
     return means
 

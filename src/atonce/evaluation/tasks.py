@@ -96,6 +96,7 @@ def score_task(
 
     Raises DataError if there is nothing to score or if an output has no reference.
     """
+    # A match, so that mypy finds a task that has no scores yet.
     match task:
         case "classification":
             return score_labels(outputs, references)
@@ -134,6 +135,7 @@ def score(
 
 def _too_short(bleu: Any) -> list[str]:
     """Why BLEU is 0, where that says nothing of the outputs. `bleu`: sacreBLEU's score."""
+    # BLEU is a geometric mean over n-grams of 1 to 4 words: without any of 4 it is 0, whatever the others.
     if bleu.totals[-1] > 0:
         return []
     longest = sum(total > 0 for total in bleu.totals)
@@ -148,6 +150,7 @@ def _too_short(bleu: Any) -> list[str]:
 def score_labels(outputs: Sequence[str], references: Sequence[str]) -> ClassificationScores:
     """Compare labels with the right ones. Raises DataError if there are none, or not as many of each."""
     accuracy = exact(outputs, references)
+    # Labels are not words: there is no language to them.
     return ClassificationScores(accuracy, len(references), signatures={"accuracy": ACCURACY_SIGNATURE})
 
 

@@ -54,6 +54,7 @@ class Agreement:
 def pairs_for(run: Path, translator: Translator) -> Pairs:
     """What to ask: of the run's own validation data, where they are still there, and random tokens."""
     own = _own(run)
+    # As many in all, where the run's data are gone.
     drawn = _drawn(translator, DRAWN if own else OWN + DRAWN)
     sources, targets = zip(*own, *drawn, strict=True)
     return Pairs(list(sources), list(targets), len(own))
@@ -67,6 +68,7 @@ def _own(run: Path) -> list[tuple[list[int], list[int]]]:
     assert isinstance(examples, Examples)
     spread = np.linspace(0, len(examples) - 1, min(OWN, len(examples))).round().astype(int).tolist()
     pairs = [examples[index] for index in spread]
+    # Without `eos`: CTranslate2 adds that itself, to sources and to targets that it scores.
     return [(_cut(source), _cut(target)) for source, target in pairs]
 
 
@@ -78,6 +80,7 @@ def _cut(sequence: Int[np.ndarray, " tokens"]) -> list[int]:
 def _drawn(translator: Translator, count: int) -> list[tuple[list[int], list[int]]]:
     draw = np.random.default_rng(0)
     size = translator.tokenizer.size
+    # Random tokens reach rows of the tables that no validation pair looks at.
     lengths = draw.integers(0, _LONGEST_DRAWN, (count, 2), endpoint=True).tolist()
     return [
         (draw.integers(_SPECIAL, size, source).tolist(), draw.integers(_SPECIAL, size, target).tolist())
@@ -141,6 +144,7 @@ class Trial:
     def _uncertainty(self) -> float:
         """How far the run's own log-probabilities are from those in float64. Its weights stay so."""
         self.translator.model.double()
+        # In float64 the model is used up: there is only the error left to say.
         exact = zip(self._forced(), self._expected, strict=True)
         return float(torch.cat([_distance(ours.double(), one) for one, ours in exact]).max())
 
@@ -169,6 +173,7 @@ class Trial:
             [*map(tokenizer.tokens, sources)], beam_size=1, min_decoding_length=0, max_input_length=0,
             max_decoding_length=STEPS, return_logits_vocab=True,
         )  # fmt: skip
+        # What it wrote is forced on ours: where two tokens are almost as likely, either may be written.
         written = [[number[token] for token in one.hypotheses[0]] for one in found]
         expected = _log_probabilities(self.translator, sources, written)
         differences = []
@@ -204,5 +209,6 @@ def _log_probabilities(
 def _distance(theirs: Float[Tensor, "..."], ours: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Infinite where they are of other lengths: then something was cut."""
     if theirs.shape != ours.shape:
+        # More than any limit, so that it is refused like any other difference.
         return torch.tensor([torch.inf])
     return (theirs - ours).abs() / (-ours / UNLIKELY).clamp(min=1)

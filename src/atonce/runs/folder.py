@@ -60,9 +60,11 @@ class RunFolder:
                 why="a new one would overwrite it",
                 fix="go on with it by --resume, or choose another folder with --out",
             )
+        # Without recipe.toml, these are what is left of a run: to go on from them would mix two trainings.
         for name in ("checkpoints", "model.safetensors", "log.jsonl"):
             if os.path.lexists(path / name):
                 raise without_recipe(path, name)
+        # Sums of what somebody deleted here would call the new files damaged.
         stored.forget_missing(path)
         with stored.replacing_with_sum(path / "recipe.toml") as partial:
             partial.write_text(dumps(recipe), encoding="utf-8")
@@ -92,9 +94,11 @@ class RunFolder:
                 why=f"its format is {written}, and this version reads up to {FORMAT}",
                 fix="pip install --upgrade atonce",
             )
+        # Before anything is read: what another user keeps back is not damaged, and must not be called so.
         _check_readable(path)
         stored.check(path, recipe_path.name)
         vocabulary = values.setdefault("vocabulary", {})
+        # It was trained on texts as they are: today's default would respell what it reads.
         before_normalization = isinstance(vocabulary, dict) and "normalization" not in vocabulary
         if before_normalization:
             vocabulary["normalization"] = "none"
@@ -129,6 +133,7 @@ class RunFolder:
         path = self.path / "model.safetensors"
         if path.exists():
             return True
+        # A run that lost its weights must not look like one that was never validated, and be trained anew.
         was_stored = path.is_symlink() or stored.is_wanted(self.path, path.name)
         if was_stored or any("valid_loss" in entry for entry, _ in self._checked_log()):
             raise damaged(path, "it is missing, and its training had stored it")
@@ -202,6 +207,7 @@ class RunFolder:
             entries.append(last)
             listed += length
             if listed > MOST_LISTED:
+                # Every second goes, and of those to come as many: still even, in half of the memory.
                 entries, every, listed = entries[::2], 2 * every, listed // 2
         if last is not None and entries[-1] is not last:
             entries.append(last)
@@ -227,6 +233,7 @@ class RunFolder:
 
     def rewind_log(self, step: int) -> None:
         """Forget what was logged after `step`: it will be trained again. Raises RunError if it is damaged."""
+        # A fault in the last line must be found before the first is written anew.
         for _ in self._checked_log():
             pass  # before anything is changed
         self._log.keep(lambda entry: bool(entry["step"] <= step))
@@ -280,6 +287,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str
         whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(whole, path, None if about is None else dict(about))
     except SafetensorError as error:  # it wraps what the system said, a full disk for one
+        # As an OSError, so that `replacing` tells of the disk as it does for every other file.
         raise OSError(None, str(error)) from error
 
 
@@ -306,6 +314,7 @@ goes on from them."""
 
 def _check_readable(run: Path) -> None:
     """Raise RunError for a file that may not be read: it is not damaged, and training again is no help."""
+    # With setuid, access would otherwise answer for the user who started the program.
     real = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
     for path in (run / name for name in _READ):
         if not os.path.exists(path):  # or a link to nothing, which is told where it is read

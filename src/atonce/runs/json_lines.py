@@ -66,9 +66,11 @@ class JsonLines:
             for line in stored.lines(self.path):
                 if not line.endswith(b"\n"):
                     break
+                # A last line without its end was cut off by a kill; anything else that is no JSON is damage.
                 entry = stored.parse_json(line)
                 if not isinstance(entry, dict) or self._required not in entry:
                     raise ValueError("a line is not what a training writes")
+                # What was added after the checkpoint has no sum, and may be lost in a kill.
                 if kept is not None and found.lines < kept["lines"]:
                     found.add(entry, len(line))
                 yield entry, len(line)
@@ -108,6 +110,7 @@ class JsonLines:
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
         """Leave only the lines wanted, and none that is cut off, so that others can be added."""
+        # Deleted by the user, who was told that this is allowed: checkpoints must not miss it.
         if not self.path.exists():
             _forget_in_checkpoints(self.path)
         kept = _SumOfLines(self._clocks)
@@ -130,6 +133,7 @@ class _SumOfLines:
 
     def add(self, entry: Mapping[str, Any], length: int) -> None:
         """One more, whose line has so many bytes."""
+        # By value and without clocks: a resumed training makes the same lines again, at other times.
         timeless = {key: entry[key] for key in entry.keys() - self._clocks}
         before = ", " if self.lines else ""
         self._digest.update((before + json.dumps(timeless, sort_keys=True)).encode())
@@ -139,6 +143,7 @@ class _SumOfLines:
     @property
     def value(self) -> dict[str, Any]:
         """As a checkpoint keeps it."""
+        # A copy, as more lines may follow: the list is only closed in it.
         digest = self._digest.copy()
         digest.update(b"]")
         return {"lines": self.lines, "sha256": digest.hexdigest()}
