@@ -56,9 +56,9 @@ def prepare(
     """Read, split, tokenise and store a corpus in `folder`, which may hold other things beside.
 
     Tokens are learned from the training pairs, unless a `tokenizer` is given. What was left out, and why, is
-    told on stderr, unless `quiet`, and stands in the report. Nothing in `folder`
-    changes before all is done. Raises DataError if the corpus is broken, empty or too small to split, and
-    DiskError if the disk is full or not writable.
+    told on stderr, unless `quiet`, and stands in the report. Nothing in `folder` changes before all is done.
+    Raises DataError if the corpus is broken, empty or too small to split, and DiskError if the disk is full
+    or not writable.
     """
     prepare_in = _prepare_images if data.reads_images else prepare_pairs
     try:
@@ -110,8 +110,8 @@ def open_prepared(folder: Path, *, to_train: bool = True) -> Prepared:
 
 def remove_prepared(folder: Path) -> None:
     """Remove what `prepare` put there, as if it had failed."""
-    for part in _PARTS:
-        (folder / part).unlink(missing_ok=True) if part != "examples" else None
+    for name in (*io_spec.FILES, _REPORT):
+        (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "examples", ignore_errors=True)
 
 

@@ -81,6 +81,7 @@ def score_summaries(
     tokenizer, said = language.rouge_tokenizer()
     scorer = _scorer(tokenizer, *ROUGE)
     each = [scorer.score(reference, output) for output, reference in zip(outputs, references, strict=True)]
+    # Not by rouge-score's aggregator: it resamples without a seed, so that its digits change.
     rouge = {name: 100 * float(np.mean([scores[name].fmeasure for scores in each])) for name in ROUGE}
     chrf, chrf_signature = signed_chrf(outputs, references)
     rouge_signature = f"rouge-score|nrefs:1|measure:f|mean:texts|{said}|version:{version('rouge-score')}"

@@ -122,6 +122,7 @@ def score(
     language = ScoringLanguage.of(target_language, references)
     metrics = language.metrics()
     found = {name: metric.corpus_score(outputs, [references]) for name, metric in metrics.items()}
+    # After the scores: before them sacreBLEU does not know how many references there are.
     signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
     return TranslationScores(
         **{name: one.score for name, one in found.items()},
