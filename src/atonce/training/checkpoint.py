@@ -18,7 +18,8 @@ from atonce.errors import RESTORE, RunError, damaged, reason
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.weights import set_weights, weights_of
 from atonce.progress import say
-from atonce.runs.folder import checkpoints_in, load_tensors, save_tensors, sum_of_progress
+from atonce.runs.folder import load_tensors, save_tensors
+from atonce.runs.json_lines import checkpoints_in, sum_of_progress
 from atonce.training.loop import Update
 from atonce.training.muon import Muon
 from atonce.training.optimizers import WeightAverage

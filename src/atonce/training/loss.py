@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from atonce.data.batches import Batch, collate, plan_batches
-from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples
+from atonce.data.pairs import Examples
 from atonce.models.seq2seq import Seq2Seq
 from atonce.shapes import Float, Int
 
