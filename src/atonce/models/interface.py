@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.shapes import Bool, Float, Int
+from atonce.shapes import Bool, Float, Int, Shaped
 
 
 class Memory(NamedTuple):
@@ -41,8 +41,10 @@ def stacked(memories: Sequence[Memory]) -> Memory:
     )
 
 
-def _joined(parts: Sequence[Tensor], value: int) -> Tensor:
-    """Batches `(rows, length, …)` as one, each padded to the length of the longest."""
+def _joined(
+    parts: Sequence[Shaped[Tensor, "rows length *content"]], value: int
+) -> Shaped[Tensor, "all_rows longest *content"]:
+    """Batches as one, each padded to the length of the longest."""
     longest = max(part.shape[1] for part in parts)
     behind = [(0, 0) * (part.ndim - 2) + (0, longest - part.shape[1]) for part in parts]
     return torch.cat([F.pad(part, more, value=value) for part, more in zip(parts, behind, strict=True)])

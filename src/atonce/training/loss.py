@@ -109,6 +109,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, of_smoothed: Tensor, of_nll: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(
+        ctx: FunctionCtx, of_smoothed: Float[Tensor, ""], of_nll: Float[Tensor, ""]
+    ) -> tuple[Float[Tensor, "positions dim"], Float[Tensor, "vocab dim"], None, None]:
         features_gradient, weight_gradient = ctx.saved_tensors  # type: ignore[attr-defined]
         return features_gradient * of_smoothed, weight_gradient * of_smoothed, None, None
