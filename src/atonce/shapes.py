@@ -7,17 +7,17 @@ jaxtyping checks them under test; without it they are documentation, and users p
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Bool", "Float", "Int", "Shaped", "UInt", "UInt8"]
+__all__ = ["Bool", "Complex", "Float", "Int", "Shaped", "UInt", "UInt8"]
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, Shaped, UInt, UInt8
+    from jaxtyping import Bool, Complex, Float, Int, Shaped, UInt, UInt8
 else:
     try:
-        from jaxtyping import Bool, Float, Int, Shaped, UInt, UInt8
+        from jaxtyping import Bool, Complex, Float, Int, Shaped, UInt, UInt8
     except ImportError:
 
         class _Unchecked:
             def __class_getitem__(cls, array_and_shape: tuple[Any, str]) -> Any:
                 return array_and_shape[0]
 
-        Bool = Float = Int = Shaped = UInt = UInt8 = _Unchecked
+        Bool = Complex = Float = Int = Shaped = UInt = UInt8 = _Unchecked
