@@ -1,4 +1,10 @@
 import os
+import sys
+
+# Containers often say that nothing that is compiled is kept. Then each of the many processes that tests start
+# would compile the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Tests run side by side, and their models are tiny: one thread each is fastest. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -23,5 +23,6 @@ def environment() -> dict[str, str]:
         here = os.path.realpath(os.getcwd())
     # What is no whole path is none for the other process either: it would look below its working directory.
     folders = [one for one in sys.path if os.path.isabs(one) and os.path.realpath(one) != here]
+    # Last: where it is on the path already, it keeps its place.
     home = os.path.abspath(Path(__file__).parents[1])
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([*folders, home]))}

@@ -67,6 +67,7 @@ def bounds_of(field: FieldInfo) -> list[Bounds]:
 
 def _bounds(annotation: object, metadata: list[Any]) -> list[Bounds]:
     if annotation in (int, float):
+        # Bounds stand at the field or in an Annotated inside of it (`Seed`); both come down to here.
         found = {name: getattr(one, name) for one in metadata for name in _SIDES if hasattr(one, name)}
         lowest, highest = found.get("ge", found.get("gt")), found.get("le", found.get("lt"))
         return [Bounds(lowest, highest, above="gt" in found, below="lt" in found)]
@@ -114,6 +115,7 @@ def printable(name: str) -> str:
 
 def nearest(word: object, known: list[str]) -> str:
     """A sentence that helps someone who wrote `word` where one of `known` was meant."""
+    # Comparing takes time by the square of the length, and a key may be as long as anybody likes.
     written = word[:80] if isinstance(word, str) else shown(word)
     close = difflib.get_close_matches(written.lower(), known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
@@ -162,6 +164,7 @@ def _explain(
             fix=f"add a kind to the section [{dotted}]",
         )
     if error["type"] == "literal_error":
+        # pydantic has the values only in a sentence: "'a', 'b' or 'c'".
         known = [word.strip(" '") for word in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return RecipeError(
             f"{dotted} is {shown(error['input'])} in {origin}",
@@ -172,6 +175,7 @@ def _explain(
         return RecipeError(
             f"{dotted} is missing in {origin}", why="it has no default", fix=f"give {dotted} a value"
         )
+    # Our validators say why and fix in one text with an arrow, as pydantic keeps a text alone.
     what, _, fix = error["msg"].removeprefix("Value error, ").partition(" -> ")
     whole_section = isinstance(error["input"], Mapping) and error["type"] == "value_error"
     if whole_section:
@@ -209,6 +213,7 @@ def _bounds_at(configs: list[type[Config]], path: list[int | str]) -> list[Bound
 
 def _drop_tags(path: list[str], values: object) -> list[str]:
     """Pydantic adds the kind chosen to the path of an error inside a union; a reader does not write it."""
+    # A tag is told from a key by what was given: a mapping has no such key, and is of that kind.
     kept = []
     for part in path[:-1]:
         if isinstance(values, Mapping):

@@ -73,6 +73,7 @@ def replacing(path: Path, *, alone: bool = False) -> Iterator[Path]:
         with scratch(path, alone=alone) as folder:
             partial = folder / path.name
             yield partial
+            # The lock was made a moment ago, by us: it has the rights that the umask says.
             _settle(partial, stat.S_IMODE((folder / LOCK).stat().st_mode))
             partial.replace(path)
     except OSError as error:
@@ -138,6 +139,7 @@ def owned(folder: Path, doing: str) -> Iterator[None]:
 
     folder = place(folder)
     _check_free(folder.parent)
+    # From the inside out, so that all that was made for it can be taken back.
     made = list(itertools.takewhile(lambda one: not one.exists(), (folder, *folder.parents)))
     lock = _lock(folder / LOCK, seconds=PATIENCE)
     try:
@@ -172,6 +174,7 @@ def is_owned(folder: Path) -> bool:
 
     try:
         with (folder / LOCK).open("rb") as file:
+            # Shared: two who only ask would otherwise take one another for owners.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -356,6 +359,7 @@ def _check_free(folder: Path) -> None:
     if not (folder / LOCK).exists():
         return
     signed = _signature(folder)
+    # A comparison has its folder while it trains models in it, in processes of its own.
     if signed.get("pid") in (os.getpid(), os.getppid()) and signed.get("host") == socket.gethostname():
         return
     lock = _lock(folder / LOCK, seconds=PATIENCE)
@@ -374,9 +378,9 @@ def _is_alive(pid: int) -> bool:
         return True  # os.kill would end it
     try:
         os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
+    except (ProcessLookupError, OverflowError):  # the latter of a number that no process can have
         return False
-    except OSError:
+    except OSError:  # refused: so there is one, of another user
         return True
     return True
 

@@ -88,7 +88,7 @@ def download_failed(what: str, why: str | Exception, *, otherwise: str) -> DataE
 def of_the_system(error: OSError | MemoryError | RuntimeError) -> AtonceError | None:
     """What to tell a user of a file or memory that the system refused; None for any other fault."""
     if isinstance(error, OSError):
-        if error.filename is None:  # not about a file
+        if error.filename is None:  # not about a file: a broken pipe, for one
             return None
         return DiskError(
             f"cannot use {error.filename}",
@@ -96,6 +96,7 @@ def of_the_system(error: OSError | MemoryError | RuntimeError) -> AtonceError | 
             fix="check that it is there, of the right kind, and that it and its folders may be used by you",
         )
     said = str(error)
+    # torch tells of too little memory by a RuntimeError, which may say anything else as well.
     known = "can't allocate memory" in said or "out of memory" in said.lower()
     if isinstance(error, RuntimeError) and not known:
         return None

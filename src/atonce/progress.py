@@ -29,6 +29,7 @@ def progress(what: str, *, total: int | None = None, quiet: bool = False) -> Ite
         return
     bar = _bar(console, counting=total is not None)
     task = bar.add_task(what, total=total)
+    # Most work is done before: a bar that flashes up says nothing.
     timer = Timer(PATIENCE_SECONDS, bar.start)
     timer.start()
     try:

@@ -31,6 +31,7 @@ def torch_seed(seed: int, *more: int) -> int:
     """
     if check_seed(seed) < 2**32 and not more:
         return seed
+    # The same on every machine, unlike Python's hash.
     mixed = blake2b(" ".join(map(str, (seed, *more))).encode(), digest_size=4)
     return int.from_bytes(mixed.digest(), "big")
 
@@ -44,6 +45,7 @@ def _seed(seed: object) -> int:
 def _seed_of_json(seed: object) -> int:
     if isinstance(seed, str) and re.fullmatch("[0-9]{1,20}", seed):
         return _seed(int(seed))
+    # JSON has one kind of number: 1.0 and 1e3 are whole. Beyond 2^53 it was rounded by who sent it.
     if isinstance(seed, float) and seed.is_integer() and seed < 2**53:
         return _seed(int(seed))
     return _seed(seed)

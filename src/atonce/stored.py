@@ -75,11 +75,13 @@ def parse_json(content: bytes, *, finite: bool = True) -> Any:
 
     Half a character is not, nor is NaN, but for Python, and where `finite` is false.
     """
+    # Before parsing, as objects fill the memory. All values but the first stand behind one of these marks.
     if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MOST_VALUES:
         raise ValueError(f"it has more than {MOST_VALUES:,} values")
     text = content.decode("utf-8")
     try:
         value = json.loads(text, parse_constant=_no_number) if finite else json.loads(text)
+        # Only escapes can spell half a character. Two may be a whole one, so writing it decides.
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
@@ -99,6 +101,7 @@ def fault(path: Path, error: Exception, *, fix: str = RESTORE) -> RunError:
     """What to tell a user whose file could not be read. Raises MemoryError where there is not enough."""
     if ran_out_of_memory(error):
         raise MemoryError(f"{reason(error)}, for {path}") from error
+    # A disk that fails or rights that are missing say nothing of the file: it must not be called damaged.
     if isinstance(error, OSError) and error.errno not in {*_OF_CONTENT, None}:
         return unreadable(
             path,
@@ -128,6 +131,7 @@ def check(folder: Path, name: str, *, fix: str | None = None) -> bool:
         wanted = _read(folder).get(name, [])
         if not wanted:
             return False
+        # Lengths first: a file of another length need not be read to be known as another.
         found = _found(folder / name, {one.bytes for one in wanted if one is not None})
         if found in wanted:
             return True
@@ -172,6 +176,7 @@ def expect(folder: Path, new: Mapping[str, Sum]) -> None:
     """Write down what files will be: until `settle`, they may be that or what they were."""
     files = _read(folder)
     for name, one in new.items():
+        # A file without a sum gets that of what it is now, or it would be damaged if we are killed here.
         before = files.get(name) or [_found(folder / name, None)]
         files[name] = [*(other for other in before if other != one), one]
     _write(folder, files)
@@ -193,6 +198,7 @@ def settle_all(folder: Path) -> None:
     before = _read(folder)
     after: Sums = {}
     for name, sums in before.items():
+        # One sum is settled. Of two, the file has the one that it got to; or neither, and `check` tells.
         found = _found(folder / name, None) if len(sums) > 1 else None
         if len(sums) == 1 or (found is not None and found not in sums):
             after[name] = sums
@@ -224,6 +230,7 @@ def digest(value: Any) -> str:
 
 def check_regular(path: Path, *, most: int | None = None) -> int:
     """How long a file is. Raises OSError for what is none."""
+    # First of all: a pipe or a device in a file's place would be waited for without end.
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         is_folder = stat.S_ISDIR(status.st_mode)
@@ -274,6 +281,7 @@ def _read(folder: Path) -> Sums:
         return {}
     except NotADirectoryError:
         return {}
+    # The last three: JSON, but of another form.
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise fault(path, error, fix=_WITHOUT) from None
 
@@ -300,6 +308,7 @@ def _what_is_wrong(path: Path, wanted: Iterable[Sum | None]) -> str:
         return reason(error)
     if content.startswith(_LFS):
         return "it is a pointer of Git LFS, which `git lfs pull` replaces by the file"
+    # Not a guess: with the other line ends, it has its sum.
     if _sum_of(content.replace(b"\r\n", b"\n")) in wanted:
         return "its line ends were changed to CRLF, as git does with core.autocrlf"
     if len(content) not in lengths:

@@ -13,7 +13,7 @@ import pytest
 
 import tiny
 from atonce.cli.output import print_scores
-from atonce.evaluation.translation import score
+from atonce.evaluation.tasks import score
 from atonce.runs.folder import RunFolder
 from command import Command
 

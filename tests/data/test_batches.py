@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from atonce.data import batches
 from atonce.data.batches import Batch, DataPosition, batches_from, collate, plan_batches
-from atonce.data.examples import Examples
+from atonce.data.pairs import Examples
 
 lengths = st.integers(1, 60).flatmap(
     lambda n: st.tuples(*[arrays.arrays(np.int32, n, elements=st.integers(1, 40)) for _ in range(2)])

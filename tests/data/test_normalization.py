@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce.data.config import Normalization, VocabularyConfig
-from atonce.data.encode_cache import EncodeCache
 from atonce.data.normalization import NO_WIDTH, _kinds, compared, is_blank, normalized
+from atonce.data.prepare_pairs import EncodeCache
 from atonce.data.tokenizer import Tokenizer
 
 RULES: tuple[Normalization, ...] = get_args(Normalization)

@@ -6,17 +6,26 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from atonce.data import examples as examples_module
-from atonce.data import prepare_pairs as pairs_module
-from atonce.data import splits as splits_module
-from atonce.data.config import DataConfig, DatesConfig, FilesConfig, TableConfig, VocabularyConfig
+from atonce.data import corpus_split, prepare_pairs, splits
+from atonce.data import pairs as pairs_module
+from atonce.data.config import (
+    DataConfig,
+    DatesConfig,
+    DigitsConfig,
+    DigitStringsConfig,
+    FilesConfig,
+    TableConfig,
+    VocabularyConfig,
+)
+from atonce.data.corpora.digits import open_digits
 from atonce.data.corpora.registry import open_corpus
-from atonce.data.examples import Examples
-from atonce.data.labels import Labels
+from atonce.data.images import ImageExamples
+from atonce.data.io_spec import Labels
 from atonce.data.left_out import left_out
-from atonce.data.pairs import Corpus, Pair
+from atonce.data.pairs import Corpus, Examples, Pair
 from atonce.data.prepare import Prepared, is_prepared, open_prepared, prepare
 from atonce.data.splits import Hashes, overlaps
 from atonce.data.tokenizer import Tokenizer
@@ -130,8 +139,9 @@ def test_how_many_pairs_are_held_at_once_changes_nothing(
     small_dates: DatesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs_at_once: int
 ) -> None:
     prepare(small_dates, VOCABULARY, tmp_path / "a")
-    for module in (pairs_module, splits_module, examples_module):
-        monkeypatch.setattr(module, "_PAIRS_AT_ONCE", pairs_at_once)
+    for module in (prepare_pairs, corpus_split, splits):
+        monkeypatch.setattr(module, "PAIRS_AT_ONCE", pairs_at_once)
+    monkeypatch.setattr(pairs_module, "_WRITTEN_AT_ONCE", pairs_at_once)
     prepare(small_dates, VOCABULARY, tmp_path / "b")
     for file in (path for path in (tmp_path / "a").rglob("*") if path.is_file()):
         other = tmp_path / "b" / file.relative_to(tmp_path / "a")
@@ -265,7 +275,7 @@ def test_a_corpus_that_changes_while_it_is_read(
     def changing(config: DataConfig, *, quiet: bool) -> Corpus:
         return Corpus(train=train, valid=None, test=None, about="")
 
-    monkeypatch.setattr(pairs_module, "open_corpus", changing)
+    monkeypatch.setattr(prepare_pairs, "open_corpus", changing)
     with pytest.raises(DataError, match="the corpus changed while it was read"):
         prepare(DatesConfig(), VOCABULARY, tmp_path)
 
@@ -528,3 +538,55 @@ def test_the_same_text_on_both_sides_is_told(tmp_path: Path) -> None:
     assert any(note.startswith("100 % of the pairs have the same text") for note in told.report["notes"])
     others = FilesConfig(**written(tmp_path, "train", numbered(0, 40)))
     assert prepare(others, VOCABULARY, tmp_path / "b", quiet=True).report["notes"] == []
+
+
+STRINGS = DigitStringsConfig(images=120, valid_size=10, test_size=12)
+CHARACTERS = VocabularyConfig(kind="characters", size=300)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Prepared]:
+    folder = tmp_path_factory.mktemp("digits")
+    return folder, prepare(DigitsConfig(), CHARACTERS, folder)
+
+
+def test_labels_are_stored_by_number_and_pixels_as_they_are(digits: tuple[Path, Prepared]) -> None:
+    _, prepared = digits
+    corpus = open_digits(DigitsConfig())
+    labels = prepared.io_spec.target
+    assert isinstance(labels, Labels)
+    assert labels.names == tuple("0123456789")
+    assert isinstance(prepared.train, ImageExamples)
+    assert np.array_equal(prepared.train.pixels, corpus.train.pixels)
+    stored = [labels.names[prepared.train.targets[index][1][0]] for index in range(len(prepared.train))]
+    assert tuple(stored) == corpus.train.targets
+    assert [pair.target for pair in prepared.test_pairs] == list(corpus.test.targets)
+    assert np.array_equal(prepared.test_pairs[7].source, corpus.test.pixels[7])
+    assert prepared.report["train_pairs"] == 1439
+    assert prepared.train.target_lengths.tolist() == [1] * 1439
+
+
+def test_images_that_are_opened_again_are_the_same(digits: tuple[Path, Prepared]) -> None:
+    folder, prepared = digits
+    again = open_prepared(folder)
+    assert again.report == prepared.report == json.loads((folder / "data.json").read_text())
+    assert [pair.target for pair in again.valid_pairs] == [pair.target for pair in prepared.valid_pairs]
+    assert not (folder / "tokenizer.model").exists(), "no end of it is text"
+
+
+def test_texts_of_images_are_spelt_with_an_end(tmp_path: Path) -> None:
+    prepared = prepare(STRINGS, CHARACTERS, tmp_path)
+    tokenizer = prepared.tokenizer
+    assert isinstance(prepared.train, ImageExamples)
+    assert len(prepared.train) == 120
+    for index, pair in enumerate(prepared.valid_pairs):
+        assert isinstance(prepared.valid, ImageExamples)
+        assert prepared.valid.targets[index][1].tolist() == [*tokenizer.encode(pair.target), tokenizer.eos]
+        assert 3 <= len(pair.target) <= 8
+
+
+def test_missing_images_are_told(tmp_path: Path) -> None:
+    prepare(STRINGS, CHARACTERS, tmp_path)
+    (tmp_path / "examples" / "test" / "pixels.npy").unlink()
+    with pytest.raises(RunError, match="damaged"):
+        open_prepared(tmp_path)

@@ -7,9 +7,8 @@ import pytest
 
 from atonce.errors import DataError
 from atonce.evaluation.intervals import SystemScores
-from atonce.evaluation.resampling import Metric, Resampled
-from atonce.evaluation.significance import paired_bootstrap
-from atonce.evaluation.translation import score
+from atonce.evaluation.significance import Metric, Resampled, paired_bootstrap
+from atonce.evaluation.tasks import score
 
 REFERENCES = [" ".join(random.Random(i).choices("abcdefgh", k=4 + i % 12)) for i in range(60)]
 

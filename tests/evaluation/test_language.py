@@ -11,7 +11,7 @@ from sacrebleu.metrics import BLEU, TER
 from atonce.evaluation.intervals import SystemScores
 from atonce.evaluation.language import ScoringLanguage
 from atonce.evaluation.summarization import score_summaries
-from atonce.evaluation.translation import score
+from atonce.evaluation.tasks import score
 
 TEXTS = {
     "zh": ["设备已经配置好。", "请用 Home Assistant 应用打开它"],

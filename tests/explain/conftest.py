@@ -7,8 +7,7 @@ import torch
 
 from atonce.data.config import VocabularyConfig
 from atonce.data.images import ImageShape
-from atonce.data.io_spec import IOSpec
-from atonce.data.labels import Labels
+from atonce.data.io_spec import IOSpec, Labels
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader

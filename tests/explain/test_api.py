@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from atonce.data.io_spec import IOSpec
-from atonce.data.labels import Labels
+from atonce.data.io_spec import IOSpec, Labels
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.classifier import Classifier
 from atonce.decoding.image_reader import ImageReader

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from atonce.data.io_spec import IOSpec
-from atonce.data.labels import Labels
+from atonce.data.io_spec import IOSpec, Labels
 from atonce.data.prepare import open_prepared
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.classifier import Classifier

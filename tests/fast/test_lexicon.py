@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atonce.data.examples import Examples
+from atonce.data.pairs import Examples
 from atonce.fast import lexicon as lexicon_module
 from atonce.fast.lexicon import LIKELY, ROUNDS, Lexicon
 

@@ -17,7 +17,8 @@ from atonce import stored
 from atonce.data.prepare import open_prepared
 from atonce.decoding.translator import Translator
 from atonce.errors import DiskError, RunError
-from atonce.runs.folder import JsonLines, RunFolder, load_tensors, save_tensors
+from atonce.runs.folder import RunFolder, load_tensors, save_tensors
+from atonce.runs.json_lines import JsonLines
 from atonce.runs.recipe import FORMAT, dumps
 
 RECIPE = tiny.recipe()
@@ -211,7 +212,8 @@ def test_a_checkpoint_does_not_read_the_log_again(run: RunFolder, monkeypatch: p
 
 def test_a_log_may_be_of_any_length(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "MOST_BYTES", 1000)
-    monkeypatch.setattr("atonce.runs.folder.MOST_LISTED", 1000)
+    for module in ("folder", "json_lines"):
+        monkeypatch.setattr(f"atonce.runs.{module}.MOST_LISTED", 1000)
     for step in range(1, 1001):
         run.log(step=step, loss=1.5)
     steps = [entry["step"] for entry in run.read_log(["loss"])]

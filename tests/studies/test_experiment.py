@@ -11,7 +11,7 @@ from atonce.data.prepare import open_prepared
 from atonce.decoding.translator import Translator
 from atonce.errors import DataError, RecipeError, RunError, TrainingError
 from atonce.evaluation.significance import paired_bootstrap
-from atonce.evaluation.translation import score
+from atonce.evaluation.tasks import score
 from atonce.runs.folder import RunFolder
 from atonce.studies.experiment import evaluate, pairs_to_score, train
 

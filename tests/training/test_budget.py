@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atonce.errors import RunError
-from atonce.runs.folder import JsonLines
+from atonce.runs.json_lines import JsonLines
 from atonce.training.budget import UNPLANNED_UPDATES, VALIDATIONS, StepBudget, TimeBudget
 from atonce.training.optimizers import rate_factor
 

@@ -13,7 +13,7 @@ import tiny
 from atonce.data.batches import Batch, collate, plan_batches
 from atonce.data.config import VocabularyConfig
 from atonce.data.corpora.dates import generate
-from atonce.data.examples import Examples
+from atonce.data.pairs import Examples
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.data.tokenizer import Tokenizer
 from atonce.decoding.predictor import model_for

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples
+from atonce.data.pairs import Examples
 from atonce.data.tokenizer import BOS, PAD
-from atonce.shapes import Bool, Float, Int
+from atonce.shapes import Bool, Float, Int, Shaped
 
 RELEASE_EVERY = 50
 """Batches after which the pages read are dropped."""
@@ -37,10 +37,11 @@ class Batch:
         tensors = self.tensors().items()
         moved = Batch(**{name: tensor.to(device, non_blocking=True) for name, tensor in tensors})
         # Counted here once: to count on a GPU is to wait for it.
+        # It is frozen, but a cached_property looks into the dict first.
         moved.__dict__.update(target_tokens=self.target_tokens, padding_share=self.padding_share)
         return moved
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Shaped[Tensor, "batch ..."]]:
         """The tensors by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
@@ -63,12 +64,13 @@ def plan_batches(
     batch_tokens: int,
     seed: int,
     epoch: int,
-) -> list[np.ndarray]:
+) -> list[Int[np.ndarray, " batch"]]:
     """The batches of one epoch, each an array of indices of examples; together, every example once.
 
     Rows times the longest side stay within `batch_tokens`; an example longer than that is a batch alone.
     A pure function of its arguments.
     """
+    # Of these two alone: a resumed training needs no state of a generator, only its place in the plan.
     draw = np.random.default_rng([seed, epoch])
     order = _by_length(source_lengths, target_lengths, draw)
     longest = np.maximum(source_lengths, target_lengths)[order]  # ascending
@@ -76,16 +78,20 @@ def plan_batches(
     start = 0
     while start < len(order):
         ahead = longest[start : start + batch_tokens]  # more rows cannot fit: each has a token at least
+        # Ascending, so the last row is the longest: these are the sizes, padded, of one row, two rows, …
         size = ahead * np.arange(1, len(ahead) + 1)
         rows = max(int(np.searchsorted(size, batch_tokens, side="right")), 1)
         batches.append(order[start : start + rows])
         start += rows
+    # Whole batches are shuffled: rows keep to others of their length, and no epoch goes from short to long.
     return [batches[index] for index in draw.permutation(len(batches))]
 
 
 def _by_length(
-    source_lengths: np.ndarray, target_lengths: np.ndarray, draw: np.random.Generator
-) -> np.ndarray:
+    source_lengths: Int[np.ndarray, " pairs"],
+    target_lengths: Int[np.ndarray, " pairs"],
+    draw: np.random.Generator,
+) -> Int[np.ndarray, " pairs"]:
     """Examples from short to long by their longer side; those of equal lengths in random order.
 
     Among those with an equally long longer side, by how much longer the source is than the target, up
@@ -95,10 +101,13 @@ def _by_length(
     pairs = len(source_lengths)
     shuffled = draw.permutation(np.arange(pairs, dtype=np.int32 if pairs < 2**31 else np.int64))
     key = _likeness(source_lengths, target_lengths)[shuffled]
+    # stable: what has the same key stays in the random order that it was put in.
     return shuffled[np.argsort(key, kind="stable")]
 
 
-def _likeness(source_lengths: np.ndarray, target_lengths: np.ndarray) -> np.ndarray:
+def _likeness(
+    source_lengths: Int[np.ndarray, " pairs"], target_lengths: Int[np.ndarray, " pairs"]
+) -> Int[np.ndarray, " pairs"]:
     """One number for the longer side and then the difference: to sort by two would take twice the memory."""
     longest = np.maximum(source_lengths, target_lengths)
     most = int(longest.max(initial=0))
@@ -114,6 +123,7 @@ def collate(examples: Examples | ImageExamples, indices: Int[np.ndarray, " batch
     """Pad the examples at `indices` to a batch."""
     if isinstance(examples, ImageExamples):
         targets = examples.targets
+        # By a float32, or numpy would make float64 of the bytes.
         source = examples.pixels[indices] / np.float32(255)
         source_mask = np.ones((len(indices), source.shape[2]), dtype=bool)
     else:
@@ -138,6 +148,7 @@ def batches_from(
     start: DataPosition, examples: Examples | ImageExamples, *, batch_tokens: int, seed: int
 ) -> Iterator[tuple[Batch, DataPosition]]:
     """Batches without end, each with the position after it. The same start gives the same batches."""
+    # Going on in the middle of an epoch, the plan is made again and its beginning passed over.
     epoch, first = start
     while True:
         plan = plan_batches(

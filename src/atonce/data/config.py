@@ -34,6 +34,8 @@ _TAG = re.compile(r"[a-z]{2,3}([-_][a-z0-9]{1,8})*", re.IGNORECASE)
 
 def _language_tag(tag: str) -> str:
     """A tag as BCP 47, POSIX (`zh_CN`) or FLORES (`zho_Hans`) have it."""
+    # Two letters are looked up, as codes of countries are given in their place (jp for ja, cn for zh).
+    # Of three letters there are thousands, and any are taken.
     two_letters = re.split("[-_]", tag)[0].lower()
     if _TAG.fullmatch(tag) and (len(two_letters) == 3 or two_letters in _two_letter_codes()):
         return tag
@@ -172,6 +174,7 @@ class TableConfig(_OwnFiles):
             return values
         columns = values.get("columns")
         if isinstance(columns, list | tuple) and len(columns) == 2:
+            # What the recipe says besides wins here, so that `_fits_the_kind` sees where the two differ.
             sides = dict(zip(("source", "target"), map(str, columns), strict=True))
             return {**sides, **values}
         return values

@@ -67,6 +67,7 @@ def open_table(config: TableConfig) -> Corpus:
 def read_aligned(source: Path, target: Path) -> Iterator[Pair]:
     """Line i of `source` with line i of `target`. Raises DataError as `read_lines`, or if one ends first."""
     try:
+        # strict: the ValueError is zip's, as reading raises DataError alone.
         yield from map(Pair._make, zip(read_lines(source), read_lines(target), strict=True))
     except ValueError:
         what = f"{source} and {target} have not as many lines as one another"
@@ -97,12 +98,14 @@ def read_table(
     has fewer or more columns than the first one (line named).
     """
     rows = _quoted_rows(path, delimiter) if quoted else _plain_rows(path, delimiter)
+    # Blank lines before the header are pairs that say nothing, and are counted as such.
     for _, header in rows:
         if not _is_blank(header):
             break
         yield _BLANK
     else:
         return
+    # A column may be called 2: names come before numbers.
     left, right = (_column(name, header, path, delimiter) for name in (source, target))
     if left == right:
         raise _same_column(path, source, target)
@@ -132,7 +135,9 @@ def _plain_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 def _quoted_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Each row with the number of its first line. Raises DataError where quotation marks do not fit."""
+    # It holds for the whole process, in which somebody may have raised it further.
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+    # csv has to see line ends to know where a text goes on in the next line.
     lines = (f"{_without_returns(line)}\n" for line in read_lines(path))
     reader, number = csv.reader(lines, delimiter=delimiter, strict=True), 1
     try:
@@ -188,6 +193,8 @@ def read_jsonl(path: Path, source: str, target: str) -> Iterator[Pair]:
     """
     if source == target:
         raise _same_column(path, source, target)
+    # Of equal keys, Python's parser takes the last in silence. Looking for them takes a second parse, so only
+    # lines that have the key's spelling twice get one.
     spelt = {key: {json.dumps(key), json.dumps(key, ensure_ascii=False)} for key in (source, target)}
     for number, line in enumerate(read_lines(path), start=1):
         if is_blank(line):
@@ -207,6 +214,7 @@ def _is_number(name: str) -> bool:
 def _column(name: str, header: list[str], path: Path, delimiter: str) -> int:
     """The index of the column called `name`, or of that number."""
     separated = _NAMES.get(delimiter, repr(delimiter))
+    # Where numbers have decimal commas, spreadsheets write semicolons between columns.
     other = next((one for one in _NAMES if len(header) == 1 and one in header[0]), None)
     if other is not None and name not in header and name != "1":
         raise DataError(

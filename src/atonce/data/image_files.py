@@ -70,6 +70,7 @@ def image_of(content: bytes, shape: ImageShape, *, name: str) -> UInt8[np.ndarra
     except Exception as error:  # what decoders raise for broken files is any of a dozen types
         raise _unreadable(name, error) from None
     pixels = np.asarray(grey)
+    # The median and not the mean: strokes that touch the border leave it as it is.
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     ink = 255 - pixels if np.median(border) > 127 else pixels
     return _fitted(ink, shape)
@@ -117,6 +118,7 @@ def opened(content: bytes, *, name: str) -> "ImageFile":
         raise _too_large(name, f"{width:,} × {height:,}")
     if width < 1 or height < 1:
         raise DataError(f"{name} is no picture", why=f"it has {width} × {height} pixels", fix=_GIVE)
+    # MPO: a JPEG with others behind it, as cameras write them.
     if picture.format in ("JPEG", "MPO") and _scans(content) > MOST_SCANS:
         raise DataError(
             f"{name} takes too long to read",
@@ -138,6 +140,7 @@ def _scans(content: bytes) -> int:
         if at > 2:  # else it is the beginning, which alone has no length
             scans += found[0][1] == _SCAN
             at += max(2, int.from_bytes(content[at : at + 2], "big"))
+    # Nothing that a camera writes comes here: what is left is taken for the worst.
     return scans + content.count(b"\xff\xda", at)
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from atonce import stored
-from atonce.data.examples import PREPARE_AGAIN, Examples
+from atonce.data.pairs import PREPARE_AGAIN, Examples
 from atonce.disk import write_json
 from atonce.errors import damaged, reason
 from atonce.shapes import Int, UInt8
@@ -75,6 +76,38 @@ class ImageCorpus:
     """One line: where the images come from, and under which licence."""
 
 
+def cut_by_hash(images: Images, *, valid_size: int, test_size: int, about: str) -> ImageCorpus:
+    """Split images by the hash of their pixels, so that the same image is never on two sides.
+
+    A split gets at most its size and at most a tenth of the images.
+    """
+    # Equal images have equal hashes and stand together, so a cut that would part them moves on.
+    order = _by_hash(images.pixels)
+    most = len(order) // 10
+    test = min(test_size, most)
+    valid = test + min(valid_size, most)
+    while test < valid and _same(images.pixels, order, test):
+        test += 1
+    while valid < len(order) and _same(images.pixels, order, valid):
+        valid += 1
+    parts = np.split(order, [test, valid])
+    taken = [Images(images.pixels[part], tuple(images.targets[i] for i in part)) for part in parts]
+    return ImageCorpus(train=taken[2], valid=taken[1], test=taken[0], about=about)
+
+
+def _by_hash(pixels: UInt8[np.ndarray, "images height width"]) -> Int[np.ndarray, " images"]:
+    """Indices in the order of 64-bit hashes: the same on every machine."""
+    hashes = [int.from_bytes(blake2b(one.tobytes(), digest_size=8).digest(), "big") for one in pixels]
+    return np.argsort(np.array(hashes, dtype=np.uint64), kind="stable")
+
+
+def _same(
+    pixels: UInt8[np.ndarray, "images height width"], order: Int[np.ndarray, " images"], place: int
+) -> bool:
+    """Whether a cut at `place` would part two equal images."""
+    return bool(np.array_equal(pixels[order[place - 1]], pixels[order[place]]))
+
+
 class ImageExamples:
     """Images on disk with their tokenised targets, read through the page cache."""
 
@@ -102,9 +135,11 @@ class ImageExamples:
         targets = Examples.open(folder / _TARGETS, trusted=trusted, ids=ids)
         try:
             stored.check_regular(folder / _PIXELS)
+            # Objects, which would be unpickled, are refused by np.load itself.
             pixels = np.load(folder / _PIXELS, mmap_mode="r")
             if pixels.ndim != 3 or pixels.dtype != np.uint8 or len(pixels) != len(targets):
                 raise ValueError(f"{_PIXELS} does not fit the targets")
+        # The head is a Python literal, and a broken one raises what evaluating it does.
         except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
             raise damaged(folder, f"{_PIXELS}: {reason(error)}", fix=PREPARE_AGAIN) from None
         return cls(pixels.view(np.ndarray), targets)
@@ -119,6 +154,7 @@ class ImageExamples:
     @cached_property
     def source_lengths(self) -> Int[np.ndarray, " images"]:
         """Columns of each image."""
+        # What `training.batch_tokens` counts of an image.
         return np.full(len(self), self.pixels.shape[2], dtype=np.int32)
 
     @property

@@ -49,6 +49,28 @@ REASONS = {
 """By their keys in data.json. No pair is counted twice."""
 
 
+@dataclass
+class Counts:
+    """The numbers of data.json. Pairs read = train + valid + test + all that were left out, by reason."""
+
+    pairs_read: int = 0
+    pairs_blank: int = 0
+    pairs_empty: int = 0
+    pairs_too_long: int = 0
+    pairs_leaking: int = 0
+    pairs_leaking_by_target: int = 0
+    pairs_repeated: int = 0
+    sources_cut: int = 0
+    sources_respelt: int = 0
+    targets_respelt: int = 0
+    train_pairs: int = 0
+    valid_pairs: int = 0
+    test_pairs: int = 0
+    source_pieces: int = 0
+    target_pieces: int = 0
+    vocabulary_size: int = 0
+
+
 def left_out(report: Mapping[str, Any]) -> dict[str, int]:
     """How many pairs were left out, by reason. `report`: what data.json says."""
     return {reason.name: report.get(key, 0) for key, reason in REASONS.items()}
@@ -59,10 +81,12 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
 
     It names the key of the recipe to change.
     """
+    # Of what might have trained: pairs that were cut off for validation and test are no loss.
     candidates = report["train_pairs"] + sum(left_out(report).values())
     said = [
         f"{_share(report[key], candidates)} of the pairs {reason.said}, and are left out -> {reason.advice}"
         for key, reason in REASONS.items()
+        # get: reports on images, and those of older versions, have no such counts.
         if report.get(key, 0) > MUCH * candidates
     ]
     train = report["train_pairs"]

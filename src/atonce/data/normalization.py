@@ -45,6 +45,8 @@ def normalized(texts: Sequence[str], rule: Normalization) -> list[str]:
         return [_normalized(text, rule) for text in texts]
     if len(texts) <= _AT_ONCE and _are_normalized(texts, rule):
         return list(texts)
+    # What is not right as a whole is cut in eight, and those again: around a few texts that are wrong, most
+    # are still seen together.
     size = min(_AT_ONCE, len(texts) // _PARTS + 1)
     parts = (texts[start : start + size] for start in range(0, len(texts), size))
     return [text for part in parts for text in normalized(part, rule)]
@@ -62,9 +64,12 @@ def _normalized(text: str, rule: Normalization) -> str:
 def _are_normalized(texts: Sequence[str], rule: Normalization) -> bool:
     """Whether all of them are spelt as they are to be; False may also be said where they are."""
     together = "\n".join(["", *texts, ""])
+    # A text with a line end in it would look like two.
     if together.count("\n") > len(texts) + 1:
         return False
+    # Halves of characters are let pass: texts are any that Python has, and the tokenizer sees to them.
     kinds = _kinds()[np.frombuffer(together.encode("utf-32-le", "surrogatepass"), "<u4")]
+    # Sums of neighbours: two ends, around an empty text, are 2; a space is 3 with an end and 4 with a space.
     if (kinds[:-1] + kinds[1:]).max() > _END + 1:  # a space beside another or at an end, or an odd sign
         return False
     form = _FORMS.get(rule)

@@ -122,6 +122,7 @@ def _decompressor(packing: str, path: Path) -> Callable[[], _Decompressor]:
         if packing == "xz":
             import lzma
 
+            # A head may ask for a window of gigabytes, which would be taken before the first byte is out.
             return lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
         _Zstd()
         return _Zstd
@@ -145,6 +146,7 @@ def _streams(file: io.BufferedIOBase, new: Callable[[], _Decompressor], at_once:
         yield _unpacked_some(one, data)
         while not (one.eof or one.needs_input):
             yield _unpacked_some(one, b"")
+        # Files put together are several streams (`cat a.bz2 b.bz2`): what is behind one begins the next.
         data = (one.unused_data if one.eof else b"") or file.read(at_once)
         if one.eof:
             while data and not data.strip(b"\0"):  # between streams of xz there may be zeros
@@ -173,6 +175,7 @@ def _only_member(file: io.BufferedIOBase, path: Path) -> io.BufferedIOBase:
         )
     archive = zipfile.ZipFile(file)
     _check_whole(archive, file)
+    # macOS adds a second file of attributes for each, in a folder of that name.
     names = [one for one in archive.namelist() if not one.endswith("/") and not one.startswith("__MACOSX/")]
     what = {"[Content_Types].xml": "an Office document", "META-INF/manifest.xml": "an OpenDocument file"}
     document = next((called for name, called in what.items() if name in names), None)

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from atonce.data.pairs import Pair
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool, Int, UInt
 
-_PAIRS_AT_ONCE = 1_000  # so few stay in the processor's cache: with 10,000 it takes a third longer
+PAIRS_AT_ONCE = 1_000
+"""So few stay in the processor's cache: with 10,000 it takes a third longer."""
 _LOOKED_UP_AT_ONCE = 1_000_000
 LARGEST_GROUP_CUT = 10
 """Groups with more pairs than this train: a few of them would be most of a validation set."""
@@ -45,7 +46,7 @@ class Hashes(NamedTuple):
     def of(cls, pairs: Iterable[Pair]) -> "Hashes":
         """The hashes of all `pairs`, 16 bytes each."""
         sides, stream = (array("q"), array("q")), iter(pairs)
-        while chunk := list(islice(stream, _PAIRS_AT_ONCE)):
+        while chunk := list(islice(stream, PAIRS_AT_ONCE)):
             for side, texts in zip(sides, zip(*chunk, strict=True), strict=True):
                 side.frombytes(_digests(text_keys(texts)))
         return cls(*(np.frombuffer(side, np.int64) for side in sides))
@@ -88,6 +89,7 @@ def text_keys(texts: Sequence[str]) -> list[str]:
 
     A text of nothing but punctuation is its own key.
     """
+    # Without line ends of their own: a text with one would be two after the next line.
     folded = "\n".join([unicodedata.normalize("NFKC", text).casefold().replace("\n", "") for text in texts])
     keys = _DROPPED.from_lines(folded).split("\n")
     return [key or text for key, text in zip(keys, texts, strict=True)]
@@ -114,6 +116,7 @@ def repeated_targets(hashes: Hashes) -> float:
     Of very many pairs, those with the targets of lowest hash are looked at: all pairs of a target, or none.
     """
     step = len(hashes.target) // _LOOKED_UP_AT_ONCE + 1
+    # By hash, not every nth: then all pairs of a target are in, or none, and shares stay what they are.
     chosen = hashes.target.view(np.uint64) % np.uint64(step) == 0
     some = Hashes(hashes.source[chosen], hashes.target[chosen])
     _, first = np.unique(_mixed(some), return_index=True)
@@ -121,12 +124,13 @@ def repeated_targets(hashes: Hashes) -> float:
     return float(counts[counts > 1].sum() / max(1, counts.sum()))
 
 
-def _among(values: np.ndarray, given: np.ndarray) -> np.ndarray:
+def _among(values: Int[np.ndarray, " pairs"], given: Int[np.ndarray, " given"]) -> Bool[np.ndarray, " pairs"]:
     """Which of the values are also `given`: as np.isin, which sorts all values to find a few among them."""
     if len(given) == 0:
         return np.zeros(len(values), dtype=bool)
     given = np.sort(given)
     parts = np.array_split(values, len(values) // _LOOKED_UP_AT_ONCE + 1)
+    # Without the last one, no place is beyond the end: what is larger than all is compared with the largest.
     return np.concatenate([given[np.searchsorted(given[:-1], part)] == part for part in parts])
 
 
@@ -140,6 +144,7 @@ def cut(hashes: Hashes, *, valid_size: int, test_size: int) -> Int[np.ndarray, "
     if valid_size + test_size == 0:
         return np.full(len(hashes.source), Side.TRAIN, dtype=np.int8)
     group, sizes, order = _groups(hashes, most=valid_size + test_size)
+    # A prefix of the groups as drawn: a larger `valid_size` keeps what a smaller one took.
     valid = order[np.cumsum(sizes[order]) <= valid_size]
     order = order[len(valid) :]
     test = order[np.cumsum(sizes[order]) <= test_size]
@@ -148,7 +153,9 @@ def cut(hashes: Hashes, *, valid_size: int, test_size: int) -> Int[np.ndarray, "
     return side_of_group[group]
 
 
-def _groups(hashes: Hashes, *, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _groups(
+    hashes: Hashes, *, most: int
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " groups"], Int[np.ndarray, " drawn"]]:
     """The group of each pair, the size of each group, and the first of the small groups by their hashes.
 
     As many as `most` small groups, which is enough for as many pairs. A group's hash is the sum of its
@@ -156,6 +163,7 @@ def _groups(hashes: Hashes, *, most: int) -> tuple[np.ndarray, np.ndarray, np.nd
     least of them).
     """
     lowest = connected(hashes)
+    # Where a pair is the lowest of its group, a group begins: the count of beginnings numbers them.
     group = np.cumsum(lowest == np.arange(len(lowest), dtype=lowest.dtype), dtype=np.int32)[lowest] - 1
     del lowest
     sizes = np.bincount(group)
@@ -170,8 +178,9 @@ def _groups(hashes: Hashes, *, most: int) -> tuple[np.ndarray, np.ndarray, np.nd
     return group, sizes, order[np.argsort(total[order], kind="stable")]
 
 
-def _mixed(hashes: Hashes) -> np.ndarray:
+def _mixed(hashes: Hashes) -> UInt[np.ndarray, " pairs"]:
     """One 64-bit hash per pair: multiplied by odd constants, so that swapped sides differ."""
+    # Unsigned, as products wrap around. The constants: 2^64 by the golden ratio, and a prime of xxHash.
     source, target = hashes.source.view(np.uint64), hashes.target.view(np.uint64)
     mixed: np.ndarray = source * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= target * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -195,6 +204,7 @@ def connected(hashes: Hashes) -> Int[np.ndarray, " pairs"]:
             least = np.full(count, len(label), dtype=np.int32)
             np.minimum.at(least, side, lower)
             lower = least[side]
+        # A copy: labels that are lowered here would else be read again in the same pass.
         np.minimum.at(lower, label, lower.copy())
         lower = lower[lower]
         if np.array_equal(lower, label):
@@ -202,7 +212,7 @@ def connected(hashes: Hashes) -> Int[np.ndarray, " pairs"]:
         label = lower
 
 
-def _numbered(values: np.ndarray) -> tuple[np.ndarray, int]:
+def _numbered(values: Int[np.ndarray, " pairs"]) -> tuple[Int[np.ndarray, " pairs"], int]:
     """Equal values get equal numbers from 0. Also how many there are.
 
     As np.unique with its inverse, in less than half the memory.

@@ -123,6 +123,7 @@ class Tokenizer:
         So it is with BPE, known by scores that are ranks, where no token reaches over a space: no merge waits
         for another word's. With unigram tokens, scores are added up over the text and rounded on the way.
         """
+        # BPE scores a token by minus the rank of its merge; unigram has log-probabilities.
         normal = [id for id in range(_META_PIECES, self.size)]
         ranks = [-self._processor.get_score(id) for id in normal]
         joined = any(_SPACE in self._tokens[id].lstrip(_SPACE) for id in normal)
@@ -346,9 +347,11 @@ def _sample(lines: Iterator[str], most: int) -> list[str]:
     kept = list(islice(lines, most))
     if len(kept) < most:
         return kept
+    # Always the same lines, whatever the seed of the training: a vocabulary depends on its text alone.
     draw = random.Random(0)
     weight = 1.0
     while True:
+        # 1 - random(): never 0, of which there is no logarithm.
         weight *= exp(log(1 - draw.random()) / most)
         skipped = floor(log(1 - draw.random()) / log(1 - weight))
         line = next(islice(lines, skipped, None), None)
@@ -368,10 +371,13 @@ def _trainer_options(config: VocabularyConfig) -> dict[str, Any]:
     return {
         "model_type": _KINDS[config.kind],
         "vocab_size": config.size,
+        # A small text has fewer tokens than were asked for, and that is no fault.
         "hard_vocab_limit": False,
+        # What is too rare was taken out before (`_rare`).
         "character_coverage": 1.0,
         "split_digits": config.split_digits,
         "byte_fallback": True,
+        # Texts come in their one spelling (`normalization`), here as wherever the model is used.
         "normalization_rule_name": "identity",
         "remove_extra_whitespaces": False,
         "allow_whitespace_only_pieces": True,

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from atonce.data.config import Normalization
 from atonce.data.images import ImageShape
-from atonce.data.io_spec import IOSpec
-from atonce.data.labels import Labels
+from atonce.data.io_spec import IOSpec, Labels
 from atonce.decoding.batching import batches_by_length, padded, stacked_images
 from atonce.decoding.predictor import Predictor
 from atonce.models.seq2seq import Seq2Seq

@@ -14,8 +14,7 @@ import torch
 
 from atonce.data.config import COMMANDS, Normalization, Task
 from atonce.data.images import ImageShape
-from atonce.data.io_spec import IOSpec
-from atonce.data.labels import Labels
+from atonce.data.io_spec import IOSpec, Labels
 from atonce.decoding.search import SearchOptions
 from atonce.errors import wrong_task
 from atonce.fast import accelerate_trained

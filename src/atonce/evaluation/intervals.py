@@ -15,8 +15,8 @@ import numpy as np
 
 from atonce.errors import DataError
 from atonce.evaluation.language import ScoringLanguage
-from atonce.evaluation.resampling import Metric, Resampled, measures, resampled
 from atonce.evaluation.scores import check_aligned
+from atonce.evaluation.significance import Metric, Resampled, measures, resampled
 from atonce.seeds import check_seed
 from atonce.shapes import Float, Int
 
@@ -76,6 +76,7 @@ class SystemScores:
 
         Test sets are drawn from the part then, for all systems the same.
         """
+        # Kept: reports ask for the same again, for each pair of systems.
         key = (system, None if part is None else tuple(part))
         if key not in self._scores:
             self._scores[key] = self._score(system, part)
@@ -89,6 +90,7 @@ class SystemScores:
         sentences = np.arange(self._sentences) if part is None else np.array(part, dtype=int)
         seed = self._seed if part is None else [self._seed, *part]
         by_seed = [
+            # The same seed for all systems draws the same sentences: so differences are paired.
             resampled(self._measure, statistics[sentences], samples=self._samples, seed=seed)
             for statistics in self._statistics[system]
         ]

@@ -89,9 +89,11 @@ class ScoringLanguage(Result):
         """The language with this tag (BCP 47, or as `zh_CN` and `zho_Hans` have it); without one, what the
         script of the references says: zh, ja, ko, or a script without spaces, or any other language."""
         script = _script(references)
+        # A tag decides, even where the script says otherwise: `notes` tells of that.
         if tag is not None and tag.strip() and tag.strip().lower() not in _UNSAID:
             return cls(tag, "given", _writing(tag), script, _parts(tag)[0] in ("en", "eng"))
         if script == "Latin" or script == "other" or script == "none":
+            # So texts in a to z have the number that they have as English.
             stem = script == "Latin" and _may_be_english(references)
             return cls(None, "unknown", "spaced", script, stem)
         return cls(_FOUND.get(script), "script", script, script, False)
@@ -115,6 +117,7 @@ class ScoringLanguage(Result):
         asian = self.writing in ("Chinese", "Japanese")
         ter = TER(normalized=asian, asian_support=asian)
         if self.writing == "unspaced":
+            # The signature must say so: nobody else's TER of this script is of characters.
             ter.tokenizer, ter.tokenizer_signature = _characters, "char"
         return {"bleu": BLEU(tokenize=self.bleu_tokenizer, force=force), "chrf": CHRF(), "ter": ter}
 
@@ -122,10 +125,12 @@ class ScoringLanguage(Result):
         """What ROUGE takes for words, and how its signature says so."""
         from atonce.evaluation.words import Words
 
+        # rouge-score's own knows a to z alone: right for what others publish of English, and nothing else.
         if self.origin == "given" and self.stem and self.script in ("Latin", "none"):
             from rouge_score.tokenizers import DefaultTokenizer
 
             return DefaultTokenizer(use_stemmer=True), "tok:default|stem:porter"
+        # Korean has spaces, though BLEU cuts its words into morphemes.
         kind = "words" if self.writing in ("spaced", "Korean") else "characters"
         return Words(stem=self.stem), f"tok:{kind}|stem:{'porter' if self.stem else 'no'}"
 
@@ -146,6 +151,7 @@ class ScoringLanguage(Result):
         return tuple([*self._contradiction(), *(self._tokenizers() if bleu else [])])
 
     def _contradiction(self) -> list[str]:
+        # Japanese in kanji alone looks Chinese, and is no mistake.
         alike = {self.writing, self.script} <= {"Chinese", "Japanese"}
         unsaid = self.script in ("none", self.writing) or (
             self.writing == "spaced" and self.script in ("Latin", "other")
@@ -192,16 +198,19 @@ def _writing(tag: str) -> Writing:
 def _parts(tag: str) -> list[str]:
     """Language, script, country and so on. Not what is behind them: an encoding (`ja_JP.SJIS`), or an
     extension (`en-u-nu-thai`), which a single letter begins."""
+    # POSIX writes an encoding behind a dot, and a variant behind @.
     parts = regex.split("[-_]", regex.split("[.@]", tag.strip().lower())[0])
     return parts[:1] + list(takewhile(lambda part: len(part) != 1, parts[1:]))
 
 
 def _script(texts: Sequence[str]) -> Script:
     """What most words of the texts are written in."""
+    # Evenly, as a corpus may begin with what is not like the rest of it.
     chosen = np.linspace(0, len(texts) - 1, min(len(texts), MOST_TEXTS)).astype(int)
     counts: Counter[str] = Counter()
     for index in chosen:
         counts.update(unit.lastgroup for unit in _UNITS.finditer(texts[index]))
+    # All in words: one in Latin letters has more letters than one in Chinese has characters.
     cjk = counts["kana"] + counts["han"]
     amounts: dict[Script, float] = {
         "Japanese" if counts["kana"] > _KANA * cjk else "Chinese": cjk / _PER_WORD["cjk"],

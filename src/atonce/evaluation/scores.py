@@ -14,6 +14,7 @@ from atonce.result import Result
 EXACT_SIGNATURE = "per cent of outputs equal to their reference, character for character"
 
 
+# kw_only: subclasses put their metrics first, and these have defaults.
 @dataclass(frozen=True, kw_only=True)
 class Scores(Result):
     """How a system's outputs compare with one reference each. Every metric is in per cent."""
@@ -38,6 +39,7 @@ class Scores(Result):
         values = super().to_dict()
         if self.language is None:
             del values["language"]
+        # The keys of a dict stay where they were first put: the metrics.
         return {key: values[key] for key in (*self.titles, self.counted)} | values
 
     @property
@@ -76,6 +78,7 @@ def signed_chrf(outputs: Sequence[str], references: Sequence[str]) -> tuple[floa
 
     check_aligned(outputs, references)
     metric = CHRF()
+    # In this order: sacreBLEU knows its signature once it has seen how many references there are.
     return float(metric.corpus_score(outputs, [references]).score), str(metric.get_signature())
 
 
@@ -85,6 +88,7 @@ def blanks(outputs: Sequence[str], references: Sequence[str]) -> list[str]:
         (not output.strip(), not reference.strip())
         for output, reference in zip(outputs, references, strict=True)
     ]
+    # Apart: blank on both sides is right, on one it is a miss, or a fault of the data.
     both, output, reference = (empty.count(kind) for kind in ((True, True), (True, False), (False, True)))
     of = f"of {len(references):,} pairs"
     said = {

@@ -81,6 +81,7 @@ def score_summaries(
     tokenizer, said = language.rouge_tokenizer()
     scorer = _scorer(tokenizer, *ROUGE)
     each = [scorer.score(reference, output) for output, reference in zip(outputs, references, strict=True)]
+    # Not by rouge-score's aggregator: it resamples without a seed, so that its digits change.
     rouge = {name: 100 * float(np.mean([scores[name].fmeasure for scores in each])) for name in ROUGE}
     chrf, chrf_signature = signed_chrf(outputs, references)
     rouge_signature = f"rouge-score|nrefs:1|measure:f|mean:texts|{said}|version:{version('rouge-score')}"
@@ -128,6 +129,7 @@ def baselines(
     Raises DataError if there is nothing to score, nothing to learn from, or a text without a reference.
     """
     check_aligned(texts, references, ("texts", "references"))
+    # The words of the baselines are those of the scores, whatever the language of the training summaries.
     tokenizer, _ = ScoringLanguage.of(target_language, references).rouge_tokenizer()
     line = best_single_line(training_summaries, tokenizer=tokenizer)
     scorer = _scorer(tokenizer, "rougeL")
@@ -197,6 +199,7 @@ def _mean_f_measures(bags: list["Counter[str]"]) -> Float[np.ndarray, " bags"]:
         for word, count in bag.items():
             others, counts = index_of[word]
             shared[others] += np.minimum(counts, count)
+        # F of precision s / a and recall s / b is 2 s / (a + b).
         means[index] = (2 * shared / np.maximum(lengths + lengths[index], 1)).mean()
     return means
 

@@ -71,6 +71,7 @@ def matching_parts(text: str, reference: str) -> Iterator[tuple[str, bool]]:
     around it do not matter. Space belongs to the match that it lies within.
     """
     pieces = _SPACE_OR_WORD.findall(text)
+    # Counted, not looked up: a word that the reference has once matches once.
     matched = _matched(pieces, Counter(map(_key, _SPACE_OR_WORD.findall(reference))))
     start = 0
     for end in range(1, len(pieces) + 1):
@@ -85,12 +86,15 @@ def _matched(pieces: Sequence[str], available: Counter[str]) -> list[bool]:
         key = _key(piece)
         matched.append(not piece.isspace() and available[key] > 0)
         available[key] -= 1
+    # A space is of a match where both its neighbours are, so that what is marked is one piece.
     within = [False, *(before and after for before, after in zip(matched, matched[2:], strict=False)), False]
     return [within[i] if piece.isspace() else matched[i] for i, piece in enumerate(pieces)]
 
 
 def _key(word: str) -> str:
     """What two words share if they are the same: `Gerät.` is `gerät`, but `{name}` is not `name`."""
+    # Other spellings of the same letters are the same word; what is shown stays as it was given.
     word = unicodedata.normalize("NFC", word)
+    # But { } [ ] and %, which are what placeholders are told by.
     edges = "".join(c for c in word if unicodedata.category(c).startswith("P") and c not in "{}[]%")
     return word.strip(edges).casefold() or word

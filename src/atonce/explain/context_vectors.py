@@ -155,10 +155,10 @@ def layer_states(
 
 
 @contextmanager
-def _kept(layers: nn.ModuleList) -> Iterator[list[Tensor]]:
+def _kept(layers: nn.ModuleList) -> Iterator[list[Float[Tensor, "batch source_len dim"]]]:
     """Within the block, the output of each layer is added to the list, in the order in which they run."""
     # Hooks, so that no encoder needs a second way to run that returns all of its states.
-    kept: list[Tensor] = []
+    kept: list[Float[Tensor, "batch source_len dim"]] = []
 
     def keep(layer: nn.Module, inputs: Any, output: Any) -> None:
         # Recurrent layers give their last state beside the states.

@@ -73,7 +73,7 @@ def recorded_attention(model: nn.Module) -> Iterator[AttentionRecord]:
     names = {module: name for name, module in model.named_modules() if isinstance(module, Attention)}
     seen: dict[Attention, list[Tensor]] = {}
 
-    def keep(layer: Attention, weights: Tensor) -> None:
+    def keep(layer: Attention, weights: Float[Tensor, "batch heads query_len key_len"]) -> None:
         if layer in names:
             seen.setdefault(layer, []).append(weights.detach())  # or the record would keep the whole graph
 

@@ -22,6 +22,7 @@ from atonce.explain.words import MERGE_RULE, AttentionMap, Side, merge_tokens, w
 from atonce.figures.figure import Figure
 from atonce.figures.style import LIGHT, Palette
 from atonce.result import HIDDEN, Table
+from atonce.shapes import Float
 
 if TYPE_CHECKING:
     import altair
@@ -197,7 +198,12 @@ def attention_maps(
 
 
 def _map(
-    attention: TranslationAttention, layer: LayerAttention, weights: np.ndarray, title: str, *, words: bool
+    attention: TranslationAttention,
+    layer: LayerAttention,
+    weights: Float[np.ndarray, "query_len key_len"],
+    title: str,
+    *,
+    words: bool,
 ) -> AttentionMap:
     rows = attention.source if layer.role == "encoder-self" else attention.target
     columns = attention.target if layer.role == "decoder-self" else attention.source

@@ -33,8 +33,7 @@ from pathlib import Path
 
 import torch
 
-from atonce.data.io_spec import IOSpec
-from atonce.data.labels import Labels
+from atonce.data.io_spec import IOSpec, Labels
 from atonce.data.tokenizer import BOS, PAD, UNK, Tokenizer
 from atonce.fast.lexicon import lexicon_of
 from atonce.fast.quantization import QuantizedLinear, has_int8_hardware, quantize_linear_layers

@@ -27,6 +27,7 @@ from atonce.models.interface import (
     Source,
     SourceEmbedding,
     State,
+    TopKDecoder,
 )
 from atonce.models.transformer import TransformerDecoder, TransformerEncoder
 from atonce.shapes import Bool, Float, Int
@@ -104,7 +105,7 @@ class CompiledEncoder:
         return Memory(states, mask, mean_of_real(states, mask))
 
 
-class CompiledDecoder(Decoder):
+class CompiledDecoder(TopKDecoder):
     """Any decoder, whose choice among all tokens is compiled."""
 
     def __init__(self, plain: Decoder) -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from atonce import stored
-from atonce.data.examples import Examples
+from atonce.data.pairs import Examples
 from atonce.data.prepare import open_prepared
 from atonce.errors import DiskError, RunError
 from atonce.progress import progress

@@ -24,6 +24,7 @@ from atonce.models.interface import (
     Source,
     SourceEmbedding,
     State,
+    TopKDecoder,
 )
 from atonce.shapes import Bool, Float, Int
 
@@ -115,7 +116,7 @@ class ListedState(NamedTuple):
     candidates: Shared[Candidates]
 
 
-class ListedDecoder(Decoder):
+class ListedDecoder(TopKDecoder):
     """Any decoder, which chooses among the tokens of `Memory.listed`; they share the probability."""
 
     def __init__(self, plain: Decoder) -> None:

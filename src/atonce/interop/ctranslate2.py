@@ -35,10 +35,12 @@ def export(run: str | Path, folder: str | Path, *, quantization: Quantization | 
     opened = RunFolder.open(Path(run))
     refuse_what_cannot_be_said(opened.recipe, str(run))
     target = place(folder)
+    # What a killed export has left goes, even where this one is refused.
     sweep_beside(target)
     if target.exists():
         raise RunError(f"{target} is there already", why="nothing is overwritten", fix="name a new folder")
     translator = Translator.load(run, device="cpu")
+    # Before the trial: NaN differs from everything, and would be called another model.
     _refuse_broken_numbers(translator, str(run))
     trial = Trial(translator, pairs_for(opened.path, translator))
     with replacing(target, alone=True) as partial:
@@ -46,7 +48,9 @@ def export(run: str | Path, folder: str | Path, *, quantization: Quantization | 
         spec = spec_of(translator, opened.recipe)
         spec.optimize()
         spec.save(str(partial))
+        # As float32 first, always: rounding would hide a wrong layer among its own differences.
         exact = trial.of(partial)
+        # Rounding starts from a fresh spec: `optimize` changes the arrays of the one that it was given.
         rounded = None
         if quantization is not None:
             spec = spec_of(translator, opened.recipe)

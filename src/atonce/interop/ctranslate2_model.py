@@ -20,6 +20,7 @@ from atonce.models.config import (
 )
 from atonce.models.transformer import TransformerDecoder, TransformerEncoder
 from atonce.runs.recipe import Recipe
+from atonce.shapes import Float
 
 MODEL_SETTINGS = frozenset({"dim", "tied_embeddings", "encoder", "decoder"})
 SIDE_SETTINGS = frozenset(
@@ -41,6 +42,7 @@ def refuse_what_cannot_be_said(recipe: Recipe, name: str) -> None:
     if recipe.data.reads_images:
         faults.append(f"data.kind is {recipe.data.kind}, which are images")
         fix = "use the run with atonce itself"
+    # Settings are allowed by name, not forbidden: one that is new to our models is refused at first.
     for side in ("encoder", "decoder"):
         config = getattr(model, side)
         if isinstance(config, TransformerConfig):
@@ -83,6 +85,7 @@ def installed() -> Any:
 
 def positions(recipe: Recipe) -> int:
     """Rows of the tables of positions: enough for what atonce itself reads at once and writes."""
+    # As atonce itself ends sources and outputs, and one more each.
     longest_source = recipe.data.max_length + 1
     longest_output = int(recipe.decoding.max_length_ratio * recipe.data.max_length) + 11
     return min(max(FEWEST_POSITIONS, longest_source, longest_output), MOST_POSITIONS)
@@ -126,6 +129,7 @@ def _options(specs: Any, side: TransformerConfig) -> dict[str, Any]:
     if side.key_value_heads not in (None, side.heads):
         options["num_heads_kv"] = side.key_value_heads
     if side.positions == "rotary":
+        # Ours turns a dimension with the one half a head further (`layers/positions.rotated`).
         options |= {"rotary_dim": 0, "rotary_interleave": False}  # 0: all of a head's
     return options
 
@@ -133,6 +137,7 @@ def _options(specs: Any, side: TransformerConfig) -> dict[str, Any]:
 def _side(spec: Any, positions: nn.Module, embedding: nn.Module, final_norm: nn.Module, rows: int) -> None:
     table = spec.embeddings[0] if isinstance(spec.embeddings, list) else spec.embeddings
     table.weight = _numbers(cast(Tensor, embedding.weight))
+    # Ours are multiplied by the root of dim as well (Vaswani 2017, section 3.4).
     spec.scale_embeddings = True
     match positions:
         case LearnedPositions(weight=weight, scale=scale):
@@ -169,6 +174,7 @@ def _feed_forward(spec: Any, feed_forward: FeedForward, residual: Residual) -> N
     _norm(spec.layer_norm, residual.norm)
     _linear(spec.linear_0, feed_forward.hidden)
     if feed_forward.factor is not None:
+        # SwiGLU: one half is activated, and multiplied by the other, which is not.
         _linear(spec.linear_0_noact, feed_forward.factor)
     _linear(spec.linear_1, feed_forward.output)
 
@@ -191,9 +197,10 @@ def _tokens(spec: Any, tokenizer: Tokenizer) -> None:
     spec.register_target_vocabulary(tokens)
     spec.config.bos_token = spec.config.decoder_start_token = tokens[tokenizer.bos]
     spec.config.eos_token, spec.config.unk_token = tokens[tokenizer.eos], tokens[tokenizer.unk]
+    # Every source that we train on ends with `eos`; the program is given tokens without.
     spec.config.add_source_eos = True
 
 
-def _numbers(tensor: Tensor) -> np.ndarray:
+def _numbers(tensor: Float[Tensor, "..."]) -> Float[np.ndarray, "..."]:
     """A copy: rounding a spec to eight bits scales the arrays it was given in place."""
     return tensor.detach().float().cpu().numpy().copy()

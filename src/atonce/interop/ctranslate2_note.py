@@ -164,6 +164,7 @@ def note(
 
 def typical_length(pairs: Pairs) -> float:
     """Tokens of an output, `eos` included: the mean of the validation targets among `pairs`."""
+    # Random targets have any length; only those of people are typical.
     own = pairs.targets[: pairs.own]
     return sum(len(target) + 1 for target in own) / len(own) if own else _TYPICAL_LENGTH
 
@@ -174,6 +175,7 @@ def exponent(alpha: float, length: float) -> float:
     Which output is the best depends on no more than the ratio of what two of them are divided by, and near
     this length those agree: the slopes of the logarithms are alpha / (5 + length) and p / length.
     """
+    # Rounded as it is printed, so that note and program say the same number.
     return round(alpha * length / (5 + length), 3)
 
 
@@ -187,6 +189,7 @@ def program(recipe: Recipe, tokenizer: Tokenizer, length: float) -> str:
         f"EXPONENT = {exponent(decoding.length_penalty, length)!r}  # of the length, in place of Wu's "
         "formula",
     ]
+    # Of an article the beginning is read; a long text to translate is cut into parts, as atonce does itself.
     is_whole = data.task == "summarization"
     pad, bos, eos = tokenizer.tokens([tokenizer.pad, tokenizer.bos, tokenizer.eos])
     return _PROGRAM.format(
@@ -230,6 +233,7 @@ def _of_search(recipe: Recipe, length: float) -> list[str]:
 def _of_lengths(recipe: Recipe) -> list[str]:
     decoding, longest = recipe.decoding, recipe.data.max_length
     sides = (recipe.model.encoder, recipe.model.decoder)
+    # Rotary positions are computed, and have no end.
     table = any(getattr(side, "positions", None) != "rotary" for side in sides)
     if recipe.data.task == "summarization":
         long = f"atonce reads the first {longest} tokens of a text, as the program does."

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atonce.data.examples import Examples
+from atonce.data.pairs import Examples
 from atonce.data.prepare import is_prepared, open_prepared
 from atonce.decoding.batching import padded
 from atonce.decoding.translator import Translator
 from atonce.errors import RunError
 from atonce.interop.ctranslate2_model import FEWEST_POSITIONS, installed
-from atonce.shapes import Float
+from atonce.shapes import Float, Int
 
 OWN, DRAWN = 20, 12
 """Validation pairs, spread over all of them, and pairs of random tokens, drawn from all of the vocabulary."""
@@ -54,6 +54,7 @@ class Agreement:
 def pairs_for(run: Path, translator: Translator) -> Pairs:
     """What to ask: of the run's own validation data, where they are still there, and random tokens."""
     own = _own(run)
+    # As many in all, where the run's data are gone.
     drawn = _drawn(translator, DRAWN if own else OWN + DRAWN)
     sources, targets = zip(*own, *drawn, strict=True)
     return Pairs(list(sources), list(targets), len(own))
@@ -67,10 +68,11 @@ def _own(run: Path) -> list[tuple[list[int], list[int]]]:
     assert isinstance(examples, Examples)
     spread = np.linspace(0, len(examples) - 1, min(OWN, len(examples))).round().astype(int).tolist()
     pairs = [examples[index] for index in spread]
+    # Without `eos`: CTranslate2 adds that itself, to sources and to targets that it scores.
     return [(_cut(source), _cut(target)) for source, target in pairs]
 
 
-def _cut(sequence: np.ndarray) -> list[int]:
+def _cut(sequence: Int[np.ndarray, " tokens"]) -> list[int]:
     without_eos: list[int] = sequence[:-1][: FEWEST_POSITIONS - 1].tolist()
     return without_eos
 
@@ -78,6 +80,7 @@ def _cut(sequence: np.ndarray) -> list[int]:
 def _drawn(translator: Translator, count: int) -> list[tuple[list[int], list[int]]]:
     draw = np.random.default_rng(0)
     size = translator.tokenizer.size
+    # Random tokens reach rows of the tables that no validation pair looks at.
     lengths = draw.integers(0, _LONGEST_DRAWN, (count, 2), endpoint=True).tolist()
     return [
         (draw.integers(_SPECIAL, size, source).tolist(), draw.integers(_SPECIAL, size, target).tolist())
@@ -95,7 +98,7 @@ class Trial:
         self.pairs = pairs
         self._expected = self._forced()
 
-    def _forced(self) -> list[Tensor]:
+    def _forced(self) -> list[Float[Tensor, " target_len"]]:
         """The log-probability of each token of each target, `eos` included."""
         ends = [[*target, self.translator.tokenizer.eos] for target in self.pairs.targets]
         every = _log_probabilities(self.translator, self.pairs.sources, self.pairs.targets)
@@ -141,6 +144,7 @@ class Trial:
     def _uncertainty(self) -> float:
         """How far the run's own log-probabilities are from those in float64. Its weights stay so."""
         self.translator.model.double()
+        # In float64 the model is used up: there is only the error left to say.
         exact = zip(self._forced(), self._expected, strict=True)
         return float(torch.cat([_distance(ours.double(), one) for one, ours in exact]).max())
 
@@ -160,7 +164,7 @@ class Trial:
         )
         return found
 
-    def _written(self, loaded: Any) -> list[Tensor]:
+    def _written(self, loaded: Any) -> list[Float[Tensor, "..."]]:
         """Of outputs that are written token by token, all scores at each step beside ours."""
         tokenizer = self.translator.tokenizer
         sources = [source for source in self.pairs.sources if source]  # without tokens, it writes nothing
@@ -169,6 +173,7 @@ class Trial:
             [*map(tokenizer.tokens, sources)], beam_size=1, min_decoding_length=0, max_input_length=0,
             max_decoding_length=STEPS, return_logits_vocab=True,
         )  # fmt: skip
+        # What it wrote is forced on ours: where two tokens are almost as likely, either may be written.
         written = [[number[token] for token in one.hypotheses[0]] for one in found]
         expected = _log_probabilities(self.translator, sources, written)
         differences = []
@@ -201,8 +206,9 @@ def _log_probabilities(
         yield translator.model.decoder.logits(of_sentence[real]).log_softmax(-1)
 
 
-def _distance(theirs: Tensor, ours: Tensor) -> Tensor:
+def _distance(theirs: Float[Tensor, "..."], ours: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Infinite where they are of other lengths: then something was cut."""
     if theirs.shape != ours.shape:
+        # More than any limit, so that it is refused like any other difference.
         return torch.tensor([torch.inf])
     return (theirs - ours).abs() / (-ours / UNLIKELY).clamp(min=1)

@@ -45,6 +45,8 @@ class _Kept(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(
+        ctx: FunctionCtx, gradient: Float[Tensor, "*shape"]
+    ) -> tuple[Float[Tensor, "*shape"], None, None]:
         (kept,) = ctx.saved_tensors  # type: ignore[attr-defined]
         return gradient * kept.to(gradient.dtype).mul_(ctx.scale), None, None  # type: ignore[attr-defined]

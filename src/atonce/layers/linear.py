@@ -80,6 +80,6 @@ def fused(*layers: nn.Module) -> Function:
     return lambda states: F.linear(states, weight, bias)
 
 
-def _joined(tensors: list[Tensor]) -> Tensor:
+def _joined(tensors: list[Float[Tensor, "outputs ..."]]) -> Float[Tensor, "all_outputs ..."]:
     """One after the other. One alone is not copied: all weights are megabytes, laid out for each search."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors)

@@ -87,14 +87,20 @@ def log_scan(
     return (log_product + (log_terms - log_product).logcumsumexp(dim=1)).exp()
 
 
-def _with_first(factors: Tensor, terms: Tensor, first: Tensor | None) -> Tensor:
+def _with_first(
+    factors: Float[Tensor, "batch time dim"],
+    terms: Float[Tensor, "batch time dim"],
+    first: Float[Tensor, "batch dim"] | None,
+) -> Float[Tensor, "batch time dim"]:
     """Terms whose first one has the state before it taken in, so that the first factor is not needed."""
     if first is None:
         return terms
     return torch.cat([(factors[:, 0] * first + terms[:, 0])[:, None], terms[:, 1:]], dim=1)
 
 
-def _doubled(factors: Tensor, terms: Tensor) -> Tensor:
+def _doubled(
+    factors: Float[Tensor, "batch time dim"], terms: Float[Tensor, "batch time dim"]
+) -> Float[Tensor, "batch time dim"]:
     """Position t takes in position t - 1, then t - 2, t - 4, …, each of which stands for all it has taken in.
 
     Positions before `shift` are complete; no one asks for their factors any more.
@@ -109,7 +115,9 @@ def _doubled(factors: Tensor, terms: Tensor) -> Tensor:
     return states
 
 
-def _paired(factors: Tensor, terms: Tensor) -> Tensor:
+def _paired(
+    factors: Float[Tensor, "batch time dim"], terms: Float[Tensor, "batch time dim"]
+) -> Float[Tensor, "batch time dim"]:
     """Join each position of odd index with the one before it, scan those, and fill in the even ones."""
     batch, length, dim = terms.shape
     if length == 1:
@@ -135,18 +143,24 @@ class _Scan(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(rounds: Rounds, factors: Tensor, terms: Tensor) -> Tensor:
+    def forward(
+        rounds: Rounds, factors: Float[Tensor, "batch time dim"], terms: Float[Tensor, "batch time dim"]
+    ) -> Float[Tensor, "batch time dim"]:
         """The states. One position is its own state, but a Function must not return what it was given."""
         return rounds(factors, terms) if terms.shape[1] > 1 else terms.clone()
 
     @staticmethod
-    def setup_context(context: Any, inputs: tuple[Rounds, Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(
+        context: Any, inputs: tuple[Rounds, Tensor, Tensor], output: Float[Tensor, "batch time dim"]
+    ) -> None:
         """What the gradient needs."""
         context.rounds, factors, _ = inputs
         context.save_for_backward(factors, output)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor]:
+    def backward(
+        context: Any, gradient: Float[Tensor, "batch time dim"]
+    ) -> tuple[None, Float[Tensor, "batch time dim"], Float[Tensor, "batch time dim"]]:
         """A term reaches all later states; a factor does the same by way of the state before it."""
         factors, states = context.saved_tensors
         # On the way back from t + 1 to t the factor is that of t + 1; the one rolled to the front is unused.

@@ -11,7 +11,7 @@ from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
 from atonce.measure.shadows import FIRST_PATH, NOTHING, Shadows, is_constant, is_far, is_unmarked
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool, Int, Shaped
 
 
 class Effect(NamedTuple):
@@ -52,7 +52,7 @@ class Call:
         return base_name(self.operation)
 
     @property
-    def output(self) -> Tensor:
+    def output(self) -> Shaped[Tensor, "*shape"]:
         """The first result."""
         return self.outputs[0]
 
@@ -151,7 +151,7 @@ class Call:
         found = found & (is_constant(shadow) | is_unmarked(shadow))
         return found if far is None else found | far
 
-    def is_fixed(self, tensor: Tensor) -> bool:
+    def is_fixed(self, tensor: Shaped[Tensor, "*shape"]) -> bool:
         """Whether an argument depends on no marked position, so that paths meet it as it is."""
         shadow = self.shadow(tensor)
         return bool((is_constant(shadow) | is_unmarked(shadow)).all())

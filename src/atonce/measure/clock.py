@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.benchmark import Timer
 
+from atonce.shapes import Shaped
+
 Call = Callable[[], object]
 
 ROUNDS = 3
@@ -35,7 +37,7 @@ def kept_bytes(call: Call) -> int:
     """How many bytes autograd keeps from the forward for the backward pass, while `call` runs."""
     storages: dict[int, int] = {}
 
-    def pack(tensor: Tensor) -> Tensor:
+    def pack(tensor: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
         storage = tensor.untyped_storage()  # by its address: several tensors that are kept may share one
         storages[storage.data_ptr()] = storage.nbytes()
         return tensor

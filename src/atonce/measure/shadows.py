@@ -22,7 +22,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import _disable_current_modes
 
 from atonce.errors import AtonceError
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool, Int, Shaped
 
 UNIT, PRAM, FIRST_PATH = 0, 1, 2
 
@@ -156,14 +156,14 @@ class Shadows:
             return None
         return self._viewed(kept.shadow, tensor)[0].clone()
 
-    def put_choice(self, tensor: Tensor) -> None:
+    def put_choice(self, tensor: Int[Tensor, "*shape"]) -> None:
         """Record that `tensor` holds places, of which some are never named: a mask has closed them."""
         storage = tensor.untyped_storage()
         self._choices[storage._cdata] = StorageWeakRef(storage)
         if len(self._choices) > 64:
             self._choices = {key: one for key, one in self._choices.items() if not one.expired()}
 
-    def is_choice(self, tensor: Tensor) -> bool:
+    def is_choice(self, tensor: Shaped[Tensor, "*shape"]) -> bool:
         """Whether `put_choice` was called with it, or with a tensor of the same storage."""
         if not self._choices or tensor.layout is not torch.strided:
             return False
@@ -183,7 +183,7 @@ class Shadows:
                     self._before[storage._cdata] = StorageWeakRef(storage)
         self._known = known
 
-    def share(self, tensor: Tensor) -> None:
+    def share(self, tensor: Shaped[Tensor, "*shape"]) -> None:
         """Record that others may write what they have read to the memory of `tensor`."""
         for part in parts(tensor):
             storage = part.untyped_storage()
@@ -201,7 +201,7 @@ class Shadows:
             self.share(tensor)
         return shadow
 
-    def _grown(self, tensor: Tensor, kept: _Kept) -> _Kept:
+    def _grown(self, tensor: Shaped[Tensor, "*shape"], kept: _Kept) -> _Kept:
         """Of a storage that was made larger: what was there stays, and the rest is empty."""
         size = tensor.untyped_storage().nbytes() // kept.itemsize
         shadow = torch.full((self.channels, size), NOTHING)
@@ -238,7 +238,7 @@ def _subclasses(kind: type) -> set[type]:
     return {one for each in below for one in (each, *_subclasses(each))}
 
 
-def _elements(tensor: Tensor) -> int:
+def _elements(tensor: Shaped[Tensor, "*shape"]) -> int:
     """How many numbers like those of `tensor` its storage holds."""
     return tensor.untyped_storage().nbytes() // tensor.itemsize
 
@@ -280,7 +280,7 @@ def is_low(tensor: Tensor) -> Bool[Tensor, "*shape"]:
     return (tensor.detach() <= -FAR).cpu()
 
 
-def parts(tensor: Tensor) -> list[Tensor]:
+def parts(tensor: Shaped[Tensor, "*shape"]) -> list[Shaped[Tensor, "*part"]]:
     """What holds the numbers of a tensor: itself, or if it is sparse, the plain tensors it is made of.
 
     Raises AtonceError for what keeps its numbers where nobody can look.

@@ -29,6 +29,7 @@ from atonce.errors import AtonceError
 from atonce.measure.call import tensors_in
 from atonce.measure.rules.decompositions import run_by_body
 from atonce.measure.tracer import OpTracer
+from atonce.shapes import Int
 
 _SHOWS = {
     Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.__repr__, Tensor.__format__,
@@ -74,7 +75,7 @@ class Readings(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+def _one_hot(tensor: Int[Tensor, "*shape"], num_classes: int = -1) -> Int[Tensor, "*shape classes"]:
     """F.one_hot as torch's compiler has it: without reading only to check that the numbers are valid."""
     # A read makes all that follows wait: the program would seem more sequential than it is.
     if num_classes < 0:  # how many classes there are is in the numbers: it is read in any case

@@ -20,7 +20,7 @@ from atonce.measure.call import tensors_in
 from atonce.measure.shadows import FIRST_PATH, NOTHING, STEP, UNIT, Shadows
 from atonce.measure.side_channels import tracing
 from atonce.measure.tracer import OpTracer, along
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool, Int, Shaped
 
 Part = nn.Module | MethodType
 """A module, which runs by being called or by its `step`; or one method of one."""
@@ -58,7 +58,7 @@ def ticks(
     seen: dict[str, list[int]] = {}
     runs: Counter[str] = Counter()
 
-    def see(name: str, output: Tensor) -> None:
+    def see(name: str, output: Shaped[Tensor, "*shape"]) -> None:
         runs[name] += 1
         seen.setdefault(name, []).extend(_latest(shadows, _placed(output, position_dim)))
 
@@ -83,7 +83,7 @@ def cones(
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     lengths: Counter[str] = Counter()
 
-    def count(name: str, output: Tensor) -> None:
+    def count(name: str, output: Shaped[Tensor, "*shape"]) -> None:
         lengths[name] += _placed(output, position_dim).shape[0]
 
     # Run twice: how many channels there must be is known when all parts have run once.
@@ -94,7 +94,7 @@ def cones(
     free = dict(starts)
     shadows = Shadows(FIRST_PATH + lengths.total())
 
-    def mark(name: str, output: Tensor) -> None:
+    def mark(name: str, output: Shaped[Tensor, "*shape"]) -> None:
         shadow = shadows.of(output).clone()
         for place in _placed(shadow[FIRST_PATH:].movedim(0, -1), position_dim, output.dim()):
             place[..., free[name]] = 0  # what it was made of stays: it goes into whatever this goes into
@@ -109,14 +109,16 @@ def cones(
     return {name: inside[starts[name] : ends[name]] for name in lengths}
 
 
-def _latest(shadows: Shadows, places: Tensor) -> list[int]:
+def _latest(shadows: Shadows, places: Shaped[Tensor, " positions *_"]) -> list[int]:
     """The tick of each of the first dimension."""
     shadow = shadows.of(places)[UNIT].flatten(1)
     ticked: Int[Tensor, " positions"] = shadow.amax(1).clamp(min=0) // STEP
     return ticked.tolist()
 
 
-def _placed(output: Tensor, dim: int, dims: int | None = None) -> Tensor:
+def _placed(
+    output: Shaped[Tensor, "*shape"], dim: int, dims: int | None = None
+) -> Shaped[Tensor, " positions *_"]:
     """What a part gives, position by position. `dims`: of the output, where more were added behind."""
     return output.movedim(dim, 0) if (output.dim() if dims is None else dims) > dim + 1 else output[None]
 

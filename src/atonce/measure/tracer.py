@@ -41,7 +41,7 @@ from atonce.measure.shadows import (
     latest,
     parts,
 )
-from atonce.shapes import Int
+from atonce.shapes import Int, Shaped
 
 _READS = {
     "_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "unique_dim",
@@ -337,7 +337,7 @@ def _plan(func: OpOverload) -> _Plan:
     )
 
 
-def along(tensor: Tensor, position_dim: int) -> int:
+def along(tensor: Shaped[Tensor, "*shape"], position_dim: int) -> int:
     """The dimension of the positions: the last, if there are fewer."""
     return position_dim % max(1, tensor.dim()) if position_dim < 0 else min(position_dim, tensor.dim() - 1)
 

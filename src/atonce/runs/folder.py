@@ -13,15 +13,12 @@ checkpoints/         what a broken training resumes from
 sums.json            length and SHA-256 of all of these, which are compared when a file is read (`stored`)
 """
 
-import hashlib
-import json
 import math
 import os
-import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -32,12 +29,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from atonce import stored
-from atonce.disk import advising, disk_error, place, remove_partial, replacing, write_json
+from atonce.disk import advising, place, remove_partial, replacing
 from atonce.errors import RunError, damaged, unreadable
+from atonce.runs.json_lines import MOST_LISTED, JsonLines, checkpoints_in
 from atonce.runs.recipe import FORMAT, LONGEST_FILE, Recipe, dumps, values_of
 
-MOST_LISTED = 1 << 25
-"""Bytes of a log that are in memory at once: as objects they take up to thirty times as much."""
 LOGGED = ("step", "seconds", "loss", "target_tokens_per_second", "padding_share")
 """What each line of a log has."""
 
@@ -64,9 +60,11 @@ class RunFolder:
                 why="a new one would overwrite it",
                 fix="go on with it by --resume, or choose another folder with --out",
             )
+        # Without recipe.toml, these are what is left of a run: to go on from them would mix two trainings.
         for name in ("checkpoints", "model.safetensors", "log.jsonl"):
             if os.path.lexists(path / name):
                 raise without_recipe(path, name)
+        # Sums of what somebody deleted here would call the new files damaged.
         stored.forget_missing(path)
         with stored.replacing_with_sum(path / "recipe.toml") as partial:
             partial.write_text(dumps(recipe), encoding="utf-8")
@@ -96,9 +94,11 @@ class RunFolder:
                 why=f"its format is {written}, and this version reads up to {FORMAT}",
                 fix="pip install --upgrade atonce",
             )
+        # Before anything is read: what another user keeps back is not damaged, and must not be called so.
         _check_readable(path)
         stored.check(path, recipe_path.name)
         vocabulary = values.setdefault("vocabulary", {})
+        # It was trained on texts as they are: today's default would respell what it reads.
         before_normalization = isinstance(vocabulary, dict) and "normalization" not in vocabulary
         if before_normalization:
             vocabulary["normalization"] = "none"
@@ -133,6 +133,7 @@ class RunFolder:
         path = self.path / "model.safetensors"
         if path.exists():
             return True
+        # A run that lost its weights must not look like one that was never validated, and be trained anew.
         was_stored = path.is_symlink() or stored.is_wanted(self.path, path.name)
         if was_stored or any("valid_loss" in entry for entry, _ in self._checked_log()):
             raise damaged(path, "it is missing, and its training had stored it")
@@ -206,6 +207,7 @@ class RunFolder:
             entries.append(last)
             listed += length
             if listed > MOST_LISTED:
+                # Every second goes, and of those to come as many: still even, in half of the memory.
                 entries, every, listed = entries[::2], 2 * every, listed // 2
         if last is not None and entries[-1] is not last:
             entries.append(last)
@@ -231,6 +233,7 @@ class RunFolder:
 
     def rewind_log(self, step: int) -> None:
         """Forget what was logged after `step`: it will be trained again. Raises RunError if it is damaged."""
+        # A fault in the last line must be found before the first is written anew.
         for _ in self._checked_log():
             pass  # before anything is changed
         self._log.keep(lambda entry: bool(entry["step"] <= step))
@@ -273,176 +276,6 @@ def resumable(folder: Path) -> Iterator[None]:
         yield
 
 
-class JsonLines:
-    """A file of JSON objects, one a line, to which lines are added. It may be of any length.
-
-    `required`: a key that every line has. `if_deleted`: what happens if a user deletes it. `clocks`: keys of
-    what differs from one training to another that learns the same.
-    """
-
-    def __init__(self, path: Path, *, required: str, if_deleted: str, clocks: Iterable[str] = ()) -> None:
-        self.path = path
-        self._clocks = frozenset(clocks)
-        self._required = required
-        self._if_deleted = if_deleted
-        self._sum: _SumOfLines | None = None  # of the whole file, as far as it is known
-
-    def append(self, **entry: Any) -> None:
-        """Add one line. Raises DiskError."""
-        line = _line(entry)
-        try:
-            with self.path.open("ab") as file:
-                file.write(line)
-        except OSError as error:
-            raise disk_error(self.path, error) from error
-        if self._sum is not None:
-            self._sum.add(json.loads(line), len(line))
-
-    def read(self) -> list[dict[str, Any]]:
-        """All lines; none, if there is no file. A last line cut off by a kill is left out.
-
-        Raises RunError if it is damaged, or has more than `MOST_LISTED` bytes.
-        """
-        entries, listed = [], 0
-        for entry, length in self.each():
-            listed += length
-            if listed > MOST_LISTED:
-                raise self.damaged(f"it has more than {MOST_LISTED:,} bytes")
-            entries.append(entry)
-        return entries
-
-    def each(self) -> Iterator[tuple[dict[str, Any], int]]:
-        """Each line, and how many bytes it has. Raises RunError as `read`, at the end for what is lost."""
-        try:
-            kept = sums_of_checkpoint(self.path.parent).get(self.path.name)  # before: it may grow meanwhile
-            found = _SumOfLines(self._clocks)
-            for line in stored.lines(self.path):
-                if not line.endswith(b"\n"):
-                    break
-                entry = stored.parse_json(line)
-                if not isinstance(entry, dict) or self._required not in entry:
-                    raise ValueError("a line is not what a training writes")
-                if kept is not None and found.lines < kept["lines"]:
-                    found.add(entry, len(line))
-                yield entry, len(line)
-            if kept is not None and found.value != kept:
-                raise ValueError("it does not begin with the lines that it had at the last checkpoint")
-        except FileNotFoundError:
-            if self.path.is_symlink():
-                raise self.damaged("it is a link to nothing") from None
-        except OSError as error:
-            raise unreadable(self.path, error, kind=RunError) from None
-        except ValueError as error:
-            raise self.damaged(str(error)) from None
-
-    def sum(self) -> dict[str, Any] | None:
-        """For a checkpoint: how many lines it has now, and a sum of them but for clocks; None if it has none.
-
-        Nor if it is damaged or was deleted meanwhile: a training does not stop for that. The file is read
-        where it has another length than it was left with.
-        """
-        try:
-            with self.path.open("rb") as file:
-                os.fsync(file.fileno())  # or a power cut might take of it what its sum says is there
-                length = os.fstat(file.fileno()).st_size
-            if self._sum is None or self._sum.bytes != length:
-                self._sum = None
-                found = _SumOfLines(self._clocks)
-                for entry, size in self.each():
-                    found.add(entry, size)
-                self._sum = found
-            return self._sum.value
-        except (OSError, RunError):
-            return None
-
-    def damaged(self, why: str) -> RunError:
-        """What to tell a user whose file holds something else than was written."""
-        return damaged(self.path, why, fix=f"delete it; {self._if_deleted}")
-
-    def keep(self, wanted: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
-        """Leave only the lines wanted, and none that is cut off, so that others can be added."""
-        if not self.path.exists():
-            _forget_in_checkpoints(self.path)
-        kept = _SumOfLines(self._clocks)
-        with replacing(self.path) as partial, partial.open("wb") as file:
-            for entry, _ in self.each():
-                if wanted(entry):
-                    line = _line(entry)
-                    file.write(line)
-                    kept.add(entry, len(line))
-        self._sum = kept
-
-
-class _SumOfLines:
-    """What `stored.digest` gives of a list of entries without their clocks, one entry after the other."""
-
-    def __init__(self, clocks: frozenset[str]) -> None:
-        self.lines, self.bytes = 0, 0
-        self._clocks = clocks
-        self._digest = hashlib.sha256(b"[")
-
-    def add(self, entry: Mapping[str, Any], length: int) -> None:
-        """One more, whose line has so many bytes."""
-        timeless = {key: entry[key] for key in entry.keys() - self._clocks}
-        before = ", " if self.lines else ""
-        self._digest.update((before + json.dumps(timeless, sort_keys=True)).encode())
-        self.lines += 1
-        self.bytes += length
-
-    @property
-    def value(self) -> dict[str, Any]:
-        """As a checkpoint keeps it."""
-        digest = self._digest.copy()
-        digest.update(b"]")
-        return {"lines": self.lines, "sha256": digest.hexdigest()}
-
-
-def sums_of_checkpoint(run: Path) -> dict[str, Any]:
-    """What the newest checkpoint says that the files hold which lines are added to; {} if it says nothing."""
-    try:
-        newest = checkpoints_in(run / "checkpoints")[-1]
-        sums = stored.read_json(newest / "progress.json", finite=False)["sums"]
-        return {name: one for name, one in sums.items() if isinstance(one.get("lines"), int)}
-    except (IndexError, ValueError, OSError, TypeError, KeyError, AttributeError, stored.Unreadable):
-        return {}  # there is none, or it is damaged, which is found where it is read
-
-
-def checkpoints_in(folder: Path) -> list[Path]:
-    """The whole ones, oldest first. Raises `stored.Unreadable` where the folder may not be looked into."""
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise stored.fault(folder, error) from None
-    steps = {name: int(found[1]) for name in names if (found := _CHECKPOINT.fullmatch(name))}
-    return [folder / name for name in sorted(steps, key=lambda name: steps[name])]
-
-
-_CHECKPOINT = re.compile(r"step-([0-9]{8,18})")  # the numbers are of eight digits, or as many as it takes
-
-
-def _forget_in_checkpoints(path: Path) -> None:
-    """A user may delete a file of lines; what comes now begins otherwise than the checkpoints say."""
-    for checkpoint in checkpoints_in(path.parent / "checkpoints"):
-        path_of_progress = checkpoint / "progress.json"
-        values = stored.read_json(path_of_progress, finite=False)
-        if values.get("sums", {}).pop(path.name, None) is not None:
-            write_json(path_of_progress, {**values, "sum": sum_of_progress(values)})
-
-
-def sum_of_progress(values: Mapping[str, Any]) -> str:
-    """Of what a checkpoint's progress.json holds: where the budget is time of all, else of all but clocks."""
-    clocks = (
-        ("seconds", "update_seconds", "validation_updates") if values["planned_steps"] is not None else ()
-    )
-    return stored.digest({key: value for key, value in values.items() if key not in ("sum", *clocks)})
-
-
-def _line(entry: Mapping[str, Any]) -> bytes:
-    return (json.dumps(entry, ensure_ascii=False) + "\n").encode()
-
-
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
     """Put tensors into a .safetensors file, whole or not at all. Raises DiskError. `about`: texts beside."""
     with replacing(path) as partial:
@@ -454,6 +287,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str
         whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(whole, path, None if about is None else dict(about))
     except SafetensorError as error:  # it wraps what the system said, a full disk for one
+        # As an OSError, so that `replacing` tells of the disk as it does for every other file.
         raise OSError(None, str(error)) from error
 
 
@@ -480,6 +314,7 @@ goes on from them."""
 
 def _check_readable(run: Path) -> None:
     """Raise RunError for a file that may not be read: it is not damaged, and training again is no help."""
+    # With setuid, access would otherwise answer for the user who started the program.
     real = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
     for path in (run / name for name in _READ):
         if not os.path.exists(path):  # or a link to nothing, which is told where it is read

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from atonce.config import Config, nearest, printable, shown
 from atonce.data.config import DataConfig, VocabularyConfig
-from atonce.data.encodings import BYTE_ORDER_MARK, marked_encoding, unmarked_encoding
+from atonce.data.lines import BYTE_ORDER_MARK, marked_encoding, unmarked_encoding
 from atonce.errors import RecipeError, reason, unreadable
 from atonce.models.architectures import architecture
 from atonce.models.config import ModelConfig
@@ -164,6 +164,7 @@ def with_budget(recipe: Recipe, *, minutes: float | None = None, steps: int | No
     """The recipe with another budget, if one is given. Raises RecipeError if both are."""
     if minutes is None and steps is None:
         return recipe
+    # Through `parse`, not model_copy, which would check nothing.
     training = {**recipe.training.model_dump(), "minutes": minutes, "steps": steps}
     return Recipe.parse({**recipe.model_dump(), "training": training}, origin="the budget given")
 
@@ -191,6 +192,7 @@ def values_of(text: str) -> dict[str, Any]:
     if len(text) > LONGEST_FILE:
         raise ValueError(f"it has {len(text):,} characters, and a recipe has at most {LONGEST_FILE:,}")
     too_deep = f"it goes deeper than {_DEEPEST} sections, or lists, in one another"
+    # Before parsing: for each part of a dotted key, tomllib goes over all of them again.
     if _DEEP_KEY.search(text):
         raise ValueError(too_deep)
     try:
@@ -201,6 +203,7 @@ def values_of(text: str) -> dict[str, Any]:
         raise
     except ValueError:  # Python reads no number of more than 4,300 digits, and no date such as 2001-02-31
         raise ValueError("it has a number or a date that cannot be") from None
+    # Level by level: what is nested deeply must be told without recursing into it.
     level: list[object] = [values]
     for _ in range(_DEEPEST):
         level = [inner for one in level for inner in _inside(one)]
@@ -293,6 +296,7 @@ def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
             why=f"its key has {len(sections) + 1} parts",
             fix="check the key",
         )
+    # Copies along the path only; recipes that others hold are left as they are.
     changed = dict(values)
     section = changed
     for name in sections:
@@ -306,6 +310,7 @@ def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
         section[name] = dict(inner)
         section = section[name]
     if sections == ["training"] and key in _BUDGETS:
+        # Both together are refused (`_one_budget`), and who gives one means it in place of the other.
         section.pop(_BUDGETS[key], None)
     section[key] = value
     return changed

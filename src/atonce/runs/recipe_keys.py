@@ -49,6 +49,7 @@ def recipe_keys() -> Iterator[RecipeKey]:
         for config in configs:
             for key, field in config.model_fields.items():
                 if not _is_section(field) and not _has_no_choice(key, field):
+                    # Kinds that have a key in the same way share a row; where they differ, each has its own.
                     told = (key, _values(field), _default(field), " ".join((field.description or "").split()))
                     found.setdefault(told, []).extend(_kinds(config))
         for (key, values, default, meaning), kinds in found.items():
@@ -72,6 +73,7 @@ def _any_of(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     return {
+        # oneOf refuses what fits two kinds, as a section without `kind` does.
         "anyOf" if key == "oneOf" else key: _any_of(one)
         for key, one in schema.items()
         if key != "discriminator"
@@ -104,6 +106,7 @@ def _default(field: FieldInfo) -> str | None:
         return None
     if value in (None, (), ""):
         return "none"
+    # TOML writes true, Python True.
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -113,5 +116,6 @@ def _values(field: FieldInfo) -> str:
         return "true, false"
     if bounds := bounds_of(field):
         return str(bounds[0])
+    # Of a Literal, or of one inside of a union with None.
     words = [word for part in (annotation, *get_args(annotation)) for word in get_args(part)]
     return ", ".join(word for word in dict.fromkeys(words) if isinstance(word, str)) or "a text"

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from atonce.result import computed, json_names
 from atonce.serve.errors import SHOWN, HTTPError, unprocessable
+from atonce.shapes import Bool, Float
 
 
 class JsonRoute(APIRoute):
@@ -156,7 +157,7 @@ def _with_nulls(data: Any) -> Any:
     return data
 
 
-def _rounded(weights: np.ndarray) -> list[Any]:
+def _rounded(weights: Float[np.ndarray, "*shape"]) -> list[Any]:
     """As lists, to four digits: more are not visible, and take as many bytes again. None: not finite."""
     # In float64: rounded in float32, 0.1234 would be written as 0.12340000271797.
     found: np.ndarray = np.round(weights.astype(np.float64), 4)
@@ -175,7 +176,7 @@ Matrix = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema(_NUMBERS)]
 Matrices = Annotated[Any, PlainSerializer(_rounded), WithJsonSchema({"type": "array", "items": _NUMBERS})]
 
 
-def _zeros_and_ones(truth: Tensor) -> list[Any]:
+def _zeros_and_ones(truth: Bool[Tensor, "rows columns"]) -> list[Any]:
     return list(truth.int().tolist())
 
 

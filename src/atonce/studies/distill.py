@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from atonce.data.config import FilesConfig, Repeats
-from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples
 from atonce.data.lines import read_lines
+from atonce.data.pairs import Examples
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.translator import Translator
 from atonce.disk import (

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from atonce.data.config import Normalization
-from atonce.data.examples import Examples
 from atonce.data.files import read_aligned
 from atonce.data.images import ImagePair
 from atonce.data.normalization import compared
-from atonce.data.pairs import Pair
+from atonce.data.pairs import Examples, Pair
 from atonce.data.prepare import Prepared, open_prepared
 from atonce.decoding.load import load
 from atonce.disk import owned

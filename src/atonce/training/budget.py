@@ -14,7 +14,7 @@ from statistics import median
 from time import perf_counter
 from typing import Protocol, runtime_checkable
 
-from atonce.runs.folder import JsonLines
+from atonce.runs.json_lines import JsonLines
 from atonce.training.distributed import SINGLE_PROCESS, Ranks
 
 DEFAULT_STEPS = 5_000

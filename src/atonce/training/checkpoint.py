@@ -18,7 +18,9 @@ from atonce.errors import RESTORE, RunError, damaged, reason
 from atonce.models.seq2seq import Seq2Seq
 from atonce.models.weights import set_weights, weights_of
 from atonce.progress import say
-from atonce.runs.folder import checkpoints_in, load_tensors, save_tensors, sum_of_progress
+from atonce.runs.folder import load_tensors, save_tensors
+from atonce.runs.json_lines import checkpoints_in, sum_of_progress
+from atonce.shapes import Shaped
 from atonce.training.loop import Update
 from atonce.training.muon import Muon
 from atonce.training.optimizers import WeightAverage
@@ -311,7 +313,7 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} holds numbers that are not finite")
 
 
-def _check_alike(name: str, tensor: Tensor, like: Tensor) -> None:
+def _check_alike(name: str, tensor: Shaped[Tensor, "*given"], like: Shaped[Tensor, "*shape"]) -> None:
     if tensor.shape != like.shape or tensor.dtype != like.dtype:
         raise ValueError(
             f"{name} is {tuple(tensor.shape)} of {tensor.dtype}, and should be {tuple(like.shape)}"

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from atonce.data.batches import Batch, collate, plan_batches
-from atonce.data.examples import Examples
 from atonce.data.images import ImageExamples
+from atonce.data.pairs import Examples
 from atonce.models.seq2seq import Seq2Seq
 from atonce.shapes import Float, Int
 
@@ -109,6 +109,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, of_smoothed: Tensor, of_nll: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(
+        ctx: FunctionCtx, of_smoothed: Float[Tensor, ""], of_nll: Float[Tensor, ""]
+    ) -> tuple[Float[Tensor, "positions dim"], Float[Tensor, "vocab dim"], None, None]:
         features_gradient, weight_gradient = ctx.saved_tensors  # type: ignore[attr-defined]
         return features_gradient * of_smoothed, weight_gradient * of_smoothed, None, None

@@ -15,10 +15,10 @@ import torch
 
 from atonce.data.batches import plan_batches
 from atonce.data.config import DataConfig, DigitsConfig, DigitStringsConfig, FashionMnistConfig
-from atonce.data.corpora.digit_strings import HEIGHT, PITCH
-from atonce.data.examples import Examples
+from atonce.data.corpora.digits import HEIGHT, PITCH
 from atonce.data.images import ImageExamples, ImageShape
-from atonce.data.labels import Labels
+from atonce.data.io_spec import Labels
+from atonce.data.pairs import Examples
 from atonce.data.prepare import Prepared
 from atonce.decoding.search import NUMBER, search_bytes
 from atonce.errors import AtonceError

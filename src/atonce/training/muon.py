@@ -53,7 +53,7 @@ class Muon(torch.optim.Optimizer):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.sub_(update.reshape(parameter.shape), alpha=rate)
 
-    def _momentum(self, parameter: nn.Parameter, decay: float) -> Tensor:
+    def _momentum(self, parameter: Float[nn.Parameter, "*shape"], decay: float) -> Float[Tensor, "*shape"]:
         """The gradient with the running average of the earlier ones: Nesterov's look ahead."""
         assert parameter.grad is not None
         state = self.state[parameter]

@@ -24,7 +24,8 @@ from atonce.evaluation.tasks import VALIDATED
 from atonce.models.device import choose_device
 from atonce.models.threads import MOST_THREADS, Threads, computing_on, training_threads
 from atonce.models.weights import check_weights, weights_of
-from atonce.runs.folder import RunFolder, checkpoints_in, resumable, save_tensors, without_recipe
+from atonce.runs.folder import RunFolder, resumable, save_tensors, without_recipe
+from atonce.runs.json_lines import checkpoints_in
 from atonce.runs.recipe import Recipe, TrainingConfig
 from atonce.seeds import torch_seed
 from atonce.training.budget import DEFAULT_STEPS, Budget, Clock, StepBudget, TimeBudget

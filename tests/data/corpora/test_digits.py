@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from atonce.data.config import DigitsConfig
+from atonce.data.config import DigitsConfig, DigitStringsConfig
 from atonce.data.corpora import digits
-from atonce.data.corpora.digits import cut_by_hash, open_digits
+from atonce.data.corpora.digits import DIGIT, compose, cut_by_hash, open_digit_strings, open_digits
 from atonce.data.images import Images
-from atonce.errors import DataError
+from atonce.errors import DataError, RecipeError
 
 
 def test_all_digits_are_there_and_none_on_two_sides() -> None:
@@ -102,3 +102,34 @@ def test_they_are_those_of_scikit_learn() -> None:
     ours = digits.read_digits()
     assert np.array_equal(ours.pixels, np.rint(theirs.images * (255 / 16)).astype(np.uint8))
     assert ours.targets == tuple(map(str, theirs.target.tolist()))
+
+
+def test_strings_are_as_long_as_asked_and_a_function_of_the_seed() -> None:
+    config = DigitStringsConfig(images=100, valid_size=20, test_size=30, shortest=2, longest=4)
+    corpus, again = open_digit_strings(config), open_digit_strings(config)
+    assert [len(side.targets) for side in (corpus.train, corpus.valid, corpus.test)] == [100, 20, 30]
+    assert {len(target) for target in corpus.train.targets} == {2, 3, 4}
+    assert np.array_equal(corpus.train.pixels, again.train.pixels)
+    assert corpus.test.targets == again.test.targets
+    other = open_digit_strings(config.model_copy(update={"seed": 2}))
+    assert other.train.targets != corpus.train.targets
+
+
+def test_every_digit_stands_whole_in_the_image_in_the_order_of_the_text() -> None:
+    digits = open_digits(DigitsConfig()).test
+    composed = compose(digits, 50, 3, 8, np.random.default_rng(4))
+    known = {(one.tobytes(), target) for one, target in zip(digits.pixels, digits.targets, strict=True)}
+    for image, target in zip(composed.pixels, composed.targets, strict=True):
+        column = 0
+        for character in target:
+            column = next(
+                start + DIGIT
+                for start in range(column, image.shape[1] - DIGIT + 1)
+                for row in range(image.shape[0] - DIGIT + 1)
+                if (image[row : row + DIGIT, start : start + DIGIT].tobytes(), character) in known
+            )
+
+
+def test_the_shortest_is_no_longer_than_the_longest() -> None:
+    with pytest.raises(RecipeError, match="shortest string has 5 digits and the longest 4"):
+        DigitStringsConfig.parse({"shortest": 5, "longest": 4}, origin="a test")

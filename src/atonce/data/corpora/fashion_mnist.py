@@ -12,8 +12,7 @@ import numpy as np
 import pooch
 
 from atonce.data.config import FashionMnistConfig
-from atonce.data.corpora.digits import cut_by_hash
-from atonce.data.images import ImageCorpus, Images
+from atonce.data.images import ImageCorpus, Images, cut_by_hash
 from atonce.disk import replacing, sweep_beside
 from atonce.errors import DataError, download_failed
 from atonce.progress import progress
@@ -38,6 +37,7 @@ def open_fashion_mnist(config: FashionMnistConfig, *, quiet: bool = False) -> Im
 
     Raises DataError if a download fails or a file is broken.
     """
+    # Test images are those of its authors, so that accuracies can be compared with what others publish.
     test = _read("t10k", quiet=quiet)
     cut = cut_by_hash(
         _read("train", quiet=quiet), valid_size=config.valid_size, test_size=0,
@@ -107,6 +107,7 @@ def _find(name: str, *, quiet: bool) -> Path:
 
 def _download(name: str, folder: Path) -> None:
     try:
+        # No hash here: `_unpacked` compares what is inside.
         pooch.retrieve(f"{URL}/{name}", known_hash=None, path=folder, fname=name)
     except Exception as error:  # pooch passes on whatever its downloader raises
         otherwise = ", or put the file into the folder fashion-mnist of $ATONCE_DATA"

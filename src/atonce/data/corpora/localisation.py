@@ -49,6 +49,7 @@ def open_localisation(config: LocalisationConfig, *, quiet: bool = False) -> Cor
     def train() -> Iterator[Pair]:
         if not cleaned:
             sides = [_strings(wheel, files, language) for language in (config.source, config.target)]
+            # What a language has not translated yet is not in its file.
             pairs = (Pair(text, sides[1][key]) for key, text in sides[0].items() if key in sides[1])
             cleaned.extend(clean(pairs, min_words=config.min_words))
         return iter(cleaned)
@@ -88,6 +89,7 @@ def clean(pairs: Iterator[Pair], *, min_words: int) -> Iterator[Pair]:
         both = f"{pair.source}{pair.target}"
         if not pair.source or not pair.target or pair.source == pair.target:
             continue
+        # A reference stands for a text elsewhere, which is a pair there.
         if "[%key" in both or "\n" in both or "\r" in both or len(pair.source.split()) < min_words:
             continue
         if pair not in seen:

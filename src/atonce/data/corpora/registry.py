@@ -72,7 +72,7 @@ def open_images(config: DataConfig, *, quiet: bool = False) -> ImageCorpus:
 
             return open_fashion_mnist(config, quiet=quiet)
         case DigitStringsConfig():
-            from atonce.data.corpora.digit_strings import open_digit_strings
+            from atonce.data.corpora.digits import open_digit_strings
 
             return open_digit_strings(config, quiet=quiet)
     raise TypeError(f"{config.kind} is no corpus of images")

@@ -136,6 +136,7 @@ def join(links: Path, sources: Path, targets: Path) -> Iterator[Pair]:
             for number, _, text in _rows(path, columns=3)
             if int(number) in wanted
         }
+        # Without any link there are no columns to zip, and no sides: nothing is joined then.
         for path, wanted in zip((sources, targets), map(set, zip(*numbers, strict=True)), strict=False)
     ]
     seen: set[Pair] = set()

@@ -35,15 +35,18 @@ def downloaded(
         with scratch(beside) as folder:
             path = folder / wheel
             command = [*COMMAND, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", *options]
+            # Wheels only: to read what a source distribution is, pip would run code of it.
             finished = subprocess.run(
                 [*command, "--quiet", "-d", str(folder), requirement],
                 env=environment(),
                 capture_output=True,
                 text=True,
+                # or it might wait for a password
                 stdin=subprocess.DEVNULL,
                 check=False,
             )
             if finished.returncode != 0 or not path.is_file():
+                # pip goes from one try to the next, and says at last why it gives up.
                 said = [line for line in finished.stderr.splitlines() if line.strip()]
                 why = said[-1].strip() if said else f"pip ended with {finished.returncode}"
                 raise download_failed(what, why, otherwise=f", {otherwise}")

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from atonce.measure.call import Call, Effect
 from atonce.measure.rules.reductions import all_of, whole
 from atonce.measure.shadows import later
-from atonce.shapes import Bool
+from atonce.shapes import Bool, Int, Shaped
 
 
 def copied(call: Call) -> Effect:
@@ -75,7 +75,9 @@ def packed(call: Call) -> Effect:
     return Effect([waited, of_lengths[:, None].expand(-1, len(call.outputs[1]))], joined=None)
 
 
-def _followed(call: Call, args: Sequence[Any], *, indices: Sequence[Tensor] = ()) -> list[Tensor]:
+def _followed(
+    call: Call, args: Sequence[Any], *, indices: Sequence[Tensor] = ()
+) -> list[Int[Tensor, " channels *shape"]]:
     """The shadow of each result, by what its elements are copies of. `indices`: what is no data."""
     return _carried(call, args, indices, call.nothing((1,)), call.shadow)
 
@@ -98,9 +100,9 @@ def _carried(
     call: Call,
     args: Sequence[Any],
     indices: Sequence[Tensor],
-    none: Tensor,
-    of: Callable[[Tensor], Tensor],
-) -> list[Tensor]:
+    none: Shaped[Tensor, "channels 1"],
+    of: Callable[[Tensor], Shaped[Tensor, " channels *_"]],
+) -> list[Shaped[Tensor, " channels *_"]]:
     """For each result, what `of` says of the number it is a copy of. `none`: of what is not a copy."""
     # The operation runs again on the numbers 1, 2, 3, …: its result says where each came from. So no rule has
     # to know what `roll` or `pixel_shuffle` does.

@@ -14,6 +14,7 @@ from torch._ops import HigherOrderOperator, OpOverload
 
 from atonce.errors import AtonceError
 from atonce.measure.call import base_name
+from atonce.shapes import Bool, Complex, Float, Shaped
 
 
 def decomposed(func: OpOverload) -> Callable[..., Any] | None:
@@ -111,11 +112,20 @@ def _trilinear(
     return (spread[0] * spread[1] * spread[2]).sum(list(summed))
 
 
-def _addbmm(tensor: Tensor, one: Tensor, other: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def _addbmm(
+    tensor: Shaped[Tensor, "rows columns"],
+    one: Shaped[Tensor, "batch rows inner"],
+    other: Shaped[Tensor, "batch inner columns"],
+    *,
+    beta: Any = 1,
+    alpha: Any = 1,
+) -> Shaped[Tensor, "rows columns"]:
     return tensor * beta + torch.bmm(one, other).sum(0) * alpha
 
 
-def _complex(real: Tensor, imaginary: Tensor) -> Tensor:
+def _complex(
+    real: Float[Tensor, "*#shape"], imaginary: Float[Tensor, "*#shape"]
+) -> Complex[Tensor, "*shape"]:
     """complex: both halves, each copied by itself."""
     real, imaginary = torch.broadcast_tensors(real, imaginary)
     return torch.view_as_complex(torch.stack([real, imaginary], -1))
@@ -146,7 +156,9 @@ def run_by_body(operation: HigherOrderOperator, args: Sequence[Any], kwargs: dic
     return body(*args, **kwargs)
 
 
-def _cond(pred: Tensor | bool, if_true: Callable[..., Any], if_false: Callable[..., Any], given: Any) -> Any:
+def _cond(
+    pred: Bool[Tensor, ""] | bool, if_true: Callable[..., Any], if_false: Callable[..., Any], given: Any
+) -> Any:
     """The branch that is taken."""
     return if_true(*given) if pred else if_false(*given)
 

@@ -103,7 +103,7 @@ def _spread(each: Int[Tensor, " channels *batch"], output: Tensor) -> Int[Tensor
     return each.view(*each.shape, *(1,) * (output.dim() - len(batch))).expand(-1, *output.shape)
 
 
-def _waited(call: Call, shadows: list[Tensor]) -> Effect:
+def _waited(call: Call, shadows: list[Int[Tensor, " channels *shape"]]) -> Effect:
     matrix = max((one for _, one in _named(call)), key=lambda one: one.numel())
     size = max(matrix.shape[-2:], default=1)
     size = max(1, size)

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from atonce.measure.call import Call
 from atonce.measure.shadows import FAR, NOTHING, is_constant, is_far, is_unmarked, latest
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool, Int, Shaped
 
 Places = Bool[Tensor, "*#shape"]
 
@@ -92,7 +92,7 @@ class _Trial:
             far = is_far(self.output) & _all(_stays(self.output, one) for one in changed)
         return Outcome(idle, decided, far)
 
-    def _changes_nothing(self, one: Tensor) -> Places:
+    def _changes_nothing(self, one: Shaped[Tensor, "*shape"]) -> Places:
         tries = [_equal(self._run(step, None), self._run(step, step, only=one)) for step in range(len(_FAR))]
         # One that comes as near to another argument as it can: what is compared with it changes there.
         for other in (*self.call.args, *self.call.kwargs.values()):
@@ -137,25 +137,25 @@ class _Trial:
         return found if isinstance(found, Tensor) else next(one for one in found if isinstance(one, Tensor))
 
 
-def _moderate(tensor: Tensor, step: int) -> Tensor:
+def _moderate(tensor: Shaped[Tensor, "*shape"], step: int) -> Shaped[Tensor, "*shape"]:
     if tensor.dtype == torch.bool:
         return tensor.logical_not()
     return _MODERATE[step](tensor).to(tensor.dtype)
 
 
-def _equal(one: Tensor, other: Tensor) -> Places:
+def _equal(one: Shaped[Tensor, "*shape"], other: Shaped[Tensor, "*shape"]) -> Places:
     same = one == other
     return same | (one.isnan() & other.isnan()) if one.is_floating_point() else same
 
 
-def _stays(one: Tensor, other: Tensor) -> Places:
+def _stays(one: Shaped[Tensor, "*shape"], other: Shaped[Tensor, "*shape"]) -> Places:
     """Where a number is as far as before, and on the same side of zero."""
     size, before = other.abs(), one.abs()
     near = (size >= before / 2) & ((size <= 2 * before) | other.isinf())
     return (one == other) | (near & (one.sign() == other.sign()))
 
 
-def _is_endless(tensor: Tensor) -> Places:
+def _is_endless(tensor: Shaped[Tensor, "*shape"]) -> Places:
     """So far that nothing is added to it."""
     if not tensor.is_floating_point():
         return torch.zeros((), dtype=torch.bool)
@@ -191,22 +191,22 @@ def chosen(call: Call, condition: Places, if_true: Any, if_false: Any) -> tuple[
 class Groups(NamedTuple):
     """Numbers by where a mask has put them: far below the others, among them, or far above."""
 
-    each: Tensor
+    each: Int[Tensor, "*shape"]
     """-1, 0 or 1."""
 
     @classmethod
-    def of(cls, call: Call, tensor: Tensor) -> "Groups | None":
+    def of(cls, call: Call, tensor: Shaped[Tensor, "*shape"]) -> "Groups | None":
         """None if no mask has put anything anywhere."""
         masked = call.masked(tensor)
         if masked is None:
             return None
         return cls(torch.where(masked, tensor.detach().sign(), torch.zeros_like(tensor)).to(torch.int8))
 
-    def amax(self, dims: Sequence[int]) -> Tensor:
-        """The group of the greatest."""
+    def amax(self, dims: Sequence[int]) -> Int[Tensor, "*kept"]:
+        """The group of the greatest along `dims`, which are kept with a size of 1."""
         return self.each.amax(list(dims), keepdim=True)
 
-    def amin(self, dims: Sequence[int]) -> Tensor:
+    def amin(self, dims: Sequence[int]) -> Int[Tensor, "*kept"]:
         """The group of the least."""
         return self.each.amin(list(dims), keepdim=True)
 
@@ -231,7 +231,7 @@ _CARRY = {"clone", "_to_copy", "copy", "cat", "stack", "repeat", "flip", "roll",
 _LOOK_UP = {"embedding", "gather", "index_select", "take", "index", "_unsafe_index"}
 
 
-def choices(call: Call) -> Iterator[Tensor]:
+def choices(call: Call) -> Iterator[Int[Tensor, "*shape"]]:
     """Results that are places among numbers of which a mask has closed some: those are never named."""
     # So a token that greedy search chooses among masked scores does not wait for the masked ones.
     whole = [one for one in call.outputs if one.dtype == torch.int64]

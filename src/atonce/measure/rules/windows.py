@@ -10,6 +10,7 @@ from torch import Tensor
 from atonce.measure.call import Call, Effect
 from atonce.measure.rules.products import Window, each_dim
 from atonce.measure.shadows import NOTHING, later, latest
+from atonce.shapes import Int
 
 _AT_ONCE = 2**22
 """Numbers that are tried at once to find which neighbours an operation sums."""
@@ -80,7 +81,7 @@ def _plane_dims(call: Call) -> int:
     return int(re.findall(r"(\d)d", call.name)[0])
 
 
-def _pairs(call: Call, plane: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _pairs(call: Call, plane: tuple[int, ...]) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:
     """Which places of a plane go into which places of its result."""
     kind = _kind(call)
     size = math.prod(plane)

@@ -9,7 +9,7 @@ from atonce.measure.call import Call, Effect
 from atonce.measure.rules import masks
 from atonce.measure.rules.reductions import all_of, whole
 from atonce.measure.shadows import NOTHING, aligned, is_constant, is_unmarked, later, latest
-from atonce.shapes import Bool, Int
+from atonce.shapes import Bool, Int, Shaped
 
 
 def put(call: Call) -> Effect:
@@ -218,7 +218,7 @@ def _laid_out(said: Tensor, call: Call, destination: Int[Tensor, "*places"]) -> 
     return said[:, *(None,) * (1 + len(shape) - said.dim())].expand(-1, *shape)
 
 
-def _places(call: Call) -> list[Tensor]:
+def _places(call: Call) -> list[Shaped[Tensor, "*places"]]:
     if "index_put" in call.name:
         return [one for one in call.args[1] if one is not None]
     return [call.args[1] if call.name == "put" else call.args[2]]

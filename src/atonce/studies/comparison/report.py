@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from atonce.evaluation.resampling import TITLES
+from atonce.evaluation.significance import TITLES
 from atonce.studies.charts import Gained, Whisker, gains, learning_curves, one_of_many, scatter, whiskers
 from atonce.studies.comparison.results import (
     METRICS,

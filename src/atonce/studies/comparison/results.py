@@ -10,7 +10,7 @@ import numpy as np
 
 from atonce.data.normalization import compared
 from atonce.evaluation.intervals import SAMPLES, SEED, SystemScores
-from atonce.evaluation.resampling import Metric, Resampled
+from atonce.evaluation.significance import Metric, Resampled
 from atonce.evaluation.words import word_count
 from atonce.result import Result
 from atonce.studies.environment import machine

@@ -18,6 +18,7 @@ from atonce.models.config import RecurrentDecoderConfig
 from atonce.models.recurrent import RecurrentDecoder
 from atonce.models.seq2seq import Seq2Seq
 from atonce.result import Result
+from atonce.shapes import Float
 from atonce.studies.measurement import targets
 from atonce.studies.measurement.growth import connecting_depth
 from atonce.studies.measurement.phases import generation, teacher_forced, training_step
@@ -74,7 +75,7 @@ def weights_of_one_step_at_once() -> Claim:
     attention = AdditiveAttention(DIM)
     state = torch.zeros(1, 1, DIM)
 
-    def look(keys: Tensor) -> Tensor:
+    def look(keys: Float[Tensor, "batch source_len dim"]) -> Float[Tensor, "batch target_len dim"]:
         return attention(state, attention.keys(keys), keys, torch.ones(keys.shape[:2], dtype=torch.bool))
 
     found = growth(sequence, look, LENGTHS, paths=False)

@@ -20,26 +20,24 @@ WIDTH, VOCAB = 128, 1000
 FORWARD, TRAINING, GENERATION = "forward", "training step", "generation"
 
 Inputs = tuple[Tensor, ...]
+Tokens = Int[Tensor, "batch length"]
+Scores = Float[Tensor, "batch length vocab"]
 
 
-def teacher_forced(model: Seq2Seq) -> Callable[[Tensor, Tensor], Tensor]:
+def teacher_forced(model: Seq2Seq) -> Callable[[Tokens, Tokens], Scores]:
     """Scores of every token of a known target, as in training."""
 
-    def run(
-        source: Int[Tensor, "batch length"], target: Int[Tensor, "batch length"]
-    ) -> Float[Tensor, "batch length vocab"]:
+    def run(source: Tokens, target: Tokens) -> Scores:
         return model.decoder.logits(model(source, torch.ones_like(source, dtype=torch.bool), target))
 
     return run
 
 
-def training_step(model: Seq2Seq) -> Callable[[Tensor, Tensor], Tensor]:
+def training_step(model: Seq2Seq) -> Callable[[Tokens, Tokens], Scores]:
     """The same, with the gradients of all weights."""
     scores = teacher_forced(model)
 
-    def run(
-        source: Int[Tensor, "batch length"], target: Int[Tensor, "batch length"]
-    ) -> Float[Tensor, "batch length vocab"]:
+    def run(source: Tokens, target: Tokens) -> Scores:
         model.zero_grad()  # or the sum with what is left of the step before would be measured too
         found = scores(source, target)
         (-found.log_softmax(-1).gather(2, target[..., None]).mean()).backward()
@@ -48,13 +46,11 @@ def training_step(model: Seq2Seq) -> Callable[[Tensor, Tensor], Tensor]:
     return run
 
 
-def generation(model: Seq2Seq) -> Callable[[Tensor, Any], Tensor]:
+def generation(model: Seq2Seq) -> Callable[[Tokens, Tokens], Tokens]:
     """As many tokens as the target has, each the likeliest after those before."""
 
     @torch.no_grad()
-    def run(
-        source: Int[Tensor, "batch length"], target: Int[Tensor, "batch length"]
-    ) -> Int[Tensor, "batch length"]:
+    def run(source: Tokens, target: Tokens) -> Tokens:
         # Greedily, and never to an end: the same number of steps whatever the weights are.
         memory = model.encode(source, torch.ones_like(source, dtype=torch.bool))
         state = model.decoder.start(memory)
@@ -124,7 +120,7 @@ def _tokens(length: int, batch: int, *, vocab: int, device: torch.device) -> Inp
 def _layer_phases(layer: nn.Module) -> dict[str, Callable[..., object]]:
     learning = deepcopy(layer).train()  # kernels differ: one for each way, and neither changes the other
 
-    def step(states: Tensor) -> None:
+    def step(states: Float[Tensor, "batch length dim"]) -> None:
         learning.zero_grad()
         _backward(learning, states)
 
@@ -142,7 +138,7 @@ def _program_phases(program: Program) -> dict[str, Callable[..., object]]:
     return phases
 
 
-def _backward(function: Callable[[Tensor], Any], states: Tensor) -> None:
+def _backward(function: Callable[[Tensor], Any], states: Float[Tensor, "batch length dim"]) -> None:
     result = function(states.detach().requires_grad_())
     next(leaf for leaf in tree_leaves(result) if _learns(leaf)).sum().backward()
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from atonce.data.config import VocabularyConfig
 from atonce.data.corpora.dates import generate
-from atonce.data.encode_cache import EncodeCache
+from atonce.data.prepare_pairs import EncodeCache
 from atonce.data.tokenizer import Tokenizer
 
 ENGLISH = [f"The {noun} number {n} is old." for n in range(40) for noun in ("house", "device", "key")]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atonce.data.examples import Examples
+from atonce.data.pairs import Examples
 from atonce.errors import RunError
 
 sequences = st.lists(st.integers(0, 65_535), max_size=8)
