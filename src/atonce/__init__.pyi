@@ -29,8 +29,8 @@ from atonce.explain.recording import LayerAttention as LayerAttention
 from atonce.explain.recording import recorded_attention as recorded_attention
 from atonce.explain.text_heatmap import Heatmap as Heatmap
 from atonce.measure.growth import Growth as Growth
+from atonce.measure.growth import Law as Law
 from atonce.measure.growth import growth as _growth
-from atonce.measure.laws import Law as Law
 from atonce.measure.work_span import WorkSpan as WorkSpan
 from atonce.measure.work_span import work_span as _work_span
 from atonce.models.build import build_model as build_model

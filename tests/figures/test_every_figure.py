@@ -28,8 +28,7 @@ from atonce.figures.drawing_process import OF_ONE_USER, SHARED, DrawingDied
 from atonce.figures.figure import Figure, TooMuchToDraw, natural_size
 from atonce.figures.labels import LONGEST, width_px
 from atonce.figures.vega import vega_lite_version
-from atonce.measure.growth import Growth
-from atonce.measure.laws import law_of
+from atonce.measure.growth import Growth, law_of
 from atonce.studies.charts import Gained, Whisker, gains, learning_curves, one_of_many, scatter, whiskers
 from atonce.studies.measurement.clock import Timing, Timings
 from atonce.studies.measurement.growth import GrowthResult, LayerGrowth

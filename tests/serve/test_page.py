@@ -150,15 +150,15 @@ def test_a_word_shows_what_it_looked_at(open_page: Callable, how: str) -> None:
     assert 0 < sum(weights) <= 1.01
 
 
-def test_outputs_are_drawn_at_random(open_page: Callable, screenshots: Path) -> None:
+def test_outputs_are_sampled(open_page: Callable, screenshots: Path) -> None:
     page = open_page(f"text={TEXT}&seed={2**64 - 1}")
     api.expect(page.locator(".alternatives summary")).to_contain_text("best output")
-    api.expect(page.get_by_role("button", name="Draw again")).to_be_hidden()
-    page.get_by_label("Outputs").select_option("1")
-    api.expect(page.locator(".alternatives summary")).to_have_text("5 outputs drawn, the likeliest first")
+    api.expect(page.get_by_role("button", name="Sample again")).to_be_hidden()
+    page.get_by_label("Decoding").select_option("1")
+    api.expect(page.locator(".alternatives summary")).to_have_text("5 samples, most probable first")
     first = page.locator(".alternatives li").all_inner_texts()
-    page.screenshot(path=screenshots / "drawn.png", full_page=True)
-    again = page.get_by_role("button", name="Draw again")
+    page.screenshot(path=screenshots / "sampled.png", full_page=True)
+    again = page.get_by_role("button", name="Sample again")
     with page.expect_response("**/v1/look"):
         again.click()
     api.expect(page).to_have_url(re.compile("seed=0"))
@@ -189,7 +189,7 @@ def test_the_heat_map_has_layers_and_heads(open_page: Callable, screenshots: Pat
     api.expect(figure).to_contain_text("max of 2 heads")
     page.get_by_label("Layer", exact=True).select_option("encoder.layers.0.attention")
     api.expect(figure).to_contain_text("encoder.layers.0.attention")
-    page.get_by_label("Of", exact=True).select_option("tokens")
+    page.get_by_label("Rows and columns", exact=True).select_option("tokens")
     api.expect(figure).to_contain_text("Each row and column is one token")
     page.get_by_label("End of sentence", exact=True).select_option("renormalised")
     api.expect(figure).to_contain_text("is left out")
@@ -242,7 +242,7 @@ def test_the_tick_player_lights_cells_up(open_page: Callable, screenshots: Path)
     grids.first.locator("td[tabindex='0']").first.focus()
     assert page.locator("td.into").count() > 0
 
-    page.get_by_label("While it", exact=True).select_option("generation")
+    page.get_by_label("Phase", exact=True).select_option("generation")
     api.expect(grids.first).to_contain_text("generation")
     page.locator("#play").click()
     api.expect(page.locator("td.lit").first).to_be_visible()
@@ -261,26 +261,26 @@ def test_the_beam_can_be_bent(open_page: Callable, screenshots: Path) -> None:
     )
     page.screenshot(path=screenshots / "beam.png", full_page=True)
     other.click()
-    api.expect(page.locator(".controls")).to_contain_text("Begins with")
+    api.expect(page.locator(".controls")).to_contain_text("Forced prefix")
     api.expect(best.first).to_contain_text(re.compile("^" + re.escape(beginning)))
-    page.get_by_role("button", name="let it begin freely").click()
-    api.expect(page.locator(".controls")).not_to_contain_text("Begins with")
-    page.get_by_label("Kept at each step", exact=True).select_option("5")
+    page.get_by_role("button", name="Remove the prefix").click()
+    api.expect(page.locator(".controls")).not_to_contain_text("Forced prefix")
+    page.get_by_label("Beam size", exact=True).select_option("5")
     api.expect(page.locator(".candidate").nth(9)).to_be_visible()
 
 
 def test_interventions_change_the_output(open_page: Callable, screenshots: Path) -> None:
     page = open_page(f"text={TEXT}&view=what-if")
     results = page.locator(".results")
-    api.expect(results).to_contain_text("nothing yet")
+    api.expect(results).to_contain_text("no changes yet")
     page.locator(".toggles button").nth(1).click()
-    api.expect(results).not_to_contain_text("nothing yet")
+    api.expect(results).not_to_contain_text("no changes yet")
     page.locator(".toggles button").nth(1).click()
-    api.expect(results).to_contain_text("nothing yet")
-    page.get_by_label("Put, in place of", exact=True).select_option("2")
-    page.get_by_label("The word in its place").fill("June")
-    page.get_by_label("The word in its place").press("Enter")
-    api.expect(results).not_to_contain_text("nothing yet")
+    api.expect(results).to_contain_text("no changes yet")
+    page.get_by_label("Replace", exact=True).select_option("2")
+    page.get_by_label("Replacement").fill("June")
+    page.get_by_label("Replacement").press("Enter")
+    api.expect(results).not_to_contain_text("no changes yet")
     page.get_by_label("decoder.layers.0.cross_attention, head 2").click()
     api.expect(page.get_by_label("decoder.layers.0.cross_attention, head 2")).to_have_attribute(
         "aria-pressed", "true"
@@ -289,11 +289,11 @@ def test_interventions_change_the_output(open_page: Callable, screenshots: Path)
     page.locator("#prefix").press("Enter")
     api.expect(page.locator(".changed")).to_contain_text(re.compile("^7"))
     for measure in ("occlusion", "attention", "gradient"):
-        page.get_by_label("By", exact=True).select_option(measure)
+        page.get_by_label("Measure", exact=True).select_option(measure)
         api.expect(page.locator(".figure svg")).to_contain_text(re.compile(measure, re.IGNORECASE))
     page.screenshot(path=screenshots / "what-if.png", full_page=True)
     page.get_by_role("button", name="Undo all changes").click()
-    api.expect(results).to_contain_text("nothing yet")
+    api.expect(results).to_contain_text("no changes yet")
 
 
 def test_a_running_training_moves(open_page: Callable, trained: list[Path], screenshots: Path) -> None:
@@ -374,7 +374,7 @@ def test_what_users_write_is_text(open_page: Callable) -> None:
 
 def test_the_interface_is_described_for_people(open_page: Callable, screenshots: Path) -> None:
     page = open_page()
-    page.get_by_role("link", name="The interface for programs").click()
+    page.get_by_role("link", name="REST interface").click()
     section = page.get_by_role("region", name="post /v1/translate")
     api.expect(section).to_contain_text("Beam size; 1 is greedy")
     page.screenshot(path=screenshots / "docs.png", full_page=True)
@@ -383,12 +383,12 @@ def test_the_interface_is_described_for_people(open_page: Callable, screenshots:
 def test_a_token_is_asked_for(open_page: Callable, trained: list[Path]) -> None:
     with serving(build_app(ModelRegistry.open(trained[:1]), Limits(), token="open-sesame")) as address:
         page = open_page(at=address, refused=True)
-        page.get_by_label("This server wants a token").fill("open-sesame")
-        page.get_by_role("button", name="Use it").click()
+        page.get_by_label("This server requires an access token").fill("open-sesame")
+        page.get_by_role("button", name="Sign in").click()
         output_of(page)
         api.expect(page.locator("#token-form")).to_be_hidden()
 
 
-def test_faults_are_told(open_page: Callable) -> None:
+def test_errors_are_shown(open_page: Callable) -> None:
     page = open_page(f"text={TEXT}&view=attention&layer=nowhere", refused=True)
-    api.expect(page.locator("#fault")).to_contain_text("there is no attention layer")
+    api.expect(page.locator("#error")).to_contain_text("there is no attention layer")

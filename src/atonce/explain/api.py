@@ -58,6 +58,7 @@ def heatmap(
             why="it classifies texts: no decoder attends to the words",
             fix="see how context changes a word instead: atonce context RUN --word WORD",
         )
+    # Refused and not ignored: the figure would not be what was asked for.
     if not words:
         raise RecipeError(
             "an image has no tokens",

@@ -89,6 +89,7 @@ class _TreeBuilder:
     def __init__(self, translator: Translator, alpha: float) -> None:
         self.tokenizer, self.alpha = translator.tokenizer, alpha
         self.nodes: list[BeamNode] = []
+        # By tokens and not by rows: the rows of a beam change places at every step.
         self.ids: dict[tuple[int, ...], int] = {}
         """Of each hypothesis, by its tokens."""
 
@@ -144,4 +145,5 @@ class _TreeBuilder:
 def _rows(beams: Hypotheses) -> set[tuple[int, ...]]:
     """The hypotheses that there are of the first sentence."""
     rows, totals = beams.tokens[0].tolist(), beams.totals[0].tolist()
+    # Minus infinity marks rows that hold none: a beam begins with one.
     return {tuple(row) for row, total in zip(rows, totals, strict=True) if total > -float("inf")}

@@ -263,6 +263,7 @@ def _changes(
 ) -> dict[str, float]:
     """By how much of its length the word's vector changes when `parts` are replaced, by layer."""
     changes: dict[str, list[float]] = {name: [] for name in vectors}
+    # The mean of several, as how much one replacement changes is a matter of chance.
     for _ in range(_DRAWS):
         replaced = [_replaced(use.ids, part, words, draw) for use, part in zip(uses, parts, strict=True)]
         others = word_vectors(model, uses, replaced)

@@ -88,6 +88,7 @@ def _mean_weight(
     chooses: Bool[np.ndarray, " query_len"],
 ) -> float:
     """The mean weight that queries give to such a key, of those that have one; 0 if none has."""
+    # The first query has no key before it: that says nothing against a head that looks at the one before.
     counted = chooses & aim.any(1)
     return float((weights * aim)[counted].sum(1).mean()) if counted.any() else 0.0
 

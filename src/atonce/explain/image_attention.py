@@ -71,6 +71,7 @@ def steps_of(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[str, lis
     for place, span in enumerate(spans):
         if span[0] < span[1]:
             steps.setdefault(span, []).append(place)
+    # A space would be an empty title of its panel.
     written = [(text[begin:end].strip() or _SPACE, places) for (begin, end), places in steps.items()]
     return [*written, (END_OF_SENTENCE, [len(spans)])]
 

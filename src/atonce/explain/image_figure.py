@@ -245,6 +245,7 @@ def ink_url(image: UInt8[np.ndarray, "height width"], colour: str) -> str:
     ink.putalpha(Image.fromarray(image))
     file = io.BytesIO()
     enlarged = min(_ENLARGED, max(1, math.isqrt(_MOST_PIXELS // max(1, image.size))))
+    # NEAREST: pixels of the model's input are to be seen as such, and not blurred.
     large = ink.resize([enlarged * side for side in ink.size], Image.Resampling.NEAREST)
     large.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -114,6 +114,7 @@ def gradient_influence(
             memory = model.encoder(embedded, real.expand(len(words), -1))
             of_tokens = log_probabilities(model, memory, forced.written)
             (slope,) = torch.autograd.grad((of_tokens * words).sum(), embedded)
+            # Norms and not sums: parts of a vector with opposite signs would cancel out.
             found.append((slope * embedded.detach()).norm(dim=-1).cpu().double().numpy())
             pause()
     of_source_tokens = np.concatenate(found)
@@ -174,6 +175,7 @@ def image_occlusion(
     answer (Zeiler and Fergus 2014, section 4.2). Raises DataError if the model has no such label.
     """
     number = classifier.labels.number(label)
+    # Cells without ink stay zero: they are not tried, as nothing changes without them (`_covered`).
     falls = np.zeros([-(-side // part) for side, part in zip(image.shape, cell, strict=True)], np.float32)
     covered = _covered(image, cell)
     # A label is an output of one token.

@@ -127,6 +127,7 @@ def membership(word_of_token: Sequence[int], tokens: int) -> Float[np.ndarray, "
     index = np.asarray(word_of_token, dtype=np.intp)
     if index.shape != (tokens,):
         raise ValueError(f"{tokens} tokens, but {index.size} of them were given a word")
+    # A gap would be a word without tokens: the mean over none is no number.
     present = np.unique(index)
     if not np.array_equal(present, np.arange(len(present))):
         raise ValueError(f"words must be counted from 0 without a gap, not {present.tolist()}")

@@ -9,8 +9,7 @@ measured by calling the folder itself, as `atonce measure` does: atonce.measure(
 That is the work of studies/measurement, far above; `atonce/__init__.py` joins the two.
 """
 
-from atonce.measure.growth import Growth, growth
-from atonce.measure.laws import Law
+from atonce.measure.growth import Growth, Law, growth
 from atonce.measure.work_span import WorkSpan, work_span
 
 __all__ = ["Growth", "Law", "WorkSpan", "growth", "work_span"]

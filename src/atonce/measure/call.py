@@ -186,6 +186,7 @@ def _is_real(value: Any) -> bool:
 
 def tensors_in(value: Any) -> list[Tensor]:
     """All tensors in any nesting of tuples, lists and dicts, in order."""
+    # By pytree, which also knows named tuples and the outputs of Hugging Face's models.
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 

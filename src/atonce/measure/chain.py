@@ -43,6 +43,7 @@ class Chains:
         follows = chains != NOTHING
         followed = chains[follows]
         links = followed % STEP
+        # One new link for all elements that end in the same one: a tensor may have millions of elements.
         before, place = links.unique(return_inverse=True)
         first = len(self._before)
         self._before += before.tolist()
@@ -70,6 +71,7 @@ _NOT_THE_PROGRAM = (
 
 def called_from(operation: str) -> Step:
     """The current step: the innermost code on the stack that is neither torch's nor of this folder."""
+    # By frames, not inspect.stack, which would look up source lines at every operation.
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_PROGRAM):
         frame = frame.f_back

@@ -50,6 +50,7 @@ def influence_on(
         chosen = tensors_in(function(given))[0][:, position].flatten(1)
     squares = torch.zeros_like(inputs[0, :, 0])
     for one in chosen.unbind(1):
+        # The sum over the batch has every sequence's own gradient, as they do not see one another.
         gradient = torch.autograd.grad(one.sum(), given, retain_graph=True, materialize_grads=True)[0]
         squares += gradient.square().sum(2).mean(0)
     return squares.sqrt()

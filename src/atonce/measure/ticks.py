@@ -156,6 +156,7 @@ def _shown(
     try:
         yield
     finally:
+        # The class's own method is there again: an attribute of the instance had hidden it.
         delattr(owner, method)
         if before is not None:  # another part is of the same module
             setattr(owner, method, before)

@@ -111,6 +111,7 @@ class OpTracer(TorchDispatchMode):
         if isinstance(func, HigherOrderOperator):
             with self:  # torch has taken the mode off while it is here
                 return run_by_body(func, args, kwargs)
+        # A thread that outlives the program: what it computes is no part of what was asked.
         if self.over:
             return func(*args, **kwargs)
         with self._lock:  # one operation after the other, of all threads
@@ -284,6 +285,7 @@ class OpTracer(TorchDispatchMode):
         after = torch.where(shadow == NOTHING, NOTHING, shadow + steps.view(floor.shape))
         if self.chains is not None:
             self.chains.extend(after, called_from(call.name))
+        # An empty tensor has no greatest element, and nothing waits for it.
         if after.numel():
             self._latest = later(self._latest, reductions.all_of(after))
         return after

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Line = Sequence[tuple[float, float]]
 """Points (x, y) in the order of x; at least one."""
 
+# As many as `html.COLOURS`, one for each colour; after them all three begin again together.
 DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [12, 4], [4, 4], [1, 0], [7, 3]]
 SHAPES = [
     "circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left",
@@ -309,6 +310,7 @@ def _around(values: Sequence[float]) -> list[float]:
 
 def _padded(lows: Sequence[float], highs: Sequence[float]) -> list[float]:
     """From the least to the greatest, with some room."""
+    # `or`: where all values are the same, there is no range to take a share of.
     room = 0.06 * (max(highs) - min(lows)) or 0.5
     return [min(lows) - room, max(highs) + room]
 
@@ -327,6 +329,7 @@ def _named(rows: Sequence[Labelled], models: Sequence[str]) -> tuple[list[Labell
 def _names_axis() -> "altair.Axis":
     import altair as alt
 
+    # Each row is named by its label and told apart by its colour: lines of an axis would add nothing.
     return alt.Axis(ticks=False, domain=False, grid=False, labelColor="var(--ink)")
 
 
@@ -344,6 +347,7 @@ def _interval_tooltip() -> "list[altair.Tooltip]":
 def _colour(models: Sequence[str], field: str) -> "altair.Color":
     import altair as alt
 
+    # No range of colours: that is the page's, in variables that a dark page and paper change.
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(models)), legend=None)
 
 
@@ -368,4 +372,5 @@ def _inline(values: list[dict[str, Any]]) -> "altair.InlineData":
 def _layered(layers: "list[altair.Chart]", *, height: int) -> dict[str, Any]:
     import altair as alt
 
+    # As wide as the page gives it: what has to be in pixels from the data is placed for `_WIDTH`.
     return spec_of(alt.layer(*layers).properties(width="container", height=height))

@@ -240,6 +240,7 @@ def student_of(teacher: Recipe, folder: Path, *, repeats: Repeats = "both") -> R
             },
             origin=json.dumps(str(folder)),
         ),
+        # Learned anew by the same rules, from a text that has the teacher's outputs in it.
         vocabulary=teacher.vocabulary,
         model=ModelConfig(
             dim=model.dim,
@@ -253,6 +254,7 @@ def student_of(teacher: Recipe, folder: Path, *, repeats: Repeats = "both") -> R
                 if (given := getattr(teacher.training, budget)) is not None
             }
         ),
+        # Greedily: a student of one teacher's outputs hardly gains by a wider beam (Kim and Rush 2016).
         decoding=teacher.decoding.model_copy(update={"beam": 1}),
     )
 

@@ -48,6 +48,7 @@ class Evaluation(Result):
     def to_dict(self) -> dict[str, Any]:
         """One object, ready for JSON: the scores, and what else there is."""
         values = super().to_dict()
+        # What does not apply is left out of JSON: most runs have no baselines, and nothing was respelt.
         unsaid = [key for key in ("against", "baselines", "references_respelt") if not values[key]]
         return values.pop("scores") | {key: one for key, one in values.items() if key not in unsaid}
 
@@ -168,4 +169,5 @@ def pairs_to_score(
             why="outputs are made from the source and compared with the reference",
             fix="give both --source and --reference, or neither for the run's own test split",
         )
+    # Read to its end: files that are not aligned are refused before minutes of search, and not after.
     return list(read_aligned(Path(source), Path(reference)))

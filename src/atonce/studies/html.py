@@ -82,6 +82,7 @@ def render(
         sections=sections,
         charts=[labels.fit(_as_json(chart)) for chart in specs],
         script=Markup(script),
+        # Marked safe: JavaScript in which quotes were escaped would not run.
         vega=Markup("" if script else vega.script("window.vegaEmbed = vegaEmbed;")),
         colours=COLOURS,
         **values,
@@ -113,6 +114,7 @@ def _template(name: str) -> "jinja2.Template":
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        # `type(value) is str`, as what is marked safe (Markup) is a str, too, and must stay marked.
         finalize=lambda value: labels.drawable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,

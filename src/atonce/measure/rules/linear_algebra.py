@@ -108,6 +108,7 @@ def _waited(call: Call, shadows: list[Int[Tensor, " channels *shape"]]) -> Effec
     size = max(matrix.shape[-2:], default=1)
     size = max(1, size)
     depth = size * (1 + math.ceil(math.log2(size)))
+    # The greater of both, as no work can be less than its span (a law): also where there are no numbers.
     return Effect(shadows, size, work=max(matrix.numel() * size, depth), depth=depth)
 
 

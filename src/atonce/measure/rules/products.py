@@ -180,6 +180,7 @@ class Window:
         seen = seen[:, :, *(slice(side) for side in places.shape[3:])]
         by_group = latest(places.unflatten(2, (self.groups, -1)), 3)  # channels, batch, groups, *places
         spread = by_group[..., None].expand(-1, *seen.shape).flatten(1)
+        # One more than there are elements: what goes to number 0, the padding, is thrown away.
         arrived = torch.full((len(places), plane.numel() + 1), NOTHING)
         arrived.scatter_reduce_(1, seen.flatten().expand(len(spread), -1), spread, "amax")
         return arrived[:, 1:].view(len(places), *plane.shape)

@@ -157,6 +157,7 @@ def counting(call: Call) -> Effect:
     And so do results that come one after the other as they are found: where one is depends on those before.
     """
     size = max(1, call.args[0].numel() if isinstance(call.args[0], Tensor) else call.output.numel())
+    # As deep as a sum over all of it: counts of parts are added in pairs.
     return everything(call)._replace(joined=size, work=size, wide=call.name in _AS_MANY_AS_FOUND)
 
 

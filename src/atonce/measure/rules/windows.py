@@ -93,6 +93,7 @@ def _pairs(call: Call, plane: tuple[int, ...]) -> tuple[Int[Tensor, " pairs"], I
         basis = torch.zeros(some, size, dtype=kind)
         basis[torch.arange(some), torch.arange(first, first + some)] = 1
         args = [basis.view(some, *plane), *(_one_plane(call, one, some) for one in call.args[1:])]
+        # Linear, so that what a single one does to each result says whether that waits for it.
         found = operation(*args, **call.kwargs)
         start, end = (found.flatten(1) != 0).nonzero(as_tuple=True)
         starts.append(start + first)

@@ -1,10 +1,10 @@
-// Asking the server. A refusal is an error with what, why and fix.
+// Requests to the server. What it refuses is thrown as an HTTPError with what, why and fix.
 
-export class Refusal extends Error {
-  constructor(status, fault) {
-    super(fault.what);
+export class HTTPError extends Error {
+  constructor(status, body) {
+    super(body.what);
     this.status = status;
-    this.fault = fault;
+    this.body = body;
   }
 }
 
@@ -14,49 +14,50 @@ export function rememberToken(token) {
   sessionStorage.setItem(KEY, token);
 }
 
-async function ask(path, options = {}) {
+async function request(path, options = {}) {
   const token = sessionStorage.getItem(KEY);
   const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, { ...options, headers });
+    response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal(0, { what: "the server does not answer", why: "it may have ended", fix: "start it again" });
+    throw new HTTPError(0, { what: "the server does not answer", why: "it may have stopped", fix: "start it again" });
   }
-  if (answer.ok) return answer;
-  const odd = { what: `the server said ${answer.status}`, why: "no more is known", fix: "try again" };
-  throw new Refusal(answer.status, await answer.json().catch(() => odd));
+  if (response.ok) return response;
+  // A proxy in front of the server may answer with a page of its own, which is no JSON.
+  const unknown = { what: `the server answered ${response.status}`, why: "it gave no reason", fix: "try again" };
+  throw new HTTPError(response.status, await response.json().catch(() => unknown));
 }
 
-export const get = async (path, signal) => (await ask(path, { signal })).json();
+export const get = async (path, signal) => (await request(path, { signal })).json();
 
-const posted = (path, body, signal) =>
-  ask(path, {
+const send = (path, body, signal) =>
+  request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
     signal,
   });
 
-export const post = async (path, body, signal) => (await posted(path, body, signal)).json();
+export const post = async (path, body, signal) => (await send(path, body, signal)).json();
 
-/** The answer as a file, and its name. */
+/** The response as a file, and its name. */
 export async function file(path, body) {
-  const answer = await posted(path, body);
-  const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "");
-  return { content: await answer.blob(), name: name ? name[1] : "atonce" };
+  const response = await send(path, body);
+  const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
+  return { content: await response.blob(), name: name ? name[1] : "atonce" };
 }
 
-/** Runs one question at a time: a new one takes the place of the one before. */
+/** Runs one task at a time: a new one aborts the one before, which then gives undefined. */
 export function latest() {
   let controller = null;
-  return async (question) => {
+  return async (task) => {
     controller?.abort();
     controller = new AbortController();
     const own = controller;
     try {
-      return await question(own.signal);
+      return await task(own.signal);
     } catch (error) {
       if (error.name === "AbortError") return undefined;
       throw error;

@@ -1,7 +1,7 @@
-// The heat map: any layer, any head, words or tokens; and all heads of the layer at a glance.
+// The heat map of any layer and head, by words or tokens; and thumbnails of all heads of the layer.
 
 import { latest, post } from "./api.js";
-import { button, choice, h } from "./dom.js";
+import { button, h, labelledSelect } from "./dom.js";
 import { figurePlace } from "./figure.js";
 import { download } from "./saving.js";
 import { change, state } from "./state.js";
@@ -13,20 +13,20 @@ export function attentionView(place, page) {
   const figure = figurePlace();
   const controls = h("div", { class: "controls" });
   const heads = h("div", { class: "heads", role: "group", "aria-label": "Heads of the layer" });
-  const caveat = h("p", { class: "legend" }, "Rows look at columns. ",
-    h("em", {}, "Attention is a hint at what mattered, no explanation."));
+  const caveat = h("p", { class: "legend" }, "Each row shows what its word or token looked at. ",
+    h("em", {}, "Attention is not an explanation: it only hints at what mattered."));
   place.append(controls, figure.place, caveat, heads);
 
-  const layerWanted = () => ({
+  const layerRequest = () => ({
     text: state.text, model: state.model, layer: state.layer || null,
     words: state.tokens === "words", end: state.end, ...(state.target ? { target: state.target } : {}),
   });
-  const wanted = () => ({ ...layerWanted(), head: state.head });
+  const headRequest = () => ({ ...layerRequest(), head: state.head });
 
   async function draw() {
-    const found = await page.daring(() => ask(async (signal) => ({
-      heads: await post("/v1/heads", layerWanted(), signal),
-      figure: await post("/v1/heatmap", { ...wanted(), format: "spec" }, signal),
+    const found = await page.showingErrors(() => ask(async (signal) => ({
+      heads: await post("/v1/heads", layerRequest(), signal),
+      figure: await post("/v1/heatmap", { ...headRequest(), format: "spec" }, signal),
     })));
     if (!found) return;
     drawControls(found.heads);
@@ -38,31 +38,31 @@ export function attentionView(place, page) {
     const layers = found.layers.map((one) => [one.layer, `${one.layer} (${one.heads} head${one.heads > 1 ? "s" : ""})`]);
     const numbers = found.heads.map((one) => [String(one.head), `head ${one.head}`]);
     controls.replaceChildren(
-      choice("Layer", layers, found.layer, (layer) => change({ layer, head: "mean" }, { lasting: true })),
-      choice("Head", [["mean", "mean"], ["max", "greatest"], ...numbers], state.head, (head) => change({ head })),
-      choice("Of", [["words", "words"], ["tokens", "tokens"]], state.tokens, (tokens) => change({ tokens })),
-      choice("End of sentence", [["shown", "shown"], ["hidden", "hidden"], ["renormalised", "left out"]], state.end,
+      labelledSelect("Layer", layers, found.layer, (layer) => change({ layer, head: "mean" }, { lasting: true })),
+      labelledSelect("Head", [["mean", "mean"], ["max", "maximum"], ...numbers], state.head, (head) => change({ head })),
+      labelledSelect("Rows and columns", [["words", "words"], ["tokens", "tokens"]], state.tokens, (tokens) => change({ tokens })),
+      labelledSelect("End of sentence", [["shown", "shown"], ["hidden", "hidden"], ["renormalised", "left out, renormalised"]], state.end,
         (end) => change({ end })),
-      h("span", { class: "saving" }, "Save: ", FORMATS.flatMap(([format, title]) => [
-        button(title, () => page.daring(() => download("/v1/heatmap", { ...wanted(), format }))), " "])),
+      h("span", { class: "saving" }, "Save as: ", FORMATS.flatMap(([format, title]) => [
+        button(title, () => page.showingErrors(() => download("/v1/heatmap", { ...headRequest(), format }))), " "])),
     );
   }
 
   return { draw, close: figure.close };
 }
 
-/** One head, as a picture to press. */
+/** A button that chooses a head, with its weights drawn small. */
 function thumbnail(one, found) {
   const picture = h("canvas", { width: one.weights[0]?.length ?? 1, height: one.weights.length || 1, "aria-hidden": "true" });
   paint(picture, one.weights);
-  const said = `${one.kind}, ${one.entropy.toFixed(1)} bits`;
+  const summary = `${one.kind}, ${one.entropy.toFixed(1)} bits`;
   return h("button", {
     type: "button",
     class: "head",
     "aria-pressed": String(state.head === String(one.head)),
-    "aria-label": `Head ${one.head} of ${found.layer}: ${said}`,
+    "aria-label": `Head ${one.head} of ${found.layer}: ${summary}`,
     onclick: () => change({ head: String(one.head) }),
-  }, picture, h("span", {}, `head ${one.head}`), h("span", { class: "kind" }, said));
+  }, picture, h("span", {}, `head ${one.head}`), h("span", { class: "kind" }, summary));
 }
 
 function paint(canvas, weights) {

@@ -1,10 +1,10 @@
-// The beam as a tree: what was considered at each step, what was kept. A click goes on from there.
+// Beam search as a tree: the candidates of each step, and which were kept. A click continues from one.
 
 import { latest, post } from "./api.js";
-import { button, choice, h, svg } from "./dom.js";
+import { button, h, labelledSelect, svg } from "./dom.js";
 import { change, state } from "./state.js";
 
-const WIDTHS = ["1", "2", "3", "4", "5", "8"];
+const BEAM_SIZES = ["1", "2", "3", "4", "5", "8"];
 const ROW = 30; // pixels
 const COLUMN = 118;
 
@@ -13,18 +13,18 @@ export function beamView(place, page) {
   const controls = h("div", { class: "controls" });
   const tree = h("div", { class: "tree scroll", tabindex: "0", role: "group", "aria-label": "Beam tree" });
   const best = h("ol", { class: "nbest" });
-  place.append(controls, tree, h("h2", {}, "Finished, best first"), best, h("p", { class: "legend" },
-    "Each column is a step; the line of a candidate is as strong as its probability. Dashed ones were not kept. ",
-    "Press a candidate to force the output up to it and go on from there."));
+  place.append(controls, tree, h("h2", {}, "Finished hypotheses, best first"), best, h("p", { class: "legend" },
+    "Each column is a step; the thicker a line, the more probable the token. Dashed candidates were pruned. ",
+    "Choose a candidate to force the output up to it and to search on from there."));
 
   async function draw() {
     const { width } = state;
-    const found = await page.daring(() => ask((signal) =>
+    const found = await page.showingErrors(() => ask((signal) =>
       post("/v1/beam", { text: state.text, model: state.model, beam: Number(width), prefix: state.prefix || null }, signal)));
     if (!found) return;
     controls.replaceChildren(
-      choice("Kept at each step", WIDTHS.map((one) => [one, one]), width, (chosen) => change({ width: chosen })),
-      ...(state.prefix ? [beginning()] : []),
+      labelledSelect("Beam size", BEAM_SIZES.map((one) => [one, one]), width, (chosen) => change({ width: chosen })),
+      ...(state.prefix ? [forcedPrefix()] : []),
     );
     drawTree(tree, found.nodes);
     best.replaceChildren(...found.nbest.map((one) =>
@@ -34,9 +34,9 @@ export function beamView(place, page) {
   return { draw };
 }
 
-const beginning = () =>
-  h("span", { dir: "auto" }, "Begins with “", h("strong", {}, state.prefix), "” ",
-    button("let it begin freely", () => change({ prefix: "" })));
+const forcedPrefix = () =>
+  h("span", { dir: "auto" }, "Forced prefix: “", h("strong", {}, state.prefix), "” ",
+    button("Remove the prefix", () => change({ prefix: "" })));
 
 function drawTree(place, nodes) {
   const columns = new Map();
@@ -45,12 +45,12 @@ function drawTree(place, nodes) {
     columns.get(node.step).push(node);
   }
   for (const column of columns.values()) column.sort((one, two) => two.total - one.total);
-  const most = Math.max(...[...columns.values()].map((column) => column.length));
+  const tallest = Math.max(...[...columns.values()].map((column) => column.length));
   const steps = [...columns.keys()].sort((one, two) => one - two);
   const at = new Map();
   steps.forEach((step, x) => columns.get(step).forEach((node, y) => at.set(node.id, [x * COLUMN + 8, y * ROW + 8])));
-  const lines = svg("svg", { width: steps.length * COLUMN + 16, height: most * ROW + 16, "aria-hidden": "true" });
-  const pressed = [];
+  const lines = svg("svg", { width: steps.length * COLUMN + 16, height: tallest * ROW + 16, "aria-hidden": "true" });
+  const buttons = [];
   for (const node of nodes) {
     const [x, y] = at.get(node.id);
     const parent = at.get(node.parent);
@@ -61,21 +61,21 @@ function drawTree(place, nodes) {
         "stroke-width": (0.6 + 3 * Math.exp(node.log_probability)).toFixed(2),
       }));
     }
-    const said = `${node.token || "‹start›"}: total ${node.total.toFixed(2)}${node.ended ? `, score ${node.score.toFixed(3)}, finished` : ""}${node.kept || node.ended ? "" : ", not kept"}`;
+    const description = `${node.token || "‹start›"}: log-probability ${node.total.toFixed(2)}${node.ended ? `, score ${node.score.toFixed(3)}, finished` : ""}${node.kept || node.ended ? "" : ", pruned"}`;
     const one = h("button", {
       type: "button",
       class: `candidate ${node.ended ? "ended" : node.kept ? "kept" : "dropped"}`,
-      title: said,
-      "aria-label": `Step ${node.step}, ${said}`,
+      title: description,
+      "aria-label": `Step ${node.step}, ${description}`,
       disabled: node.step === 0 || node.ended,
       onclick: () => change({ prefix: node.text }, { lasting: true }),
     }, h("span", { dir: "auto" }, node.token || "‹start›"), h("span", { class: "score" }, node.total.toFixed(1)));
     one.style.setProperty("inset-inline-start", `${x}px`);
     one.style.setProperty("inset-block-start", `${y}px`);
-    pressed.push(one);
+    buttons.push(one);
   }
-  const paper = h("div", { class: "paper" }, lines, pressed);
+  const paper = h("div", { class: "paper" }, lines, buttons);
   paper.style.setProperty("width", `${steps.length * COLUMN + 16}px`);
-  paper.style.setProperty("height", `${most * ROW + 16}px`);
+  paper.style.setProperty("height", `${tallest * ROW + 16}px`);
   place.replaceChildren(paper);
 }

@@ -1,7 +1,7 @@
 // Two models on the same sentence: what each looks at, and where they differ.
 
 import { latest, post } from "./api.js";
-import { choice, h } from "./dom.js";
+import { h, labelledSelect } from "./dom.js";
 import { figurePlace } from "./figure.js";
 import { change, state } from "./state.js";
 import { linkedWords } from "./words.js";
@@ -11,25 +11,25 @@ export function compareView(place, page) {
   const figure = figurePlace();
   const controls = h("div", { class: "controls" });
   const sides = h("div", { class: "two" });
-  const said = h("p", { class: "legend" });
-  place.append(controls, sides, said, figure.place);
+  const note = h("p", { class: "legend" });
+  place.append(controls, sides, note, figure.place);
 
   async function draw() {
-    const able = [...page.models.keys()];
-    const other = page.models.has(state.other) ? state.other : (able.find((name) => name !== state.model) ?? state.model);
+    const names = [...page.models.keys()];
+    const other = page.models.has(state.other) ? state.other : (names.find((name) => name !== state.model) ?? state.model);
     controls.replaceChildren(
-      choice("Beside", able.map((name) => [name, name]), other, (name) => change({ other: name }, { lasting: true })),
-      choice("Heat maps of", [["words", "words"], ["tokens", "tokens"]], state.tokens, (tokens) => change({ tokens })),
+      labelledSelect("Compare with", names.map((name) => [name, name]), other, (name) => change({ other: name }, { lasting: true })),
+      labelledSelect("Rows and columns", [["words", "words"], ["tokens", "tokens"]], state.tokens, (tokens) => change({ tokens })),
     );
-    if (able.length < 2) {
-      said.textContent = "There is one model. Start the server with two runs to see them side by side: atonce serve RUN RUN.";
+    if (names.length < 2) {
+      note.textContent = "Only one model is served. To compare two, start the server with two runs: atonce serve RUN RUN.";
     }
-    const wish = { text: state.text, ...(state.target ? { target: state.target } : {}) };
-    const found = await page.daring(() => ask(async (signal) => {
-      const [one, two] = await Promise.all([state.model, other].map((model) => post("/v1/look", { ...wish, model }, signal)));
-      const attentive = page.models.get(state.model).attention && page.models.get(other).attention;
-      const maps = attentive && other !== state.model
-        ? await post("/v1/comparison", { ...wish, models: [state.model, other], words: state.tokens === "words" }, signal)
+    const request = { text: state.text, ...(state.target ? { target: state.target } : {}) };
+    const found = await page.showingErrors(() => ask(async (signal) => {
+      const [one, two] = await Promise.all([state.model, other].map((model) => post("/v1/look", { ...request, model }, signal)));
+      const bothAttend = page.models.get(state.model).attention && page.models.get(other).attention;
+      const maps = bothAttend && other !== state.model
+        ? await post("/v1/comparison", { ...request, models: [state.model, other], words: state.tokens === "words" }, signal)
         : null;
       return { one, two, maps };
     }));
@@ -42,10 +42,10 @@ export function compareView(place, page) {
         linkedWords(look.source, look.target, look.map, look.confidence?.words))));
     if (!found.maps) {
       figure.place.hidden = true;
-      if (able.length > 1) said.textContent = "One of the two has no attention, so there is no map to compare.";
+      if (names.length > 1) note.textContent = "One of the two models has no attention, so there are no heat maps to compare.";
       return;
     }
-    said.textContent = `Both maps are of one output, that of ${state.model}, so that they can be compared.`;
+    note.textContent = `Both heat maps are of the same output, that of ${state.model}, so that they can be compared.`;
     figure.place.hidden = false;
     await figure.show(found.maps);
   }

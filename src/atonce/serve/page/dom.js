@@ -8,7 +8,7 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** As `h`, of a drawing. */
+/** As `h`, for SVG. */
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   set(element, attributes);
@@ -25,17 +25,17 @@ function set(element, attributes) {
   }
 }
 
-let choices = 0;
+let selects = 0;
 
-/** A labelled choice; `change` is told of the value chosen. */
-export function choice(label, options, value, change) {
-  const id = `choice-${++choices}`;
+/** A <select> with a label; `change` is called with the value chosen. */
+export function labelledSelect(label, options, value, change) {
+  const id = `select-${++selects}`;
   const select = h(
     "select",
     { id, onchange: (event) => change(event.target.value) },
     options.map(([name, title]) => h("option", { value: name, selected: name === value }, title)),
   );
-  return h("span", { class: "choice" }, h("label", { for: id }, label), " ", select);
+  return h("span", { class: "labelled-select" }, h("label", { for: id }, label), " ", select);
 }
 
 export function button(label, press, attributes = {}) {
@@ -45,7 +45,7 @@ export function button(label, press, attributes = {}) {
 export const percent = (share) => `${(100 * share).toFixed(share > 0.995 || share < 0.0005 ? 1 : 0)} %`;
 
 /** Calls `act` once `delay` milliseconds have passed without a further call. */
-export function settled(delay, act) {
+export function debounced(delay, act) {
   let timer = null;
   return (...args) => {
     clearTimeout(timer);

@@ -1,4 +1,4 @@
-// Figures: the definitions that the command line draws, drawn here by the same script.
+// Figures: the Vega-Lite charts that the command line draws, drawn here by the same script.
 
 import { h } from "./dom.js";
 
@@ -6,7 +6,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const CELLS_AS_ELEMENTS = 2_500; // more are drawn as pixels, which stays smooth
 let script = null;
 
-function drawer() {
+function vega() {
   script ??= import("/page/vega.js").then(() => globalThis.vegaEmbed);
   return script;
 }
@@ -15,7 +15,7 @@ function drawer() {
 export function figurePlace() {
   const drawing = h("div", { class: "drawing scroll", role: "img", tabindex: "0" });
   const tables = h("div", { class: "scroll", tabindex: "0" });
-  const numbers = h("details", { ontoggle: () => tabulate() }, h("summary", {}, "The numbers as a table"), tables);
+  const numbers = h("details", { ontoggle: () => tabulate() }, h("summary", {}, "Numbers as a table"), tables);
   const place = h("div", { class: "figure" }, drawing, numbers);
   let shown = null;
   let drawn = null;
@@ -23,7 +23,7 @@ export function figurePlace() {
   async function draw() {
     if (!shown) return;
     const own = shown;
-    const embed = await drawer();
+    const embed = await vega();
     if (own !== shown) return;
     const cells = Object.values(own.datasets ?? {}).reduce((sum, rows) => sum + rows.length, 0);
     (await drawn)?.finalize();
@@ -40,7 +40,7 @@ export function figurePlace() {
     tabulate();
   }
 
-  /** Only once they are wanted: a long text has thousands. */
+  /** Only once the tables are opened: a long text has thousands of cells. */
   function tabulate() {
     tables.replaceChildren(...(numbers.open && shown?.maps ? shown.maps.map(table) : []));
   }

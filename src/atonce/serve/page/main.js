@@ -1,7 +1,7 @@
 // The page: a text, a model, and views of what the model does with the text.
 
-import { Refusal, get, latest, post, rememberToken } from "./api.js";
-import { button, h, settled } from "./dom.js";
+import { HTTPError, get, latest, post, rememberToken } from "./api.js";
+import { button, h, debounced } from "./dom.js";
 import { change, onChange, state } from "./state.js";
 import { attentionView } from "./attention.js";
 import { beamView } from "./beam.js";
@@ -15,49 +15,49 @@ const VIEWS = {
   translation: ["Translation", translationView],
   attention: ["Attention", attentionView],
   compare: ["Side by side", compareView],
-  ticks: ["At once", ticksView],
+  ticks: ["Parallelism", ticksView],
   beam: ["Beam", beamView],
   "what-if": ["What if", whatIfView],
   runs: ["Runs", runsView],
 };
-/** Views that can do without a text. */
+/** Views that need no text. */
 const WITHOUT_TEXT = new Set(["ticks", "runs"]);
-const TYPING = 60; // milliseconds without a key after which a text counts as typed
+const TYPING = 60; // milliseconds without a key before a text is sent
 
 const byId = (id) => document.getElementById(id);
 const models = new Map();
 const look = latest();
 let current = null; // the view that is open: { draw, close }
 
-function fail(error) {
-  const fault = byId("fault");
-  if (!(error instanceof Refusal)) console.error(error);
-  const { what, why, fix } = error.fault ?? { what: "the page failed", why: String(error), fix: "load it again" };
-  fault.replaceChildren(h("strong", {}, what), ` – ${why}. `, h("em", {}, fix));
-  fault.hidden = false;
+function showError(error) {
+  const place = byId("error");
+  if (!(error instanceof HTTPError)) console.error(error);
+  const { what, why, fix } = error.body ?? { what: "error in this page", why: String(error), fix: "reload it" };
+  place.replaceChildren(h("strong", {}, what), ` – ${why}. `, h("em", {}, fix));
+  place.hidden = false;
   byId("token-form").hidden = error.status !== 401;
 }
 
-/** Runs something that may fail; what it says is shown. */
-async function daring(act) {
+/** Runs something that may fail; its error is shown, and hidden again by the next success. */
+async function showingErrors(act) {
   try {
     const found = await act();
-    if (found !== undefined) byId("fault").hidden = true;
+    if (found !== undefined) byId("error").hidden = true;
     return found;
   } catch (error) {
-    fail(error);
+    showError(error);
     return undefined;
   }
 }
 
 const page = {
   models,
-  daring,
-  /** What the chosen model makes of the text: asked once for all views that want it. */
+  showingErrors,
+  /** What the chosen model makes of the text. A new text aborts the request for the one before. */
   async look(options = {}) {
     const body = { text: state.text, model: state.model, ...options };
     if (state.target) body.target = state.target;
-    return daring(() => look((signal) => post("/v1/look", body, signal)));
+    return showingErrors(() => look((signal) => post("/v1/look", body, signal)));
   },
 };
 
@@ -78,7 +78,7 @@ function draw(changed = null) {
     return;
   }
   byId("view").classList.remove("empty");
-  daring(async () => (await current.draw(changed)) ?? null);
+  showingErrors(async () => (await current.draw(changed)) ?? null);
 }
 
 function drawTabs() {
@@ -105,16 +105,16 @@ function drawModel() {
   byId("about").textContent = `${model.about || model.task}${languages} · ${model.architecture} · ${weights}`;
   byId("text").lang = model.source ?? "";
   byId("examples").replaceChildren(
-    ...model.examples.map((text) => button(text, () => choose(text), { dir: "auto", lang: model.source ?? "" })),
+    ...model.examples.map((text) => button(text, () => setText(text), { dir: "auto", lang: model.source ?? "" })),
   );
 }
 
-function choose(text) {
+function setText(text) {
   byId("text").value = text;
   change({ text, target: "", prefix: "", hide: "", swap: "" });
 }
 
-async function begin() {
+async function start() {
   const found = await get("/v1/models");
   for (const model of found.models) if (model.task !== "classification" && model.task !== "reading") models.set(model.name, model);
   byId("token-form").hidden = true;
@@ -135,19 +135,19 @@ async function begin() {
   return null;
 }
 
-byId("text").addEventListener("input", settled(TYPING, () => choose(byId("text").value)));
+byId("text").addEventListener("input", debounced(TYPING, () => setText(byId("text").value)));
 byId("model").addEventListener("change", (event) =>
   change({ model: event.target.value, layer: "", head: "mean", target: "", prefix: "", drop: "", hide: "", swap: "" }));
 byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   rememberToken(byId("token").value);
-  daring(begin);
+  showingErrors(start);
 });
 onChange((changed) => {
   if (changed.has("text") && byId("text").value !== state.text) byId("text").value = state.text;
   if (changed.has("model") && models.has(state.model)) drawModel();
-  if (!current) return; // the first view is still to be opened
+  if (!current) return; // `start` has not opened the first view yet
   if (changed.has("view")) open();
   else draw(changed);
 });
-daring(begin);
+showingErrors(start);

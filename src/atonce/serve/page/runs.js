@@ -1,10 +1,10 @@
-// Runs: recipe, scores with their signatures, and how each learned; one that is being trained moves.
+// Runs: recipe, scores with their signatures, and learning curves, which follow a training that is running.
 
 import { get } from "./api.js";
 import { h } from "./dom.js";
 import { figurePlace } from "./figure.js";
 
-const SECONDS = 2; // between looks at trainings
+const SECONDS = 2; // between requests for the state of trainings
 
 export function runsView(place, page) {
   const figures = new Map();
@@ -12,7 +12,7 @@ export function runsView(place, page) {
   let open = true;
 
   async function draw() {
-    const found = await page.daring(() => get("/v1/runs"));
+    const found = await page.showingErrors(() => get("/v1/runs"));
     if (!found || !open) return;
     for (const run of found.runs) {
       if (!figures.has(run.name)) {
@@ -48,7 +48,7 @@ function facts(run) {
   const rows = Object.entries(run.scores).map(([name, score]) =>
     h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, score.value), h("td", { class: "signature" }, score.signature)));
   return h("div", {},
-    h("p", {}, run.about, run.step ? ` · step ${run.step.toLocaleString("en")}` : "",
+    h("p", {}, [run.about, run.step ? `step ${run.step.toLocaleString("en")}` : ""].filter(Boolean).join(" · "),
       run.training ? h("strong", { class: "live" }, " · training now") : ""),
     run.damage ? h("p", { class: "warning", role: "alert" }, `Damaged: ${run.damage}.`) : "",
     rows.length

@@ -1,35 +1,35 @@
-// What is looked at, kept in the address bar: a link shows the same to whoever opens it.
+// The state of the page, kept in the address bar, so that a link shows the same to whoever opens it.
 
-const BEGINNING = {
+const DEFAULTS = {
   view: "translation", model: "", text: "", other: "", target: "", layer: "", head: "mean",
   tokens: "words", end: "shown", width: "3", phase: "training", drop: "", hide: "", prefix: "", swap: "",
   sample: "", seed: "1",
 };
 
-export const state = { ...BEGINNING };
+export const state = { ...DEFAULTS };
 const listeners = new Set();
 
 function fromAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
-  for (const name of Object.keys(BEGINNING)) state[name] = given.get(name) ?? BEGINNING[name];
+  for (const name of Object.keys(DEFAULTS)) state[name] = given.get(name) ?? DEFAULTS[name];
 }
 
 function address() {
-  const said = Object.entries(state).filter(([name, value]) => value !== BEGINNING[name]);
-  return `#${new URLSearchParams(said)}`;
+  const changed = Object.entries(state).filter(([name, value]) => value !== DEFAULTS[name]);
+  return `#${new URLSearchParams(changed)}`;
 }
 
-/** Changes what is looked at. `lasting`: the browser can go back to what was before. */
+/** Changes the state. `lasting`: the browser's Back button returns to what was before. */
 export function change(changes, { lasting = false } = {}) {
   const before = { ...state };
   Object.assign(state, changes);
-  const changed = new Set(Object.keys(BEGINNING).filter((name) => state[name] !== before[name]));
+  const changed = new Set(Object.keys(DEFAULTS).filter((name) => state[name] !== before[name]));
   if (!changed.size) return;
   history[lasting ? "pushState" : "replaceState"](null, "", address());
   for (const listener of listeners) listener(changed);
 }
 
-/** `listener` is told the names of what has changed. */
+/** `listener` is called with the set of names that have changed. */
 export function onChange(listener) {
   listeners.add(listener);
 }
@@ -37,5 +37,5 @@ export function onChange(listener) {
 fromAddress();
 addEventListener("popstate", () => {
   fromAddress();
-  for (const listener of listeners) listener(new Set(Object.keys(BEGINNING)));
+  for (const listener of listeners) listener(new Set(Object.keys(DEFAULTS)));
 });

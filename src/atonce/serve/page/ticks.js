@@ -1,10 +1,10 @@
-// The tick player: all cells of a tick are computed at once. Recurrent nets fill column by column.
+// The tick player: cells of one tick are computed in parallel. Recurrent nets fill column by column.
 
 import { get, latest } from "./api.js";
-import { button, choice, h } from "./dom.js";
+import { button, h, labelledSelect } from "./dom.js";
 import { change, state } from "./state.js";
 
-const SECONDS = 8; // that a whole run takes to play
+const SECONDS = 8; // to play all ticks
 
 export function ticksView(place, page) {
   const ask = latest();
@@ -12,8 +12,8 @@ export function ticksView(place, page) {
   const player = h("div", { class: "controls player" });
   const grids = h("div", { class: "two" });
   place.append(controls, player, grids, h("p", { class: "legend" },
-    "A tick is one step of the longest chain of operations, with as many processors as wanted. ",
-    "Cells of the same tick light up together. Point at an output to see what goes into it."));
+    "A tick is one step of the critical path, given unlimited processors. ",
+    "Cells of the same tick are computed in parallel. Point at an output to see which cells it depends on."));
   let timer = null;
   let views = [];
   let now = 0;
@@ -51,7 +51,7 @@ export function ticksView(place, page) {
   }
 
   async function draw() {
-    const found = await page.daring(() => ask(async (signal) => {
+    const found = await page.showingErrors(() => ask(async (signal) => {
       const { architectures } = await get("/v1/architectures", signal);
       const names = [...page.models.keys(), ...architectures];
       const one = state.model || names[0];
@@ -62,9 +62,9 @@ export function ticksView(place, page) {
     }));
     if (!found) return;
     controls.replaceChildren(
-      choice("While it", [["training", "learns: the output is known"], ["generation", "writes: word by word"]], state.phase,
+      labelledSelect("Phase", [["training", "training: the output is known"], ["generation", "generation: token by token"]], state.phase,
         (phase) => change({ phase }, { lasting: true })),
-      choice("Beside", found.names.map((name) => [name, name]), found.other, (other) => change({ other }, { lasting: true })),
+      labelledSelect("Compare with", found.names.map((name) => [name, name]), found.other, (other) => change({ other }, { lasting: true })),
     );
     stop();
     views = found.grids.map(grid);
@@ -73,11 +73,11 @@ export function ticksView(place, page) {
     show(0);
   }
 
-  return { draw: (changed) => (needed(changed) ? draw() : null), close: stop };
+  return { draw: (changed) => (concerned(changed) ? draw() : null), close: stop };
 }
 
-/** Whether what has changed is seen here: a text is not. */
-const needed = (changed) => !changed || ["model", "other", "phase", "view"].some((name) => changed.has(name));
+/** Whether a change concerns this view: a new text does not, as ticks depend on lengths that are fixed. */
+const concerned = (changed) => !changed || ["model", "other", "phase", "view"].some((name) => changed.has(name));
 
 function grid(found) {
   const cells = found.rows.map((row) => row.ticks.map((tick) => h("td", { tabindex: "-1" }, String(tick))));
@@ -89,7 +89,7 @@ function grid(found) {
   }
   cells[outputs].forEach((cell, place) => {
     cell.tabIndex = 0;
-    cell.setAttribute("aria-label", `output ${place + 1}, there at tick ${found.rows[outputs].ticks[place]}`);
+    cell.setAttribute("aria-label", `output ${place + 1}, computed at tick ${found.rows[outputs].ticks[place]}`);
     for (const [begin, end] of [["pointerenter", "pointerleave"], ["focus", "blur"]]) {
       cell.addEventListener(begin, () => cone(place));
       cell.addEventListener(end, () => cone(null));
@@ -99,18 +99,18 @@ function grid(found) {
   const element = h("section", { class: "ticks", "aria-label": found.title },
     h("h2", {}, found.title),
     counter,
-    h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("caption", {}, "Layers upwards, positions to the right; each cell says its tick"), h("tbody", {}, lines))));
+    h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("caption", {}, "Layers from bottom to top, positions from left to right; the number is the tick"), h("tbody", {}, lines))));
 
   function show(tick) {
-    let there = 0;
+    let computed = 0;
     found.rows.forEach((row, at) => row.ticks.forEach((when, place) => {
       const cell = cells[at][place];
       cell.classList.toggle("lit", when <= tick);
       cell.classList.toggle("now", when === tick && tick > 0);
-      there += when <= tick;
+      computed += when <= tick;
     }));
     const all = cells.flat().length;
-    counter.textContent = `${there} of ${all} cells · work ${found.work.toLocaleString("en")} · span ${found.last} · `
+    counter.textContent = `${computed} of ${all} cells · work ${found.work.toLocaleString("en")} · span ${found.last} · `
       + `parallelism ${Math.round(found.parallelism).toLocaleString("en")}`;
   }
 

@@ -1,22 +1,22 @@
-// What the text becomes, as it is typed; which words belong together; how sure the model was of each.
+// The output as the text is typed, its words linked to the source by attention, and how probable each was.
 
-import { button, choice, h } from "./dom.js";
+import { button, h, labelledSelect } from "./dom.js";
 import { download, saveText } from "./saving.js";
 import { change, state } from "./state.js";
 import { linkedWords } from "./words.js";
 
-const DRAWS = 5;
+const SAMPLES = 5;
 const LAST_SEED = 2n ** 64n - 1n;
-const WAYS = [
-  ["", "the best, by search"],
-  ["0.5", "drawn at random, temperature 0.5"],
-  ["1", "drawn at random, temperature 1"],
+const METHODS = [
+  ["", "beam search"],
+  ["0.5", "sampling, temperature 0.5"],
+  ["1", "sampling, temperature 1"],
 ];
 
-/** How outputs are had. A seed goes as text: a number beyond 2^53 would be rounded. */
-function asked() {
+/** The sampling options of the request. The seed is sent as text: JavaScript rounds numbers beyond 2^53. */
+function samplingOptions() {
   if (!state.sample) return {};
-  return { temperature: Number(state.sample), nbest: DRAWS, seed: state.seed };
+  return { temperature: Number(state.sample), nbest: SAMPLES, seed: state.seed };
 }
 
 function nextSeed() {
@@ -24,14 +24,14 @@ function nextSeed() {
   return String(seed < LAST_SEED ? seed + 1n : 0n);
 }
 
-/** The choice between them, which stays where it is while outputs come and go. */
-function ways() {
-  const way = choice("Outputs", WAYS, state.sample, (sample) => change({ sample, target: "" }, { lasting: true }));
-  const again = button("Draw again", () => change({ seed: nextSeed(), target: "" }));
+/** The choice of method. Made once and not with each output, or it would lose the focus. */
+function methodControls() {
+  const method = labelledSelect("Decoding", METHODS, state.sample, (sample) => change({ sample, target: "" }, { lasting: true }));
+  const again = button("Sample again", () => change({ seed: nextSeed(), target: "" }));
   return {
-    place: h("p", { class: "ways" }, way, " ", again),
+    place: h("p", { class: "methods" }, method, " ", again),
     show() {
-      way.querySelector("select").value = state.sample;
+      method.querySelector("select").value = state.sample;
       again.hidden = !state.sample;
     },
   };
@@ -40,12 +40,12 @@ function ways() {
 export function translationView(place, page) {
   const output = h("p", { class: "output", id: "output", dir: "auto", "aria-live": "polite" });
   const below = h("div");
-  const above = ways();
-  place.append(above.place, output, below);
+  const methods = methodControls();
+  place.append(methods.place, output, below);
 
   async function draw() {
-    above.show();
-    const found = await page.look(asked());
+    methods.show();
+    const found = await page.look(samplingOptions());
     if (!found) return;
     output.textContent = found.target.text;
     output.lang = page.models.get(state.model)?.target ?? "";
@@ -61,13 +61,13 @@ export function translationView(place, page) {
 }
 
 function legend(found, page) {
-  const said = [];
-  const attentive = page.models.get(found.model).attention;
-  if (found.map) said.push("Point at a word, or reach it with Tab and the arrow keys, to see what it looked at.");
-  else if (attentive) said.push("Nothing is shown of a text that is read in several segments.");
-  else said.push("This model has no attention: the whole sentence went through one vector.");
-  if (found.confidence) said.push("The warmer a word's line, the less probable it was.");
-  return h("p", { class: "legend" }, said.join(" "), " ", h("em", {}, "Attention is a hint at what mattered, no explanation."));
+  const sentences = [];
+  const attends = page.models.get(found.model).attention;
+  if (found.map) sentences.push("Point at a word, or reach it with Tab and the arrow keys, to see what it looked at.");
+  else if (attends) sentences.push("Attention is not shown for a text that is translated in several segments.");
+  else sentences.push("This model has no attention: the whole sentence went through one vector.");
+  if (found.confidence) sentences.push("The stronger the line under a word, the less probable the word was.");
+  return h("p", { class: "legend" }, sentences.join(" "), " ", h("em", {}, "Attention is not an explanation: it only hints at what mattered."));
 }
 
 function alternatives(found) {
@@ -78,17 +78,17 @@ function alternatives(found) {
         h("button", { type: "button", dir: "auto", onclick: () => change({ target: one.text }, { lasting: true }) }, one.text),
         h("span", { class: "score" }, one.score.toFixed(3))))),
     state.target
-      ? h("button", { type: "button", onclick: () => change({ target: "" }) }, "Let the model choose again")
+      ? h("button", { type: "button", onclick: () => change({ target: "" }) }, "Back to the model's own output")
       : null);
 }
 
 function title(count) {
-  if (state.sample) return `${count} outputs drawn, the likeliest first`;
+  if (state.sample) return `${count} samples, most probable first`;
   return count > 1 ? `${count} best outputs` : "The best output";
 }
 
 function saving(found) {
-  return h("p", { class: "saving" }, "Save: ",
+  return h("p", { class: "saving" }, "Save as: ",
     found.alignment !== undefined && h("button", {
       type: "button", onclick: () => saveText(`${found.alignment}\n`, "alignment.pharaoh", "text/plain"),
     }, "Pharaoh"),

@@ -1,8 +1,8 @@
-// Two sides of words that belong together: to point at one shows what it looked at, or was looked at by.
+// Source and output words, linked by attention: pointing at one shows what it looked at, or was looked at by.
 
 import { h, percent, svg } from "./dom.js";
 
-const LINKS_UP_TO = 60; // words on both sides for which all links are drawn, and not only those of one word
+const LINKS_UP_TO = 60; // words on both sides; beyond it only the links of the word pointed at are drawn
 const FAINT = 0.15; // links below this weight are not drawn
 
 /**
@@ -40,8 +40,8 @@ export function linkedWords(source, target, map, confidence) {
       .slice(0, 4)
       .map(([share, at]) => `${sides[other][at].dataset.word} ${percent(share)}`);
     const verb = side === "target" ? "looked at" : "was looked at by";
-    const sure = side === "target" && confidence ? ` Its probability was ${percent(confidence[place])}.` : "";
-    spoken.textContent = `“${sides[side][place].dataset.word}” ${verb} ${strongest.join(", ") || "no word in particular"}.${sure}`;
+    const probability = side === "target" && confidence ? ` Its probability was ${percent(confidence[place])}.` : "";
+    spoken.textContent = `“${sides[side][place].dataset.word}” ${verb} ${strongest.join(", ") || "no word in particular"}.${probability}`;
   }
 
   function hide() {
@@ -85,7 +85,7 @@ export function linkedWords(source, target, map, confidence) {
         word.addEventListener("focus", () => show(name, place));
         word.addEventListener("blur", hide);
         word.addEventListener("click", () => word.focus());
-        word.addEventListener("keydown", (event) => step(event, words, place));
+        word.addEventListener("keydown", (event) => moveFocus(event, words, place));
       });
     }
     const resized = new ResizeObserver(() => draw());
@@ -111,7 +111,7 @@ function side(name, words) {
     words.flatMap((word) => [word, " "]));
 }
 
-function step(event, words, place) {
+function moveFocus(event, words, place) {
   const by = { ArrowRight: 1, ArrowLeft: -1, Home: -place, End: words.length - 1 - place }[event.key];
   if (by === undefined) return;
   const backwards = getComputedStyle(words[0].parentElement).direction === "rtl" && event.key.startsWith("Arrow");

@@ -40,6 +40,8 @@ PLAN, DATA, SHARED = "plan.json", "data", "shared.toml"
 runs have in common, to do it all again with."""
 
 
+# Without the baseline: results are told against it, but no training depends on it, so --resume may change
+# it.
 class Plan(Config):
     """What a comparison was begun with, and must go on with."""
 
@@ -243,6 +245,7 @@ def _foreign(folder: Path) -> bool:
     """Whether there is something that no comparison left behind before it began its first training."""
     if not folder.is_dir():
         return folder.exists()
+    # Written before the plan, by a comparison that was killed then: all three are made anew.
     return any(path.name not in (DATA, SHARED, LOCK) for path in folder.iterdir())
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from atonce.evaluation.significance import TITLES
 from atonce.studies.charts import Gained, Whisker, gains, learning_curves, one_of_many, scatter, whiskers
 from atonce.studies.comparison.results import (
+    LENGTHS,
     METRICS,
     ComparedModel,
     ComparisonReport,
@@ -48,7 +49,9 @@ def render_comparison(report: ComparisonReport) -> str:
         report=report,
         ranked=ranked,
         baseline=baseline,
+        # In the order in which models were named, which gives each its colour in the charts (`labels_of`).
         number_of={model.name: number for number, model in enumerate(report.models)},
+        long_from=LENGTHS[-1].start,
         titles=TITLES,
         metrics=METRICS,
         source_name=language_name(report.source_language),
@@ -120,6 +123,7 @@ def mean_curve(curves: Sequence[Sequence[CurvePoint]], quantity: str, axis: str)
         [
             (point.seconds / 60 if axis == "time" else point.step, value)
             for point in curve
+            # A loss that ran away is no number, and the mean of all seeds would be none either.
             if (value := getattr(point, quantity)) is not None and math.isfinite(value)
         ]
         for curve in curves
@@ -181,6 +185,7 @@ def _against_baseline(
     better = [model for model in ranked if model.gains and _sure_gain(model.gains["bleu"].overall) > 0]
     worse = [model for model in ranked if model.gains and _sure_gain(model.gains["bleu"].overall) < 0]
     others = len(report.models) - 1
+    # No sure difference is no proof of equality: it is told as what chance could do.
     if not better and not worse:
         return [f"None differs from the {baseline.title} by more than chance could do."]
     said = []
@@ -214,8 +219,9 @@ def _on_long(ranked: Sequence[ComparedModel], baseline: ComparedModel) -> list[s
     if len(measured) == 1:
         which = "it"
     return [
-        f"On sentences of 12 words and more, the gain over the {baseline.title} is larger than on shorter "
-        f"ones for {which}; most for the {model.title}, by {_with_interval(growth)} points more."
+        f"On sentences of {LENGTHS[-1].start} words and more, the gain over the {baseline.title} is larger "
+        f"than on shorter ones for {which}; most for the {model.title}, by {_with_interval(growth)} points "
+        "more.",
     ]
 
 
@@ -273,6 +279,7 @@ def _lengths(report: ComparisonReport, ranked: Sequence[ComparedModel], charts: 
     }
     made = []
     for model in ranked:
+        # Small multiples: several lines with their bands in one chart would hide one another.
         spec = one_of_many(bands, model.label, labels_of(report.models), x_title="words in the source")
         ways = ", ".join(f"{row.value:.1f} at {row.label} words" for row in bands[model.label])
         made.append(charts.add(model.label, f"BLEU of {model.title} by length: {ways}.", spec))

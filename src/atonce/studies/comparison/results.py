@@ -192,6 +192,7 @@ class ComparisonReport(Study):
 
     def ranked(self) -> list[ComparedModel]:
         """The best first, by the first metric."""
+        # By the score alone, though neighbours may not differ surely: the findings say which do.
         return sorted(self.models, key=lambda model: model.scores[METRICS[0]].value, reverse=True)
 
 
@@ -250,6 +251,7 @@ def _speeds(logs: Sequence[list[dict[str, Any]]], trials: "Sequence[Trial]") -> 
 def _curve(log: list[dict[str, Any]]) -> Iterable[CurvePoint]:
     """The validated points of a training."""
     for entry in log:
+        # A loss that ran away is null in the log, and only some entries have a validation.
         if entry["loss"] is not None and "valid_loss" in entry:
             yield CurvePoint(
                 entry["step"], entry["seconds"], entry["loss"], entry["valid_loss"], entry["valid_chrf"]
@@ -276,6 +278,7 @@ def comparison_report(
     }
     by_length = lengths_of(sources)
     return ComparisonReport(
+        # A report is a study with more fields: it is built of the fields of one.
         **vars(study_of(recipe, prepared, trained)),
         steps=None if recipe.training.minutes else recipe.training.steps or DEFAULT_STEPS,
         batch_tokens=recipe.training.batch_tokens,
@@ -319,6 +322,7 @@ def _compared(
     )
 
 
+# By the source, whose length all models share; outputs have lengths of their own.
 def lengths_of(sources: Sequence[str]) -> list[tuple[range, list[int]]]:
     """The lengths that enough sentences have, with the indices of these."""
     words = [word_count(source) for source in sources]
@@ -344,6 +348,7 @@ def gain(scores: SystemScores, model: str, baseline: str, by_length: list[tuple[
     def gained(part: Sequence[int] | None) -> Resampled:
         return scores.score(model, part) - scores.score(baseline, part)
 
+    # Each part is scored on its own: BLEU of a whole is no mean of the BLEU of its parts.
     long = [i for words, indices in by_length if words is LENGTHS[-1] for i in indices]
     short = [i for words, indices in by_length if words is not LENGTHS[-1] for i in indices]
     if not long or not short:
@@ -370,6 +375,7 @@ def seconds_to_quality(curves: Sequence[Sequence[CurvePoint]]) -> dict[str, floa
     that showed it."""
     found = {}
     for level in range(QUALITY_STEP, 100, QUALITY_STEP):
+        # By validation and not by the test text, which is translated only once, at the end.
         reached = [
             [point.seconds for point in curve if point.chrf is not None and point.chrf >= level]
             for curve in curves

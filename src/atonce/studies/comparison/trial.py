@@ -120,6 +120,7 @@ def read_trial(run: Path) -> Trial:
         if not all(isinstance(output, str) for output in trial.outputs):
             raise TypeError("an output in it is no text")
         for name, value in vars(trial).items():
+            # By hand: the type hints of a dataclass are not checked, and True is an int to isinstance.
             known = name == "outputs" or (name == "peak_memory_bytes" and value is None)
             if not known and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
                 raise TypeError(f"{name} is {value!r:.40} in it")
@@ -131,6 +132,7 @@ def read_trial(run: Path) -> Trial:
 def _what_ended_it(said: str, code: int, name: str) -> AtonceError:
     try:
         error = json.loads(said)
+        # Raised again as what it was, since whoever catches it may tell one kind of error from another.
         kinds = {kind.__name__: kind for kind in AtonceError.__subclasses__()}
         return kinds.get(error["kind"], AtonceError)(error["what"], why=error["why"], fix=error["fix"])
     except ValueError:  # nothing was said
@@ -216,6 +218,7 @@ def _peak_of_all_sessions(folder: Path) -> int | None:
     """The most memory of this process and of those that trained here before it and were ended."""
     path = folder / MEMORY
     before = _peak_before(path)
+    # A peak is of one process, and a resumed training had several.
     peaks = [peak for peak in (before, peak_memory()) if peak is not None]
     peak = max(peaks, default=None)
     stored.write_json_with_sum(path, {"peak_bytes": peak})
@@ -224,6 +227,7 @@ def _peak_of_all_sessions(folder: Path) -> int | None:
 
 def _peak_before(path: Path) -> int | None:
     """Raises RunError if the file is damaged."""
+    # lexists: a link that leads nowhere is damage, and no first session.
     if not os.path.lexists(path):
         return None
     fix = "delete it; then the memory that earlier sessions took is not counted"
@@ -258,6 +262,7 @@ def _main(arguments: list[str]) -> int:
         _say(said, TrainingError, f"{said.fix}; then go on with --resume")
         return 2
     except KeyboardInterrupt:
+        # As shells have it for Ctrl-C, which the comparison gets from the terminal, too, and ends by.
         return 130
     return 0
 
@@ -271,6 +276,7 @@ def _end_with_the_other() -> None:
     """End as if killed when the pipe on standard input has no other end any more."""
     while os.read(0, 1):  # not sys.stdin, which could not be closed at the end while a thread reads it
         pass
+    # sys.exit would end this thread alone, and the training would go on for nobody.
     os._exit(1)
 
 

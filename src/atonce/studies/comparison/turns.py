@@ -64,6 +64,8 @@ def _begin(run: Path, recipe: Recipe, data: Path) -> None:
     # The recipe is written last: a folder without it is that of a beginning that broke off.
     shutil.rmtree(run, ignore_errors=True)
     try:
+        # Hard links where the disk has them: the data is stored once, and each run folder is whole on its
+        # own.
         copy_linked(data, run)
     except OSError as error:
         raise disk_error(run, error) from error
@@ -89,6 +91,7 @@ def turns(trainings: int, minutes: float | None) -> Iterator[tuple[int, float | 
         # There and back: where a machine gets slower all the while, each is as often early as late.
         in_order = range(trainings) if number % 2 else reversed(range(trainings))
         yield from ((training, 60 * minutes * number / count) for training in in_order)
+    # The last slice of each goes on to scoring and timing, which are no part of the budget.
     yield from ((training, None) for training in range(trainings))
 
 
@@ -103,6 +106,7 @@ def unequal(seconds: Iterable[float | None], minutes: float) -> str | None:
 
     They are compared with one another and with the `minutes` that each was to have.
     """
+    # Who stopped early, by `patience`, had learned what there was to learn: no unequal budget.
     had = [one for one in seconds if one is not None]
     compared = [*had, 60 * minutes]
     if max(compared) <= EQUAL * min(compared):

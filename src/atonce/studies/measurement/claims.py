@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from atonce.layers.attention import AdditiveAttention
-from atonce.measure.growth import Growth, growth
-from atonce.measure.laws import Law
+from atonce.measure.growth import Growth, Law, growth
 from atonce.measure.ticks import Ticks, ticks
 from atonce.measure.work_span import WorkSpan, work_span
 from atonce.models.architectures import architecture
@@ -117,6 +116,7 @@ def luong_attends_at_once() -> Claim:
             f"span in training {_told(forced.span)}",
             f"span in generation {_told(written.span)}",
         ),
+        # Both spans are linear, as the states remain a chain: what tells them apart is the slope.
         found.runs["attention"] == 1 and forced.span.law == "linear" == written.span.law
         and forced.span.slope < written.span.slope,
     )  # fmt: skip
@@ -152,6 +152,7 @@ def distant_words() -> Claim:
     """What it takes to connect the first word with the last."""
     # Table 1 there, too: maximum path lengths of O(n), O(log n) or O(n/k), and O(1).
     recurrent, attention = _grown(layer("rnn")), _grown(layer("self-attention"))
+    # Short ones: a convolution of width 3 needs as many layers as positions, less one.
     depths = {length: connecting_depth(layer("convolution"), length) for length in (4, 8, 16)}
     return Claim(
         "distant-words",
@@ -198,6 +199,7 @@ def _model(name: str) -> Seq2Seq:
 
 
 def _model_growth(name: str, how: Callable[[Seq2Seq], Callable[..., Any]]) -> Growth:
+    # Without paths, which take memory for each position: these claims are about work and span.
     return growth(sentences, how(_model(name)), LENGTHS, paths=False)
 
 

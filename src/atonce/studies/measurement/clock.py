@@ -10,8 +10,7 @@ import torch
 from atonce.figures.figure import Figure
 from atonce.figures.style import LIGHT, Palette, headed, styled
 from atonce.measure.clock import kept_bytes, medians, sure_speedup
-from atonce.measure.growth import growth
-from atonce.measure.laws import Law
+from atonce.measure.growth import Law, growth
 from atonce.result import HIDDEN, Result, Table
 from atonce.studies.environment import machine, memory
 from atonce.studies.measurement.line_chart import Line, family_of, line_chart
@@ -141,10 +140,12 @@ def measure_times(
     # machine that gets slower does so for all targets alike.
     runners = [runner_of(one, device) for one in targets]
     limits = [_Limits(memory(device)) for _ in runners]
+    # Brent's bound is told for the CPU threads that are chosen; on a GPU there is no such number.
     laws = [_counted(one) if device.type == "cpu" else {} for one in runners]
     timings: list[Timing] = []
     for length in sorted(set(lengths)):
         for runner, limit, law in zip(runners, limits, laws, strict=True):
+            # Innermost, as what a batch of one kept decides whether that of many fits (`_Limits`).
             for batch in BATCHES:
                 timings += _timed(runner, limit, law, length, batch, threads)
             on_step()
@@ -179,6 +180,7 @@ class _Limits:
     def learn(self, runner: Runner, phase: str, length: int, batch: int, seconds: float) -> None:
         """What it took decides whether a longer one is tried."""
         self._seconds[phase, batch] = length, seconds
+        # Only training keeps what forward made: the other phases run without gradients.
         if phase == TRAINING and batch == 1:
             self._kept = length, kept_bytes(runner.call(phase, length, batch))
 
@@ -202,6 +204,7 @@ def _timed(
                 _promised(laws.get(phase), length, batch, count),
                 speedup=times[1] / times[count] if 1 in times else None,
             )  # fmt: skip
+        # By the time on all threads: on one thread a call may take longer than MOST_SECONDS.
         limits.learn(runner, phase, length, batch, times[max(threads)])
 
 
@@ -211,6 +214,7 @@ def _counted(runner: Runner) -> _Laws:
     for phase, run in runner.phases.items():
         # Of one sequence, as those of a batch do not wait for one another: only work grows with them.
         counted = growth(lambda length: runner.inputs(length, 1), run, COUNTED, paths=False)
+        # PRAM steps: a sum over n is no single step for any number of processors.
         found[phase] = counted.work, counted.span_pram
     return found
 
@@ -232,6 +236,7 @@ def _table(times: Timings, group: Group) -> Table:
     rows = []
     for name in dict.fromkeys(one.name for one in timings):
         own = {one.length: one for one in timings if one.name == name}
+        # The greatest length that was not left out for this one: others may have gone further.
         longest = own[max(own)]
         cells = [duration(own[length].seconds) if length in own else "–" for length in lengths]
         cells += [_beside(longest)] * peers

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from atonce.errors import RecipeError
 from atonce.figures.figure import Figure
 from atonce.figures.style import LIGHT, Palette, headed, styled
-from atonce.measure.growth import LENGTHS, Growth, growth
-from atonce.measure.laws import Law, law_of
+from atonce.measure.growth import LENGTHS, Growth, Law, growth, law_of
 from atonce.measure.work_span import work_span
 from atonce.result import Result, Table, computed, to_plain
 from atonce.studies.measurement.line_chart import Line, family_of, line_chart
@@ -194,6 +193,7 @@ def _of_layer(kind: LayerKind, lengths: Sequence[int], on_step: Callable[[], Non
 
 
 def _of_model(model: Model, lengths: Sequence[int], on_step: Callable[[], None]) -> ModelGrowth:
+    # One model for all lengths and phases: counts do not depend on its weights.
     built = model.built()
     inputs = partial(sentences, vocab=vocab_of(built))
 
@@ -209,6 +209,7 @@ def _of_model(model: Model, lengths: Sequence[int], on_step: Callable[[], None])
 
 def _of_program(program: Program, lengths: Sequence[int], on_step: Callable[[], None]) -> LayerGrowth:
     with program.blamed(f"(1, length, {DIM})"):
+        # One layer of it, as nobody knows whether it can be stacked: so no depth, and its own path.
         found = growth(sequence, program.function, lengths, on_step=on_step)
     return LayerGrowth(program.name, program.title, found, None, found.path)
 
@@ -247,6 +248,7 @@ def _layer_table(rows: Sequence[LayerGrowth], lengths: Sequence[int]) -> Table:
         tuple(
             (
                 row.title,
+                # The order alone: factors of work depend on the width, which is small here (`targets.DIM`).
                 row.growth.work.order,
                 str(row.growth.span),
                 str(row.growth.span_pram),

@@ -29,6 +29,7 @@ from atonce.studies.measurement.targets import (
 if TYPE_CHECKING:
     import altair
 
+# Odd, so that one is in the middle, with 32 on either side.
 POSITIONS = 65
 MIDDLE = POSITIONS // 2
 BATCH = 8
@@ -82,6 +83,7 @@ def influences(targets: Sequence[Target], on_step: Callable[[], None] = lambda: 
 
 
 def _prepared(one: Target) -> tuple[Float[Tensor, "batch positions dim"], Callable[[Tensor], Any]]:
+    # Layers draw their weights from torch's own generator: the same figure each time.
     torch.manual_seed(0)
     draw = torch.Generator().manual_seed(0)
     # Float64: in float32 a gradient over long distances becomes exactly zero, though it is not.
@@ -100,6 +102,7 @@ def _prepared(one: Target) -> tuple[Float[Tensor, "batch positions dim"], Callab
 def _encoder(model: Seq2Seq) -> tuple[Float[Tensor, "batch positions dim"], Callable[[Tensor], Any]]:
     """From the vectors of random tokens to their states in context."""
     exact = model.double()
+    # Vectors and not tokens are the input: there is no gradient with respect to a token's number.
     tokens, _ = sentences(POSITIONS, vocab_of(model), BATCH)
     vectors, mask = exact.source.read(tokens, torch.ones_like(tokens, dtype=torch.bool))
     return vectors, lambda states: exact.encoder(states, mask).states
@@ -145,6 +148,7 @@ class InfluenceFigure(Figure):
 def _panel(one: Influence, palette: Palette) -> Any:
     import altair as alt
 
+    # The colours of the curves of growth, so that a reader finds the same layer there.
     colour = colour_of(family_of(one.name, whole=one.whole), palette)
     values = [
         {"distance": distance, "share": max(share, _LEAST), "exact": share, "least": _LEAST}

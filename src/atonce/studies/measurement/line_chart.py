@@ -10,6 +10,7 @@ from atonce.figures.line_ends import named_ends, spread
 from atonce.figures.style import LIGHT, Palette
 from atonce.models.architectures import ARCHITECTURES
 
+# Fixed, and not the page's: names at the ends of lines are placed in pixels.
 _WIDTH, _HEIGHT = 300, 260
 _NAME_ROOM = 190
 _NAME_HEIGHT = 13
@@ -23,6 +24,7 @@ COLOURS: Mapping[Family, tuple[str, str]] = {
     "feed-forward": ("#6b6b6b", "#b0b0b0"),
 }
 """On light and on dark paper: told apart also by those who tell few colours apart (Okabe and Ito 2008)."""
+# In this order: "gru" is in "mingru", too.
 _SIGNS: dict[str, Family] = {
     "attention": "attention", "convolution": "convolution", "mingru": "scan", "rnn": "recurrence",
     "gru": "recurrence", "lstm": "recurrence",

@@ -134,8 +134,10 @@ def measure(
     Raises RecipeError for what there is not, and for too few lengths to fit a law.
     """
     named = None if targets is None else [target(name) for name in targets]
+    # Two defaults: all layers are counted, some of them are looked at (`Measurement._looked_at`).
     wanted = named or default_targets()
     on_step = progress("Measuring", growth.rounds(wanted, lengths))
+    # Counted first: it refuses wrong lengths at once, where timing takes minutes.
     grown = growth.measure_growth(wanted, lengths, on_step=on_step)
     if clock is False:
         return Measurement(grown, None, named)

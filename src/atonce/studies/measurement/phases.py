@@ -102,8 +102,10 @@ def runner_of(target: Target, device: torch.device) -> Runner:
                 TRAINING: training_step(deepcopy(model).train()),
                 GENERATION: torch.inference_mode()(generation(model)),
             }
+            # Its own vocabulary: of a run folder it is the one that was trained, and not VOCAB.
             tokens = partial(_tokens, vocab=vocab_of(model), device=device)
             return Runner(name, title, phases, tokens, whole=True)
+        # In the width DIM of what is counted: a user's function need not take any other.
         case Program(name=name, title=title):
             return Runner(name, title, _program_phases(target), partial(_vectors, width=DIM, device=device))
 
@@ -121,6 +123,7 @@ def _layer_phases(layer: nn.Module) -> dict[str, Callable[..., object]]:
     learning = deepcopy(layer).train()  # kernels differ: one for each way, and neither changes the other
 
     def step(states: Float[Tensor, "batch length dim"]) -> None:
+        # Otherwise every call but the first would add to gradients that are there: more work.
         learning.zero_grad()
         _backward(learning, states)
 
@@ -139,7 +142,9 @@ def _program_phases(program: Program) -> dict[str, Callable[..., object]]:
 
 
 def _backward(function: Callable[[Tensor], Any], states: Float[Tensor, "batch length dim"]) -> None:
+    # By its input, too: a function without weights has no other gradient.
     result = function(states.detach().requires_grad_())
+    # The first that has a gradient: torch's recurrent layers give their last state beside the states.
     next(leaf for leaf in tree_leaves(result) if _learns(leaf)).sum().backward()
 
 

@@ -101,6 +101,7 @@ def schedules(targets: Sequence[Target], on_step: Callable[[], None] = lambda: N
             case LayerKind():
                 found.append(_layer_view(one))
             case Model():
+                # One model for both phases, so that the two grids differ by the phase alone.
                 model = one.built()
                 scores, written = teacher_forced(model), generation(model)
                 found.append(_model_view(one.title, "training", model, scores, "scores"))
@@ -120,6 +121,7 @@ def parts_of(model: Seq2Seq) -> dict[str, Part]:
 
 def _decoder_parts(decoder: Decoder) -> dict[str, Part]:
     if not isinstance(decoder, RecurrentDecoder):
+        # Layers that take whole sequences; of a recurrent decoder instead what one step is made of.
         return {f"decoder {number}": layer for number, layer in enumerate(getattr(decoder, "layers", ()), 1)}
     parts: dict[str, Part] = {f"state {number}": one for number, one in enumerate(decoder.stack.layers, 1)}
     if isinstance(decoder.attention, nn.Module):
@@ -158,6 +160,7 @@ def _view(
     found = ticks(function, inputs, parts)
     own = {} if result is None else {result: found.result}
     into = cones(function, inputs, parts)
+    # The result is no part: each of its positions goes into itself alone.
     itself = torch.eye(len(found.result), dtype=torch.bool)
     # From the input upwards: by the tick of the first position, and the result on top.
     upwards = sorted((dict(found.by_part) | own).items(), key=lambda row: (row[0] in own, row[1][0]))

@@ -100,6 +100,7 @@ class Program:
         """Within the block, whatever it may raise becomes a RecipeError. `shape`: what it is called with."""
         try:
             yield
+        # Of ours, such as a program that starts other processes: it says more than a wrapper could.
         except AtonceError:
             raise
         except Exception as error:
@@ -157,6 +158,7 @@ def layer(name: str) -> LayerKind:
 
 def sequence(length: int) -> Float[Tensor, "1 length dim"]:
     """A sequence of random vectors, the same each time."""
+    # Seeded by its length: all targets are given the same inputs.
     return torch.randn(1, length, DIM, generator=torch.Generator().manual_seed(length))
 
 
@@ -178,6 +180,7 @@ def _architecture(name: str) -> Architecture | None:
     """The one of this name; or the first that begins with it: "additive" is additive-bigru."""
     called = [one for one in ARCHITECTURES if one.name == name]
     beginning = [one for one in ARCHITECTURES if one.name.startswith(f"{name}-")]
+    # The exact name first: "transformer" is the beginning of "transformer-ssru".
     return next(iter([*called, *beginning]), None)
 
 
@@ -194,6 +197,7 @@ def _imported(name: str) -> Callable[[Tensor], Any]:
             why=str(error),
             fix="write it as module:callable, and put the folder of the module on PYTHONPATH",
         ) from None
+    # A class can be called, too, but what it then gives is a module and no tensor.
     if isinstance(found, type) and issubclass(found, nn.Module):
         found = found()
     if not callable(found):
@@ -307,6 +311,7 @@ BOTH_WAYS = Peer(
     "torch.nn.LSTM, bidirectional",
     lambda dim: nn.LSTM(dim, dim // 2, batch_first=True, bidirectional=True),
 )
+# norm_first and no dropout, as in `SelfAttention`: the two are to do the same work.
 TRANSFORMER = Peer(
     "torch.nn.TransformerEncoderLayer",
     lambda dim: nn.TransformerEncoderLayer(
@@ -318,16 +323,20 @@ LAYERS = (
     LayerKind("feed-forward", "Feed-forward", lambda dim, _: FeedForward(dim, 4 * dim)),
     LayerKind("convolution", "Convolution, width 3", lambda dim, _: Convolution(dim)),
     LayerKind(
+        # Dilations 1, 2, 4, …: each layer doubles what a position sees, so log2 n layers connect n.
         "dilated-convolution", "Dilated convolution, width 3", lambda dim, place: Convolution(dim, 2**place)
     ),
     LayerKind("rnn", "RNN", lambda dim, _: RecurrentLayer("rnn", dim, dim), RNN),
     LayerKind("gru", "GRU", lambda dim, _: RecurrentLayer("gru", dim, dim), GRU),
     LayerKind("lstm", "LSTM", lambda dim, _: RecurrentLayer("lstm", dim, dim), LSTM),
+    # Once more without torch's fused kernel: the counts are the same, the times are not.
     LayerKind("lstm-cells", "LSTM, cell by cell", lambda dim, _: CellByCell("lstm", dim), LSTM),
     LayerKind(
         "bidirectional-lstm", "Bidirectional LSTM",
+        # Half as wide each way, so that its states are as wide as those of the others.
         lambda dim, _: Recurrence("lstm", dim, dim // 2, ways=2), BOTH_WAYS,
     ),
+    # One recurrence in three ways: the span is a matter of how it is computed.
     LayerKind("mingru-loop", "minGRU, in a loop", lambda dim, _: MinGRUInALoop(dim), GRU),
     LayerKind("mingru-scan", "minGRU, by scan", lambda dim, _: MinGRU(dim, dim), GRU),
     LayerKind("mingru-log-scan", "minGRU, by logarithms", lambda dim, _: MinGRUByLogarithms(dim), GRU),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.measure.laws import law_of
+from atonce.measure.growth import law_of
 
 LENGTHS = (8, 16, 32, 64)
 FUNCTIONS = {
