@@ -128,6 +128,11 @@ ARCHITECTURES = (
         ModelConfig(encoder=TransformerEncoderConfig(), decoder=TransformerDecoderConfig()),
     ),
 )
+ONE_OF_EACH_FAMILY = (
+    "seq2seq-lstm", "additive-bigru", "general-bilstm", "convs2s", "mingru", "transformer-ssru",
+    "transformer",
+)  # fmt: skip
+"""What is compared and measured where nothing is named."""
 
 
 def architecture(name: str) -> Architecture:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -255,3 +256,11 @@ def test_a_mean_curve_takes_validations_in_turn() -> None:
         (pytest.approx(1.1), 21.0),
         (pytest.approx(2.2), 32.0),
     ]
+
+
+def test_a_loss_that_ran_away_leaves_the_other_validations_side_by_side() -> None:
+    def curve(*losses: float) -> list[CurvePoint]:
+        return [CurvePoint(10 * place, 60.0 * place, 1.0, loss) for place, loss in enumerate(losses, 1)]
+
+    found = mean_curve([curve(4.0, math.inf, 2.0), curve(5.0, 4.0, 3.0)], "valid_loss", "step")
+    assert found == [(10, 4.5), (30, 2.5)]

@@ -19,7 +19,7 @@ from atonce.config import Config, differences, nearest
 from atonce.data.prepare import Prepared, open_prepared, prepare
 from atonce.disk import LOCK, advising, owned, place, remove_partial, write_json, write_text
 from atonce.errors import RecipeError, RunError, reason, unreadable
-from atonce.models.architectures import Architecture, architecture
+from atonce.models.architectures import ONE_OF_EACH_FAMILY, Architecture, architecture
 from atonce.models.size_matching import weight_count, with_weights
 from atonce.progress import progress
 from atonce.runs import recipe as recipes
@@ -30,10 +30,7 @@ from atonce.studies.comparison.results import ComparisonReport, comparison_repor
 from atonce.studies.comparison.trial import TrainedModel, run_trial
 from atonce.studies.comparison.turns import Entry, train_in_turn
 
-MODELS = (
-    "seq2seq-lstm", "additive-bigru", "general-bilstm", "convs2s", "mingru", "transformer-ssru",
-    "transformer",
-)  # fmt: skip
+MODELS = ONE_OF_EACH_FAMILY
 REPORT, NUMBERS = "report.html", "report.json"
 PLAN, DATA, SHARED = "plan.json", "data", "shared.toml"
 """In the folder of a comparison: what it was begun with, the data of all runs, and what the recipes of all

@@ -5,6 +5,7 @@ Plain results in, one HTML file out; the same results are `report.json`.
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Literal
 
 from atonce.evaluation.significance import TITLES
@@ -119,19 +120,16 @@ def mean_curve(curves: Sequence[Sequence[CurvePoint]], quantity: str, axis: str)
 
     Of validations that all seeds had: beyond, the mean would jump when one of them is at its end.
     """
-    measured = [
-        [
-            (point.seconds / 60 if axis == "time" else point.step, value)
-            for point in curve
-            # A loss that ran away is no number, and the mean of all seeds would be none either.
-            if (value := getattr(point, quantity)) is not None and math.isfinite(value)
-        ]
-        for curve in curves
-    ]
-    return [
-        (sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points))
-        for points in zip(*measured, strict=False)
-    ]
+    measured = [[point for point in curve if getattr(point, quantity) is not None] for curve in curves]
+    mean = []
+    for points in zip(*measured, strict=False):
+        value = fmean(getattr(point, quantity) for point in points)
+        # Where the loss of one ran away the mean of all is no number. Left out here and not in the curve of
+        # that seed, or its later validations would be set beside earlier ones of the others.
+        if math.isfinite(value):
+            place = fmean(point.seconds / 60 if axis == "time" else point.step for point in points)
+            mean.append((place, value))
+    return mean
 
 
 def labels_of(models: Sequence[StudiedModel]) -> list[str]:

@@ -24,7 +24,7 @@ from atonce.layers.masks import window_mask
 from atonce.layers.parallel_recurrence import MinGRU
 from atonce.layers.recurrence import Cell, Directions, LayerState, RecurrentLayer
 from atonce.layers.transformer import EncoderBlock, FeedForward
-from atonce.models.architectures import ARCHITECTURES, Architecture
+from atonce.models.architectures import ARCHITECTURES, ONE_OF_EACH_FAMILY, Architecture
 from atonce.models.build import build_model
 from atonce.models.config import ModelConfig
 from atonce.models.seq2seq import Seq2Seq
@@ -35,10 +35,7 @@ DIM = 16
 """Width of what is counted. Chains do not depend on it; work does."""
 VOCAB = 16
 """Tokens of what is counted. Chains do not depend on it; work does."""
-MODELS = (
-    "seq2seq-lstm", "additive-bigru", "general-bilstm", "convs2s", "mingru", "transformer-ssru",
-    "transformer",
-)  # fmt: skip
+MODELS = ONE_OF_EACH_FAMILY
 """Measured where nothing is named, beside all layers."""
 WINDOW = 4
 """Positions on either side that windowed self-attention sees."""
