@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import tiny
+from atonce import stored
 from atonce.decoding.translator import Translator
 from atonce.disk import owned
 from atonce.errors import DataError, RunError, TrainingError
@@ -40,6 +41,15 @@ def test_it_trains_scores_and_measures(tmp_path: Path, prepared_dates: Path) -> 
     before = tiny.everything_in(run)
     run_trial(run, "a trial", quiet=True)
     assert tiny.everything_in(run) == before
+
+
+def test_one_that_was_killed_when_it_was_done_keeps_one_sum(tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("{}")
+    stored.expect(tmp_path, {TRIAL: stored.sum_of_file(tmp_path / "new")})
+    (tmp_path / "new").rename(tmp_path / TRIAL)
+    assert len(json.loads((tmp_path / stored.SUMS).read_text())["files"][TRIAL]) == 2, "or it may be missing"
+    run_trial(tmp_path, "a trial", quiet=True)
+    assert len(json.loads((tmp_path / stored.SUMS).read_text())["files"][TRIAL]) == 1
 
 
 def test_it_ends_with_the_comparison(tmp_path: Path, prepared_dates: Path) -> None:

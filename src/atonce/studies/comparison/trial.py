@@ -91,7 +91,12 @@ def run_trial(run: Path, name: str, *, pause_at: float | None = None, quiet: boo
     Raises what the training raises, and TrainingError if the system refused it a file or memory, or if its
     process was ended by something else.
     """
-    if (run / TRIAL).exists() or (pause_at is not None and seconds_trained(run / "checkpoints") >= pause_at):
+    if (run / TRIAL).exists():
+        # Its process may have been killed when the file was in its place: then it might still be missing, by
+        # its sums.
+        stored.settle_all(run)
+        return
+    if pause_at is not None and seconds_trained(run / "checkpoints") >= pause_at:
         return
     options = [
         *([] if pause_at is None else [f"--pause-at={pause_at}"]),
