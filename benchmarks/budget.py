@@ -80,15 +80,14 @@ def trained(
     assert recipe.training.minutes is not None
     seconds = 60 * recipe.training.minutes
     start, stop = (seconds * share for share in busy or (2.0, 2.0))
-    with progress_bar(name) as show:
 
-        def watch(report: TrainingEvent) -> None:
-            show(report)
-            ended[:] = [report]
+    def watch(report: TrainingEvent) -> None:
+        ended[:] = [report]
 
+    with progress_bar(name) as shown:
         began = time.perf_counter()
         with other_work(start, stop):
-            train(recipe, folder, resume=True, callbacks=[OnStep(watch)])
+            train(recipe, folder, resume=True, callbacks=[shown, OnStep(watch)])
             took = time.perf_counter() - began
     (report,) = ended
     assert report.validation is not None
